@@ -1,0 +1,52 @@
+'use strict';
+
+// What tests ask of the server that this run uses: where it is, a configuration to connect with,
+// and a database of their own where they create tables.
+
+const { randomBytes } = require('node:crypto');
+const { Client, escapeIdentifier } = require('pg');
+
+/** The server's description: `host`, `port`, `user`, `password`, `database`, `url`, `embedded`;
+ * of an embedded one also `tls`, `ca`, `caFile`, `users`, `socketDir`, `dataDir`, `pid`. */
+function server() {
+  if (!process.env.PGPOOL_TEST_SERVER) throw new Error('no test server: run through jest, whose global setup starts one');
+  return JSON.parse(process.env.PGPOOL_TEST_SERVER);
+}
+
+/** Options for a Pool or a Client; `overrides` win. */
+function config(overrides = {}) {
+  const { host, port, user, password, database, ssl } = server();
+  return { host, port, user, password, database, ...(ssl === undefined ? {} : { ssl }), ...overrides };
+}
+
+/** Runs statements as the server's own user, on a connection of its own, through `pg`. */
+async function admin(sql, values) {
+  const client = new Client(config());
+  await client.connect();
+  try {
+    return await client.query(sql, values);
+  } finally {
+    await client.end();
+  }
+}
+
+/**
+ * A new, empty database. Call `drop()` when done; it closes whoever is still connected.
+ * @returns {Promise<{ database: string, url: string, config: (overrides?: object) => object, drop: () => Promise<void> }>}
+ */
+async function freshDatabase() {
+  const database = `pgpool_test_${randomBytes(6).toString('hex')}`;
+  await admin(`CREATE DATABASE ${escapeIdentifier(database)}`);
+  const url = new URL(server().url);
+  url.pathname = `/${database}`;
+  return {
+    database,
+    url: url.href,
+    config: (overrides) => config({ database, ...overrides }),
+    drop: async () => {
+      await admin(`DROP DATABASE IF EXISTS ${escapeIdentifier(database)} WITH (FORCE)`);
+    },
+  };
+}
+
+module.exports = { server, config, admin, freshDatabase };
