@@ -5,41 +5,44 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
-const { generateKeyPairSync, randomBytes } = require('node:crypto');
+const crypto = require('node:crypto');
+const { promisify } = require('node:util');
 const forge = require('node-forge');
 
 const DAY = 24 * 60 * 60 * 1000;
 
-// Node makes the keys, since forge would take seconds for each in JavaScript.
-function keyPair() {
-  const { publicKey, privateKey } = generateKeyPairSync('rsa', {
+const generateKeyPair = promisify(crypto.generateKeyPair);
+
+// Node makes the keys and signs; forge, which would take far longer in JavaScript, writes the rest.
+async function keyPair() {
+  const { publicKey, privateKey } = await generateKeyPair('rsa', {
     modulusLength: 2048,
     publicKeyEncoding: { type: 'spki', format: 'pem' },
     privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
   });
-  return {
-    pem: privateKey,
-    public: forge.pki.publicKeyFromPem(publicKey),
-    private: forge.pki.privateKeyFromPem(privateKey),
-  };
+  return { pem: privateKey, public: forge.pki.publicKeyFromPem(publicKey) };
+}
+
+function signer(cert, keys) {
+  const signed = () => Buffer.from(forge.asn1.toDer(cert.tbsCertificate).getBytes(), 'latin1');
+  return { sign: () => crypto.sign('sha256', signed(), keys.pem).toString('latin1') };
 }
 
 function certificate({ commonName, keys, issuer, extensions, from = -DAY, until = 30 * DAY }) {
   const cert = forge.pki.createCertificate();
   const subject = [{ name: 'commonName', value: commonName }];
   cert.publicKey = keys.public;
-  cert.serialNumber = '00' + randomBytes(15).toString('hex');
+  cert.serialNumber = '00' + crypto.randomBytes(15).toString('hex');
   cert.validity.notBefore = new Date(Date.now() + from);
   cert.validity.notAfter = new Date(Date.now() + until);
   cert.setSubject(subject);
   cert.setIssuer(issuer ? issuer.subject : subject);
   cert.setExtensions(extensions);
-  cert.sign(issuer ? issuer.keys.private : keys.private, forge.md.sha256.create());
+  cert.sign(signer(cert, issuer ? issuer.keys : keys), forge.md.sha256.create());
   return forge.pki.certificateToPem(cert);
 }
 
-function authority(commonName) {
-  const keys = keyPair();
+function authority(commonName, keys) {
   const subject = [{ name: 'commonName', value: commonName }];
   const pem = certificate({
     commonName,
@@ -69,11 +72,10 @@ function leaf(issuer, keys, { commonName, hosts = [], addresses = [], client = f
  * `foreign` (right names, another authority), `client` (CN = `clientName`), `foreignClient`.
  * `ca` and `foreignCa` are PEM texts with `caFile` and `foreignCaFile` beside them.
  */
-function makeCertificates(directory, clientName) {
-  const ca = authority('pgpool-rs test authority');
-  const foreignCa = authority('pgpool-rs foreign authority');
-  const serverKeys = keyPair();
-  const clientKeys = keyPair();
+async function makeCertificates(directory, clientName) {
+  const [caKeys, foreignKeys, serverKeys, clientKeys] = await Promise.all([keyPair(), keyPair(), keyPair(), keyPair()]);
+  const ca = authority('pgpool-rs test authority', caKeys);
+  const foreignCa = authority('pgpool-rs foreign authority', foreignKeys);
   const local = { commonName: 'localhost', hosts: ['localhost'], addresses: ['127.0.0.1', '::1'] };
   const client = { commonName: clientName, client: true };
 

@@ -91,8 +91,8 @@ class PostgresServer {
     fs.chmodSync(this.directory, 0o755);
     fs.mkdirSync(this.dataDir, { mode: 0o700 });
     for (const owned of [this.directory, this.dataDir]) this.#rights.own(owned);
-    await this.#initdb();
-    this.tls = makeCertificates(this.directory, this.users.cert_user.user);
+    const certificates = makeCertificates(this.directory, this.users.cert_user.user);
+    [this.tls] = await Promise.all([certificates, this.#initdb()]);
     this.caFile = this.tls.caFile;
     this.ca = this.tls.ca;
     this.#configure();
