@@ -1,0 +1,34 @@
+'use strict';
+
+// Loads the native part: the one that PGPOOL_RS_NATIVE names, else a local build beside
+// package.json, else the package of this platform. Says what was tried when there is none.
+
+const path = require('node:path');
+const { triple } = require('./triple');
+
+function candidates() {
+  if (process.env.PGPOOL_RS_NATIVE) return [path.resolve(process.env.PGPOOL_RS_NATIVE)];
+  const name = triple();
+  return [path.join(__dirname, '..', `pgpool-rs.${name}.node`), `pgpool-rs-${name}`];
+}
+
+function load() {
+  const failures = [];
+  for (const candidate of candidates()) {
+    try {
+      return require(candidate);
+    } catch (error) {
+      failures.push({ candidate, error });
+    }
+  }
+  const tried = failures.map(({ candidate, error }) => `  ${candidate}: ${error.message.split('\n')[0]}`);
+  const failure = new Error(
+    `pgpool-rs has no native part for ${triple()} (Node ${process.version}). Tried:\n${tried.join('\n')}\n` +
+      'Reinstall without omitting optional dependencies, or build it in a checkout with `npm run build`.',
+    { cause: failures.at(-1).error },
+  );
+  failure.code = 'ERR_PGPOOL_NATIVE';
+  throw failure;
+}
+
+module.exports = load();

@@ -1,0 +1,43 @@
+'use strict';
+
+// `npm test`: the whole gate. Every step runs even when one before it failed, and the summary at
+// the end says which. With arguments, only jest runs, with those arguments:
+//
+//   npm test -- __test__/harness.test.js -t proxy
+
+const fs = require('node:fs');
+const path = require('node:path');
+const { ROOT, step, run, runPackage, main } = require('./step');
+const { prepare } = require('./prepare');
+
+const TYPES = '__test__/types/tsconfig.json';
+
+const GATE = [
+  ['rust format', () => run('cargo', ['fmt', '--check'])],
+  ['clippy', () => run('cargo', ['clippy', '--all-targets', '--', '-D', 'warnings'])],
+  ['core tests, without Node', () => run('cargo', ['test', '--no-default-features'])],
+  ['jest', () => jest([])],
+  ['types', () => runPackage('typescript', ['-p', TYPES]), () => fs.existsSync(path.join(ROOT, TYPES))],
+  ['package', () => runPackage('publint', ['--strict'])],
+];
+
+const jest = (args) => runPackage('jest', args);
+
+function report(steps) {
+  const width = Math.max(...steps.map(({ title }) => title.length));
+  console.log('\nsummary');
+  for (const { ok, title, time } of steps) console.log(`  ${ok ? '✓' : '✗'} ${title.padEnd(width)}  ${time}`);
+}
+
+main(async () => {
+  const steps = await prepare();
+  if (steps.every(({ ok }) => ok)) {
+    const args = process.argv.slice(2);
+    const gate = args.length > 0 ? [[`jest ${args.join(' ')}`, () => jest(args)]] : GATE;
+    for (const [title, work, applies = () => true] of gate) {
+      if (applies()) steps.push(await step(title, work));
+    }
+  }
+  report(steps);
+  if (steps.some(({ ok }) => !ok)) process.exitCode = 1;
+});
