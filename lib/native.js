@@ -25,7 +25,8 @@ function load() {
   const failure = new Error(
     `pgpool-rs has no native part for ${triple()} (Node ${process.version}). Tried:\n${tried.join('\n')}\n` +
       'Reinstall without omitting optional dependencies, or build it in a checkout with `npm run build`.',
-    { cause: failures.at(-1).error },
+    // A build that is there and does not load tells more than one that is not there.
+    { cause: (failures.find(({ error }) => error.code !== 'MODULE_NOT_FOUND') ?? failures[0]).error },
   );
   failure.code = 'ERR_PGPOOL_NATIVE';
   throw failure;
