@@ -1,0 +1,14 @@
+//! A connection pool for PostgreSQL behind the API of node-postgres.
+//!
+//! The folders are the path of a query, and each imports only folders that sort after it:
+//!
+//! - `binding`: JavaScript comes in here, and answers leave here
+//! - [`dispatch`]: which tier, and the spine of one request
+//! - [`pool`]: who gets which connection, and when
+//! - [`postgres`]: the wire
+
+#[cfg(feature = "node")]
+mod binding;
+pub mod dispatch;
+pub mod pool;
+pub mod postgres;

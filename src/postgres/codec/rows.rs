@@ -1,0 +1,130 @@
+//! Packs data rows: a slot of eight bytes per field, and the rows as they came.
+//!
+//! One packer serves a connection for life, so that a small result allocates nothing.
+
+use super::{
+    super::Error,
+    shape::{Shape, Slot},
+    text,
+};
+
+/// Rows are handed on when this much has gathered: large enough to batch, small enough that
+/// JavaScript decodes the beginning of a large result while the server still sends its end.
+const BLOCK: usize = 64 * 1024;
+
+/// In the length word of a text slot: the text is not ASCII.
+const NOT_ASCII: u32 = 0x4000_0000;
+/// High word of a double slot that is not a number.
+const NULL_NUMBER: u64 = 0x7ff8_0001 << 32;
+const SEE_TEXT: u64 = 0x7ff8_0002 << 32;
+const NULL_TEXT: u64 = 0xffff_ffff << 32;
+/// V8 copies substrings shorter than this, so only those may be cut from a shared chunk.
+const SHORT: usize = 13;
+
+/// A block of packed rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
+    /// How many rows.
+    pub count: u32,
+    /// `count` times the number of columns.
+    pub slots: &'a [u64],
+    /// The rows as the server sent them.
+    pub raw: &'a [u8],
+    /// Whether `raw` holds short ASCII texts.
+    pub has_short_texts: bool,
+}
+
+#[derive(Debug, Default)]
+pub(in crate::postgres) struct Packer {
+    slots: Vec<u64>,
+    raw: Vec<u8>,
+    count: u32,
+    has_short_texts: bool,
+}
+
+impl Packer {
+    /// Adds the body of a data row.
+    pub(in crate::postgres) fn push(&mut self, shape: &Shape, body: &[u8]) -> Result<(), Error> {
+        let malformed = || Error::protocol("received a data row that does not fit its description");
+        let (count, mut rest) = body.split_first_chunk::<2>().ok_or_else(malformed)?;
+        if usize::from(u16::from_be_bytes(*count)) != shape.columns.len() {
+            return Err(malformed());
+        }
+        let fields = rest;
+        let base = self.raw.len();
+        for column in &shape.columns {
+            let (length, after) = rest.split_first_chunk::<4>().ok_or_else(malformed)?;
+            let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
+                self.slots.push(if column.slot.is_text() { NULL_TEXT } else { NULL_NUMBER });
+                rest = after;
+                continue;
+            };
+            let (value, after) = after.split_at_checked(length).ok_or_else(malformed)?;
+            let offset = base + (fields.len() - after.len() - length);
+            let offset = u32::try_from(offset).map_err(|_| malformed())?;
+            let slot = self.slot(column.slot, value, offset);
+            self.slots.push(slot);
+            rest = after;
+        }
+        if !rest.is_empty() {
+            return Err(malformed());
+        }
+        self.raw.extend_from_slice(fields);
+        self.count += 1;
+        Ok(())
+    }
+
+    fn slot(&mut self, slot: Slot, value: &[u8], offset: u32) -> u64 {
+        let number = match slot {
+            Slot::Text => {
+                let ascii = value.is_ascii();
+                self.has_short_texts |= ascii && value.len() < SHORT;
+                return text_slot(offset, value.len(), if ascii { 0 } else { NOT_ASCII });
+            }
+            Slot::Binary => return text_slot(offset, value.len(), 0),
+            Slot::Number => text::number(value),
+            Slot::Boolean => text::boolean(value),
+            Slot::Instant => text::instant(value),
+            Slot::Local => text::local(value),
+        };
+        number.map_or(SEE_TEXT | u64::from(offset), f64::to_bits)
+    }
+
+    /// Whether enough has gathered.
+    pub(in crate::postgres) fn is_full(&self) -> bool {
+        self.raw.len() + self.slots.len() * 8 >= BLOCK
+    }
+
+    /// Whether nothing has gathered.
+    pub(in crate::postgres) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// What has gathered; [`Packer::clear`] it afterwards.
+    pub(in crate::postgres) fn rows(&self) -> Rows<'_> {
+        let Self { slots, raw, count, has_short_texts } = self;
+        Rows { count: *count, slots, raw, has_short_texts: *has_short_texts }
+    }
+
+    pub(in crate::postgres) fn clear(&mut self) {
+        self.count = 0;
+        self.has_short_texts = false;
+        self.slots.clear();
+        self.raw.clear();
+        if self.raw.capacity() > 4 * BLOCK {
+            self.raw = Vec::new();
+        }
+    }
+}
+
+/// A message is shorter than 1 GiB, so its length leaves bit 30 free.
+fn text_slot(offset: u32, length: usize, flag: u32) -> u64 {
+    let length = u32::try_from(length).unwrap_or(NOT_ASCII - 1);
+    u64::from(length | flag) << 32 | u64::from(offset)
+}
+
+impl Slot {
+    fn is_text(self) -> bool {
+        matches!(self, Self::Text | Self::Binary)
+    }
+}

@@ -1,0 +1,114 @@
+//! The columns of a result. Equal shapes are one object with one number, process wide, so that
+//! JavaScript generates a row builder once however many connections return such rows.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use fallible_iterator::FallibleIterator;
+use lru::LruCache;
+use parking_lot::Mutex;
+use postgres_protocol::message::backend::Message;
+use serde::Serialize;
+
+use super::super::{Error, messages::Raw};
+
+/// Shapes remembered at once. A statement whose shape was dropped gets a new number.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+
+type Memory = LruCache<(bool, Box<[u8]>), Arc<Shape>>;
+static SHAPES: LazyLock<Mutex<Memory>> = LazyLock::new(|| Mutex::new(LruCache::new(REMEMBERED)));
+static NEXT_ID: AtomicU32 = AtomicU32::new(1);
+
+/// The columns of a result, in order.
+#[derive(Debug)]
+pub struct Shape {
+    /// Unique in the process.
+    pub id: u32,
+    /// One per column.
+    pub columns: Box<[Column]>,
+}
+
+/// One column, with what pg tells of it.
+#[derive(Debug, Serialize)]
+pub struct Column {
+    name: String,
+    #[serde(rename = "tableID")]
+    table: u32,
+    #[serde(rename = "columnID")]
+    number: i16,
+    #[serde(rename = "dataTypeID")]
+    data_type: u32,
+    #[serde(rename = "dataTypeSize")]
+    size: i16,
+    #[serde(rename = "dataTypeModifier")]
+    modifier: i32,
+    format: &'static str,
+    #[serde(serialize_with = "slot_number")]
+    pub(super) slot: Slot,
+}
+
+/// What the eight bytes of a field hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slot {
+    Text = 0,
+    Number = 1,
+    Boolean = 2,
+    Instant = 3,
+    Local = 4,
+    Binary = 5,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
+fn slot_number<S: serde::Serializer>(slot: &Slot, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u8(*slot as u8)
+}
+
+impl Slot {
+    fn of_text(data_type: u32) -> Self {
+        match data_type {
+            21 | 23 | 26 | 700 | 701 => Self::Number,
+            16 => Self::Boolean,
+            1184 => Self::Instant,
+            1114 | 1082 => Self::Local,
+            _ => Self::Text,
+        }
+    }
+}
+
+impl Shape {
+    /// The shape a row description tells, with every column in text or every one in binary.
+    pub(in crate::postgres) fn read(raw: Raw<'_>, binary: bool) -> Result<Arc<Self>, Error> {
+        let key = (binary, Box::from(raw.body()));
+        let mut shapes = SHAPES.lock();
+        if let Some(shape) = shapes.get(&key) {
+            return Ok(Arc::clone(shape));
+        }
+        let shape = Arc::new(Self::parse(raw, binary)?);
+        shapes.put(key, Arc::clone(&shape));
+        Ok(shape)
+    }
+
+    fn parse(raw: Raw<'_>, binary: bool) -> Result<Self, Error> {
+        let Message::RowDescription(body) = raw.parse()? else { return Err(raw.malformed()) };
+        let column = |field: postgres_protocol::message::backend::Field<'_>| {
+            let data_type = field.type_oid();
+            Ok(Column {
+                name: field.name().to_owned(),
+                table: field.table_oid(),
+                number: field.column_id(),
+                data_type,
+                size: field.type_size(),
+                modifier: field.type_modifier(),
+                format: if binary { "binary" } else { "text" },
+                slot: if binary { Slot::Binary } else { Slot::of_text(data_type) },
+            })
+        };
+        let columns: Vec<_> = body.fields().map(column).collect().map_err(|_| raw.malformed())?;
+        Ok(Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), columns: columns.into() })
+    }
+}

@@ -1,0 +1,102 @@
+//! Where to connect, as whom, and how carefully. Parsed and validated once, then only read.
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use super::Error;
+
+/// One server address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// A name, an IP address, or the directory of a unix socket (begins with `/`).
+    pub name: String,
+    /// The port; for a socket directory, the number in the socket's file name.
+    pub port: u16,
+}
+
+/// Everything a connection needs to know before it exists.
+#[derive(Debug)]
+pub struct Config {
+    /// Tried in order until one accepts.
+    pub hosts: Vec<Host>,
+    /// The role.
+    pub user: String,
+    /// The database; none: the server takes the role's name.
+    pub database: Option<String>,
+    /// How the password is had, if the server asks for one.
+    pub password: Password,
+    /// Startup parameters beyond user and database.
+    pub parameters: Vec<(String, String)>,
+    /// None: no TLS.
+    pub tls: Option<TlsSettings>,
+    /// SCRAM binds to the TLS channel when the server offers it. Default false, as in pg.
+    pub channel_binding: bool,
+    /// The most SCRAM iterations a server may ask of us; 0: no limit. Default 100000.
+    pub scram_max_iterations: u32,
+    /// TCP keepalive; none: off.
+    pub keep_alive: Option<KeepAlive>,
+    /// Prepared statements kept per connection; 0: statements are not cached. Default 256.
+    pub statement_cache: usize,
+}
+
+/// TCP keepalive probes.
+#[derive(Debug, Clone, Copy)]
+pub struct KeepAlive {
+    /// Idle time before the first probe; zero: the system's default.
+    pub initial_delay: Duration,
+}
+
+/// A password, or the way to one.
+pub enum Password {
+    /// Known from the start.
+    Known(String),
+    /// Asked for each new connection, only when the server wants it.
+    Ask(Arc<dyn AskPassword>),
+}
+
+/// Somebody who knows the password when it is needed.
+pub trait AskPassword: Send + Sync {
+    /// The password; none: there is none.
+    fn ask(&self) -> Pin<Box<dyn Future<Output = Result<Option<String>, Error>> + Send + '_>>;
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
+/// TLS as pg's `ssl` option describes it.
+#[derive(Clone)]
+pub struct TlsSettings {
+    /// PEM texts of the authorities to trust; empty: Mozilla's.
+    pub authorities: Vec<String>,
+    /// PEM text of our certificate chain.
+    pub certificate: Option<String>,
+    /// PEM text of its key.
+    pub key: Option<String>,
+    /// How much of the server's certificate is checked.
+    pub verify: VerifyServer,
+    /// The name to ask for and to check; none: the host's name.
+    pub server_name: Option<String>,
+    /// TLS from the first byte, without asking (PostgreSQL 17 and later).
+    pub direct: bool,
+}
+
+/// How much of the server's certificate is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VerifyServer {
+    /// Chain and name.
+    Full,
+    /// Nothing (`rejectUnauthorized: false`).
+    None,
+}
+
+impl fmt::Debug for TlsSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsSettings")
+            .field("verify", &self.verify)
+            .field("server_name", &self.server_name)
+            .field("direct", &self.direct)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,203 @@
+//! Opens a connection: a socket, TLS if wanted, the startup packet, the login, and everything the
+//! server says until it is ready for the first query.
+
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use bytes::BytesMut;
+use parking_lot::Mutex;
+use postgres_protocol::message::{backend::Message, frontend};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{
+    Config, Connection, Error, Host, Listener, TlsSettings,
+    auth::authenticate,
+    connection::State,
+    driver::{Transport, drive},
+    messages::Inbox,
+    socket::{Address, Socket},
+    tls,
+};
+
+static NEXT_ID: AtomicU32 = AtomicU32::new(1);
+
+/// Connects to the first host that accepts, logs in, and leaves the connection to its driver.
+/// Dropping the future abandons the attempt and closes its socket.
+pub async fn connect(config: &Config, listener: Arc<dyn Listener>) -> Result<Arc<Connection>, Error> {
+    let mut last = Error::Plain("no host to connect to".into());
+    for host in &config.hosts {
+        match connect_to(host, config, &listener).await {
+            Ok(connection) => return Ok(connection),
+            // A server that refuses the login would refuse it on every host.
+            Err(error @ Error::Database(_)) => return Err(error),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+async fn connect_to(
+    host: &Host,
+    config: &Config,
+    listener: &Arc<dyn Listener>,
+) -> Result<Arc<Connection>, Error> {
+    let (socket, address) = Socket::open(host, config.keep_alive).await?;
+    let transport = match &config.tls {
+        None => Transport::Plain(Arc::new(socket)),
+        Some(settings) => Transport::Tls(Box::new(secure(socket, &host.name, settings).await?)),
+    };
+    let mut startup = Startup::new(transport);
+    startup.send(|out| frontend::startup_message(startup_parameters(config), out)).await?;
+    authenticate(&mut startup, config).await?;
+    startup.until_ready().await?;
+    Ok(startup.into_connection(address, config, Arc::clone(listener)))
+}
+
+async fn secure(
+    mut socket: Socket,
+    host: &str,
+    settings: &TlsSettings,
+) -> Result<tokio_rustls::client::TlsStream<Socket>, Error> {
+    if !settings.direct {
+        let mut request = BytesMut::new();
+        frontend::ssl_request(&mut request);
+        socket.write_all(&request).await.map_err(|error| Error::from_io(&error, "write"))?;
+        match socket.read_u8().await {
+            Ok(b'S') => {}
+            Ok(b'N') => return Err(Error::Plain("The server does not support SSL connections".into())),
+            Ok(_) => {
+                return Err(Error::Plain("There was an error establishing an SSL connection".into()));
+            }
+            Err(_) => return Err(Error::Lost),
+        }
+    }
+    tls::handshake(socket, host, settings).await
+}
+
+fn startup_parameters(config: &Config) -> impl Iterator<Item = (&str, &str)> {
+    let database = config.database.as_deref().map(|database| ("database", database));
+    let others = config.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    std::iter::once(("user", config.user.as_str())).chain(database).chain(others)
+}
+
+/// A connection that is not ready yet.
+pub(super) struct Startup {
+    transport: Transport,
+    inbox: Inbox,
+    process_id: i32,
+    secret_key: i32,
+    parameters: Vec<(String, String)>,
+    refusal: Option<Error>,
+}
+
+impl Startup {
+    fn new(transport: Transport) -> Self {
+        let inbox = Inbox::new();
+        Self { transport, inbox, process_id: 0, secret_key: 0, parameters: Vec::new(), refusal: None }
+    }
+
+    /// Writes one message.
+    pub(super) async fn send(
+        &mut self,
+        encode: impl FnOnce(&mut BytesMut) -> std::io::Result<()>,
+    ) -> Result<(), Error> {
+        let mut bytes = BytesMut::new();
+        encode(&mut bytes).map_err(|error| Error::Plain(format!("the login cannot be sent: {error}")))?;
+        let written = poll_fn(|cx| self.transport.poll_write_all(cx, &mut bytes)).await;
+        written.map_err(|error| Error::from_io(&error, "write"))
+    }
+
+    /// The next message, notices left out.
+    pub(super) async fn next(&mut self) -> Result<Message, Error> {
+        loop {
+            if let Some(raw) = self.inbox.next()? {
+                match raw.tag {
+                    b'N' => {}
+                    b'E' => {
+                        self.refusal = Some(Error::Database(Arc::new(raw.database_error()?)));
+                        return raw.parse();
+                    }
+                    b'v' => return Err(Error::protocol("the server does not speak protocol 3.0")),
+                    _ => return raw.parse(),
+                }
+                continue;
+            }
+            let read = poll_fn(|cx| self.transport.poll_read(cx, self.inbox.space())).await;
+            match read {
+                Ok(0) => return Err(Error::Lost),
+                Ok(read) => self.inbox.filled(read),
+                Err(error) => return Err(Error::from_io(&error, "read")),
+            }
+        }
+    }
+
+    /// The next message, unless it is an error.
+    pub(super) async fn next_or_error(&mut self) -> Result<Message, Error> {
+        match self.next().await? {
+            Message::ErrorResponse(_) => Err(self.server_error()),
+            message => Ok(message),
+        }
+    }
+
+    /// The error the server has sent instead of going on.
+    pub(super) fn server_error(&mut self) -> Error {
+        self.refusal.take().unwrap_or(Error::Lost)
+    }
+
+    /// What SCRAM binds to; none without TLS.
+    pub(super) fn server_end_point(&self) -> Option<Vec<u8>> {
+        match &self.transport {
+            Transport::Plain(_) => None,
+            Transport::Tls(stream) => tls::server_end_point(stream),
+        }
+    }
+
+    async fn until_ready(&mut self) -> Result<(), Error> {
+        loop {
+            match self.next_or_error().await? {
+                Message::BackendKeyData(body) => {
+                    self.process_id = body.process_id();
+                    self.secret_key = body.secret_key();
+                }
+                Message::ParameterStatus(body) => {
+                    let malformed = |_| Error::protocol("received a malformed parameter status");
+                    let name = body.name().map_err(malformed)?.to_owned();
+                    self.parameters.push((name, body.value().map_err(malformed)?.to_owned()));
+                }
+                Message::ReadyForQuery(_) => return Ok(()),
+                _ => return Err(Error::protocol("received an unexpected message while logging in")),
+            }
+        }
+    }
+
+    fn into_connection(
+        self,
+        address: Address,
+        config: &Config,
+        listener: Arc<dyn Listener>,
+    ) -> Arc<Connection> {
+        let Self { transport, mut inbox, process_id, secret_key, parameters, .. } = self;
+        inbox.lift_startup_limit();
+        let plain = match &transport {
+            Transport::Plain(socket) => Some(Arc::clone(socket)),
+            Transport::Tls(_) => None,
+        };
+        let connection = Arc::new(Connection {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            process_id,
+            secret_key,
+            parameters,
+            address,
+            listener,
+            plain,
+            state: Mutex::new(State::new(config.statement_cache)),
+        });
+        tokio::spawn(drive(Arc::clone(&connection), transport, inbox));
+        connection
+    }
+}

@@ -1,0 +1,385 @@
+//! A live connection, as its users see it. Exchanges are answered in the order they were submitted,
+//! one at a time.
+//!
+//! The next exchange's bytes are written by whoever makes it the next one: the submitting thread
+//! when nothing runs and the socket is plain, else the driver. All state that both share is behind
+//! one lock, and nothing foreign is called under it.
+
+use std::{collections::VecDeque, sync::Arc, task::Waker, time::Instant};
+
+use bytes::{Buf, BytesMut};
+use parking_lot::Mutex;
+use postgres_protocol::{IsNull, message::frontend};
+use serde::Serialize;
+
+use super::{
+    DatabaseError, Error, Exchange, Mode, Outcome, Reply, Shape, Statement,
+    socket::{Address, Socket},
+    statements::{Plan, Prepared, Statements},
+};
+
+/// The transaction status the server reports when it is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// No transaction.
+    Idle,
+    /// Inside one.
+    Transaction,
+    /// Inside a failed one.
+    Failed,
+}
+
+impl Status {
+    /// The letter of the protocol.
+    pub fn letter(self) -> u8 {
+        match self {
+            Self::Idle => b'I',
+            Self::Transaction => b'T',
+            Self::Failed => b'E',
+        }
+    }
+}
+
+/// What a connection tells that no exchange asked for.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "camelCase")]
+pub enum Event {
+    /// A warning or a message of the server.
+    Notice(Box<DatabaseError>),
+    /// LISTEN and NOTIFY.
+    #[serde(rename_all = "camelCase")]
+    Notification {
+        /// Bytes of the message on the wire.
+        length: usize,
+        /// The backend that notified.
+        process_id: i32,
+        /// What it notified.
+        channel: String,
+        /// And said.
+        payload: String,
+    },
+    /// A setting of the session changed.
+    #[serde(rename_all = "camelCase")]
+    ParameterStatus {
+        /// The setting.
+        parameter_name: String,
+        /// Its value.
+        parameter_value: String,
+    },
+}
+
+/// Hears what no exchange asked for.
+pub trait Listener: Send + Sync {
+    /// Something happened on the connection.
+    fn event(&self, connection: u32, event: Event);
+    /// The connection is gone; none: it was closed in order.
+    fn closed(&self, connection: u32, error: Option<Error>);
+}
+
+/// A live connection. Dropping it does not close it: [`Connection::close`] does.
+pub struct Connection {
+    /// Unique in the process.
+    pub id: u32,
+    /// The server's process, for cancel requests and `pg_stat_activity`.
+    pub process_id: i32,
+    /// Proves to the server that a cancel request is ours.
+    pub secret_key: i32,
+    /// The settings the server reported while starting.
+    pub parameters: Vec<(String, String)>,
+    pub(super) address: Address,
+    pub(super) listener: Arc<dyn Listener>,
+    /// The socket, if it may be written without encryption.
+    pub(super) plain: Option<Arc<Socket>>,
+    pub(super) state: Mutex<State>,
+}
+
+pub(super) struct State {
+    /// Encoded and not yet taken by the socket.
+    pub(super) outbox: BytesMut,
+    /// Not yet encoded.
+    pub(super) queue: VecDeque<Exchange>,
+    /// Encoded; the driver takes it when it looks at its first answer.
+    pub(super) sent: Option<InFlight>,
+    /// The exchange that is between its first byte and its end.
+    pub(super) busy: Option<u32>,
+    pub(super) status: Status,
+    pub(super) end: End,
+    /// The exchange whose caller will not wait, and what to tell it.
+    pub(super) given_up: Option<(u32, Error)>,
+    pub(super) statements: Statements,
+    pub(super) driver: Option<Waker>,
+}
+
+/// How far the end of a connection has come.
+#[derive(Debug, Clone)]
+pub(super) enum End {
+    Open,
+    /// Asked for by us.
+    Closing,
+    Closed(Error),
+}
+
+/// An exchange whose bytes are on their way.
+pub(super) struct InFlight {
+    pub(super) exchange: Exchange,
+    pub(super) deadline: Option<Instant>,
+    /// Bytes it was encoded to.
+    pub(super) bytes: usize,
+    pub(super) preparation: Preparation,
+    /// Run again because the server had lost the statement. Once is enough.
+    pub(super) healed: bool,
+    /// The columns of the current result.
+    pub(super) shape: Option<Arc<Shape>>,
+    /// Whether the reply has heard of the current result.
+    pub(super) opened: bool,
+    /// Whether the reply has heard anything.
+    pub(super) delivered: bool,
+    /// The error that ends it.
+    pub(super) error: Option<Error>,
+}
+
+/// Where the statement of an exchange comes from.
+#[derive(Debug, Default)]
+pub(super) enum Preparation {
+    /// It needs none: the simple protocol, or it is done.
+    #[default]
+    None,
+    /// It was in the cache.
+    Cached,
+    /// It is being prepared under this name.
+    Pending(Arc<str>),
+}
+
+/// An exchange that could not be begun.
+pub(super) struct Refused {
+    pub(super) reply: Box<dyn Reply>,
+    pub(super) error: Error,
+    pub(super) status: Option<Status>,
+}
+
+impl Refused {
+    pub(super) fn settle(self) {
+        let Self { reply, error, status } = self;
+        reply.settle(Outcome::Failed { error, sent: false, status });
+    }
+}
+
+impl Connection {
+    /// Sends an exchange, or queues it behind those that were submitted before.
+    pub fn submit(&self, exchange: Exchange) {
+        let mut state = self.state.lock();
+        let refused = match &state.end {
+            End::Open if state.busy.is_some() => {
+                state.queue.push_back(exchange);
+                return;
+            }
+            End::Open => match state.start_locked(exchange, false) {
+                Ok(()) => return self.flush_locked(&mut state),
+                Err(refused) => refused,
+            },
+            End::Closing => Refused { reply: exchange.reply, error: Error::Ended, status: None },
+            End::Closed(error) => Refused { reply: exchange.reply, error: error.clone(), status: None },
+        };
+        drop(state);
+        refused.settle();
+    }
+
+    /// The transaction status after the last exchange; none: closed or closing.
+    pub fn status(&self) -> Option<Status> {
+        let state = self.state.lock();
+        matches!(state.end, End::Open).then_some(state.status)
+    }
+
+    /// Whether nothing runs and nothing is queued.
+    pub fn is_quiet(&self) -> bool {
+        let state = self.state.lock();
+        state.busy.is_none() && state.queue.is_empty()
+    }
+
+    /// Closes: an idle connection says so to the server; what runs or waits fails with
+    /// "Connection terminated".
+    pub fn close(&self) {
+        let mut state = self.state.lock();
+        if matches!(state.end, End::Open) {
+            state.end = End::Closing;
+            state.wake_locked();
+        }
+    }
+
+    /// The caller of the exchange `id` will not wait for it. If it has not been sent it fails at once;
+    /// else the caller hears `error`, the server is asked to cancel it, and the connection stays taken
+    /// until that is settled. False: there is no such exchange here.
+    pub fn give_up(&self, id: u32, error: Error) -> bool {
+        let mut state = self.state.lock();
+        if let Some(index) = state.queue.iter().position(|exchange| exchange.id == id) {
+            let exchange = state.queue.remove(index);
+            let status = Some(state.status);
+            drop(state);
+            if let Some(Exchange { reply, .. }) = exchange {
+                Refused { reply, error, status }.settle();
+            }
+            return true;
+        }
+        if state.busy != Some(id) || matches!(state.end, End::Closed(_)) {
+            return false;
+        }
+        state.given_up = Some((id, error));
+        state.wake_locked();
+        true
+    }
+
+    /// Writes the outbox as far as a plain socket takes it; the driver does the rest.
+    pub(super) fn flush_locked(&self, state: &mut State) {
+        if let Some(plain) = &self.plain {
+            while !state.outbox.is_empty() {
+                match plain.try_write(&state.outbox) {
+                    Ok(written) => state.outbox.advance(written),
+                    // Full, or broken: the driver waits for room, or learns of the end by reading.
+                    Err(_) => break,
+                }
+            }
+        }
+        let timed = state.sent.as_ref().is_some_and(|sent| sent.deadline.is_some());
+        if timed || !state.outbox.is_empty() {
+            state.wake_locked();
+        }
+    }
+}
+
+impl State {
+    pub(super) fn new(statement_cache: usize) -> Self {
+        Self {
+            outbox: BytesMut::new(),
+            queue: VecDeque::new(),
+            sent: None,
+            busy: None,
+            status: Status::Idle,
+            end: End::Open,
+            given_up: None,
+            statements: Statements::new(statement_cache),
+            driver: None,
+        }
+    }
+
+    pub(super) fn wake_locked(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            driver.wake();
+        }
+    }
+
+    /// Begins the next queued exchange that can be begun; returns those that cannot.
+    pub(super) fn start_next_locked(&mut self) -> Vec<Refused> {
+        let mut refused = Vec::new();
+        while let Some(exchange) = self.queue.pop_front() {
+            match self.start_locked(exchange, false) {
+                Ok(()) => break,
+                Err(next) => refused.push(next),
+            }
+        }
+        refused
+    }
+
+    /// Encodes an exchange into the outbox.
+    pub(super) fn start_locked(&mut self, exchange: Exchange, healed: bool) -> Result<(), Refused> {
+        let statement = Arc::clone(&exchange.statement);
+        let before = self.outbox.len();
+        match encode(&statement, &mut self.statements, &mut self.outbox) {
+            Ok((preparation, shape)) => {
+                self.busy = Some(exchange.id);
+                self.sent = Some(InFlight {
+                    exchange,
+                    deadline: statement.timeout.map(|timeout| Instant::now() + timeout),
+                    bytes: self.outbox.len() - before,
+                    preparation,
+                    healed,
+                    shape,
+                    opened: false,
+                    delivered: false,
+                    error: None,
+                });
+                Ok(())
+            }
+            Err(error) => {
+                self.outbox.truncate(before);
+                Err(Refused { reply: exchange.reply, error, status: Some(self.status) })
+            }
+        }
+    }
+}
+
+/// Where the statement comes from, and its columns if they are known.
+type Encoded = (Preparation, Option<Arc<Shape>>);
+
+fn encode(statement: &Statement, statements: &mut Statements, out: &mut BytesMut) -> Result<Encoded, Error> {
+    if statement.mode == Mode::Simple {
+        frontend::query(&statement.text, out).map_err(unsendable)?;
+        return Ok(Encoded::default());
+    }
+    let (name, encoded) = match statements.plan(statement) {
+        Plan::Ready(Prepared { name, shape }) => (name, (Preparation::Cached, shape)),
+        Plan::Prepare { name, close } => {
+            if let Some(close) = close {
+                frontend::close(b'S', &close, out).map_err(unsendable)?;
+            }
+            frontend::parse(&name, &statement.text, [], out).map_err(unsendable)?;
+            frontend::describe(b'S', &name, out).map_err(unsendable)?;
+            (Arc::clone(&name), (Preparation::Pending(name), None))
+        }
+        Plan::Taken => {
+            let name = statement.name.as_deref().unwrap_or_default();
+            return Err(Error::Plain(format!(
+                "Prepared statements must be unique - '{name}' was used for a different statement"
+            )));
+        }
+    };
+    bind(statement, &name, out)?;
+    frontend::execute("", statement.fetch, out).map_err(unsendable)?;
+    if statement.fetch == 0 {
+        frontend::sync(out);
+    } else {
+        // Sync would end the implicit transaction, and with it the portal that is fetched from.
+        frontend::flush(out);
+    }
+    Ok(encoded)
+}
+
+fn bind(statement: &Statement, name: &str, out: &mut BytesMut) -> Result<(), Error> {
+    let formats = statement.formats.iter().map(|format| i16::from(*format));
+    let result_format = i16::from(statement.is_binary());
+    let write = |value: Option<&[u8]>, out: &mut BytesMut| {
+        Ok(match value {
+            None => IsNull::Yes,
+            Some(bytes) => {
+                out.extend_from_slice(bytes);
+                IsNull::No
+            }
+        })
+    };
+    let values = Values(&statement.values);
+    frontend::bind("", name, formats, values, write, Some(result_format), out).map_err(|error| match error {
+        frontend::BindError::Serialization(error) => unsendable(error),
+        frontend::BindError::Conversion(error) => unsendable(error),
+    })
+}
+
+fn unsendable(error: impl std::fmt::Display) -> Error {
+    Error::Plain(format!("the statement cannot be sent: {error}"))
+}
+
+/// Cuts a parameter area into its values.
+struct Values<'a>(&'a [u8]);
+
+impl<'a> Iterator for Values<'a> {
+    type Item = Option<&'a [u8]>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (length, rest) = self.0.split_first_chunk::<4>()?;
+        let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
+            self.0 = rest;
+            return Some(None);
+        };
+        let (value, rest) = rest.split_at_checked(length)?;
+        self.0 = rest;
+        Some(Some(value))
+    }
+}

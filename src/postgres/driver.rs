@@ -1,0 +1,485 @@
+//! The task behind a connection: writes what is left over, reads, and answers the exchanges.
+//!
+//! It is one hand-written future, so that a message costs no more than its own parsing. It ends when
+//! the connection does, and then settles everything that was still expected of it.
+
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, BytesMut};
+use postgres_protocol::message::{backend::Message, frontend};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    time::{Sleep, timeout},
+};
+use tokio_rustls::client::TlsStream;
+
+use super::{
+    Connection, Error, Event, Outcome, Shape, Status,
+    cancel::cancel,
+    codec::Packer,
+    connection::{End, InFlight, Preparation, Refused, State},
+    exchange::Exchange,
+    messages::{Inbox, Raw},
+    socket::Socket,
+};
+
+/// How long the server may take to close after it was told goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// The stream a connection lives on.
+pub(super) enum Transport {
+    Plain(Arc<Socket>),
+    Tls(Box<TlsStream<Socket>>),
+}
+
+impl Transport {
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(into);
+        let result = match self {
+            Self::Plain(socket) => socket.poll_read_shared(cx, &mut buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
+        };
+        ready!(result)?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    /// Writes all of `bytes`, taking away what is written.
+    pub(super) fn poll_write_all(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &mut BytesMut,
+    ) -> Poll<io::Result<()>> {
+        while !bytes.is_empty() {
+            let written = ready!(match self {
+                Self::Plain(socket) => socket.poll_write_shared(cx, bytes),
+                Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            })?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            bytes.advance(written);
+        }
+        match self {
+            Self::Plain(_) => Poll::Ready(Ok(())),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    /// Says goodbye and waits, within bounds, until the server has closed.
+    async fn goodbye(mut self) {
+        let farewell = async {
+            let mut bytes = BytesMut::new();
+            frontend::terminate(&mut bytes);
+            poll_fn(|cx| self.poll_write_all(cx, &mut bytes)).await.ok()?;
+            if let Self::Tls(stream) = &mut self {
+                stream.shutdown().await.ok()?;
+            }
+            let mut rest = [0; 256];
+            while poll_fn(|cx| self.poll_read(cx, &mut rest)).await.ok()? > 0 {}
+            Some(())
+        };
+        let _ = timeout(GOODBYE, farewell).await;
+    }
+}
+
+/// Reads and answers until the connection ends.
+pub(super) async fn drive(connection: Arc<Connection>, transport: Transport, inbox: Inbox) {
+    let answering =
+        Answering { connection, packer: Packer::default(), current: None, cancel: None, ready: None };
+    let mut driver = Driver { transport, inbox, answering, timer: None };
+    let end = poll_fn(|cx| driver.poll(cx)).await;
+    let Driver { transport, answering, .. } = driver;
+    if matches!(end, End::Closing) && answering.is_quiet() {
+        transport.goodbye().await;
+    } else {
+        drop(transport);
+    }
+    answering.end(end);
+}
+
+struct Driver {
+    transport: Transport,
+    inbox: Inbox,
+    answering: Answering,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Driver {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            match self.attend(cx) {
+                Ok(true) => {}
+                Ok(false) => return Poll::Ready(End::Closing),
+                Err(error) => return Poll::Ready(End::Closed(error)),
+            }
+            self.poll_timer(cx);
+            self.answering.poll_cancel(cx);
+            if let Some(current) = &mut self.answering.current {
+                ready!(current.exchange.reply.poll_ready(cx));
+            }
+            match ready!(self.transport.poll_read(cx, self.inbox.space())) {
+                Ok(0) | Err(_) => return Poll::Ready(End::Closed(Error::Lost)),
+                Ok(read) => self.inbox.filled(read),
+            }
+            if let Err(error) = self.answering.messages(&mut self.inbox) {
+                return Poll::Ready(End::Closed(error));
+            }
+        }
+    }
+
+    /// Does what other threads have asked for. False: close.
+    fn attend(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
+        let connection = &self.answering.connection;
+        let mut state = connection.state.lock();
+        if !state.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            state.driver = Some(cx.waker().clone());
+        }
+        if matches!(state.end, End::Closing) {
+            return Ok(false);
+        }
+        if let Poll::Ready(Err(error)) = self.transport.poll_write_all(cx, &mut state.outbox) {
+            return Err(Error::from_io(&error, "write"));
+        }
+        let given_up = state.given_up.take();
+        if self.answering.current.is_none() {
+            self.answering.current = state.sent.take();
+            self.timer = None;
+        }
+        drop(state);
+        if let Some((id, error)) = given_up {
+            self.answering.give_up(id, error);
+        }
+        Ok(true)
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) {
+        let Some(deadline) = self.answering.current.as_ref().and_then(|current| current.deadline) else {
+            return;
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
+        if timer.as_mut().poll(cx).is_ready() {
+            self.timer = None;
+            if let Some(current) = &mut self.answering.current {
+                current.deadline = None;
+                let id = current.exchange.id;
+                self.answering.give_up(id, Error::QueryTimeout);
+            }
+        }
+    }
+}
+
+/// What of the driver deals with messages.
+struct Answering {
+    connection: Arc<Connection>,
+    packer: Packer,
+    current: Option<InFlight>,
+    /// A cancel request on its way.
+    cancel: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// The server is ready, but the cancel request is not settled yet.
+    ready: Option<Status>,
+}
+
+impl Answering {
+    fn messages(&mut self, inbox: &mut Inbox) -> Result<(), Error> {
+        while let Some(raw) = inbox.next()? {
+            if let Err(error) = self.message(raw) {
+                if let Some(current) = self.current() {
+                    current.error.get_or_insert_with(|| error.clone());
+                    // The exchange has heard it; the connection itself ends without a word.
+                    return Err(if error.sqlstate().is_some() { Error::Lost } else { error });
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, raw: Raw<'_>) -> Result<(), Error> {
+        match raw.tag {
+            b'D' => self.row(raw),
+            b'1' | b'2' | b'3' | b't' | b'H' | b'd' | b'c' | b'W' | b'K' | b'v' => Ok(()),
+            b'T' => self.columns(raw, true),
+            b'n' => self.columns(raw, false),
+            b'C' => self.complete(raw),
+            b'I' => self.complete_with(raw, b""),
+            b's' => self.suspended(raw),
+            b'Z' => self.ready(raw),
+            b'E' => self.error(raw),
+            b'G' => self.refuse_copy(raw),
+            b'N' => self.tell(Event::Notice(Box::new(raw.database_error()?))),
+            b'A' | b'S' => self.asynchronous(raw),
+            _ => Err(raw.unexpected()),
+        }
+    }
+
+    /// The exchange that is being answered.
+    fn current(&mut self) -> Option<&mut InFlight> {
+        if self.current.is_none() {
+            self.current = self.connection.state.lock().sent.take();
+        }
+        self.current.as_mut()
+    }
+
+    fn row(&mut self, raw: Raw<'_>) -> Result<(), Error> {
+        if self.current.is_none() {
+            self.current();
+        }
+        let Some(current) = &mut self.current else { return Err(raw.unexpected()) };
+        let Some(shape) = &current.shape else { return Err(raw.unexpected()) };
+        self.packer.push(shape, raw.body())?;
+        if self.packer.is_full() {
+            self.hand_over();
+        }
+        Ok(())
+    }
+
+    /// Gives the gathered rows to the reply, and opens a result that has none.
+    fn hand_over(&mut self) {
+        let Some(current) = &mut self.current else { return };
+        let Some(shape) = &current.shape else { return };
+        if self.packer.is_empty() && current.opened {
+            return;
+        }
+        current.exchange.reply.rows(shape, self.packer.rows());
+        current.opened = true;
+        current.delivered = true;
+        self.packer.clear();
+    }
+
+    fn columns(&mut self, raw: Raw<'_>, some: bool) -> Result<(), Error> {
+        let Some(current) = self.current() else { return Err(raw.unexpected()) };
+        let statement = Arc::clone(&current.exchange.statement);
+        let shape = if some { Some(Shape::read(raw, statement.is_binary())?) } else { None };
+        current.shape.clone_from(&shape);
+        current.opened = false;
+        if let Preparation::Pending(name) = &mut current.preparation {
+            let name = std::mem::take(name);
+            current.preparation = Preparation::None;
+            self.connection.state.lock().statements.insert(&statement, name, shape);
+        }
+        Ok(())
+    }
+
+    fn complete(&mut self, raw: Raw<'_>) -> Result<(), Error> {
+        let tag = raw.body().strip_suffix(b"\0").ok_or_else(|| raw.malformed())?;
+        self.complete_with(raw, tag)
+    }
+
+    fn complete_with(&mut self, raw: Raw<'_>, tag: &[u8]) -> Result<(), Error> {
+        if self.current().is_none() {
+            return Err(raw.unexpected());
+        }
+        self.hand_over();
+        if let Some(current) = &mut self.current {
+            current.exchange.reply.complete(tag);
+            current.delivered = true;
+            current.opened = false;
+            current.shape = None;
+        }
+        self.end_fetching();
+        Ok(())
+    }
+
+    fn suspended(&mut self, raw: Raw<'_>) -> Result<(), Error> {
+        let Some(current) = self.current() else { return Err(raw.unexpected()) };
+        let fetch = current.exchange.statement.fetch;
+        self.hand_over();
+        self.send(|out| {
+            let _ = frontend::execute("", fetch, out);
+            frontend::flush(out);
+        });
+        Ok(())
+    }
+
+    /// A statement that is fetched in pieces was sent without Sync.
+    fn end_fetching(&mut self) {
+        if self.current.as_ref().is_some_and(|current| current.exchange.statement.fetch != 0) {
+            self.send(frontend::sync);
+        }
+    }
+
+    fn send(&self, encode: impl FnOnce(&mut BytesMut)) {
+        let mut state = self.connection.state.lock();
+        encode(&mut state.outbox);
+        self.connection.flush_locked(&mut state);
+    }
+
+    fn error(&mut self, raw: Raw<'_>) -> Result<(), Error> {
+        let error = Error::Database(Arc::new(raw.database_error()?));
+        if error.is_fatal() || self.current().is_none() {
+            return Err(error);
+        }
+        self.hand_over();
+        if let Some(current) = &mut self.current {
+            current.error.get_or_insert(error);
+        }
+        self.end_fetching();
+        Ok(())
+    }
+
+    /// Nobody can feed a COPY through a plain query.
+    fn refuse_copy(&mut self, raw: Raw<'_>) -> Result<(), Error> {
+        let Some(current) = self.current() else { return Err(raw.unexpected()) };
+        let simple = current.exchange.statement.mode == super::Mode::Simple;
+        self.send(|out| {
+            let _ = frontend::copy_fail("No source stream defined", out);
+            // The Sync sent with the statement was swallowed by the COPY.
+            if !simple {
+                frontend::sync(out);
+            }
+        });
+        Ok(())
+    }
+
+    fn asynchronous(&mut self, raw: Raw<'_>) -> Result<(), Error> {
+        let malformed = |_| raw.malformed();
+        let event = match raw.parse()? {
+            Message::NotificationResponse(body) => Event::Notification {
+                length: raw.length(),
+                process_id: body.process_id(),
+                channel: body.channel().map_err(malformed)?.to_owned(),
+                payload: body.message().map_err(malformed)?.to_owned(),
+            },
+            Message::ParameterStatus(body) => Event::ParameterStatus {
+                parameter_name: body.name().map_err(malformed)?.to_owned(),
+                parameter_value: body.value().map_err(malformed)?.to_owned(),
+            },
+            _ => return Err(raw.unexpected()),
+        };
+        self.tell(event)
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "reads as the other arms of the match do")]
+    fn tell(&self, event: Event) -> Result<(), Error> {
+        self.connection.listener.event(self.connection.id, event);
+        Ok(())
+    }
+
+    fn ready(&mut self, raw: Raw<'_>) -> Result<(), Error> {
+        let status = match raw.body() {
+            b"I" => Status::Idle,
+            b"T" => Status::Transaction,
+            b"E" => Status::Failed,
+            _ => return Err(raw.malformed()),
+        };
+        self.current();
+        if self.cancel.is_some() {
+            self.ready = Some(status);
+        } else {
+            self.finish(status);
+        }
+        Ok(())
+    }
+
+    /// Ends the current exchange and begins the next.
+    fn finish(&mut self, status: Status) {
+        let finished = self.current.take();
+        let connection = Arc::clone(&self.connection);
+        let mut state = connection.state.lock();
+        state.status = status;
+        state.given_up = None;
+        let finished = match finished {
+            Some(finished) if finished.is_healable(status) => match state.heal_locked(finished) {
+                Ok(()) => return connection.flush_locked(&mut state),
+                Err(refused) => {
+                    drop(state);
+                    return refused.settle();
+                }
+            },
+            finished => finished,
+        };
+        state.busy = None;
+        let refused = state.start_next_locked();
+        connection.flush_locked(&mut state);
+        drop(state);
+        if let Some(finished) = finished {
+            finished.settle(status);
+        }
+        refused.into_iter().for_each(Refused::settle);
+    }
+
+    fn give_up(&mut self, id: u32, error: Error) {
+        let Some(current) = self.current.as_mut().filter(|current| current.exchange.id == id) else { return };
+        current.exchange.reply.give_up(error);
+        let Connection { address, process_id, secret_key, .. } = &*self.connection;
+        self.cancel = Some(Box::pin(cancel(address.clone(), *process_id, *secret_key)));
+    }
+
+    fn poll_cancel(&mut self, cx: &mut Context<'_>) {
+        let Some(cancel) = &mut self.cancel else { return };
+        if cancel.as_mut().poll(cx).is_ready() {
+            self.cancel = None;
+            if let Some(status) = self.ready.take() {
+                self.finish(status);
+            }
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.current.is_none() && self.connection.state.lock().busy.is_none()
+    }
+
+    /// The connection is over: nobody waits for it any longer.
+    fn end(mut self, end: End) {
+        let (error, told) = match end {
+            End::Closed(error) => (error.clone(), Some(error)),
+            End::Closing | End::Open => (Error::Ended, None),
+        };
+        let mut state = self.connection.state.lock();
+        state.end = End::Closed(error.clone());
+        let current = self.current.take().or_else(|| state.sent.take());
+        let unsent = state.outbox.len();
+        let queue = std::mem::take(&mut state.queue);
+        drop(state);
+        if let Some(InFlight { exchange, error: own, bytes, .. }) = current {
+            let sent = unsent < bytes;
+            let error = own.unwrap_or_else(|| error.clone());
+            exchange.reply.settle(Outcome::Failed { error, sent, status: None });
+        }
+        for Exchange { reply, .. } in queue {
+            Refused { reply, error: error.clone(), status: None }.settle();
+        }
+        self.connection.listener.closed(self.connection.id, told);
+    }
+}
+
+impl InFlight {
+    /// Whether running it again, with the statement prepared anew, is safe and may help: the server
+    /// refused before it executed anything, and no transaction was lost by that.
+    fn is_healable(&self, status: Status) -> bool {
+        let stale = match self.error.as_ref().and_then(Error::sqlstate) {
+            Some(code) if code.is_stale_statement() => matches!(self.preparation, Preparation::Cached),
+            Some(code) => {
+                code.is_duplicate_statement() && matches!(self.preparation, Preparation::Pending(_))
+            }
+            None => false,
+        };
+        stale && !self.healed && !self.delivered && status == Status::Idle
+    }
+
+    fn settle(self, status: Status) {
+        let outcome = match self.error {
+            None => Outcome::Done(status),
+            Some(error) => Outcome::Failed { error, sent: true, status: Some(status) },
+        };
+        self.exchange.reply.settle(outcome);
+    }
+}
+
+impl State {
+    fn heal_locked(&mut self, stale: InFlight) -> Result<(), Refused> {
+        if matches!(stale.preparation, Preparation::Cached) {
+            self.statements.forget(&stale.exchange.statement);
+        } else {
+            self.statements.disable();
+        }
+        self.start_locked(stale.exchange, true)
+    }
+}

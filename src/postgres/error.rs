@@ -1,0 +1,185 @@
+//! Why a connection or a statement failed, in the terms the caller is told.
+//!
+//! Messages are those of node-postgres where it has one, because applications compare them.
+//! No variant carries a parameter or a password.
+
+use std::{io, sync::Arc};
+
+use serde::Serialize;
+
+use super::SqlState;
+
+/// An error of the wire. Cheap to clone: one lost connection may fail several requests.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The server said so.
+    #[error("{}", .0.message)]
+    Database(Arc<DatabaseError>),
+    /// The operating system said so, while connecting, reading or writing.
+    #[error(transparent)]
+    System(Arc<SystemError>),
+    /// Every address of a host failed.
+    #[error("{}", .0.first().map(ToString::to_string).unwrap_or_default())]
+    Aggregate(Arc<[SystemError]>),
+    /// The peer went away.
+    #[error("Connection terminated unexpectedly")]
+    Lost,
+    /// Cut short by our own end.
+    #[error("Connection terminated")]
+    Ended,
+    /// The statement ran past its `query_timeout`.
+    #[error("Query read timeout")]
+    QueryTimeout,
+    /// The caller gave up on it.
+    #[error("query was withdrawn by its caller")]
+    Withdrawn,
+    /// The server's certificate, or the handshake, did not satisfy us.
+    #[error("{message}")]
+    Tls {
+        /// OpenSSL's wording, which Node's users know.
+        message: String,
+        /// Node's code for it.
+        code: Option<&'static str>,
+    },
+    /// The server broke the protocol, or speaks another one.
+    #[error("{0}")]
+    Protocol(String),
+    /// The greeting of a new connection was refused by the application.
+    #[error("connection {0} was refused by its greeting")]
+    Greeting(u32),
+    /// Anything else that has a message of its own.
+    #[error("{0}")]
+    Plain(String),
+    /// A value had the wrong type.
+    #[error("{0}")]
+    Type(String),
+}
+
+impl Error {
+    /// The SQLSTATE, when the server sent one.
+    pub fn sqlstate(&self) -> Option<SqlState> {
+        match self {
+            Self::Database(error) => Some(error.code),
+            _ => None,
+        }
+    }
+
+    /// Whether the connection cannot be used after it.
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            Self::Database(error) => {
+                matches!(error.severity_code.as_str(), "FATAL" | "PANIC")
+            }
+            Self::QueryTimeout | Self::Withdrawn | Self::Plain(_) | Self::Type(_) => false,
+            _ => true,
+        }
+    }
+
+    pub(super) fn protocol(message: impl Into<String>) -> Self {
+        Self::Protocol(message.into())
+    }
+
+    pub(super) fn from_io(error: &io::Error, syscall: &'static str) -> Self {
+        Self::System(Arc::new(SystemError::new(error, syscall)))
+    }
+}
+
+/// An error of the operating system, with what Node tells of it.
+#[derive(Debug, Clone, Serialize, thiserror::Error)]
+#[error("{syscall} {code}{}", where_to(.address.as_deref(), *.port, .hostname.as_deref()))]
+pub struct SystemError {
+    /// The call that failed: `connect`, `read`, `write`, `getaddrinfo`.
+    pub syscall: &'static str,
+    /// The name of the error: `ECONNREFUSED`, `ENOTFOUND`.
+    pub code: &'static str,
+    /// The address that was tried, or the path of the socket.
+    pub address: Option<String>,
+    /// The port that was tried.
+    pub port: Option<u16>,
+    /// The name that could not be resolved.
+    pub hostname: Option<String>,
+}
+
+fn where_to(address: Option<&str>, port: Option<u16>, hostname: Option<&str>) -> String {
+    match (address, port, hostname) {
+        (Some(address), Some(port), _) => format!(" {address}:{port}"),
+        (Some(address), None, _) => format!(" {address}"),
+        (None, _, Some(hostname)) => format!(" {hostname}"),
+        (None, ..) => String::new(),
+    }
+}
+
+impl SystemError {
+    pub(super) fn new(error: &io::Error, syscall: &'static str) -> Self {
+        Self { syscall, code: code_of(error), address: None, port: None, hostname: None }
+    }
+}
+
+/// The name Node gives an error of the operating system.
+fn code_of(error: &io::Error) -> &'static str {
+    use io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::ConnectionRefused => "ECONNREFUSED",
+        Kind::ConnectionReset | Kind::UnexpectedEof => "ECONNRESET",
+        Kind::ConnectionAborted => "ECONNABORTED",
+        Kind::HostUnreachable => "EHOSTUNREACH",
+        Kind::NetworkUnreachable => "ENETUNREACH",
+        Kind::TimedOut => "ETIMEDOUT",
+        Kind::BrokenPipe => "EPIPE",
+        Kind::NotFound => "ENOENT",
+        Kind::PermissionDenied => "EACCES",
+        Kind::AddrInUse => "EADDRINUSE",
+        Kind::AddrNotAvailable => "EADDRNOTAVAIL",
+        Kind::InvalidInput => "EINVAL",
+        Kind::NotConnected => "ENOTCONN",
+        _ => "EIO",
+    }
+}
+
+/// An `ErrorResponse` or a `NoticeResponse`, every field as the server sent it.
+#[derive(Debug, Clone, Serialize)]
+pub struct DatabaseError {
+    /// Bytes of the message on the wire.
+    pub length: usize,
+    /// The text for people.
+    pub message: String,
+    /// Severity in the server's language.
+    pub severity: Option<String>,
+    /// Severity in English (since PostgreSQL 9.6), else as `severity`.
+    #[serde(skip)]
+    pub severity_code: String,
+    /// The SQLSTATE.
+    pub code: SqlState,
+    /// A second sentence.
+    pub detail: Option<String>,
+    /// What might help.
+    pub hint: Option<String>,
+    /// Where in the statement, counted in characters from 1.
+    pub position: Option<String>,
+    /// The same for `internalQuery`.
+    #[serde(rename = "internalPosition")]
+    pub internal_position: Option<String>,
+    /// A statement the server made itself.
+    #[serde(rename = "internalQuery")]
+    pub internal_query: Option<String>,
+    /// The call stack of PL functions.
+    #[serde(rename = "where")]
+    pub context: Option<String>,
+    /// The schema it is about.
+    pub schema: Option<String>,
+    /// The table it is about.
+    pub table: Option<String>,
+    /// The column it is about.
+    pub column: Option<String>,
+    /// The data type it is about.
+    #[serde(rename = "dataType")]
+    pub data_type: Option<String>,
+    /// The constraint it is about.
+    pub constraint: Option<String>,
+    /// Source file of the server.
+    pub file: Option<String>,
+    /// Line in it.
+    pub line: Option<String>,
+    /// Function in it.
+    pub routine: Option<String>,
+}

@@ -1,0 +1,105 @@
+//! One request on a connection: what is asked, and who hears the answer.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use super::{Error, Rows, Shape, Status};
+
+/// A statement with its parameters, ready for the wire. Shared, because a retry sends it again.
+#[derive(Debug)]
+pub struct Statement {
+    /// The SQL.
+    pub text: Arc<str>,
+    /// The name the application gave it; none: unnamed, cached by its text.
+    pub name: Option<Arc<str>>,
+    /// Which protocol, and how results are wanted.
+    pub mode: Mode,
+    /// One format code per parameter: 0 text, 1 binary.
+    pub formats: Box<[u8]>,
+    /// Per parameter its big-endian `i32` length (-1: NULL) and its bytes, as in Bind.
+    pub values: Box<[u8]>,
+    /// From the first byte sent to the last one read; none: unbounded.
+    pub timeout: Option<Duration>,
+    /// Rows fetched at a time; 0: all at once.
+    pub fetch: i32,
+}
+
+/// How a statement goes over the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The simple protocol: no parameters, several statements allowed.
+    Simple,
+    /// The extended protocol.
+    Extended {
+        /// Results in binary instead of text.
+        binary: bool,
+        /// Whether an unnamed statement may be kept prepared.
+        cache: bool,
+    },
+}
+
+impl Statement {
+    /// A statement without parameters for the simple protocol.
+    pub fn simple(text: &str) -> Arc<Self> {
+        Arc::new(Self {
+            text: text.into(),
+            name: None,
+            mode: Mode::Simple,
+            formats: Box::default(),
+            values: Box::default(),
+            timeout: None,
+            fetch: 0,
+        })
+    }
+
+    /// Whether results are wanted in binary.
+    pub fn is_binary(&self) -> bool {
+        matches!(self.mode, Mode::Extended { binary: true, .. })
+    }
+}
+
+/// A statement on its way, with the one who waits for it.
+pub struct Exchange {
+    /// Names it for [`Connection::give_up`](super::Connection::give_up).
+    pub id: u32,
+    /// What is asked.
+    pub statement: Arc<Statement>,
+    /// Who hears the answer.
+    pub reply: Box<dyn Reply>,
+}
+
+/// How an exchange ended, from the connection's point of view.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The server answered all of it.
+    Done(Status),
+    /// It failed.
+    Failed {
+        /// Why.
+        error: Error,
+        /// Whether the server can have seen any of it. False: running it again is always safe.
+        sent: bool,
+        /// The transaction status afterwards; none: the connection is gone.
+        status: Option<Status>,
+    },
+}
+
+/// Hears the answer to one exchange. `settle` is called exactly once and last.
+pub trait Reply: Send {
+    /// Some rows of the current result; the first call of a result may have none.
+    fn rows(&mut self, shape: &Arc<Shape>, rows: Rows<'_>);
+    /// The current result is complete; the tag is empty for an empty statement.
+    fn complete(&mut self, tag: &[u8]);
+    /// The caller need not wait longer, though the server still works on it: its error is known.
+    fn give_up(&mut self, error: Error);
+    /// Pending while the hearer cannot take more; the server is not read until it can.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = cx;
+        Poll::Ready(())
+    }
+    /// The end.
+    fn settle(self: Box<Self>, outcome: Outcome);
+}

@@ -1,0 +1,227 @@
+//! Backend messages: framing, and the fields of those that carry more than one number.
+//!
+//! [`Inbox`] cuts the byte stream into messages without copying them. A length is believed only
+//! within the protocol's limits, so that a server that is no PostgreSQL is told apart at once.
+
+use bytes::BytesMut;
+use fallible_iterator::FallibleIterator;
+use postgres_protocol::message::backend::{ErrorFields, Message};
+
+use super::{DatabaseError, Error, SqlState};
+
+/// PostgreSQL itself refuses to build anything larger.
+const MAX_MESSAGE: usize = 0x3fff_ffff;
+/// Before the login is done nothing large is sent; a foreign protocol is noticed by it.
+const MAX_STARTUP_MESSAGE: usize = 64 * 1024;
+const HEADER: usize = 5;
+const READ_CHUNK: usize = 32 * 1024;
+/// An inbox that one large message has grown beyond this is given back.
+const KEEP: usize = 256 * 1024;
+
+/// Bytes read and not yet understood.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+    max_message: usize,
+}
+
+impl Inbox {
+    pub(super) fn new() -> Self {
+        Self { bytes: vec![0; READ_CHUNK], start: 0, end: 0, max_message: MAX_STARTUP_MESSAGE }
+    }
+
+    /// The login is done: rows may be large.
+    pub(super) fn lift_startup_limit(&mut self) {
+        self.max_message = MAX_MESSAGE;
+    }
+
+    /// Room to read into; report what was read to [`Inbox::filled`].
+    pub(super) fn space(&mut self) -> &mut [u8] {
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+            if self.bytes.len() > KEEP {
+                self.bytes = vec![0; READ_CHUNK];
+            }
+        }
+        if self.bytes.len() - self.end < READ_CHUNK / 2 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+            if self.bytes.len() - self.end < READ_CHUNK / 2 {
+                let length = self.bytes.len() * 2;
+                self.bytes.resize(length, 0);
+            }
+        }
+        &mut self.bytes[self.end..]
+    }
+
+    pub(super) fn filled(&mut self, read: usize) {
+        self.end += read;
+    }
+
+    /// The next whole message, if it is there.
+    pub(super) fn next(&mut self) -> Result<Option<Raw<'_>>, Error> {
+        let pending = &self.bytes[self.start..self.end];
+        let Some((header, _)) = pending.split_first_chunk::<HEADER>() else { return Ok(None) };
+        let [tag, a, b, c, d] = *header;
+        if !is_backend_tag(tag) {
+            return Err(Error::protocol(format!("received invalid response: {tag:x}")));
+        }
+        let length = usize::try_from(i32::from_be_bytes([a, b, c, d])).unwrap_or(0);
+        if length < 4 || length > self.max_message {
+            return Err(Error::protocol(format!(
+                "received a message of type {tag:x} with an impossible length"
+            )));
+        }
+        if pending.len() <= length {
+            return Ok(None);
+        }
+        let start = self.start;
+        self.start += length + 1;
+        Ok(Some(Raw { tag, bytes: &self.bytes[start..=start + length] }))
+    }
+}
+
+fn is_backend_tag(tag: u8) -> bool {
+    matches!(
+        tag,
+        b'1' | b'2'
+            | b'3'
+            | b'A'
+            | b'C'
+            | b'D'
+            | b'E'
+            | b'G'
+            | b'H'
+            | b'I'
+            | b'K'
+            | b'N'
+            | b'R'
+            | b'S'
+            | b'T'
+            | b'V'
+            | b'W'
+            | b'Z'
+            | b'c'
+            | b'd'
+            | b'n'
+            | b's'
+            | b't'
+            | b'v'
+    )
+}
+
+/// One whole message as it was sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Raw<'a> {
+    pub(super) tag: u8,
+    bytes: &'a [u8],
+}
+
+impl<'a> Raw<'a> {
+    /// What follows the header.
+    pub(super) fn body(self) -> &'a [u8] {
+        &self.bytes[HEADER..]
+    }
+
+    /// The length word of the message.
+    pub(super) fn length(self) -> usize {
+        self.bytes.len() - 1
+    }
+
+    /// The message parsed by `postgres-protocol`.
+    pub(super) fn parse(self) -> Result<Message, Error> {
+        match Message::parse(&mut BytesMut::from(self.bytes)) {
+            Ok(Some(message)) => Ok(message),
+            Ok(None) => Err(self.malformed()),
+            Err(error) => Err(Error::protocol(format!("received a malformed message: {error}"))),
+        }
+    }
+
+    /// The error for a message that does not hold what its type promises.
+    pub(super) fn malformed(self) -> Error {
+        Error::protocol(format!("received a malformed message of type {}", char::from(self.tag)))
+    }
+
+    /// The error for a message that has no place here.
+    pub(super) fn unexpected(self) -> Error {
+        let name = match self.tag {
+            b'T' => "rowDescription",
+            b'D' => "dataRow",
+            b's' => "portalSuspended",
+            b'I' => "emptyQuery",
+            b'C' => "commandComplete",
+            b'1' => "parseComplete",
+            b'G' => "copyInResponse",
+            b'd' => "copyData",
+            other => return Error::protocol(format!("received invalid response: {other:x}")),
+        };
+        Error::protocol(format!("Received unexpected {name} message from backend."))
+    }
+
+    /// The error or notice the message carries.
+    pub(super) fn database_error(self) -> Result<DatabaseError, Error> {
+        let length = self.length();
+        match self.parse()? {
+            Message::ErrorResponse(body) => read_fields(length, body.fields()),
+            Message::NoticeResponse(body) => read_fields(length, body.fields()),
+            _ => Err(self.malformed()),
+        }
+    }
+}
+
+fn read_fields(length: usize, mut fields: ErrorFields<'_>) -> Result<DatabaseError, Error> {
+    let mut error = DatabaseError {
+        length,
+        message: String::new(),
+        severity: None,
+        severity_code: String::new(),
+        code: SqlState::new(b""),
+        detail: None,
+        hint: None,
+        position: None,
+        internal_position: None,
+        internal_query: None,
+        context: None,
+        schema: None,
+        table: None,
+        column: None,
+        data_type: None,
+        constraint: None,
+        file: None,
+        line: None,
+        routine: None,
+    };
+    let malformed = |_| Error::protocol("received a malformed error message");
+    while let Some(field) = fields.next().map_err(malformed)? {
+        let value = String::from_utf8_lossy(field.value_bytes()).into_owned();
+        match field.type_() {
+            b'S' => error.severity = Some(value),
+            b'V' => error.severity_code = value,
+            b'C' => error.code = SqlState::new(value.as_bytes()),
+            b'M' => error.message = value,
+            b'D' => error.detail = Some(value),
+            b'H' => error.hint = Some(value),
+            b'P' => error.position = Some(value),
+            b'p' => error.internal_position = Some(value),
+            b'q' => error.internal_query = Some(value),
+            b'W' => error.context = Some(value),
+            b's' => error.schema = Some(value),
+            b't' => error.table = Some(value),
+            b'c' => error.column = Some(value),
+            b'd' => error.data_type = Some(value),
+            b'n' => error.constraint = Some(value),
+            b'F' => error.file = Some(value),
+            b'L' => error.line = Some(value),
+            b'R' => error.routine = Some(value),
+            _ => {}
+        }
+    }
+    if error.severity_code.is_empty() {
+        error.severity_code = error.severity.clone().unwrap_or_default();
+    }
+    Ok(error)
+}

@@ -1,0 +1,32 @@
+//! The wire: one connection to one server, from the first packet to the last.
+//!
+//! In the order a connection meets them: [`config`] says where to go, [`connect`] opens a
+//! [`socket`], wraps it in [`tls`], proves who we are in [`auth`]. From then on a [`driver`] task
+//! reads and a [`Connection`] takes [`exchange`]s, which it turns into messages with the help of
+//! [`statements`] and whose rows [`codec`] packs. [`cancel`] interrupts from a second socket.
+//!
+//! Bytes of the server are never trusted: every length is checked before it is used, and what is
+//! not understood closes the connection with an error that says so.
+
+mod auth;
+mod cancel;
+mod codec;
+mod config;
+mod connect;
+mod connection;
+mod driver;
+mod error;
+mod exchange;
+mod messages;
+mod socket;
+mod sqlstate;
+mod statements;
+mod tls;
+
+pub use codec::{Column, Rows, Shape};
+pub use config::{AskPassword, Config, Host, KeepAlive, Password, TlsSettings, VerifyServer};
+pub use connect::connect;
+pub use connection::{Connection, Event, Listener, Status};
+pub use error::{DatabaseError, Error, SystemError};
+pub use exchange::{Exchange, Mode, Outcome, Reply, Statement};
+pub use sqlstate::SqlState;

@@ -1,0 +1,228 @@
+//! A plain socket, TCP or unix, that one task reads and any thread may write to without blocking.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+#[cfg(unix)]
+use tokio::net::UnixStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::{Error, Host, KeepAlive, SystemError};
+
+/// How long one of several addresses may take before the next is tried; Node's default.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// A connected socket.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+/// Where a socket is connected to; a cancel request goes to the same place.
+#[derive(Debug, Clone)]
+pub(super) enum Address {
+    Tcp(SocketAddr),
+    #[cfg(unix)]
+    Unix(String),
+}
+
+impl Socket {
+    /// Resolves and connects: every address of the host in the resolver's order.
+    pub(super) async fn open(host: &Host, keep_alive: Option<KeepAlive>) -> Result<(Self, Address), Error> {
+        #[cfg(unix)]
+        if host.name.starts_with('/') {
+            let address = Address::Unix(format!("{}/.s.PGSQL.{}", host.name, host.port));
+            return Ok((Self::connect(&address, keep_alive).await.map_err(Error::system)?, address));
+        }
+        let addresses = resolve(host).await.map_err(Error::system)?;
+        let last = addresses.len() - 1;
+        let mut failures = Vec::new();
+        for (index, address) in addresses.into_iter().enumerate() {
+            let address = Address::Tcp(address);
+            let attempt = Self::connect(&address, keep_alive);
+            let attempt = if index == last {
+                attempt.await
+            } else {
+                let timed_out = |_| Err(address.failure(&io::ErrorKind::TimedOut.into()));
+                timeout(ATTEMPT_TIMEOUT, attempt).await.unwrap_or_else(timed_out)
+            };
+            match attempt {
+                Ok(socket) => return Ok((socket, address)),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        Err(match failures.len() {
+            1 => Error::system(failures.remove(0)),
+            _ => Error::Aggregate(failures.into()),
+        })
+    }
+
+    /// Connects to one address.
+    pub(super) async fn connect(
+        address: &Address,
+        keep_alive: Option<KeepAlive>,
+    ) -> Result<Self, SystemError> {
+        let failure = |error: io::Error| address.failure(&error);
+        match address {
+            Address::Tcp(to) => {
+                let stream = TcpStream::connect(to).await.map_err(failure)?;
+                stream.set_nodelay(true).map_err(failure)?;
+                if let Some(keep_alive) = keep_alive {
+                    let mut probes = socket2::TcpKeepalive::new();
+                    if !keep_alive.initial_delay.is_zero() {
+                        probes = probes.with_time(keep_alive.initial_delay);
+                    }
+                    socket2::SockRef::from(&stream).set_tcp_keepalive(&probes).map_err(failure)?;
+                }
+                Ok(Self::Tcp(stream))
+            }
+            #[cfg(unix)]
+            Address::Unix(path) => UnixStream::connect(path).await.map(Self::Unix).map_err(failure),
+        }
+    }
+
+    /// Writes what the system takes at once; callable from any thread.
+    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read(buffer),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.try_read(buffer),
+        }
+    }
+
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_write_ready(cx),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.poll_write_ready(cx),
+        }
+    }
+
+    /// [`AsyncRead::poll_read`] through a shared reference.
+    pub(super) fn poll_read_shared(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_readable(cx))?;
+            match self.try_read(buffer.initialize_unfilled()) {
+                Ok(read) => {
+                    buffer.advance(read);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// [`AsyncWrite::poll_write`] through a shared reference.
+    pub(super) fn poll_write_shared(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_writable(cx))?;
+            match self.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.poll_read_shared(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_shared(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            #[cfg(unix)]
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+impl Address {
+    fn failure(&self, error: &io::Error) -> SystemError {
+        let mut failure = SystemError::new(error, "connect");
+        match self {
+            Self::Tcp(to) => {
+                failure.address = Some(to.ip().to_string());
+                failure.port = Some(to.port());
+            }
+            #[cfg(unix)]
+            Self::Unix(path) => failure.address = Some(path.clone()),
+        }
+        failure
+    }
+}
+
+impl Error {
+    fn system(error: SystemError) -> Self {
+        Self::System(error.into())
+    }
+}
+
+async fn resolve(host: &Host) -> Result<Vec<SocketAddr>, SystemError> {
+    if let Ok(ip) = host.name.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, host.port)]);
+    }
+    let not_found = |code| SystemError {
+        syscall: "getaddrinfo",
+        code,
+        address: None,
+        port: None,
+        hostname: Some(host.name.clone()),
+    };
+    match tokio::net::lookup_host((host.name.as_str(), host.port)).await {
+        Ok(addresses) => {
+            let addresses: Vec<_> = addresses.collect();
+            if addresses.is_empty() { Err(not_found("ENOTFOUND")) } else { Ok(addresses) }
+        }
+        // The resolver's own code is lost in `io::Error`; its text is all there is.
+        Err(error) if error.to_string().contains("Temporary failure") => Err(not_found("EAI_AGAIN")),
+        Err(_) => Err(not_found("ENOTFOUND")),
+    }
+}

@@ -1,0 +1,112 @@
+//! Prepared statements of one connection.
+//!
+//! Statements the application named live as long as the connection, as in pg. Others are cached by
+//! their text, least recently used out first. What is in here exists on the server, with the
+//! exception of a statement whose Parse is still in flight: the owner takes it out if that fails.
+
+use std::{collections::HashMap, num::NonZeroUsize, sync::Arc};
+
+use lru::LruCache;
+
+use super::{Mode, Shape, Statement};
+
+/// A statement that exists on the server. A named one keeps the result format of its first use.
+#[derive(Debug, Clone)]
+pub(super) struct Prepared {
+    /// Its name there.
+    pub(super) name: Arc<str>,
+    /// The columns it returns; none: no rows.
+    pub(super) shape: Option<Arc<Shape>>,
+}
+
+/// What must be sent to run a statement.
+#[derive(Debug)]
+pub(super) enum Plan {
+    /// Bind to what is there.
+    Ready(Prepared),
+    /// Parse first, under this name (empty: unnamed), after closing another one.
+    Prepare { name: Arc<str>, close: Option<Arc<str>> },
+    /// The name belongs to another text.
+    Taken,
+}
+
+/// Texts are compared whole, so two that hash alike are never confused.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key {
+    text: Arc<str>,
+    binary: bool,
+}
+
+impl Key {
+    fn of(statement: &Statement) -> Self {
+        Self { text: Arc::clone(&statement.text), binary: statement.is_binary() }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Statements {
+    by_text: Option<LruCache<Key, Prepared>>,
+    by_name: HashMap<Arc<str>, (Arc<str>, Prepared)>,
+    /// Makes names unique within the connection.
+    serial: u32,
+}
+
+impl Statements {
+    /// Room for `capacity` unnamed statements; 0 caches none.
+    pub(super) fn new(capacity: usize) -> Self {
+        let by_text = NonZeroUsize::new(capacity).map(LruCache::new);
+        Self { by_text, by_name: HashMap::new(), serial: 0 }
+    }
+
+    pub(super) fn plan(&mut self, statement: &Statement) -> Plan {
+        if let Some(name) = &statement.name {
+            return self.plan_named(name, statement);
+        }
+        let cached = matches!(statement.mode, Mode::Extended { cache: true, .. });
+        let Some(by_text) = self.by_text.as_mut().filter(|_| cached) else {
+            return Plan::Prepare { name: "".into(), close: None };
+        };
+        if let Some(prepared) = by_text.get(&Key::of(statement)) {
+            return Plan::Ready(prepared.clone());
+        }
+        self.serial = self.serial.wrapping_add(1);
+        let full = by_text.len() == by_text.cap().get();
+        let close = if full { by_text.pop_lru().map(|(_, prepared)| prepared.name) } else { None };
+        Plan::Prepare { name: format!("pgpool_rs_{}", self.serial).into(), close }
+    }
+
+    fn plan_named(&self, name: &Arc<str>, statement: &Statement) -> Plan {
+        match self.by_name.get(name) {
+            None => Plan::Prepare { name: Arc::clone(name), close: None },
+            // pg, too, lets a later call name the statement without repeating its text.
+            Some((text, prepared)) if statement.text.is_empty() || *text == statement.text => {
+                Plan::Ready(prepared.clone())
+            }
+            Some(_) => Plan::Taken,
+        }
+    }
+
+    /// The server has it, and it returns these columns.
+    pub(super) fn insert(&mut self, statement: &Statement, name: Arc<str>, shape: Option<Arc<Shape>>) {
+        let prepared = Prepared { name: Arc::clone(&name), shape };
+        if statement.name.is_some() {
+            self.by_name.insert(name, (Arc::clone(&statement.text), prepared));
+        } else if let Some(by_text) = self.by_text.as_mut().filter(|_| !name.is_empty()) {
+            by_text.put(Key::of(statement), prepared);
+        }
+    }
+
+    /// The server does not have it, or not in this form, any more.
+    pub(super) fn forget(&mut self, statement: &Statement) {
+        if let Some(name) = &statement.name {
+            self.by_name.remove(name);
+        } else if let Some(by_text) = &mut self.by_text {
+            by_text.pop(&Key::of(statement));
+        }
+    }
+
+    /// Stops caching by text: a pooler shares this server connection with others.
+    pub(super) fn disable(&mut self) {
+        self.by_text = None;
+    }
+}
