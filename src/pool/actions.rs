@@ -1,0 +1,135 @@
+//! What a transition leaves to be done once the lock is released.
+//!
+//! Claims, the connector and tasks are called from here only. Every call into foreign code is
+//! guarded: a panic is counted and ends there, so it cannot reach whoever returned a connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::errand::{self, Errand};
+use super::lease::Loan;
+use super::opening::{self, Order};
+use super::shared::Shared;
+use super::slots::Slot;
+use super::waiters::Waiter;
+use super::{Claim, CloseReason, Condition, Connector, Lease, Refusal, turn};
+
+/// A claim and the connection it gets.
+pub(super) struct Grant<C: Connector> {
+    pub(super) waiter: Waiter<C>,
+    pub(super) loan: Loan<C::Connection>,
+    pub(super) source: Source,
+}
+
+/// Where a granted connection comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// From the idle stack: it may have broken there, so its condition is asked first.
+    Idle,
+    /// Just made, returned or checked.
+    Vetted,
+}
+
+pub(super) type Done = Box<dyn FnOnce() + Send>;
+
+type Refused<C> = (Box<dyn Claim<C>>, Refusal<<C as Connector>::Error>);
+
+pub(super) struct Actions<C: Connector> {
+    /// The usual transition grants at most one claim and does nothing else.
+    grant: Option<Grant<C>>,
+    more_grants: Vec<Grant<C>>,
+    refusals: Vec<Refused<C>>,
+    pub(super) closes: Vec<(C::Connection, CloseReason)>,
+    pub(super) orders: Vec<Order>,
+    pub(super) errands: Vec<Errand<C::Connection>>,
+    pub(super) overdue: Vec<(u64, Duration)>,
+    /// Emptied slots whose content is dropped outside the lock.
+    pub(super) remains: Vec<Slot<C::Connection>>,
+    pub(super) done: Vec<Done>,
+    /// The timekeeper sleeps past a new deadline.
+    pub(super) wake: bool,
+}
+
+impl<C: Connector> Actions<C> {
+    pub(super) fn none() -> Self {
+        Self {
+            grant: None,
+            more_grants: Vec::new(),
+            refusals: Vec::new(),
+            closes: Vec::new(),
+            orders: Vec::new(),
+            errands: Vec::new(),
+            overdue: Vec::new(),
+            remains: Vec::new(),
+            done: Vec::new(),
+            wake: false,
+        }
+    }
+
+    pub(super) fn grant(&mut self, grant: Grant<C>) {
+        if self.grant.is_none() {
+            self.grant = Some(grant);
+        } else {
+            self.more_grants.push(grant);
+        }
+    }
+
+    pub(super) fn refuse(&mut self, waiter: Waiter<C>, refusal: Refusal<C::Error>) {
+        self.refusals.push((waiter.claim, refusal));
+    }
+
+    pub(super) fn carry_out(self, shared: &Arc<Shared<C>>) {
+        turn::run(
+            self,
+            |actions| actions.perform(shared),
+            |actions| {
+                let shared = Arc::clone(shared);
+                Box::new(move || actions.perform(&shared))
+            },
+        );
+    }
+
+    /// Starts what takes long first, then settles claims.
+    fn perform(self, shared: &Arc<Shared<C>>) {
+        if self.wake {
+            shared.bell.notify_one();
+        }
+        for order in self.orders {
+            opening::start(shared, order);
+        }
+        for errand in self.errands {
+            errand::start(shared, errand);
+        }
+        for (connection, reason) in self.closes {
+            shared.guarded(|| shared.connector.close(connection, reason));
+        }
+        for (number, held) in self.overdue {
+            shared.guarded(|| shared.connector.overdue(number, held));
+        }
+        for remains in self.remains {
+            shared.guarded(|| drop(remains));
+        }
+        for (claim, refusal) in self.refusals {
+            shared.guarded(|| claim.refused(refusal));
+        }
+        for grant in self.grant.into_iter().chain(self.more_grants) {
+            settle(shared, grant);
+        }
+        for done in self.done {
+            shared.guarded(done);
+        }
+    }
+}
+
+fn settle<C: Connector>(shared: &Arc<Shared<C>>, grant: Grant<C>) {
+    if grant.source == Source::Idle {
+        let condition = shared.condition(&grant.loan.connection);
+        if condition != Condition::Fit {
+            shared.turn_down(grant, condition);
+            return;
+        }
+    }
+    let lease = Lease::new(Arc::clone(shared), grant.loan);
+    let claim = grant.waiter.claim;
+    shared.guarded(|| claim.granted(lease));
+}

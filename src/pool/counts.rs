@@ -1,0 +1,60 @@
+//! What the pool tells of itself: what it holds now, and what has happened so far.
+
+use super::CloseReason;
+
+/// What the pool holds at one moment. All figures are of the same moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Connections, those being made included: `idle + used + connecting`.
+    pub total: usize,
+    /// Connections nobody uses.
+    pub idle: usize,
+    /// Connections lent, being checked or being reset.
+    pub used: usize,
+    /// Connections being made.
+    pub connecting: usize,
+    /// Claims not settled yet.
+    pub waiting: usize,
+    /// Claims for which no connection is being made or checked: pg's `waitingCount`.
+    pub queued: usize,
+    /// Lent connections past their lifetime: they are closed when returned.
+    pub expired: usize,
+}
+
+/// What has happened since the pool was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Claims served.
+    pub grants: u64,
+    /// Claims whose deadline passed.
+    pub timeouts: u64,
+    /// Connections made.
+    pub opened: u64,
+    /// Attempts to connect that failed, timed out or were lost.
+    pub connect_failures: u64,
+    /// Connections returned with a transaction open.
+    pub leaked_transactions: u64,
+    /// Loans held longer than `Settings::leak_after`.
+    pub overdue: u64,
+    /// Times the connector was restarted because claims waited and nothing was being made.
+    pub restarts: u64,
+    /// Panics caught in claims and in the connector.
+    pub panics: u64,
+    closed: [u64; CloseReason::ALL.len()],
+}
+
+impl Statistics {
+    /// Connections closed for this reason.
+    pub fn closed(&self, reason: CloseReason) -> u64 {
+        self.closed[reason as usize]
+    }
+
+    /// Connections closed for any reason.
+    pub fn closed_in_all(&self) -> u64 {
+        self.closed.iter().sum()
+    }
+
+    pub(super) fn count_closed(&mut self, reason: CloseReason) {
+        self.closed[reason as usize] += 1;
+    }
+}

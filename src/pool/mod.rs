@@ -1,0 +1,155 @@
+//! The pool: slots, waiters, leases. Generic over a connector, so it knows nothing of Postgres.
+//!
+//! All state sits behind one lock, and every transition of it is a `_locked` method of
+//! [`state`]: synchronous, without callbacks. A transition returns [`actions`], what is to be done
+//! outside: claims to settle, connections to close, tasks to start. Whatever becomes free, whether
+//! returned or newly made, goes to the oldest claim; a connect goes on when its claim leaves.
+//!
+//! ```text
+//! acquire ─► idle? granted here ─► Lease ─ drop ─► fit?  oldest waiter, else idle
+//!        └─► wait ◄─ opening (connect), errand (check, reset), timekeeper (deadlines, reaping)
+//! ```
+
+mod actions;
+mod claim;
+mod connector;
+mod counts;
+mod errand;
+mod jitter;
+mod lease;
+mod opening;
+mod outage;
+mod refusal;
+mod settings;
+mod shared;
+mod slots;
+mod state;
+#[cfg(test)]
+mod tests;
+mod timekeeper;
+mod turn;
+mod waiters;
+
+use std::sync::{Arc, Weak};
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+pub use self::claim::{Claim, Ticket};
+pub use self::connector::{CloseReason, Condition, Connector};
+pub use self::counts::{Counts, Statistics};
+pub use self::lease::Lease;
+pub use self::refusal::{Phase, Refusal};
+pub use self::settings::Settings;
+
+use self::claim::{Awaited, WithdrawOnDrop};
+use self::shared::Shared;
+
+/// A pool of connections. Clones are the same pool; when the last one is dropped, waiting claims
+/// are refused, idle connections are closed, and lent ones are closed as they come back.
+pub struct Pool<C: Connector>(Arc<LastHandle<C>>);
+
+/// Abandons the pool when no `Pool` is left; leases and tasks hold [`Shared`] only.
+struct LastHandle<C: Connector>(Arc<Shared<C>>);
+
+impl<C: Connector> Pool<C> {
+    /// Makes a pool whose tasks and timers run on `runtime`.
+    pub fn new(connector: C, settings: Settings, runtime: Handle) -> Self {
+        let shared = Shared::new(connector, settings, runtime);
+        timekeeper::start(&shared);
+        shared.prefill();
+        Self(Arc::new(LastHandle(shared)))
+    }
+
+    /// Claims a connection. The claim waits until `deadline` or the pool's own limit, whichever
+    /// comes first. May be called on any thread; the claim may be settled before this returns.
+    pub fn acquire(&self, claim: Box<dyn Claim<C>>, deadline: Option<Instant>) -> Ticket {
+        self.0.0.acquire(claim, deadline)
+    }
+
+    /// Claims a connection and waits for it. Dropping the future withdraws the claim.
+    pub async fn lease(&self, deadline: Option<Instant>) -> Result<Lease<C>, Refusal<C::Error>> {
+        let (sender, receiver) = oneshot::channel();
+        let ticket = self.acquire(Box::new(Awaited(sender)), deadline);
+        let mut guard = WithdrawOnDrop { pool: self, ticket: Some(ticket) };
+        let outcome = receiver.await;
+        guard.ticket = None;
+        outcome.unwrap_or(Err(Refusal::Closed))
+    }
+
+    /// Takes a claim back. True: it was still waiting, and has been refused as withdrawn. False: it
+    /// is settled, or is being settled at this moment.
+    pub fn withdraw(&self, ticket: Ticket) -> bool {
+        self.0.0.withdraw(ticket)
+    }
+
+    /// What the pool holds now.
+    pub fn counts(&self) -> Counts {
+        self.0.0.counts()
+    }
+
+    /// What has happened since the pool was made.
+    pub fn statistics(&self) -> Statistics {
+        self.0.0.statistics()
+    }
+
+    /// Closes the idle connections for which `is_gone` holds, and returns how many. For the
+    /// connector's owner, who learns first that an idle connection died.
+    pub fn forget(&self, is_gone: impl Fn(&C::Connection) -> bool, reason: CloseReason) -> usize {
+        self.0.0.forget(is_gone, reason)
+    }
+
+    /// Closes every present connection: idle ones now, lent ones when returned, those being made
+    /// when they are ready.
+    pub fn retire_generation(&self) {
+        self.0.0.retire_generation();
+    }
+
+    /// Ends the pool: refuses new and waiting claims, closes idle connections, waits for lent ones
+    /// up to `Settings::drain`, then closes them too. `done` is called exactly once; each call of
+    /// `end` may bring its own.
+    pub fn end(&self, done: impl FnOnce() + Send + 'static) {
+        self.0.0.end(Box::new(done));
+    }
+
+    /// A handle that does not keep the pool.
+    pub fn downgrade(&self) -> WeakPool<C> {
+        WeakPool(Arc::downgrade(&self.0))
+    }
+
+    /// The connector this pool was made with.
+    pub fn connector(&self) -> &C {
+        &self.0.0.connector
+    }
+}
+
+impl<C: Connector> Clone for Pool<C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+/// A pool that may be gone.
+pub struct WeakPool<C: Connector>(Weak<LastHandle<C>>);
+
+impl<C: Connector> WeakPool<C> {
+    /// The pool, if it is still there.
+    pub fn upgrade(&self) -> Option<Pool<C>> {
+        self.0.upgrade().map(Pool)
+    }
+}
+
+impl<C: Connector> Drop for LastHandle<C> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+#[cfg(test)]
+impl<C: Connector> Pool<C> {
+    /// Recounts the state and fails where it disagrees with itself.
+    fn audit(&self) {
+        self.0.0.state.lock().audit_locked();
+    }
+}

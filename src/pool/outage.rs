@@ -1,0 +1,116 @@
+//! How the pool behaves while connecting fails: when to try again, and how many at a time.
+//!
+//! After a failure there is one prober; each success doubles the number of attempts that fill the
+//! pool, up to four. Delays double from 50 ms to 2 s with full jitter, so that the pools of many
+//! processes do not knock in step.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::jitter::Jitter;
+
+const BASE: Duration = Duration::from_millis(50);
+const CAP: Duration = Duration::from_secs(2);
+const WIDEST: usize = 4;
+
+pub(super) struct Outage<E> {
+    failures: u32,
+    retry_at: Option<Instant>,
+    width: usize,
+    last_error: Option<E>,
+}
+
+impl<E: Clone> Outage<E> {
+    pub(super) fn none() -> Self {
+        Self { failures: 0, retry_at: None, width: WIDEST, last_error: None }
+    }
+
+    /// Notes a failure. `error` is absent when the attempt timed out or was lost.
+    pub(super) fn failed(&mut self, now: Instant, error: Option<E>, jitter: &mut Jitter) {
+        self.retry_at = now.checked_add(longest_delay(self.failures).mul_f64(jitter.share()));
+        self.failures = self.failures.saturating_add(1);
+        self.width = 1;
+        if error.is_some() {
+            self.last_error = error;
+        }
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        self.width = (self.width * 2).min(WIDEST);
+        self.failures = 0;
+        self.retry_at = None;
+        self.last_error = None;
+    }
+
+    /// Lets the next attempt begin at once.
+    pub(super) fn forget_delay(&mut self) {
+        self.retry_at = None;
+    }
+
+    /// Whether an attempt for a claim may begin: one at a time while connecting fails.
+    pub(super) fn allows_attempt(&self, now: Instant, under_way: usize) -> bool {
+        self.is_due(now) && (self.failures == 0 || under_way == 0)
+    }
+
+    /// Whether an attempt that fills the pool may begin.
+    pub(super) fn allows_filling(&self, now: Instant, under_way: usize) -> bool {
+        self.is_due(now) && under_way < self.width
+    }
+
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    pub(super) fn last_error(&self) -> Option<&E> {
+        self.last_error.as_ref()
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.retry_at.is_none_or(|at| at <= now)
+    }
+}
+
+fn longest_delay(failures: u32) -> Duration {
+    2_u32.checked_pow(failures).map_or(CAP, |factor| BASE.saturating_mul(factor).min(CAP))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_from_the_base_to_the_cap() {
+        let delays: Vec<_> = [0, 1, 2, 5, 6, 31, 32, u32::MAX].map(longest_delay).to_vec();
+        let millis: Vec<_> = delays.iter().map(Duration::as_millis).collect();
+        assert_eq!(millis, [50, 100, 200, 1600, 2000, 2000, 2000, 2000]);
+    }
+
+    #[test]
+    fn filling_widens_from_one_to_four_after_an_outage() {
+        let now = Instant::now();
+        let mut outage = Outage::<()>::none();
+        assert!(outage.allows_filling(now, 3));
+        outage.failed(now, None, &mut Jitter::new());
+        let later = now + CAP;
+        for width in [1, 2, 4, 4] {
+            assert!(outage.allows_filling(later, width - 1));
+            assert!(!outage.allows_filling(later, width));
+            outage.succeeded();
+        }
+    }
+
+    #[test]
+    fn an_outage_allows_one_attempt_at_a_time_and_not_before_its_delay() {
+        let now = Instant::now();
+        let mut outage = Outage::none();
+        assert!(outage.allows_attempt(now, 7));
+        outage.failed(now, Some("refused"), &mut Jitter::new());
+        assert!(outage.retry_at().is_some_and(|at| at < now + BASE));
+        assert!(outage.allows_attempt(now + BASE, 0));
+        assert!(!outage.allows_attempt(now + BASE, 1));
+        assert_eq!(outage.last_error(), Some(&"refused"));
+        outage.succeeded();
+        assert_eq!(outage.last_error(), None);
+    }
+}

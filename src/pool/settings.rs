@@ -1,0 +1,82 @@
+//! The settings of one pool, already parsed and validated by whoever builds them.
+
+use std::time::Duration;
+
+/// pg's default for the number of connections.
+const DEFAULT_MAX: usize = 10;
+/// pg's default idle timeout.
+const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Long enough that a busy pool never checks, short enough that a dead link is found.
+const DEFAULT_CHECK_AFTER: Duration = Duration::from_secs(1);
+/// Below the usual idle limits of firewalls and load balancers.
+const DEFAULT_KEEPALIVE_AFTER: Duration = Duration::from_secs(120);
+/// What orchestrators commonly leave between the signal and the kill, with room to spare.
+const DEFAULT_DRAIN: Duration = Duration::from_secs(10);
+
+/// The settings of one pool. `None` means "no limit" or "never".
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Most connections at a time, those being made included; at least 1. Default 10.
+    pub max: usize,
+    /// Connections the idle timeout leaves alone; with `prefill`, also made ahead. Default 0.
+    pub min: usize,
+    /// Closes a connection nobody used for this long. Default 10 s.
+    pub idle_timeout: Option<Duration>,
+    /// Bounds one attempt to connect and, without `acquire_timeout`, the wait of a claim. Default
+    /// none.
+    pub connect_timeout: Option<Duration>,
+    /// Bounds the wait of a claim. Default none.
+    pub acquire_timeout: Option<Duration>,
+    /// Closes a connection when it is returned for the n-th time. Default none.
+    pub max_uses: Option<u64>,
+    /// Closes a connection of this age: at once if idle, else when returned. Default none.
+    pub max_lifetime: Option<Duration>,
+    /// Shortens each lifetime by a random part of at most this share, 0 to 0.25, so that
+    /// connections made together do not end together. Default 0.
+    pub lifetime_jitter: f64,
+    /// Most claims that may wait without a connection being made for them. Default none.
+    pub max_waiting: Option<usize>,
+    /// Checks a connection before lending it, if nothing was heard of it for this long. Default
+    /// 1 s.
+    pub check_after: Option<Duration>,
+    /// How long [`super::Pool::end`] waits for lent connections. Default 10 s.
+    pub drain: Option<Duration>,
+    /// Makes `min` connections ahead of any claim and replaces them when lost. Default false.
+    pub prefill: bool,
+    /// Checks an idle connection of which nothing was heard for this long. Default 2 min.
+    pub keepalive_after: Option<Duration>,
+    /// Reports a lease held for this long. Default none.
+    pub leak_after: Option<Duration>,
+    /// Whether a failed attempt to connect refuses the oldest claim at once, as pg does. Otherwise
+    /// claims wait to their deadline while attempts are repeated with backoff. Default true.
+    pub fail_fast: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max: DEFAULT_MAX,
+            min: 0,
+            idle_timeout: Some(DEFAULT_IDLE_TIMEOUT),
+            connect_timeout: None,
+            acquire_timeout: None,
+            max_uses: None,
+            max_lifetime: None,
+            lifetime_jitter: 0.0,
+            max_waiting: None,
+            check_after: Some(DEFAULT_CHECK_AFTER),
+            drain: Some(DEFAULT_DRAIN),
+            prefill: false,
+            keepalive_after: Some(DEFAULT_KEEPALIVE_AFTER),
+            leak_after: None,
+            fail_fast: true,
+        }
+    }
+}
+
+impl Settings {
+    /// How long a claim may wait, unless its own deadline is earlier.
+    pub(super) fn longest_wait(&self) -> Option<Duration> {
+        self.acquire_timeout.or(self.connect_timeout)
+    }
+}

@@ -1,0 +1,52 @@
+//! Recounts everything for the tests: the counters must agree with the slots themselves.
+
+use super::super::slots::{Place, Slot};
+use super::{Connector, Instant, State};
+
+impl<C: Connector> State<C> {
+    pub(in super::super) fn audit_locked(&mut self) {
+        let next = self.next_deadline_locked(Instant::now());
+        assert!(
+            next.is_none() || self.wakes_at.is_some_and(|wakes_at| Some(wakes_at) <= next),
+            "the timekeeper sleeps past a deadline: {:?} > {next:?}",
+            self.wakes_at
+        );
+        let mut connecting = 0;
+        let mut used = 0;
+        let mut checking = 0;
+        let mut idle = Vec::new();
+        for (slot, content) in self.slots.iter() {
+            match content {
+                Slot::Free => {}
+                Slot::Connecting(_) => connecting += 1,
+                Slot::Live(tenant) => match tenant.place {
+                    Place::Idle => idle.push((slot, tenant.idle_since)),
+                    Place::Checking => {
+                        checking += 1;
+                        used += 1;
+                    }
+                    Place::Lent { .. } | Place::Resetting => used += 1,
+                },
+            }
+        }
+        let counts = self.counts_locked(Instant::now());
+        assert_eq!((connecting, used, idle.len()), (counts.connecting, counts.used, counts.idle));
+        assert_eq!(checking, self.slots.checking());
+        assert_eq!(counts.total, connecting + used + idle.len());
+        assert!(counts.total <= self.settings.max, "more connections than max: {counts:?}");
+        let mut stacked = self.slots.idle().to_vec();
+        assert!(stacked.is_sorted_by_key(|&slot| self.slots.live(slot).map(|tenant| tenant.idle_since)));
+        stacked.sort_unstable();
+        assert!(stacked.iter().copied().eq(idle.iter().map(|entry| entry.0)));
+        if self.is_open() && self.settings.fail_fast {
+            let is_served = self.waiters.is_empty()
+                || counts.total == self.settings.max
+                || self.under_way() >= self.waiters.len();
+            assert!(is_served, "claims wait although there is room: {counts:?}");
+            assert!(
+                idle.is_empty() || self.waiters.len() <= self.under_way(),
+                "claims wait beside idle connections: {counts:?}"
+            );
+        }
+    }
+}

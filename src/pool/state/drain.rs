@@ -1,0 +1,73 @@
+//! The end of a pool: open, draining, closed, in this order and never back.
+//!
+//! Draining waits for lent connections alone. It is over when every slot is free, which its
+//! deadline brings about by closing what is still out.
+
+use tokio::time::Instant;
+
+use super::super::slots::Slot;
+use super::{Actions, CloseReason, Connector, Done, Life, Refusal, State, after};
+
+impl<C: Connector> State<C> {
+    pub(in super::super) fn end_locked(&mut self, done: Done, now: Instant, actions: &mut Actions<C>) {
+        match &mut self.life {
+            Life::Closed => actions.done.push(done),
+            Life::Draining { done: others, .. } => others.push(done),
+            Life::Open => {
+                let deadline = after(now, self.settings.drain);
+                self.life = Life::Draining { deadline, done: vec![done] };
+                self.note_deadline_locked(deadline, actions);
+                self.empty_locked(actions);
+                self.finish_drain_locked(actions);
+            }
+        }
+    }
+
+    /// Closes at once: lent connections are closed when they come back.
+    pub(in super::super) fn abandon_locked(&mut self, actions: &mut Actions<C>) {
+        if let Life::Draining { done, .. } = std::mem::replace(&mut self.life, Life::Closed) {
+            actions.done.extend(done);
+        }
+        self.empty_locked(actions);
+    }
+
+    /// Closes what is still out when the drain has taken too long.
+    pub(super) fn end_drain_if_due_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
+        if let Life::Draining { deadline: Some(at), .. } = self.life
+            && at <= now
+        {
+            let taken: Vec<_> =
+                self.slots.iter().filter_map(|(slot, _)| self.slots.live(slot).map(|_| slot)).collect();
+            for slot in taken {
+                self.close_locked(slot, CloseReason::Drained, actions);
+            }
+        }
+    }
+
+    /// Settles a drain once nothing is left.
+    pub(super) fn finish_drain_locked(&mut self, actions: &mut Actions<C>) {
+        if self.slots.total() == 0
+            && let Life::Draining { done, .. } = &mut self.life
+        {
+            actions.done.append(done);
+            self.life = Life::Closed;
+        }
+    }
+
+    /// Refuses all claims, stops all attempts and closes all idle connections.
+    fn empty_locked(&mut self, actions: &mut Actions<C>) {
+        while let Some(waiter) = self.waiters.pop_oldest_locked() {
+            actions.refuse(waiter, Refusal::Closed);
+        }
+        let connecting: Vec<_> = self
+            .slots
+            .iter()
+            .filter_map(|(slot, content)| matches!(content, Slot::Connecting(_)).then_some(slot))
+            .collect();
+        for slot in connecting {
+            let remains = self.slots.free_slot_locked(slot);
+            actions.remains.push(remains);
+        }
+        self.close_idle_locked(CloseReason::Drained, actions);
+    }
+}

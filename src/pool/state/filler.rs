@@ -1,0 +1,156 @@
+//! Supply: which connections are made or checked, for whom, and what their outcome does.
+//!
+//! Connects under way never exceed what waiting claims and `min` need. They belong to nobody: the
+//! oldest claim takes the connection, or the failure.
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::super::opening::{Failure, Order};
+use super::super::slots::Tenant;
+use super::{Actions, Condition, Connector, Duration, Place, Purpose, Refusal, Source, State, after};
+
+impl<C: Connector> State<C> {
+    /// Serves claims from the idle stack and begins the connects that are missing.
+    pub(in super::super) fn supply_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
+        if !self.is_open() {
+            return;
+        }
+        self.serve_from_idle_locked(now, actions);
+        while self.wants_attempt(now) {
+            let deadline = after(now, self.settings.connect_timeout);
+            let (abort, aborted) = oneshot::channel();
+            let reserved = self.slots.reserve_slot_locked(deadline, self.generation, abort);
+            let Some((slot, number)) = reserved else { break };
+            self.note_deadline_locked(deadline, actions);
+            actions.orders.push(Order { slot, number, aborted });
+        }
+        let deadline = self.supply_deadline_locked(now);
+        self.note_deadline_locked(deadline, actions);
+    }
+
+    /// Lends what is ready, checks what was idle for long, closes what has expired.
+    fn serve_from_idle_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
+        while !self.waiters.is_empty()
+            && let Some(&slot) = self.slots.idle().last()
+        {
+            if let Some(reason) = self.reason_to_close(slot, Condition::Fit, now) {
+                self.close_locked(slot, reason, actions);
+            } else if self.ready_idle(now).is_some() {
+                if let Some(waiter) = self.waiters.pop_oldest_locked() {
+                    self.lend_locked(waiter, slot, Source::Idle, now, actions);
+                }
+            } else if self.slots.checking() < self.waiters.len() {
+                self.send_on_errand_locked(slot, Purpose::Check, actions);
+            } else {
+                break;
+            }
+        }
+    }
+
+    fn wants_attempt(&self, now: Instant) -> bool {
+        let connecting = self.slots.connecting();
+        let for_a_claim = self.waiters.len() > self.under_way()
+            && (self.settings.fail_fast || self.outage.allows_attempt(now, connecting));
+        let to_fill = self.needs_filling() && self.outage.allows_filling(now, connecting);
+        for_a_claim || to_fill
+    }
+
+    fn needs_filling(&self) -> bool {
+        self.settings.prefill && self.slots.total() < self.settings.min.min(self.settings.max)
+    }
+
+    /// When supply is to be looked at again: at the end of a backoff, and regularly while claims
+    /// wait, there is room, and nothing is being made.
+    pub(super) fn supply_deadline_locked(&mut self, now: Instant) -> Option<Instant> {
+        let is_starved = !self.waiters.is_empty() && self.slots.has_room() && self.under_way() == 0;
+        if !is_starved {
+            self.stalled_since = None;
+            return if self.needs_filling() { self.outage.retry_at().filter(|&at| at > now) } else { None };
+        }
+        self.stalled_since.get_or_insert(now);
+        let tick = after(now, Some(Self::TICK));
+        self.outage.retry_at().filter(|&at| at > now).into_iter().chain(tick).min()
+    }
+
+    /// Restarts a connector that has been at rest although claims wait.
+    pub(super) fn restart_if_stalled_locked(&mut self, now: Instant) {
+        if let Some(since) = self.stalled_since
+            && now.saturating_duration_since(since) >= Self::STALL
+        {
+            self.stalled_since = None;
+            self.statistics.restarts += 1;
+            self.outage.forget_delay();
+        }
+    }
+
+    const TICK: Duration = Duration::from_secs(1);
+    const STALL: Duration = Duration::from_secs(2);
+
+    pub(in super::super) fn connected_locked(
+        &mut self,
+        slot: usize,
+        number: u64,
+        connection: C::Connection,
+        now: Instant,
+        actions: &mut Actions<C>,
+    ) {
+        // The attempt timed out or the pool ended in the moment the connection was ready.
+        let Some(attempt) = self.slots.attempt(slot, number) else {
+            actions.closes.push((connection, super::CloseReason::Drained));
+            return;
+        };
+        let generation = attempt.generation;
+        let tenant = Tenant {
+            number,
+            connection,
+            generation,
+            uses: 0,
+            expires: self.next_expiry_locked(now),
+            idle_since: now,
+            verified: now,
+            place: Place::Checking,
+        };
+        actions.remains.push(self.slots.move_in_locked(slot, tenant));
+        self.outage.succeeded();
+        self.statistics.opened += 1;
+        self.dispose_locked(slot, Condition::Fit, now, actions);
+        self.supply_locked(now, actions);
+    }
+
+    /// Ends an attempt. The oldest claim bears the failure, unless failures are to be waited out.
+    pub(in super::super) fn attempt_failed_locked(
+        &mut self,
+        slot: usize,
+        number: u64,
+        failure: Failure<C::Error>,
+        now: Instant,
+        actions: &mut Actions<C>,
+    ) {
+        if self.slots.attempt(slot, number).is_none() {
+            return;
+        }
+        self.statistics.connect_failures += 1;
+        // Without a task to make connections waiting is pointless, so a loss is always told.
+        let is_told = self.settings.fail_fast || matches!(failure, Failure::Lost);
+        let (error, refusal) = match failure {
+            Failure::Error(error) => (Some(error.clone()), Refusal::Connect(error)),
+            Failure::Timeout => (None, Refusal::ConnectTimeout),
+            Failure::Lost => (None, Refusal::ConnectLost),
+        };
+        self.outage.failed(now, error, &mut self.jitter);
+        let remains = self.slots.free_slot_locked(slot);
+        actions.remains.push(remains);
+        if is_told && let Some(waiter) = self.waiters.pop_oldest_locked() {
+            actions.refuse(waiter, refusal);
+        }
+        self.finish_drain_locked(actions);
+    }
+
+    fn next_expiry_locked(&mut self, now: Instant) -> Option<Instant> {
+        let lifetime = self.settings.max_lifetime?;
+        let share = 1.0 - self.settings.lifetime_jitter * self.jitter.share();
+        let shortened = Duration::try_from_secs_f64(lifetime.as_secs_f64() * share).unwrap_or(lifetime);
+        after(now, Some(shortened))
+    }
+}

@@ -1,0 +1,205 @@
+//! The state behind the pool's lock and its transitions, all synchronous, none calling out.
+//!
+//! Here: claims and loans. In [`returns`]: where a connection goes next. In [`filler`]: making
+//! connections. In [`reaper`]: everything that happens because time passed. In [`drain`]: the end.
+
+#[cfg(test)]
+mod audit;
+mod drain;
+mod filler;
+mod reaper;
+mod returns;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::actions::{Actions, Done, Grant, Source};
+use super::errand::{Errand, Purpose};
+use super::jitter::Jitter;
+use super::lease::Loan;
+use super::outage::Outage;
+use super::slots::{Place, Slots};
+use super::waiters::{Waiter, Waiters};
+use super::{Claim, CloseReason, Condition, Connector, Counts, Phase, Refusal, Settings, Statistics};
+
+pub(super) struct State<C: Connector> {
+    settings: Settings,
+    slots: Slots<C::Connection>,
+    waiters: Waiters<C>,
+    life: Life,
+    outage: Outage<C::Error>,
+    jitter: Jitter,
+    generation: u64,
+    next_ticket: u64,
+    /// When the timekeeper wakes.
+    wakes_at: Option<Instant>,
+    /// Since when claims wait, there is room, and nothing is being made.
+    stalled_since: Option<Instant>,
+    pub(super) statistics: Statistics,
+}
+
+/// How far the pool is on its way to its end.
+enum Life {
+    Open,
+    Draining { deadline: Option<Instant>, done: Vec<Done> },
+    Closed,
+}
+
+impl<C: Connector> State<C> {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            slots: Slots::new(settings.max),
+            settings,
+            waiters: Waiters::new(),
+            life: Life::Open,
+            outage: Outage::none(),
+            jitter: Jitter::new(),
+            generation: 0,
+            next_ticket: 1,
+            wakes_at: None,
+            stalled_since: None,
+            statistics: Statistics::default(),
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.life, Life::Open)
+    }
+
+    /// Admits a claim: serves it from the idle stack, or queues it and sees to its supply.
+    pub(super) fn acquire_locked(
+        &mut self,
+        claim: Box<dyn Claim<C>>,
+        deadline: Option<Instant>,
+        now: Instant,
+        actions: &mut Actions<C>,
+    ) -> u64 {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        let limit = after(now, self.settings.longest_wait());
+        let waiter = Waiter { ticket, deadline: earlier(deadline, limit), claim };
+        if !self.is_open() {
+            actions.refuse(waiter, Refusal::Closed);
+        } else if self.waiters.is_empty()
+            && let Some(slot) = self.ready_idle(now)
+        {
+            self.lend_locked(waiter, slot, Source::Idle, now, actions);
+        } else if self.is_full() {
+            actions.refuse(waiter, Refusal::Full { waiting: self.waiters.len() });
+        } else if waiter.deadline.is_some_and(|at| at <= now) {
+            self.time_out_locked(waiter, 1, actions);
+        } else {
+            self.note_deadline_locked(waiter.deadline, actions);
+            self.waiters.insert_locked(waiter);
+            self.supply_locked(now, actions);
+        }
+        ticket
+    }
+
+    pub(super) fn withdraw_locked(&mut self, ticket: u64) -> Option<Waiter<C>> {
+        self.waiters.remove_locked(ticket)
+    }
+
+    pub(super) fn idle_loans_locked(&self) -> Vec<Loan<C::Connection>> {
+        self.slots.idle().iter().filter_map(|&slot| self.slots.loan(slot)).collect()
+    }
+
+    pub(super) fn counts_locked(&self, now: Instant) -> Counts {
+        let slots = &self.slots;
+        let expired = || {
+            let live = slots.iter().filter_map(|(slot, _)| slots.live(slot));
+            live.filter(|tenant| tenant.place.is_lent() && tenant.has_expired(now)).count()
+        };
+        Counts {
+            total: slots.total(),
+            idle: slots.idle().len(),
+            used: slots.used(),
+            connecting: slots.connecting(),
+            waiting: self.waiters.len(),
+            queued: self.waiters.len().saturating_sub(self.under_way()),
+            expired: if self.settings.max_lifetime.is_some() { expired() } else { 0 },
+        }
+    }
+
+    fn lend_locked(
+        &mut self,
+        waiter: Waiter<C>,
+        slot: usize,
+        source: Source,
+        now: Instant,
+        actions: &mut Actions<C>,
+    ) {
+        let report_at = after(now, self.settings.leak_after);
+        self.note_deadline_locked(report_at, actions);
+        self.slots.place_locked(slot, Place::Lent { since: now, report_at });
+        if let Some(loan) = self.slots.loan(slot) {
+            self.statistics.grants += 1;
+            actions.grant(Grant { waiter, loan, source });
+        }
+    }
+
+    fn time_out_locked(&mut self, waiter: Waiter<C>, waiting: usize, actions: &mut Actions<C>) {
+        self.statistics.timeouts += 1;
+        let phase = if self.under_way() > 0 { Phase::Connecting } else { Phase::Waiting };
+        actions.refuse(
+            waiter,
+            Refusal::Timeout {
+                total: self.slots.total(),
+                idle: self.slots.idle().len(),
+                used: self.slots.used(),
+                waiting,
+                last_connect_error: self.outage.last_error().cloned(),
+                phase,
+            },
+        );
+    }
+
+    /// The connection on top of the idle stack, if it may be lent as it is.
+    fn ready_idle(&self, now: Instant) -> Option<usize> {
+        let &slot = self.slots.idle().last()?;
+        let tenant = self.slots.live(slot)?;
+        let is_fresh = self
+            .settings
+            .check_after
+            .is_none_or(|limit| now.saturating_duration_since(tenant.verified) <= limit);
+        (is_fresh && !tenant.has_expired(now)).then_some(slot)
+    }
+
+    /// Whether a further claim would wait for a connection that nobody is making, beyond the
+    /// number that may.
+    fn is_full(&self) -> bool {
+        let queued = self.waiters.len().checked_sub(self.under_way());
+        let has_supply = !self.slots.idle().is_empty() || self.slots.has_room();
+        match (self.settings.max_waiting, queued) {
+            (Some(most), Some(queued)) => !has_supply && queued >= most,
+            _ => false,
+        }
+    }
+
+    /// Connections that will be free for a claim shortly.
+    fn under_way(&self) -> usize {
+        self.slots.connecting() + self.slots.checking()
+    }
+
+    /// Rings the timekeeper if it would sleep past this deadline.
+    fn note_deadline_locked(&mut self, deadline: Option<Instant>, actions: &mut Actions<C>) {
+        if let Some(at) = deadline
+            && self.wakes_at.is_none_or(|wakes_at| at < wakes_at)
+        {
+            self.wakes_at = Some(at);
+            actions.wake = true;
+        }
+    }
+}
+
+fn after(now: Instant, delay: Option<Duration>) -> Option<Instant> {
+    now.checked_add(delay?)
+}
+
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

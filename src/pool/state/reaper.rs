@@ -1,0 +1,118 @@
+//! What happens because time passed: timeouts, reaping, keepalive, reports, the end of a drain.
+
+use tokio::time::Instant;
+
+use super::super::opening::Failure;
+use super::super::slots::Slot;
+use super::{Actions, CloseReason, Connector, Life, Place, Purpose, State, after};
+
+impl<C: Connector> State<C> {
+    /// Does everything that is due and returns when to come back.
+    ///
+    /// Attempts go first: a claim whose own connect timed out is told that, even where its deadline
+    /// is the same instant.
+    pub(in super::super) fn sweep_locked(
+        &mut self,
+        now: Instant,
+        actions: &mut Actions<C>,
+    ) -> Option<Instant> {
+        self.stop_attempts_locked(now, actions);
+        while let Some(waiter) = self.waiters.pop_expired_locked(now) {
+            let waiting = self.waiters.len() + 1;
+            self.time_out_locked(waiter, waiting, actions);
+        }
+        self.reap_locked(now, actions);
+        self.report_overdue_locked(now, actions);
+        self.end_drain_if_due_locked(now, actions);
+        self.restart_if_stalled_locked(now);
+        self.supply_locked(now, actions);
+        self.wakes_at = self.next_deadline_locked(now);
+        // The caller is the timekeeper: it needs no waking.
+        actions.wake = false;
+        self.wakes_at
+    }
+
+    fn stop_attempts_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
+        let overdue: Vec<_> = self
+            .slots
+            .iter()
+            .filter_map(|(slot, content)| match content {
+                Slot::Connecting(attempt) if attempt.deadline.is_some_and(|at| at <= now) => {
+                    Some((slot, attempt.number))
+                }
+                _ => None,
+            })
+            .collect();
+        for (slot, number) in overdue {
+            self.attempt_failed_locked(slot, number, Failure::Timeout, now, actions);
+        }
+    }
+
+    /// Closes idle connections past their lifetime or, above `min`, past the idle timeout; checks
+    /// those that would be forgotten by a firewall.
+    fn reap_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        // From the longest idle on.
+        for slot in self.slots.idle().to_vec() {
+            let Some(tenant) = self.slots.live(slot) else { continue };
+            if tenant.has_expired(now) {
+                self.close_locked(slot, CloseReason::Lifetime, actions);
+            } else if self.slots.total() > self.settings.min
+                && is_due(after(tenant.idle_since, self.settings.idle_timeout))
+            {
+                self.close_locked(slot, CloseReason::Idle, actions);
+            } else if is_due(after(tenant.verified, self.settings.keepalive_after)) {
+                self.send_on_errand_locked(slot, Purpose::Check, actions);
+            }
+        }
+    }
+
+    fn report_overdue_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
+        if self.settings.leak_after.is_none() {
+            return;
+        }
+        let mut reported = Vec::new();
+        for (slot, tenant) in self.slots.iter().filter_map(|(slot, _)| Some((slot, self.slots.live(slot)?))) {
+            if let Place::Lent { since, report_at: Some(at) } = tenant.place
+                && at <= now
+            {
+                reported.push((slot, since));
+                actions.overdue.push((tenant.number, now.saturating_duration_since(since)));
+            }
+        }
+        for (slot, since) in reported {
+            self.statistics.overdue += 1;
+            self.slots.place_locked(slot, Place::Lent { since, report_at: None });
+        }
+    }
+
+    pub(super) fn next_deadline_locked(&mut self, now: Instant) -> Option<Instant> {
+        let drain = match self.life {
+            Life::Draining { deadline, .. } => deadline,
+            Life::Open | Life::Closed => None,
+        };
+        let claims = self.waiters.next_deadline_locked();
+        let supply = if self.is_open() { self.supply_deadline_locked(now) } else { None };
+        let slots = self.slots.iter().filter_map(|(slot, content)| match content {
+            Slot::Free => None,
+            Slot::Connecting(attempt) => attempt.deadline,
+            Slot::Live(tenant) => match tenant.place {
+                Place::Idle => self.idle_deadline(slot),
+                Place::Lent { report_at, .. } => report_at,
+                Place::Checking | Place::Resetting => None,
+            },
+        });
+        slots.chain(drain).chain(claims).chain(supply).min()
+    }
+
+    /// When something is to be done about an idle connection. Its idle timeout counts only above
+    /// `min`: nothing is idle while a further connection is made, so it cannot come to count later
+    /// without this being asked again.
+    pub(super) fn idle_deadline(&self, slot: usize) -> Option<Instant> {
+        let tenant = self.slots.live(slot)?;
+        let is_above_min = self.slots.total() > self.settings.min;
+        let timeout = after(tenant.idle_since, self.settings.idle_timeout).filter(|_| is_above_min);
+        let keepalive = after(tenant.verified, self.settings.keepalive_after);
+        tenant.expires.into_iter().chain(timeout).chain(keepalive).min()
+    }
+}

@@ -1,0 +1,186 @@
+//! Where a connection goes when its user is done with it: to a claim, to the idle stack, on an
+//! errand, or away.
+//!
+//! Whatever frees a connection passes through `hand_on_locked` or `close_locked`.
+
+use tokio::time::Instant;
+
+use super::super::slots::Slot;
+use super::{
+    Actions, CloseReason, Condition, Connector, Errand, Place, Purpose, Refusal, Source, State, Waiter,
+};
+
+impl<C: Connector> State<C> {
+    /// A lease came back.
+    pub(in super::super) fn give_back_locked(
+        &mut self,
+        slot: usize,
+        number: u64,
+        condition: Condition,
+        now: Instant,
+        actions: &mut Actions<C>,
+    ) {
+        // The number is gone if a drain has closed the connection meanwhile.
+        let Some(tenant) = self.slots.tenant_mut(slot, number) else { return };
+        tenant.uses += 1;
+        tenant.idle_since = now;
+        tenant.verified = now;
+        self.dispose_locked(slot, condition, now, actions);
+    }
+
+    /// Closes a connection that is on loan or on an errand.
+    pub(in super::super) fn destroy_locked(
+        &mut self,
+        slot: usize,
+        number: u64,
+        reason: CloseReason,
+        now: Instant,
+        actions: &mut Actions<C>,
+    ) {
+        if self.slots.tenant_mut(slot, number).is_some() {
+            self.close_locked(slot, reason, actions);
+            self.supply_locked(now, actions);
+        }
+    }
+
+    pub(in super::super) fn turn_down_locked(
+        &mut self,
+        waiter: Waiter<C>,
+        slot: usize,
+        number: u64,
+        condition: Condition,
+        now: Instant,
+        actions: &mut Actions<C>,
+    ) {
+        self.statistics.grants -= 1;
+        if self.is_open() {
+            self.note_deadline_locked(waiter.deadline, actions);
+            self.waiters.insert_locked(waiter);
+        } else {
+            actions.refuse(waiter, Refusal::Closed);
+        }
+        if self.slots.tenant_mut(slot, number).is_some() {
+            self.dispose_locked(slot, condition, now, actions);
+        }
+        self.supply_locked(now, actions);
+    }
+
+    /// A check or reset succeeded.
+    pub(in super::super) fn errand_over_locked(
+        &mut self,
+        slot: usize,
+        number: u64,
+        purpose: Purpose,
+        now: Instant,
+        actions: &mut Actions<C>,
+    ) {
+        let Some(tenant) = self.slots.tenant_mut(slot, number) else { return };
+        tenant.verified = now;
+        if purpose == Purpose::Reset {
+            tenant.idle_since = now;
+        }
+        self.dispose_locked(slot, Condition::Fit, now, actions);
+    }
+
+    /// Closes an idle connection, if it is still idle.
+    pub(in super::super) fn forget_locked(
+        &mut self,
+        slot: usize,
+        number: u64,
+        reason: CloseReason,
+        actions: &mut Actions<C>,
+    ) -> bool {
+        let is_idle = self.slots.tenant_mut(slot, number).is_some_and(|tenant| tenant.place == Place::Idle);
+        if is_idle {
+            self.close_locked(slot, reason, actions);
+        }
+        is_idle
+    }
+
+    pub(in super::super) fn retire_generation_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
+        self.generation += 1;
+        self.close_idle_locked(CloseReason::Retired, actions);
+        self.supply_locked(now, actions);
+    }
+
+    /// Decides what becomes of a connection that nobody uses any more.
+    pub(super) fn dispose_locked(
+        &mut self,
+        slot: usize,
+        condition: Condition,
+        now: Instant,
+        actions: &mut Actions<C>,
+    ) {
+        if let Some(reason) = self.reason_to_close(slot, condition, now) {
+            self.close_locked(slot, reason, actions);
+            self.supply_locked(now, actions);
+        } else if condition == Condition::Dirty {
+            self.statistics.leaked_transactions += 1;
+            self.send_on_errand_locked(slot, Purpose::Reset, actions);
+        } else {
+            self.hand_on_locked(slot, now, actions);
+        }
+    }
+
+    pub(super) fn reason_to_close(
+        &self,
+        slot: usize,
+        condition: Condition,
+        now: Instant,
+    ) -> Option<CloseReason> {
+        let tenant = self.slots.live(slot)?;
+        if condition == Condition::Broken {
+            Some(CloseReason::Broken)
+        } else if !self.is_open() {
+            Some(CloseReason::Drained)
+        } else if tenant.generation != self.generation {
+            Some(CloseReason::Retired)
+        } else if self.settings.max_uses.is_some_and(|max| tenant.uses >= max) {
+            Some(CloseReason::Uses)
+        } else if tenant.has_expired(now) {
+            Some(CloseReason::Lifetime)
+        } else {
+            None
+        }
+    }
+
+    /// Gives a free connection to the oldest claim, else to the idle stack.
+    fn hand_on_locked(&mut self, slot: usize, now: Instant, actions: &mut Actions<C>) {
+        if let Some(waiter) = self.waiters.pop_oldest_locked() {
+            self.lend_locked(waiter, slot, Source::Vetted, now, actions);
+        } else {
+            self.slots.place_locked(slot, Place::Idle);
+            let deadline = self.idle_deadline(slot);
+            self.note_deadline_locked(deadline, actions);
+        }
+    }
+
+    pub(super) fn send_on_errand_locked(&mut self, slot: usize, purpose: Purpose, actions: &mut Actions<C>) {
+        let place = match purpose {
+            Purpose::Check => Place::Checking,
+            Purpose::Reset => Place::Resetting,
+        };
+        self.slots.place_locked(slot, place);
+        if let Some(loan) = self.slots.loan(slot) {
+            actions.errands.push(Errand { purpose, loan });
+        }
+    }
+
+    /// Closes a connection wherever it is. Its slot may serve a claim: `supply_locked` follows.
+    pub(super) fn close_locked(&mut self, slot: usize, reason: CloseReason, actions: &mut Actions<C>) {
+        match self.slots.free_slot_locked(slot) {
+            Slot::Live(tenant) => {
+                self.statistics.count_closed(reason);
+                actions.closes.push((tenant.connection, reason));
+            }
+            rest => actions.remains.push(rest),
+        }
+        self.finish_drain_locked(actions);
+    }
+
+    pub(super) fn close_idle_locked(&mut self, reason: CloseReason, actions: &mut Actions<C>) {
+        while let Some(&slot) = self.slots.idle().last() {
+            self.close_locked(slot, reason, actions);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Idle timeout, lifetime, uses, keepalive, and loans that last too long.
+
+use super::desk::{Desk, SECOND, calm, pass, settle};
+use super::gate::{Gate, Reply};
+use crate::pool::{CloseReason, Settings};
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_closed_after_the_idle_timeout_down_to_min() {
+    let settings = Settings { min: 1, idle_timeout: Some(10 * SECOND), ..calm() };
+    let mut desk = Desk::new(Gate::open(), settings);
+    let keys = [desk.claim(), desk.claim()];
+    settle().await;
+    let first = desk.connection(keys[0]).unwrap();
+    desk.give_back(keys[0]);
+    pass(5 * SECOND).await;
+    desk.give_back(keys[1]);
+    pass(4 * SECOND).await;
+    assert!(desk.gate.closed().is_empty());
+    pass(2 * SECOND).await;
+    assert_eq!(desk.gate.closed(), [(first, CloseReason::Idle)]);
+    pass(100 * SECOND).await;
+    assert_eq!(desk.pool.counts().idle, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn use_postpones_the_idle_timeout() {
+    let mut desk = Desk::new(Gate::open(), Settings { idle_timeout: Some(10 * SECOND), ..calm() });
+    for _ in 0..5 {
+        let key = desk.claim();
+        settle().await;
+        desk.give_back(key);
+        pass(8 * SECOND).await;
+    }
+    assert_eq!(desk.gate.opened(), 1);
+    pass(3 * SECOND).await;
+    assert_eq!(desk.gate.closed(), [(1, CloseReason::Idle)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_past_its_lifetime_is_closed_when_idle_and_counted_while_lent() {
+    let settings = Settings { max_lifetime: Some(60 * SECOND), ..calm() };
+    let mut desk = Desk::new(Gate::open(), settings);
+    let keys = [desk.claim(), desk.claim()];
+    settle().await;
+    let idle = desk.connection(keys[0]).unwrap();
+    desk.give_back(keys[0]);
+    pass(59 * SECOND).await;
+    assert_eq!((desk.pool.counts().expired, desk.gate.closed().len()), (0, 0));
+    pass(2 * SECOND).await;
+    assert_eq!(desk.pool.counts().expired, 1);
+    assert_eq!(desk.gate.closed(), [(idle, CloseReason::Lifetime)]);
+    desk.give_back(keys[1]);
+    assert_eq!(desk.pool.counts().expired, 0);
+    assert_eq!(desk.gate.closed()[1].1, CloseReason::Lifetime);
+}
+
+#[tokio::test(start_paused = true)]
+async fn jitter_shortens_lifetimes_by_at_most_its_share() {
+    let settings = Settings { max: 8, max_lifetime: Some(100 * SECOND), lifetime_jitter: 0.25, ..calm() };
+    let mut desk = Desk::new(Gate::open(), settings);
+    let keys: Vec<_> = (0..8).map(|_| desk.claim()).collect();
+    settle().await;
+    for key in keys {
+        desk.give_back(key);
+    }
+    pass(74 * SECOND).await;
+    assert!(desk.gate.closed().is_empty());
+    pass(27 * SECOND).await;
+    assert_eq!(desk.pool.statistics().closed(CloseReason::Lifetime), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_closed_at_the_return_that_reaches_max_uses() {
+    let mut desk = Desk::new(Gate::open(), Settings { max_uses: Some(3), ..calm() });
+    for uses in 1..=3 {
+        let key = desk.claim();
+        settle().await;
+        assert_eq!(desk.connection(key), Some(1));
+        desk.give_back(key);
+        assert_eq!(desk.pool.counts().total, usize::from(uses < 3));
+    }
+    assert_eq!(desk.gate.closed(), [(1, CloseReason::Uses)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_slot_of_a_closed_connection_serves_a_waiting_claim() {
+    let mut desk = Desk::new(Gate::open(), Settings { max: 1, ..calm() });
+    let first = desk.claim();
+    settle().await;
+    let second = desk.claim();
+    desk.take(first).close(CloseReason::Released);
+    settle().await;
+    assert_eq!(desk.connection(second), Some(2));
+    assert_eq!(desk.gate.closed(), [(1, CloseReason::Released)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_idle_for_long_is_kept_alive_and_closed_if_it_does_not_answer() {
+    let settings = Settings { keepalive_after: Some(120 * SECOND), ..calm() };
+    let mut desk = Desk::new(Gate::open(), settings);
+    let key = desk.claim();
+    settle().await;
+    desk.give_back(key);
+    pass(119 * SECOND).await;
+    assert!(desk.gate.checked().is_empty());
+    pass(2 * SECOND).await;
+    assert_eq!((desk.gate.checked(), desk.pool.counts().idle), (vec![1], 1));
+    desk.gate.checks(Reply::Hang);
+    pass(121 * SECOND).await;
+    pass(2 * SECOND).await;
+    assert_eq!(desk.gate.closed(), [(1, CloseReason::Unresponsive)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keepalive_does_not_postpone_the_idle_timeout() {
+    let settings = Settings { keepalive_after: Some(4 * SECOND), idle_timeout: Some(10 * SECOND), ..calm() };
+    let mut desk = Desk::new(Gate::open(), settings);
+    let key = desk.claim();
+    settle().await;
+    desk.give_back(key);
+    for _ in 0..11 {
+        pass(SECOND).await;
+    }
+    assert_eq!(desk.gate.checked(), [1, 1]);
+    assert_eq!(desk.gate.closed(), [(1, CloseReason::Idle)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loan_that_lasts_too_long_is_reported_once() {
+    let mut desk = Desk::new(Gate::open(), Settings { leak_after: Some(30 * SECOND), ..calm() });
+    let key = desk.claim();
+    settle().await;
+    for _ in 0..100 {
+        pass(SECOND).await;
+    }
+    let number = desk.take(key).number();
+    let overdue = desk.gate.overdue();
+    assert_eq!(overdue.len(), 1);
+    assert_eq!(overdue[0].0, number);
+    assert!(overdue[0].1 >= 30 * SECOND && overdue[0].1 < 32 * SECOND);
+}

@@ -1,0 +1,238 @@
+//! Random histories: after every step the invariants hold, at the end everything is settled.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::desk::{Desk, pass, settle};
+use super::gate::{Gate, Reply};
+use crate::pool::{CloseReason, Condition, Settings};
+
+#[derive(Clone, Debug)]
+enum Step {
+    Acquire(Option<u16>),
+    Withdraw(usize),
+    Return(usize, Condition),
+    Close(usize),
+    Connect(Reply),
+    Checks(Reply),
+    Resets(Reply),
+    /// An idle connection dies; whether its owner tells the pool.
+    BreakIdle(usize, bool),
+    Retire,
+    Pass(u16),
+    End,
+}
+
+fn reply() -> impl Strategy<Value = Reply> {
+    prop_oneof![6 => Just(Reply::Succeed), 3 => Just(Reply::Fail), 1 => Just(Reply::Hang)]
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    prop_oneof![6 => Just(Condition::Fit), 1 => Just(Condition::Dirty), 1 => Just(Condition::Broken)]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => prop::option::of(0..5000_u16).prop_map(Step::Acquire),
+        3 => any::<usize>().prop_map(Step::Withdraw),
+        10 => (any::<usize>(), condition()).prop_map(|(which, condition)| Step::Return(which, condition)),
+        2 => any::<usize>().prop_map(Step::Close),
+        10 => reply().prop_map(Step::Connect),
+        2 => reply().prop_map(Step::Checks),
+        2 => reply().prop_map(Step::Resets),
+        2 => (any::<usize>(), any::<bool>()).prop_map(|(which, told)| Step::BreakIdle(which, told)),
+        1 => Just(Step::Retire),
+        8 => (0..4000_u16).prop_map(Step::Pass),
+        1 => Just(Step::End),
+    ]
+}
+
+prop_compose! {
+    fn settings()(
+        max in 1..5_usize,
+        min in 0..3_usize,
+        prefill in any::<bool>(),
+        fail_fast in any::<bool>(),
+        limits in prop::array::uniform7(prop::option::of(1..8_u64)),
+        max_uses in prop::option::of(1..6_u64),
+        max_waiting in prop::option::of(0..4_usize),
+    ) -> Settings {
+        let [idle, connect, acquire, lifetime, check, keepalive, leak] =
+            limits.map(|limit| limit.map(Duration::from_secs));
+        Settings {
+            max,
+            min,
+            idle_timeout: idle,
+            connect_timeout: connect,
+            acquire_timeout: acquire,
+            max_uses,
+            max_lifetime: lifetime,
+            lifetime_jitter: 0.25,
+            max_waiting,
+            check_after: check,
+            drain: Some(Duration::from_secs(10)),
+            prefill,
+            keepalive_after: keepalive,
+            leak_after: leak,
+            fail_fast,
+        }
+    }
+}
+
+struct History {
+    desk: Desk,
+    max: usize,
+    min: usize,
+    ended: Arc<AtomicUsize>,
+    ends: usize,
+}
+
+impl History {
+    fn holder(&self, which: usize) -> Option<u64> {
+        let holders = self.desk.holders();
+        (!holders.is_empty()).then(|| holders[which % holders.len()])
+    }
+
+    async fn play(&mut self, step: Step) {
+        let desk = &mut self.desk;
+        match step {
+            Step::Acquire(limit) => {
+                let before = desk.pool.counts().connecting;
+                desk.claim_within(limit.map(|limit| Duration::from_millis(limit.into())));
+                let counts = desk.pool.counts();
+                assert!(
+                    counts.connecting == before || counts.connecting <= counts.waiting + self.min,
+                    "more is made than is needed: {counts:?}"
+                );
+            }
+            Step::Withdraw(which) => {
+                if desk.claims() > 0 {
+                    let key = which as u64 % desk.claims();
+                    let was_settled = desk.is_settled(key);
+                    assert_eq!(desk.withdraw(key), !was_settled);
+                    assert!(desk.is_settled(key));
+                }
+            }
+            Step::Return(which, condition) => {
+                if let Some(key) = self.holder(which) {
+                    let lease = self.desk.take(key);
+                    self.desk.gate.set(*lease, condition);
+                    drop(lease);
+                }
+            }
+            Step::Close(which) => {
+                if let Some(key) = self.holder(which) {
+                    self.desk.take(key).close(CloseReason::Released);
+                }
+            }
+            Step::Connect(reply) => {
+                desk.gate.answer(reply);
+            }
+            Step::Checks(reply) => desk.gate.checks(reply),
+            Step::Resets(reply) => desk.gate.resets(reply),
+            Step::BreakIdle(which, told) => self.break_idle(which, told),
+            Step::Retire => desk.pool.retire_generation(),
+            Step::Pass(millis) => pass(Duration::from_millis(millis.into())).await,
+            Step::End => self.end(),
+        }
+    }
+
+    fn break_idle(&self, which: usize, told: bool) {
+        let held: BTreeSet<_> =
+            self.desk.holders().iter().filter_map(|&key| self.desk.connection(key)).collect();
+        let free: Vec<_> =
+            self.desk.gate.open_connections().into_iter().filter(|open| !held.contains(open)).collect();
+        if free.is_empty() {
+            return;
+        }
+        let victim = free[which % free.len()];
+        self.desk.gate.set(victim, Condition::Broken);
+        if told {
+            self.desk.pool.forget(|&connection| connection == victim, CloseReason::Broken);
+        }
+    }
+
+    fn end(&mut self) {
+        self.ends += 1;
+        let ended = Arc::clone(&self.ended);
+        self.desk.pool.end(move || {
+            ended.fetch_add(1, Ordering::SeqCst);
+        });
+    }
+
+    fn check(&self) {
+        let desk = &self.desk;
+        desk.pool.audit();
+        let counts = desk.pool.counts();
+        let held: Vec<_> = desk.holders().iter().filter_map(|&key| desk.connection(key)).collect();
+        let distinct: BTreeSet<_> = held.iter().collect();
+        assert_eq!(distinct.len(), held.len(), "a connection has two owners");
+        if self.ends == 0 {
+            assert!(held.iter().all(|&connection| desk.gate.is_open(connection)), "a closed one is lent");
+            assert!(held.len() <= counts.used);
+            let unsettled = (0..desk.claims()).filter(|&key| !desk.is_settled(key)).count();
+            assert_eq!(unsettled, counts.waiting);
+        }
+        assert!(desk.gate.open_connections().len() <= self.max, "more connections than max");
+    }
+
+    /// After a step and once every task has run.
+    fn check_at_rest(&self) {
+        self.check();
+        let counts = self.desk.pool.counts();
+        let open = self.desk.gate.open_connections().len();
+        assert_eq!(open, counts.idle + counts.used, "a connection was lost or leaked");
+        assert!(self.desk.gate.attempts() <= counts.connecting);
+    }
+
+    async fn finish(mut self) {
+        self.end();
+        pass(Duration::from_secs(11)).await;
+        assert_eq!(self.ended.load(Ordering::SeqCst), self.ends, "every end is told exactly once");
+        for key in 0..self.desk.claims() {
+            assert!(self.desk.is_settled(key), "claim {key} was never settled");
+        }
+        for key in self.desk.holders() {
+            self.desk.give_back(key);
+        }
+        let gate = &self.desk.gate;
+        assert!(gate.open_connections().is_empty(), "not closed");
+        assert_eq!(gate.closed().len() as u64, gate.opened());
+        let statistics = self.desk.pool.statistics();
+        assert_eq!(statistics.closed_in_all(), statistics.opened);
+        assert_eq!(statistics.panics, 0);
+        assert_eq!(self.desk.pool.counts(), crate::pool::Counts::default());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_history_breaks_the_invariants(
+        settings in settings(),
+        steps in prop::collection::vec(step(), 1..80),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let Settings { max, min, .. } = settings;
+            let desk = Desk::new(Gate::default(), settings);
+            let mut history = History { desk, max, min, ended: Arc::default(), ends: 0 };
+            for step in steps {
+                history.play(step).await;
+                history.check();
+                settle().await;
+                history.check_at_rest();
+            }
+            history.finish().await;
+        });
+    }
+}

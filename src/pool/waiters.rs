@@ -1,0 +1,120 @@
+//! The claims that wait, oldest first, and their deadlines.
+//!
+//! A claim that leaves early leaves a gap in the queue and a stale entry in the heap of deadlines;
+//! both are swept once they outnumber the claims, so every operation is cheap on average and no
+//! claim needs a timer of its own.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use tokio::time::Instant;
+
+use super::{Claim, Connector};
+
+/// Below this many entries sweeping is not worth it.
+const SLACK: usize = 64;
+
+pub(super) struct Waiter<C: Connector> {
+    pub(super) ticket: u64,
+    pub(super) deadline: Option<Instant>,
+    pub(super) claim: Box<dyn Claim<C>>,
+}
+
+pub(super) struct Waiters<C: Connector> {
+    /// Sorted by ticket.
+    queue: VecDeque<(u64, Option<Waiter<C>>)>,
+    present: usize,
+    deadlines: BinaryHeap<Reverse<(Instant, u64)>>,
+}
+
+impl<C: Connector> Waiters<C> {
+    pub(super) fn new() -> Self {
+        Self { queue: VecDeque::new(), present: 0, deadlines: BinaryHeap::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.present
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.present == 0
+    }
+
+    /// Queues a claim at the rank of its ticket: new ones last, returning ones where they were.
+    pub(super) fn insert_locked(&mut self, waiter: Waiter<C>) {
+        let ticket = waiter.ticket;
+        if let Some(deadline) = waiter.deadline {
+            self.deadlines.push(Reverse((deadline, ticket)));
+        }
+        self.present += 1;
+        let entry = (ticket, Some(waiter));
+        if self.queue.back().is_none_or(|last| last.0 < ticket) {
+            self.queue.push_back(entry);
+        } else {
+            match self.queue.binary_search_by_key(&ticket, |entry| entry.0) {
+                Ok(gap) => self.queue[gap] = entry,
+                Err(rank) => self.queue.insert(rank, entry),
+            }
+        }
+        self.sweep_locked();
+    }
+
+    pub(super) fn pop_oldest_locked(&mut self) -> Option<Waiter<C>> {
+        if self.present == 0 {
+            return None;
+        }
+        while let Some((_, entry)) = self.queue.pop_front() {
+            if entry.is_some() {
+                self.present -= 1;
+                return entry;
+            }
+        }
+        None
+    }
+
+    pub(super) fn remove_locked(&mut self, ticket: u64) -> Option<Waiter<C>> {
+        let rank = self.queue.binary_search_by_key(&ticket, |entry| entry.0).ok()?;
+        let waiter = self.queue[rank].1.take()?;
+        self.present -= 1;
+        Some(waiter)
+    }
+
+    /// The next claim whose deadline has passed; `None` when there is none left.
+    pub(super) fn pop_expired_locked(&mut self, now: Instant) -> Option<Waiter<C>> {
+        while self.next_deadline_locked()? <= now {
+            let Reverse((_, ticket)) = self.deadlines.pop()?;
+            if let Some(waiter) = self.remove_locked(ticket) {
+                return Some(waiter);
+            }
+        }
+        None
+    }
+
+    pub(super) fn next_deadline_locked(&mut self) -> Option<Instant> {
+        while let Some(&Reverse((deadline, ticket))) = self.deadlines.peek() {
+            if self.is_waiting(ticket) {
+                return Some(deadline);
+            }
+            self.deadlines.pop();
+        }
+        None
+    }
+
+    fn is_waiting(&self, ticket: u64) -> bool {
+        self.queue
+            .binary_search_by_key(&ticket, |entry| entry.0)
+            .is_ok_and(|rank| self.queue[rank].1.is_some())
+    }
+
+    fn sweep_locked(&mut self) {
+        let most = 2 * self.present + SLACK;
+        if self.queue.len() > most {
+            self.queue.retain(|entry| entry.1.is_some());
+        }
+        if self.deadlines.len() > most {
+            let mut deadlines = std::mem::take(&mut self.deadlines);
+            deadlines.retain(|Reverse((_, ticket))| self.is_waiting(*ticket));
+            self.deadlines = deadlines;
+        }
+    }
+}
