@@ -1,0 +1,275 @@
+//! What one JavaScript pool knows of its connections: which are there, which are lent, which wait
+//! for a greeting or a password. Tells everything to the outbox.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::{
+    errors,
+    outbox::{Kind, Outbox},
+};
+use crate::{
+    dispatch::{Answer, Borrower, Direct, Face, Failure, Lease},
+    pool::{CloseReason, Ticket},
+    postgres::{AskPassword, Connection, Error, Event, Rows, Shape, Statement, Status},
+};
+
+type Password = Result<Option<String>, Error>;
+type Greeting = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+pub(super) struct Desk {
+    pub(super) outbox: Arc<Outbox>,
+    /// The number JavaScript gave its pool.
+    pool: u32,
+    tier: OnceLock<String>,
+    /// Whether new connections are greeted by JavaScript.
+    pub(super) greets: AtomicBool,
+    connections: Mutex<HashMap<u32, Known>>,
+    questions: Mutex<HashMap<u32, oneshot::Sender<Password>>>,
+    next_question: AtomicU32,
+    /// Requests that may be withdrawn while they wait for a connection.
+    waiting: Mutex<HashMap<u32, Ticket>>,
+}
+
+struct Known {
+    connection: Arc<Connection>,
+    lease: Option<Lease>,
+    greeting: Option<oneshot::Sender<bool>>,
+    reason: Option<CloseReason>,
+}
+
+impl Desk {
+    pub(super) fn new(outbox: Arc<Outbox>, pool: u32) -> Arc<Self> {
+        Arc::new(Self {
+            outbox,
+            pool,
+            tier: OnceLock::new(),
+            greets: AtomicBool::new(false),
+            connections: Mutex::default(),
+            questions: Mutex::default(),
+            next_question: AtomicU32::new(1),
+            waiting: Mutex::default(),
+        })
+    }
+
+    /// The name of the tier, for errors.
+    pub(super) fn name(&self, tier: Option<String>) {
+        if let Some(tier) = tier {
+            let _ = self.tier.set(tier);
+        }
+    }
+
+    pub(super) fn answer_to(self: &Arc<Self>, request: u32) -> Reply {
+        Reply { desk: Arc::clone(self), request }
+    }
+
+    /// Sends a statement on a connection JavaScript holds, or greets.
+    pub(super) fn send(self: &Arc<Self>, connection: u32, request: u32, statement: Arc<Statement>) {
+        let mut answer = self.answer_to(request);
+        let known = self.connections.lock().get(&connection).map(|known| Arc::clone(&known.connection));
+        match known {
+            Some(connection) => Direct::send(&connection, request, statement, answer),
+            None => answer.failed(Failure::Wire(Error::Lost)),
+        }
+    }
+
+    /// Takes a lent connection back. What was sent on it is answered before the next one gets it.
+    pub(super) fn release(&self, connection: u32, destroy: bool) {
+        let lease = self.connections.lock().get_mut(&connection).and_then(|known| known.lease.take());
+        let Some(lease) = lease else { return };
+        if destroy {
+            lease.close(CloseReason::Released);
+        } else if lease.is_quiet() {
+            drop(lease);
+        } else {
+            let connection = Arc::clone(&lease);
+            Direct::send(&connection, 0, Statement::simple(""), ReturnAfter(Some(lease)));
+        }
+    }
+
+    pub(super) fn greeted(&self, connection: u32, welcome: bool) {
+        let greeting = self.connections.lock().get_mut(&connection).and_then(|known| known.greeting.take());
+        if let Some(greeting) = greeting {
+            let _ = greeting.send(welcome);
+        }
+    }
+
+    pub(super) fn answer(&self, question: u32, answer: Password) {
+        if let Some(asked) = self.questions.lock().remove(&question) {
+            let _ = asked.send(answer);
+        }
+    }
+
+    pub(super) fn waits(&self, request: u32, ticket: Ticket) {
+        self.waiting.lock().insert(request, ticket);
+    }
+
+    pub(super) fn waiting(&self, request: u32) -> Option<Ticket> {
+        self.waiting.lock().remove(&request)
+    }
+
+    /// Gives up on a request that was sent on one of the connections.
+    pub(super) fn give_up(&self, request: u32) -> bool {
+        let connections: Vec<_> =
+            self.connections.lock().values().map(|known| Arc::clone(&known.connection)).collect();
+        connections.iter().any(|connection| connection.give_up(request, Error::Withdrawn))
+    }
+}
+
+impl Face for Desk {
+    fn greet<'a>(
+        &'a self,
+        connection: &'a Arc<Connection>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>> {
+        let greets = self.greets.load(Ordering::Relaxed);
+        let (sender, greeting) = oneshot::channel();
+        let known = Known {
+            connection: Arc::clone(connection),
+            lease: None,
+            greeting: greets.then_some(sender),
+            reason: None,
+        };
+        let id = connection.id;
+        self.connections.lock().insert(id, known);
+        self.outbox.push_json(
+            Kind::Opened,
+            id,
+            &json!({
+                "pool": self.pool,
+                "processID": connection.process_id,
+                "secretKey": connection.secret_key,
+                "parameters": connection.parameters.iter().cloned().collect::<HashMap<_, _>>(),
+                "greet": greets,
+            }),
+        );
+        let answered: Greeting = if greets {
+            Box::pin(async move {
+                match greeting.await {
+                    Ok(true) => Ok(()),
+                    Ok(false) => Err(Error::Greeting(id)),
+                    Err(_) => Err(Error::Lost),
+                }
+            })
+        } else {
+            Box::pin(std::future::ready(Ok(())))
+        };
+        answered
+    }
+
+    fn event(&self, connection: u32, event: Event) {
+        self.outbox.push_json(Kind::Event, connection, &event);
+    }
+
+    fn closing(&self, connection: u32, reason: CloseReason) {
+        if let Some(known) = self.connections.lock().get_mut(&connection) {
+            known.reason.get_or_insert(reason);
+        }
+    }
+
+    fn closed(&self, connection: u32, error: Option<Error>) {
+        let Some(known) = self.connections.lock().remove(&connection) else { return };
+        let reason =
+            known.reason.unwrap_or(if error.is_some() { CloseReason::Broken } else { CloseReason::Released });
+        let idle = known.lease.is_none();
+        // Counts first: whoever hears of the end may ask for them.
+        drop(known);
+        self.outbox.push_json(
+            Kind::Closed,
+            connection,
+            &json!({
+                "pool": self.pool,
+                "reason": reason.name(),
+                "error": error.as_ref().map(errors::of_wire),
+                "idle": idle,
+            }),
+        );
+    }
+}
+
+impl AskPassword for Desk {
+    fn ask(&self) -> Pin<Box<dyn Future<Output = Result<Option<String>, Error>> + Send + '_>> {
+        let (sender, answer) = oneshot::channel();
+        let question = self.next_question.fetch_add(1, Ordering::Relaxed);
+        self.questions.lock().insert(question, sender);
+        self.outbox.push(Kind::Ask, question, self.pool);
+        Box::pin(async move { answer.await.unwrap_or(Err(Error::Ended)) })
+    }
+}
+
+/// Writes the answer to one request into the outbox.
+pub(super) struct Reply {
+    desk: Arc<Desk>,
+    request: u32,
+}
+
+impl Answer for Reply {
+    fn rows(&mut self, shape: &Arc<Shape>, rows: Rows<'_>) {
+        self.desk.outbox.push_rows(self.request, shape, rows);
+    }
+
+    fn complete(&mut self, tag: &[u8]) {
+        self.desk.outbox.push_bytes(Kind::Command, self.request, tag);
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.desk.outbox.poll_ready(cx)
+    }
+
+    fn done(&mut self, status: Status) {
+        self.desk.outbox.push(Kind::Done, self.request, status.letter().into());
+    }
+
+    fn failed(&mut self, failure: Failure) {
+        let value = errors::of_failure(&failure, self.desk.tier.get().map(String::as_str));
+        self.desk.outbox.push_json(Kind::Fail, self.request, &value);
+    }
+}
+
+impl Borrower for Reply {
+    fn lent(self, lease: Lease) {
+        let Self { desk, request } = self;
+        let id = lease.id;
+        let mut connections = desk.connections.lock();
+        let Some(known) = connections.get_mut(&id) else {
+            drop(connections);
+            drop(lease);
+            return desk.answer_to(request).failed(Failure::Wire(Error::Lost));
+        };
+        known.lease = Some(lease);
+        drop(connections);
+        desk.outbox.push(Kind::Lent, request, id);
+    }
+
+    fn refused(mut self, failure: Failure) {
+        self.failed(failure);
+    }
+}
+
+/// Holds a returned lease until the connection has answered everything.
+struct ReturnAfter(Option<Lease>);
+
+impl Answer for ReturnAfter {
+    fn rows(&mut self, _: &Arc<Shape>, _: Rows<'_>) {}
+    fn complete(&mut self, _: &[u8]) {}
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+    fn done(&mut self, _: Status) {
+        self.0 = None;
+    }
+    fn failed(&mut self, _: Failure) {
+        self.0 = None;
+    }
+}

@@ -1,0 +1,80 @@
+//! Errors as JavaScript reads them: one exhaustive match, from which it makes its classes.
+
+use serde_json::{Value, json};
+
+use crate::{
+    dispatch::Failure,
+    pool::Refusal,
+    postgres::{Error, SystemError},
+};
+
+/// The JSON of a failed request.
+pub(super) fn of_failure(failure: &Failure, tier: Option<&str>) -> Value {
+    match failure {
+        Failure::Wire(error) => of_wire(error),
+        Failure::Refused(refusal) => of_refusal(refusal, tier),
+    }
+}
+
+fn of_refusal(refusal: &Refusal<Error>, tier: Option<&str>) -> Value {
+    match refusal {
+        Refusal::Connect(error) => of_wire(error),
+        Refusal::Timeout { total, idle, used, waiting, last_connect_error, .. } => json!({
+            "kind": "acquire",
+            "message": "timeout exceeded when trying to connect",
+            "total": total,
+            "idle": idle,
+            "used": used,
+            "waiting": waiting,
+            "tier": tier,
+            "cause": last_connect_error.as_ref().map(of_wire),
+        }),
+        Refusal::ConnectTimeout => plain("Connection terminated due to connection timeout"),
+        Refusal::ConnectLost => plain("the attempt to connect was lost"),
+        Refusal::Full { waiting } => json!({
+            "kind": "full",
+            "message": format!("the pool is full: {waiting} requests are waiting already"),
+            "waiting": waiting,
+            "tier": tier,
+        }),
+        Refusal::Closed => plain("Cannot use a pool after calling end on the pool"),
+        Refusal::Withdrawn => of_wire(&Error::Withdrawn),
+    }
+}
+
+/// The JSON of an error of the wire.
+pub(super) fn of_wire(error: &Error) -> Value {
+    match error {
+        Error::Database(error) => tagged("database", json!(**error)),
+        Error::System(error) => of_system(error),
+        Error::Aggregate(errors) => json!({
+            "kind": "aggregate",
+            "message": "",
+            "errors": errors.iter().map(of_system).collect::<Vec<_>>(),
+        }),
+        Error::Tls { message, code } => json!({ "kind": "plain", "message": message, "code": code }),
+        Error::Type(message) => json!({ "kind": "type", "message": message }),
+        Error::Lost
+        | Error::Ended
+        | Error::QueryTimeout
+        | Error::Withdrawn
+        | Error::Protocol(_)
+        | Error::Greeting(_)
+        | Error::Plain(_) => plain(&error.to_string()),
+    }
+}
+
+fn of_system(error: &SystemError) -> Value {
+    let mut value = tagged("system", json!(error));
+    value["message"] = Value::String(error.to_string());
+    value
+}
+
+fn plain(message: &str) -> Value {
+    json!({ "kind": "plain", "message": message })
+}
+
+fn tagged(kind: &str, mut value: Value) -> Value {
+    value["kind"] = Value::String(kind.to_owned());
+    value
+}

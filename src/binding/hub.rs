@@ -1,0 +1,54 @@
+//! `Hub`: the JavaScript thread's end of the outbox.
+
+use std::sync::Arc;
+
+use napi::{Env, Result, bindgen_prelude::*, sys};
+use napi_derive::napi;
+
+use super::outbox::{Outbox, Wake};
+
+/// One per JavaScript thread.
+#[napi]
+pub struct Hub {
+    pub(super) outbox: Arc<Outbox>,
+    wake: sys::napi_threadsafe_function,
+}
+
+#[napi]
+impl Hub {
+    /// `wake` is called once for each batch of records.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(wake: Function<'_, (), ()>) -> Result<Self> {
+        let wake: Wake = wake
+            .build_threadsafe_function::<()>()
+            .weak::<true>()
+            .callee_handled::<false>()
+            .build_callback(|_| Ok(()))?;
+        let outbox = Outbox::new();
+        let raw = wake.raw();
+        outbox.attach(wake);
+        Ok(Self { outbox, wake: raw })
+    }
+
+    /// Copies whole records into `into`: their bytes; 0: none; negative: the first needs so many.
+    #[napi(catch_unwind)]
+    pub fn take(&self, mut into: BufferSlice<'_>) -> i64 {
+        self.outbox.take(&mut into)
+    }
+
+    /// Keeps the process alive for this hub.
+    #[napi(catch_unwind)]
+    #[allow(unsafe_code, reason = "Node-API")]
+    pub fn hold(&self, env: Env) {
+        // SAFETY: the function lives as long as the outbox, which `self` holds, and this is its thread.
+        unsafe { sys::napi_ref_threadsafe_function(env.raw(), self.wake) };
+    }
+
+    /// No longer.
+    #[napi(catch_unwind)]
+    #[allow(unsafe_code, reason = "Node-API")]
+    pub fn let_go(&self, env: Env) {
+        // SAFETY: as in `hold`.
+        unsafe { sys::napi_unref_threadsafe_function(env.raw(), self.wake) };
+    }
+}

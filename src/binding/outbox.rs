@@ -1,0 +1,246 @@
+//! Records on their way to JavaScript.
+//!
+//! Any thread appends, one JavaScript thread takes. The first record after an empty outbox wakes
+//! it, those that follow ride along. A result that JavaScript is too slow for makes its connection
+//! wait, so that the outbox stays small.
+
+use std::{
+    collections::VecDeque,
+    num::NonZeroUsize,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, Waker},
+};
+
+use lru::LruCache;
+use napi::{
+    Status,
+    threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode},
+};
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use super::runtime;
+use crate::postgres::{Rows, Shape};
+
+/// Calls `wake` of a hub. Weak: it does not keep the process alive.
+pub(super) type Wake = ThreadsafeFunction<(), (), (), Status, false, true, 0>;
+
+const HEADER: usize = 16;
+/// Connections wait while more than this is not taken.
+const CONGESTED: usize = 8 * 1024 * 1024;
+/// JavaScript is woken early when this much has gathered.
+const HURRY: usize = 128 * 1024;
+/// Memory kept when the outbox is empty.
+const KEEP: usize = 512 * 1024;
+/// Shapes JavaScript holds at once.
+const KNOWN_SHAPES: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+
+/// The kinds of records.
+#[derive(Debug, Clone, Copy)]
+#[repr(u32)]
+pub(super) enum Kind {
+    Shape = 1,
+    Rows = 2,
+    Command = 3,
+    Done = 4,
+    Fail = 5,
+    Lent = 6,
+    Opened = 7,
+    Closed = 8,
+    Event = 9,
+    Ask = 10,
+    Forget = 11,
+}
+
+pub(super) struct Outbox {
+    queue: Mutex<Queue>,
+    wake: OnceLock<Wake>,
+}
+
+struct Queue {
+    bytes: Vec<u8>,
+    start: usize,
+    /// JavaScript has been called, or will be, and has not yet found the outbox empty.
+    woken: bool,
+    known: LruCache<u32, ()>,
+    waiting: VecDeque<Waker>,
+}
+
+impl Outbox {
+    pub(super) fn new() -> Arc<Self> {
+        let queue = Queue {
+            bytes: Vec::new(),
+            start: 0,
+            woken: false,
+            known: LruCache::new(KNOWN_SHAPES),
+            waiting: VecDeque::new(),
+        };
+        Arc::new(Self { queue: Mutex::new(queue), wake: OnceLock::new() })
+    }
+
+    pub(super) fn attach(&self, wake: Wake) {
+        let _ = self.wake.set(wake);
+    }
+
+    /// Calls into JavaScript. After its environment is gone this does nothing.
+    pub(super) fn call(&self) {
+        if let Some(wake) = self.wake.get() {
+            wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+        }
+    }
+
+    /// A record without payload.
+    pub(super) fn push(self: &Arc<Self>, kind: Kind, id: u32, argument: u32) {
+        self.append(|queue| queue.record(kind, 0, id, argument, &[]));
+    }
+
+    /// A record with bytes, whose length is its argument.
+    pub(super) fn push_bytes(self: &Arc<Self>, kind: Kind, id: u32, bytes: &[u8]) {
+        self.append(|queue| queue.record(kind, 0, id, length_word(bytes.len()), &[bytes]));
+    }
+
+    /// A record with JSON.
+    pub(super) fn push_json(self: &Arc<Self>, kind: Kind, id: u32, value: &impl Serialize) {
+        let json = serde_json::to_vec(value).unwrap_or_else(|_| b"null".to_vec());
+        self.push_bytes(kind, id, &json);
+    }
+
+    /// A block of rows, after its shape if JavaScript does not know it.
+    pub(super) fn push_rows(self: &Arc<Self>, request: u32, shape: &Shape, rows: Rows<'_>) {
+        self.append(|queue| {
+            queue.introduce(shape);
+            let mut lengths = [0; 8];
+            lengths[..4].copy_from_slice(&rows.count.to_le_bytes());
+            lengths[4..].copy_from_slice(&length_word(rows.raw.len()).to_le_bytes());
+            let flags = u32::from(rows.has_short_texts);
+            queue.record(Kind::Rows, flags, request, shape.id, &[&lengths, as_bytes(rows.slots), rows.raw]);
+        });
+    }
+
+    fn append(self: &Arc<Self>, write: impl FnOnce(&mut Queue)) {
+        let mut queue = self.queue.lock();
+        write(&mut queue);
+        let wake = !std::mem::replace(&mut queue.woken, true);
+        let hurry = queue.pending() > HURRY;
+        drop(queue);
+        if hurry {
+            self.call();
+        } else if wake {
+            runtime::wake(self);
+        }
+    }
+
+    /// Copies whole records into `into`; 0: none; negative: the first needs that many bytes.
+    pub(super) fn take(&self, into: &mut [u8]) -> i64 {
+        let mut queue = self.queue.lock();
+        let length = queue.whole_records(into.len());
+        if length == 0 {
+            let first = queue.first_length();
+            queue.woken = first != 0;
+            return -i64::try_from(first).unwrap_or(i64::MAX);
+        }
+        let start = queue.start;
+        into[..length].copy_from_slice(&queue.bytes[start..start + length]);
+        queue.start += length;
+        let awake = queue.tidy();
+        drop(queue);
+        awake.into_iter().for_each(Waker::wake);
+        i64::try_from(length).unwrap_or(i64::MAX)
+    }
+
+    /// Pending while JavaScript is behind.
+    pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut queue = self.queue.lock();
+        if queue.pending() <= CONGESTED {
+            return Poll::Ready(());
+        }
+        if !queue.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            queue.waiting.push_back(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl Queue {
+    fn pending(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    fn record(&mut self, kind: Kind, flags: u32, id: u32, argument: u32, parts: &[&[u8]]) {
+        let payload: usize = parts.iter().map(|part| part.len()).sum();
+        let length = (HEADER + payload).next_multiple_of(8);
+        let end = self.bytes.len() + length;
+        self.bytes.reserve(length);
+        for word in [length_word(length), kind as u32 | flags << 8, id, argument] {
+            self.bytes.extend_from_slice(&word.to_le_bytes());
+        }
+        for part in parts {
+            self.bytes.extend_from_slice(part);
+        }
+        self.bytes.resize(end, 0);
+    }
+
+    fn introduce(&mut self, shape: &Shape) {
+        if self.known.get(&shape.id).is_some() {
+            return;
+        }
+        if let Some((old, ())) = self.known.push(shape.id, ()) {
+            self.record(Kind::Forget, 0, old, 0, &[]);
+        }
+        let json = serde_json::to_vec(&shape.columns).unwrap_or_else(|_| b"[]".to_vec());
+        self.record(Kind::Shape, 0, shape.id, length_word(json.len()), &[&json]);
+    }
+
+    fn first_length(&self) -> usize {
+        self.length_at(self.start)
+    }
+
+    fn length_at(&self, at: usize) -> usize {
+        let word = self.bytes.get(at..).and_then(<[u8]>::first_chunk::<4>);
+        word.map_or(0, |word| u32::from_le_bytes(*word) as usize)
+    }
+
+    /// Bytes of the whole records at the front that fit into `room`.
+    fn whole_records(&self, room: usize) -> usize {
+        if self.pending() <= room {
+            return self.pending();
+        }
+        let mut end = self.start;
+        loop {
+            let next = end + self.length_at(end);
+            if next - self.start > room {
+                return end - self.start;
+            }
+            end = next;
+        }
+    }
+
+    /// Gives memory back, and returns the connections that may go on.
+    fn tidy(&mut self) -> VecDeque<Waker> {
+        if self.pending() == 0 {
+            self.start = 0;
+            self.bytes.clear();
+            self.bytes.shrink_to(KEEP);
+        } else if self.start > self.bytes.len() / 2 {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+        if self.pending() <= CONGESTED / 2 { std::mem::take(&mut self.waiting) } else { VecDeque::new() }
+    }
+}
+
+/// A record is smaller than 4 GiB, because a message of the server is smaller than 1 GiB.
+fn length_word(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+#[expect(unsafe_code, reason = "a view of integers as bytes, without copying")]
+fn as_bytes(slots: &[u64]) -> &[u8] {
+    // SAFETY: the pointer and the length are those of a live slice, whose bytes are all initialised,
+    // and a byte has no alignment to respect. On the little-endian machines that are supported the
+    // bytes are in the order the layout asks for.
+    unsafe { std::slice::from_raw_parts(slots.as_ptr().cast(), size_of_val(slots)) }
+}
+
+#[cfg(not(target_endian = "little"))]
+compile_error!("the frame layout is little-endian");

@@ -1,0 +1,152 @@
+//! `Pool`: one tier, as JavaScript drives it. Every call returns at once.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use napi::{Error as NapiError, Result};
+use napi_derive::napi;
+
+use super::{
+    desk::Desk,
+    hub::Hub,
+    outbox::Kind,
+    request::{self, Request},
+    runtime,
+};
+use crate::{
+    dispatch::{Answer, Failure, Settings, Tier},
+    postgres::{AskPassword, Error},
+};
+
+/// A pool of connections.
+#[napi]
+pub struct Pool {
+    desk: Arc<Desk>,
+    tier: Tier,
+}
+
+#[napi]
+impl Pool {
+    /// `pool`: the number under which JavaScript knows it; `settings`: JSON.
+    #[napi(constructor, catch_unwind)]
+    #[expect(clippy::needless_pass_by_value, reason = "Node-API hands over a String")]
+    pub fn new(hub: &Hub, pool: u32, settings: String) -> Result<Self> {
+        let runtime = runtime::handle().map_err(|error| NapiError::from_reason(error.to_string()))?;
+        let desk = Desk::new(Arc::clone(&hub.outbox), pool);
+        let asked = Arc::clone(&desk);
+        let settings = Settings::from_json(&settings, || asked as Arc<dyn AskPassword>)
+            .map_err(|error| NapiError::from_reason(error.to_string()))?;
+        desk.name(settings.tier.clone());
+        // The pool starts its housekeeping, for which it needs to be inside the runtime.
+        let _inside = runtime.enter();
+        let tier = Tier::new(settings, Arc::clone(&desk) as _, runtime.clone());
+        Ok(Self { desk, tier })
+    }
+
+    /// Runs a statement on any connection.
+    #[napi(catch_unwind)]
+    pub fn query(&self, id: u32, buffer: &[u8], length: u32) {
+        let mut answer = self.desk.answer_to(id);
+        match read(buffer, length) {
+            None => answer.failed(malformed()),
+            Some(Request { statement, cancellable }) => {
+                let ticket = self.tier.query(id, statement, answer);
+                if cancellable {
+                    self.desk.waits(id, ticket);
+                }
+            }
+        }
+    }
+
+    /// Lends a connection.
+    #[napi(catch_unwind)]
+    pub fn connect(&self, id: u32) {
+        let ticket = self.tier.connect(self.desk.answer_to(id));
+        self.desk.waits(id, ticket);
+    }
+
+    /// Runs a statement on a lent connection, after those sent before.
+    #[napi(catch_unwind)]
+    pub fn send(&self, connection: u32, id: u32, buffer: &[u8], length: u32) {
+        match read(buffer, length) {
+            None => self.desk.answer_to(id).failed(malformed()),
+            Some(Request { statement, .. }) => self.desk.send(connection, id, statement),
+        }
+    }
+
+    /// Gives a lent connection back, or closes it.
+    #[napi(catch_unwind)]
+    pub fn release(&self, connection: u32, destroy: bool) {
+        self.desk.release(connection, destroy);
+    }
+
+    /// Ends the greeting of a new connection.
+    #[napi(catch_unwind)]
+    pub fn greeted(&self, connection: u32, ok: bool) {
+        self.desk.greeted(connection, ok);
+    }
+
+    /// Answers the question for a password.
+    #[napi(catch_unwind)]
+    pub fn answer(&self, question: u32, password: Option<String>, failure: Option<String>) {
+        let answer = match failure {
+            Some(failure) => Err(Error::Plain(failure)),
+            None => Ok(password),
+        };
+        self.desk.answer(question, answer);
+    }
+
+    /// Withdraws a request that waits, or has the server cancel it; false: nothing is known of it.
+    #[napi(catch_unwind)]
+    pub fn cancel(&self, id: u32) -> bool {
+        self.desk.waiting(id).is_some_and(|ticket| self.tier.withdraw(ticket)) || self.desk.give_up(id)
+    }
+
+    /// Whether JavaScript greets new connections before anybody gets them.
+    #[napi(catch_unwind)]
+    pub fn greet(&self, on: bool) {
+        self.desk.greets.store(on, Ordering::Relaxed);
+    }
+
+    /// Refuses new work, drains, closes; answered when all is done.
+    #[napi(catch_unwind)]
+    pub fn end(&self, id: u32) {
+        let outbox = Arc::clone(&self.desk.outbox);
+        self.tier.end(move || outbox.push(Kind::Done, id, 0));
+    }
+
+    /// All connections: lent, idle and those being opened.
+    #[napi(getter, catch_unwind)]
+    pub fn total(&self) -> u32 {
+        count(self.tier.counts().total)
+    }
+
+    /// Connections nobody uses.
+    #[napi(getter, catch_unwind)]
+    pub fn idle(&self) -> u32 {
+        count(self.tier.counts().idle)
+    }
+
+    /// Requests that wait for a connection that is not being made for them.
+    #[napi(getter, catch_unwind)]
+    pub fn waiting(&self) -> u32 {
+        count(self.tier.counts().queued)
+    }
+
+    /// Lent connections past their lifetime.
+    #[napi(getter, catch_unwind)]
+    pub fn expired(&self) -> u32 {
+        count(self.tier.counts().expired)
+    }
+}
+
+fn read(buffer: &[u8], length: u32) -> Option<Request> {
+    request::read(buffer.get(..usize::try_from(length).ok()?)?)
+}
+
+fn malformed() -> Failure {
+    Failure::Wire(Error::Plain("the request does not have the layout of a request".into()))
+}
+
+fn count(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

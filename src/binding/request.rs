@@ -1,0 +1,45 @@
+//! Reads a request from the buffer JavaScript wrote it to.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::postgres::{Mode, Statement};
+
+const HEADER: usize = 24;
+const SIMPLE: u32 = 1;
+const BINARY: u32 = 2;
+const UNCACHED: u32 = 16;
+const CANCELLABLE: u32 = 32;
+
+/// What JavaScript asks for.
+pub(super) struct Request {
+    pub(super) statement: Arc<Statement>,
+    /// Whether it may be withdrawn while it waits for a connection.
+    pub(super) cancellable: bool,
+}
+
+/// The request in `bytes`; none: the buffer does not hold what its header promises.
+pub(super) fn read(bytes: &[u8]) -> Option<Request> {
+    let (header, rest) = bytes.split_at_checked(HEADER)?;
+    let word = |index: usize| {
+        header.get(index * 4..).and_then(<[u8]>::first_chunk::<4>).map_or(0, |word| u32::from_le_bytes(*word))
+    };
+    let (text, rest) = rest.split_at_checked(usize::try_from(word(1)).ok()?)?;
+    let (name, rest) = rest.split_at_checked(usize::try_from(word(2)).ok()?)?;
+    let (formats, values) = rest.split_at_checked(usize::try_from(word(3)).ok()?)?;
+    let flags = word(0);
+    let mode = if flags & SIMPLE != 0 {
+        Mode::Simple
+    } else {
+        Mode::Extended { binary: flags & BINARY != 0, cache: flags & UNCACHED == 0 }
+    };
+    let statement = Arc::new(Statement {
+        text: std::str::from_utf8(text).ok()?.into(),
+        name: if name.is_empty() { None } else { Some(std::str::from_utf8(name).ok()?.into()) },
+        mode,
+        formats: formats.into(),
+        values: values.into(),
+        timeout: Some(word(4)).filter(|timeout| *timeout != 0).map(|ms| Duration::from_millis(ms.into())),
+        fetch: i32::try_from(word(5)).unwrap_or(i32::MAX),
+    });
+    Some(Request { statement, cancellable: flags & CANCELLABLE != 0 })
+}

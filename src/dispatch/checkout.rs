@@ -1,0 +1,67 @@
+//! Connections lent to the application, and statements it sends on them itself.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use super::{
+    Failure, Lease, Wire,
+    attempt::{Answer, Told},
+};
+use crate::{
+    pool::{Claim, Refusal},
+    postgres::{Connection, Error, Exchange, Outcome, Reply, Rows, Shape, Statement},
+};
+
+/// Waits for a connection of its own.
+pub trait Borrower: Send + 'static {
+    /// Here it is.
+    fn lent(self, lease: Lease);
+    /// It will not come.
+    fn refused(self, failure: Failure);
+}
+
+pub(super) struct Checkout<B>(pub(super) B);
+
+impl<B: Borrower> Claim<Wire> for Checkout<B> {
+    fn granted(self: Box<Self>, lease: Lease) {
+        self.0.lent(lease);
+    }
+
+    fn refused(self: Box<Self>, refusal: Refusal<Error>) {
+        self.0.refused(Failure::Refused(refusal));
+    }
+}
+
+/// A statement on a connection that is lent already.
+pub struct Direct<A>(Told<A>);
+
+impl<A: Answer> Direct<A> {
+    /// Sends it after those sent before.
+    pub fn send(connection: &Connection, id: u32, statement: Arc<Statement>, answer: A) {
+        connection.submit(Exchange { id, statement, reply: Box::new(Self(Told::new(answer))) });
+    }
+}
+
+impl<A: Answer> Reply for Direct<A> {
+    fn rows(&mut self, shape: &Arc<Shape>, rows: Rows<'_>) {
+        self.0.rows(shape, rows);
+    }
+
+    fn complete(&mut self, tag: &[u8]) {
+        self.0.complete(tag);
+    }
+
+    fn give_up(&mut self, error: Error) {
+        self.0.fail(Failure::Wire(error));
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.poll_ready(cx)
+    }
+
+    fn settle(mut self: Box<Self>, outcome: Outcome) {
+        self.0.settle(outcome);
+    }
+}

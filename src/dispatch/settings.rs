@@ -1,0 +1,213 @@
+//! The settings of a tier as JavaScript tells them, checked and put into our own terms.
+//!
+//! The names are those of `docs/design/boundary.md`. As in pg, a time of 0 means "none".
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Deserializer};
+
+use crate::{
+    pool,
+    postgres::{AskPassword, Config, Host, KeepAlive, Password, TlsSettings, VerifyServer},
+};
+
+const DEFAULT_STATEMENT_CACHE: usize = 256;
+const DEFAULT_SCRAM_MAX_ITERATIONS: u32 = 100_000;
+
+/// Where a tier connects, and how its pool behaves.
+pub struct Settings {
+    /// The name of the tier; none: a pool of its own.
+    pub tier: Option<String>,
+    pub(super) config: Config,
+    pub(super) pool: pool::Settings,
+}
+
+/// Settings that make no sense, all of them at once.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SettingsError(String);
+
+impl Settings {
+    /// Reads JSON. `passwords` is asked when the password is not among the settings.
+    pub fn from_json(
+        json: &str,
+        passwords: impl FnOnce() -> Arc<dyn AskPassword>,
+    ) -> Result<Self, SettingsError> {
+        // The message of the parser may quote what it read, and with it a password.
+        let told: Told = serde_json::from_str(json)
+            .map_err(|error| SettingsError(format!("the settings cannot be read: {}", Position(&error))))?;
+        let faults = told.faults();
+        if !faults.is_empty() {
+            return Err(SettingsError(faults.join("; ")));
+        }
+        Ok(told.into_settings(passwords))
+    }
+}
+
+struct Position<'a>(&'a serde_json::Error);
+
+impl fmt::Display for Position<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} at column {}", self.0.classify(), self.0.column())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own in JavaScript")]
+struct Told {
+    tier: Option<String>,
+    hosts: Vec<ToldHost>,
+    user: String,
+    database: Option<String>,
+    password: Option<String>,
+    #[serde(default)]
+    ask_password: bool,
+    #[serde(default)]
+    parameters: std::collections::BTreeMap<String, String>,
+    tls: Option<ToldTls>,
+    #[serde(default)]
+    channel_binding: bool,
+    scram_max_iterations: Option<f64>,
+    max: Option<f64>,
+    min: Option<f64>,
+    idle_timeout_millis: Option<Millis>,
+    connection_timeout_millis: Option<Millis>,
+    acquire_timeout_millis: Option<Millis>,
+    max_uses: Option<f64>,
+    max_lifetime_seconds: Option<f64>,
+    #[serde(default)]
+    keep_alive: bool,
+    keep_alive_initial_delay_millis: Option<Millis>,
+    max_waiting: Option<f64>,
+    statement_cache_size: Option<f64>,
+    drain_timeout_millis: Option<Millis>,
+    /// A tier of `getPool`, with the enhanced defaults; else a pool as pg's.
+    #[serde(default)]
+    enhanced: bool,
+}
+
+#[derive(Deserialize)]
+struct ToldHost {
+    host: String,
+    port: u16,
+}
+
+#[derive(Deserialize)]
+struct ToldTls {
+    #[serde(default, deserialize_with = "nullable")]
+    ca: Vec<String>,
+    cert: Option<String>,
+    key: Option<String>,
+    #[serde(rename = "rejectUnauthorized")]
+    reject_unauthorized: Option<bool>,
+    servername: Option<String>,
+    #[serde(default)]
+    direct: bool,
+}
+
+fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Milliseconds; 0 and below mean none, as in pg.
+#[derive(Deserialize, Clone, Copy)]
+struct Millis(f64);
+
+impl Millis {
+    fn duration(self) -> Option<Duration> {
+        Duration::try_from_secs_f64(self.0 / 1000.0).ok().filter(|duration| !duration.is_zero())
+    }
+}
+
+impl Told {
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.hosts.is_empty() {
+            faults.push("no host is given".to_owned());
+        }
+        let counts = [
+            ("max", self.max, 1.0),
+            ("min", self.min, 0.0),
+            ("maxUses", self.max_uses, 0.0),
+            ("maxWaiting", self.max_waiting, 0.0),
+            ("statementCacheSize", self.statement_cache_size, 0.0),
+            ("scramMaxIterations", self.scram_max_iterations, 0.0),
+        ];
+        for (name, value, least) in counts {
+            if value.is_some_and(|value| value < least || value.is_nan()) {
+                faults.push(format!("{name} must be a number of at least {least}"));
+            }
+        }
+        faults
+    }
+
+    fn into_settings(self, passwords: impl FnOnce() -> Arc<dyn AskPassword>) -> Settings {
+        let pool = self.pool();
+        let password = match self.password {
+            Some(password) if !self.ask_password => Password::Known(password),
+            _ => Password::Ask(passwords()),
+        };
+        let initial_delay =
+            self.keep_alive_initial_delay_millis.and_then(Millis::duration).unwrap_or_default();
+        let config = Config {
+            hosts: self.hosts.into_iter().map(|told| Host { name: told.host, port: told.port }).collect(),
+            user: self.user,
+            database: self.database,
+            password,
+            parameters: self.parameters.into_iter().collect(),
+            tls: self.tls.map(ToldTls::into_settings),
+            channel_binding: self.channel_binding,
+            scram_max_iterations: self.scram_max_iterations.map_or(DEFAULT_SCRAM_MAX_ITERATIONS, to_u32),
+            keep_alive: self.keep_alive.then_some(KeepAlive { initial_delay }),
+            statement_cache: self.statement_cache_size.map_or(DEFAULT_STATEMENT_CACHE, to_usize),
+        };
+        Settings { tier: self.tier, config, pool }
+    }
+
+    fn pool(&self) -> pool::Settings {
+        let defaults = pool::Settings::default();
+        let time = |told: Option<Millis>| told.and_then(Millis::duration);
+        pool::Settings {
+            max: self.max.map_or(defaults.max, to_usize),
+            min: self.min.map_or(defaults.min, to_usize),
+            idle_timeout: self.idle_timeout_millis.map_or(defaults.idle_timeout, Millis::duration),
+            connect_timeout: time(self.connection_timeout_millis),
+            acquire_timeout: time(self.acquire_timeout_millis),
+            max_uses: self.max_uses.filter(|uses| *uses > 0.0).map(|uses| u64::from(to_u32(uses))),
+            max_lifetime: self.max_lifetime_seconds.and_then(|seconds| Millis(seconds * 1000.0).duration()),
+            lifetime_jitter: if self.enhanced { 0.25 } else { 0.0 },
+            max_waiting: self.max_waiting.map(to_usize),
+            drain: time(self.drain_timeout_millis),
+            prefill: self.enhanced,
+            keepalive_after: if self.enhanced { defaults.keepalive_after } else { None },
+            ..defaults
+        }
+    }
+}
+
+impl ToldTls {
+    fn into_settings(self) -> TlsSettings {
+        let verify =
+            if self.reject_unauthorized.unwrap_or(true) { VerifyServer::Full } else { VerifyServer::None };
+        TlsSettings {
+            authorities: self.ca,
+            certificate: self.cert,
+            key: self.key,
+            verify,
+            server_name: self.servername.filter(|name| !name.is_empty()),
+            direct: self.direct,
+        }
+    }
+}
+
+/// A JavaScript number as a count; what is too large counts as the largest.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+fn to_u32(value: f64) -> u32 {
+    value as u32
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+fn to_usize(value: f64) -> usize {
+    value as usize
+}
