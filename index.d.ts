@@ -1,0 +1,589 @@
+// The types of pgpool-rs: those of node-postgres, so that a Pool or Client of this package goes wherever
+// one of pg is expected, and what this package adds. Only what exists is declared.
+
+/// <reference types="node" />
+
+import events = require('events');
+import stream = require('stream');
+import pgTypes = require('pg-types');
+import { ConnectionOptions } from 'tls';
+
+export type QueryConfigValues<T> = T extends Array<infer U> ? T : never;
+
+/** What it takes to connect, and how queries of the connection behave. */
+export interface ClientConfig {
+  /** Default: PGUSER, else the user of the operating system. */
+  user?: string | undefined;
+  /** Default: PGDATABASE, else the name of the user. */
+  database?: string | undefined;
+  /**
+   * Default: PGPASSWORD, else the password file of libpq. A function is called each time a server asks
+   * for a password; what it throws is what the connect fails with.
+   */
+  password?: string | (() => string | Promise<string>) | undefined;
+  /** Default: PGPORT, else 5432. */
+  port?: number | undefined;
+  /** Name, address, or directory of a socket (begins with `/`). Default: PGHOST, else localhost. */
+  host?: string | undefined;
+  /** `postgres://user:password@host:port/database?option=value`; goes before the options above. */
+  connectionString?: string | undefined;
+  /** Whether the operating system probes idle connections. Default: false. */
+  keepAlive?: boolean | undefined;
+  /** Milliseconds of silence before the first probe. Default: 0, the system's own. */
+  keepAliveInitialDelayMillis?: number | undefined;
+  /** Not supported yet: a client with it throws when it is built. */
+  stream?: (() => stream.Duplex | undefined) | undefined;
+  /** Milliseconds after which the server stops a statement. Default: false, the server's own setting. */
+  statement_timeout?: false | number | undefined;
+  /** Milliseconds that the server waits for a lock. Default: the server's own setting. */
+  lock_timeout?: number | undefined;
+  /** Milliseconds after which the server ends a session that idles in a transaction. Default: the server's. */
+  idle_in_transaction_session_timeout?: number | undefined;
+  /**
+   * Milliseconds after which a query rejects with "Query read timeout". It is then cancelled on the
+   * server, and its connection is not lent before that is settled. Default: none.
+   */
+  query_timeout?: number | undefined;
+  /**
+   * `true` or TLS options; the certificate is verified unless `rejectUnauthorized` is false. Served are
+   * `ca`, `cert`, `key`, `rejectUnauthorized` and `servername`; an option that is not supported yet throws
+   * when the client or the pool is built. Default: false, or what PGSSLMODE says.
+   */
+  ssl?: boolean | ConnectionOptions | undefined;
+  /** `direct` begins with TLS at once (PostgreSQL 17 and later). Default: `postgres`. */
+  sslnegotiation?: 'postgres' | 'direct' | undefined;
+  /** SCRAM-SHA-256-PLUS when the server offers it. Default: false. */
+  enableChannelBinding?: boolean | undefined;
+  /** The largest number of SCRAM iterations a server may ask for; 0: any. Default: 100000. */
+  scramMaxIterations?: number | undefined;
+  application_name?: string | undefined;
+  fallback_application_name?: string | undefined;
+  /** Milliseconds for the whole start-up; in a pool also for the wait for a free client. 0, the default: none. */
+  connectionTimeoutMillis?: number | undefined;
+  /** Type parsers for all results. Default: the shared registry, `types`. */
+  types?: CustomTypesConfig | undefined;
+  /** Command-line options for the server, as PGOPTIONS. */
+  options?: string | undefined;
+  /** Accepted; the wire is always UTF-8. */
+  client_encoding?: string | undefined;
+  /** Starts a replication connection. */
+  replication?: string | undefined;
+  /** Not supported yet: a client with it throws when it is built. */
+  pipeline?: boolean | undefined;
+  /** Prepared statements kept per connection; 0: none are cached. */
+  statementCacheSize?: number | undefined;
+}
+
+export type ConnectionConfig = ClientConfig;
+
+/** Read when a client is built; may be changed at any time. */
+export interface Defaults extends ClientConfig {
+  poolSize?: number | undefined;
+  poolIdleTimeout?: number | undefined;
+  reapIntervalMillis?: number | undefined;
+  /** Results in binary. Default: false. */
+  binary?: boolean | undefined;
+  /** Write-only: `true` makes int8 and its arrays numbers for the whole process. */
+  parseInt8?: boolean | undefined;
+  /** Dates are sent as UTC, not with the local offset. Default: false. */
+  parseInputDatesAsUTC?: boolean | undefined;
+}
+
+export interface PoolConfig extends ClientConfig {
+  /** Connections at most. Default: 10. */
+  max?: number | undefined;
+  /** Idle connections are not closed below this number. Default: 0. */
+  min?: number | undefined;
+  /** Milliseconds after which an idle connection is closed; 0 or null: never. Default: 10000. */
+  idleTimeoutMillis?: number | undefined | null;
+  /** Milliseconds that a caller waits for a connection before AcquireTimeoutError. Default: no limit of its own. */
+  acquireTimeoutMillis?: number | undefined;
+  /** Callers that may wait at once; one more rejects with PoolFullError. Default: no limit. */
+  maxWaiting?: number | undefined;
+  /** Milliseconds that `end()` waits for lent clients before it closes them; 0: for as long as it takes. Default: 0. */
+  drainTimeoutMillis?: number | undefined;
+  /** Told about what the pool does. Default: nobody. */
+  log?: ((...messages: any[]) => void) | undefined;
+  Promise?: PromiseConstructorLike | undefined;
+  /** Idle connections do not keep the process alive. Default: false. */
+  allowExitOnIdle?: boolean | undefined;
+  /** A connection is closed after this many uses. Default: Infinity. */
+  maxUses?: number | undefined;
+  /** Seconds after which a connection is closed, when it is idle; 0: never. Default: 0. */
+  maxLifetimeSeconds?: number | undefined;
+  /** The class of the pool's clients; a class derived from Client. */
+  Client?: (new () => ClientBase) | undefined;
+  /** Awaited for each new connection before anybody gets it; if it fails, so does the checkout, with its error. */
+  onConnect?: ((client: ClientBase) => void) | undefined;
+  /** Called at the first checkout of a client; with an error the client is removed and the checkout fails. */
+  verify?: ((client: VerifiedClient, done: (err?: Error) => void) => void) | undefined;
+  /**
+   * Opens `min` connections ahead of need and keeps them open, checks connections that idled before they
+   * are lent, and spreads `maxLifetimeSeconds`, as pools of `getPool` do. Default: false, as pg.
+   */
+  enhanced?: boolean | undefined;
+  /** A name for the pool, shown in errors. */
+  tier?: string | undefined;
+}
+
+export interface QueryConfig<I = any[]> {
+  /** A prepared statement of this name; later queries of a client may leave out the text. */
+  name?: string | undefined;
+  text: string;
+  values?: QueryConfigValues<I>;
+  /** Type parsers for this query. */
+  types?: CustomTypesConfig | undefined;
+  /** `extended`: the extended protocol also without values. */
+  queryMode?: string | undefined;
+  /** Milliseconds, see ClientConfig. */
+  query_timeout?: number | undefined;
+}
+
+export interface CustomTypesConfig {
+  getTypeParser: typeof pgTypes.getTypeParser;
+}
+
+/** Has pg's meaning; of these, only Query is accepted so far. */
+export interface Submittable {
+  submit: (connection: Connection) => void;
+}
+
+export interface QueryArrayConfig<I = any[]> extends QueryConfig<I> {
+  rowMode: 'array';
+}
+
+export interface FieldDef {
+  name: string;
+  tableID: number;
+  columnID: number;
+  dataTypeID: number;
+  dataTypeSize: number;
+  dataTypeModifier: number;
+  format: string;
+}
+
+export interface QueryResultBase {
+  /** The command: SELECT, INSERT. */
+  command: string;
+  /** Rows returned or changed; null for commands that count none. */
+  rowCount: number | null;
+  oid: number;
+  fields: FieldDef[];
+}
+
+export interface QueryResultRow {
+  [column: string]: any;
+}
+
+export interface QueryResult<R extends QueryResultRow = any> extends QueryResultBase {
+  rows: R[];
+}
+
+export interface QueryArrayResult<R extends any[] = any[]> extends QueryResultBase {
+  rows: R[];
+}
+
+export interface Notification {
+  processId: number;
+  channel: string;
+  payload?: string | undefined;
+}
+
+export interface ResultBuilder<R extends QueryResultRow = any> extends QueryResult<R> {
+  addRow(row: R): void;
+}
+
+export interface QueryParse {
+  name: string;
+  text: string;
+  types: string[];
+}
+
+type ValueMapper = (param: any, index: number) => any;
+
+/** `I` outside a transaction, `T` in one, `E` in a failed one, null before the connection is ready. */
+export type TransactionStatus = 'I' | 'T' | 'E' | null;
+
+export interface BindConfig {
+  portal?: string | undefined;
+  statement?: string | undefined;
+  binary?: string | undefined;
+  values?: Array<Buffer | null | undefined | string> | undefined;
+  valueMapper?: ValueMapper | undefined;
+}
+
+export interface ExecuteConfig {
+  portal?: string | undefined;
+  rows?: string | undefined;
+}
+
+export interface MessageConfig {
+  type: string;
+  name?: string | undefined;
+}
+
+/** A name, quoted for use in SQL. */
+export function escapeIdentifier(str: string): string;
+
+/** A text, quoted for use in SQL. */
+export function escapeLiteral(str: string): string;
+
+/**
+ * What stands behind a client. It emits `parameterStatus`, `notice`, `notification` and `end`; the methods
+ * of the protocol are declared for the sake of pg's types and not there yet.
+ */
+export class Connection extends events.EventEmitter {
+  readonly stream: stream.Duplex;
+
+  constructor(config?: ConnectionConfig);
+
+  bind(config: BindConfig | null, more: boolean): void;
+  execute(config: ExecuteConfig | null, more: boolean): void;
+  parse(query: QueryParse, more: boolean): void;
+  query(text: string): void;
+  describe(msg: MessageConfig, more: boolean): void;
+  close(msg: MessageConfig, more: boolean): void;
+  flush(): void;
+  sync(): void;
+  end(): void;
+}
+
+export interface PoolOptions extends PoolConfig {
+  max: number;
+  maxUses: number;
+  allowExitOnIdle: boolean;
+  maxLifetimeSeconds: number;
+  idleTimeoutMillis: number | null;
+}
+
+/**
+ * A pool of connections. Events: `connect` (a new client, before anybody gets it), `acquire`, `release`,
+ * `remove`, and `error` for an idle connection that died; without a listener that is no event.
+ */
+export class Pool extends events.EventEmitter {
+  /** Opens nothing; the first query or checkout does. */
+  constructor(config?: PoolConfig);
+
+  /** Connections that are lent, idle or being opened. */
+  readonly totalCount: number;
+  readonly idleCount: number;
+  /** Queries and checkouts that wait for a connection. */
+  readonly waitingCount: number;
+  /** Connections past their lifetime that are still lent. */
+  readonly expiredCount: number;
+
+  readonly ending: boolean;
+  readonly ended: boolean;
+
+  options: PoolOptions;
+
+  /**
+   * Takes a client out of the pool, to be given back with `client.release()`.
+   *
+   * Rejects with AcquireTimeoutError, with the error of a failed connect, or with "Cannot use a pool after
+   * calling end on the pool".
+   */
+  connect(): Promise<PoolClient>;
+  connect(
+    callback: (err: Error | undefined, client: PoolClient | undefined, done: (release?: any) => void) => void,
+  ): void;
+
+  /** Refuses new work, rejects who waits, closes idle connections and waits for lent ones. */
+  end(): Promise<void>;
+  end(callback: () => void): void;
+
+  /** Runs one statement on any connection; rejects with DatabaseError for what the server refuses. */
+  query<T extends Submittable>(queryStream: T): T;
+  query<R extends any[] = any[], I = any[]>(
+    queryConfig: QueryArrayConfig<I>,
+    values?: QueryConfigValues<I>,
+  ): Promise<QueryArrayResult<R>>;
+  query<R extends QueryResultRow = any, I = any[]>(queryConfig: QueryConfig<I>): Promise<QueryResult<R>>;
+  query<R extends QueryResultRow = any, I = any[]>(
+    queryTextOrConfig: string | QueryConfig<I>,
+    values?: QueryConfigValues<I>,
+  ): Promise<QueryResult<R>>;
+  query<R extends any[] = any[], I = any[]>(
+    queryConfig: QueryArrayConfig<I>,
+    callback: (err: Error, result: QueryArrayResult<R>) => void,
+  ): void;
+  query<R extends QueryResultRow = any, I = any[]>(
+    queryTextOrConfig: string | QueryConfig<I>,
+    callback: (err: Error, result: QueryResult<R>) => void,
+  ): void;
+  query<R extends QueryResultRow = any, I = any[]>(
+    queryText: string,
+    values: QueryConfigValues<I>,
+    callback: (err: Error, result: QueryResult<R>) => void,
+  ): void;
+
+  on<K extends 'error' | 'release' | 'connect' | 'acquire' | 'remove'>(
+    event: K,
+    listener: K extends 'error' | 'release'
+      ? (err: Error, client: PoolClient) => void
+      : (client: PoolClient) => void,
+  ): this;
+}
+
+/** One connection. Declared for the sake of pg's types; at run time there is Client only. */
+export class ClientBase extends events.EventEmitter {
+  constructor(config?: string | ClientConfig);
+
+  /** Opens the connection, once. */
+  connect(): Promise<ClientBase>;
+  connect(callback: ((err: Error) => void) | ((err: null, c: ClientBase) => void)): void;
+
+  /**
+   * Runs a statement after those asked for before.
+   * @throws TypeError for a null query and for a callback that is no function
+   */
+  query<T extends Submittable>(queryStream: T): T;
+  query<R extends any[] = any[], I = any[]>(
+    queryConfig: QueryArrayConfig<I>,
+    values?: QueryConfigValues<I>,
+  ): Promise<QueryArrayResult<R>>;
+  query<R extends QueryResultRow = any, I = any>(queryConfig: QueryConfig<I>): Promise<QueryResult<R>>;
+  query<R extends QueryResultRow = any, I = any[]>(
+    queryTextOrConfig: string | QueryConfig<I>,
+    values?: QueryConfigValues<I>,
+  ): Promise<QueryResult<R>>;
+  query<R extends any[] = any[], I = any[]>(
+    queryConfig: QueryArrayConfig<I>,
+    callback: (err: Error, result: QueryArrayResult<R>) => void,
+  ): void;
+  query<R extends QueryResultRow = any, I = any[]>(
+    queryTextOrConfig: string | QueryConfig<I>,
+    callback: (err: Error, result: QueryResult<R>) => void,
+  ): void;
+  query<R extends QueryResultRow = any, I = any[]>(
+    queryText: string,
+    values: QueryConfigValues<I>,
+    callback: (err: Error, result: QueryResult<R>) => void,
+  ): void;
+
+  /** In pg's types only; neither pg 8 nor this package has it. */
+  copyFrom(queryText: string): stream.Writable;
+  /** In pg's types only; neither pg 8 nor this package has it. */
+  copyTo(queryText: string): stream.Readable;
+  /** In pg's types only; neither pg 8 nor this package has it. */
+  pauseDrain(): void;
+  /** In pg's types only; neither pg 8 nor this package has it. */
+  resumeDrain(): void;
+
+  escapeIdentifier: typeof escapeIdentifier;
+  escapeLiteral: typeof escapeLiteral;
+  /** A parser for this client's results only. */
+  setTypeParser: typeof pgTypes.setTypeParser;
+  getTypeParser: typeof pgTypes.getTypeParser;
+
+  getTransactionStatus(): TransactionStatus;
+
+  on<E extends 'connect' | 'drain' | 'error' | 'notice' | 'notification' | 'end'>(
+    event: E,
+    listener: E extends 'connect' | 'drain' | 'end'
+      ? () => void
+      : E extends 'error'
+        ? (err: Error) => void
+        : E extends 'notice'
+          ? (notice: NoticeMessage) => void
+          : (message: Notification) => void,
+  ): this;
+}
+
+export class Client extends ClientBase {
+  user?: string | undefined;
+  database?: string | undefined;
+  port: number;
+  host: string;
+  password?: string | undefined;
+  ssl: boolean;
+  readonly pipeline: boolean;
+  readonly connection: Connection;
+  /** The process of the server, once connected. */
+  readonly processID: number | null;
+
+  constructor(config?: string | ClientConfig);
+
+  connect(): Promise<Client>;
+  connect(callback: ((err: Error) => void) | ((err: null, c: Client) => void)): void;
+
+  /** Closes the connection; a query under way fails with "Connection terminated". */
+  end(): Promise<void>;
+  end(callback: (err: Error) => void): void;
+
+  /** The connection keeps the process alive (the default), or not. */
+  ref(): void;
+  unref(): void;
+}
+
+export interface PoolClient extends Client {
+  /**
+   * Gives the client back; with an error or `true` its connection is closed.
+   * @throws Error when it has been given back already
+   */
+  release(err?: Error | boolean): void;
+}
+
+/** A Client as far as pg's own types know it. */
+export interface PlainClient extends ClientBase {
+  user?: string | undefined;
+  database?: string | undefined;
+  port: number;
+  host: string;
+  password?: string | undefined;
+  ssl: boolean;
+  readonly pipeline: boolean;
+  readonly connection: Connection;
+  connect(): Promise<PlainClient>;
+  connect(callback: ((err: Error) => void) | ((err: null, c: PlainClient) => void)): void;
+  end(): Promise<void>;
+  end(callback: (err: Error) => void): void;
+}
+
+/** A PoolClient as far as pg's own types know it, so that pool options of either package fit the other. */
+export interface VerifiedClient extends PlainClient {
+  release(err?: Error | boolean): void;
+}
+
+/** A statement that answers by events: `row`, `end`, `error`. */
+export class Query<R extends QueryResultRow = any, I extends any[] = any>
+  extends events.EventEmitter
+  implements Submittable
+{
+  constructor(
+    queryTextOrConfig?: string | QueryConfig<I>,
+    callback?: (error: Error | undefined, result: ResultBuilder<R>) => void,
+  );
+  constructor(
+    queryTextOrConfig?: string | QueryConfig<I>,
+    values?: I,
+    callback?: (error: Error | undefined, result: ResultBuilder<R>) => void,
+  );
+  submit: (connection: Connection) => void;
+  on<E extends 'row' | 'error' | 'end'>(
+    event: E,
+    listener: E extends 'row'
+      ? (row: R, result?: ResultBuilder<R>) => void
+      : E extends 'error'
+        ? (err: Error) => void
+        : (result: ResultBuilder<R>) => void,
+  ): this;
+}
+
+/** The registry of type parsers; pg's own, so that a parser set through either package holds for both. */
+export const types: typeof pgTypes;
+
+export const defaults: Defaults & ClientConfig;
+
+/** There is no binding to libpq here. */
+export const native: null;
+
+interface ServerFields {
+  severity: string | undefined;
+  /** The SQLSTATE. */
+  code: string | undefined;
+  detail: string | undefined;
+  hint: string | undefined;
+  position: string | undefined;
+  internalPosition: string | undefined;
+  internalQuery: string | undefined;
+  where: string | undefined;
+  schema: string | undefined;
+  table: string | undefined;
+  column: string | undefined;
+  dataType: string | undefined;
+  constraint: string | undefined;
+  file: string | undefined;
+  line: string | undefined;
+  routine: string | undefined;
+}
+
+/** What the server refused, with every field it sent. */
+export class DatabaseError extends Error {
+  readonly length: number;
+  readonly name: 'error';
+  severity: string | undefined;
+  /** The SQLSTATE. */
+  code: string | undefined;
+  detail: string | undefined;
+  hint: string | undefined;
+  position: string | undefined;
+  internalPosition: string | undefined;
+  internalQuery: string | undefined;
+  where: string | undefined;
+  schema: string | undefined;
+  table: string | undefined;
+  column: string | undefined;
+  dataType: string | undefined;
+  constraint: string | undefined;
+  file: string | undefined;
+  line: string | undefined;
+  routine: string | undefined;
+  constructor(message: string, length: number, name: string);
+}
+
+/** What the server remarked; not an error. */
+export interface NoticeMessage extends ServerFields {
+  readonly length: number;
+  readonly message: string | undefined;
+  readonly name: 'notice';
+}
+
+/** Type parsers of one client, above those of the registry. */
+export class TypeOverrides implements CustomTypesConfig {
+  constructor(types?: CustomTypesConfig);
+  setTypeParser: typeof pgTypes.setTypeParser;
+  getTypeParser: typeof pgTypes.getTypeParser;
+}
+
+export class Result<R extends QueryResultRow = any> implements QueryResult<R> {
+  command: string;
+  rowCount: number | null;
+  oid: number;
+  fields: FieldDef[];
+  rows: R[];
+
+  constructor(rowMode: string, t: typeof types);
+}
+
+// ---------------------------------------------------------------------------------------------------
+// What this package adds to pg.
+
+/** The priorities of the process's pools. */
+export type Tier = 'highPriority' | 'lowPriority' | 'admin';
+
+/**
+ * The pool of a priority, configured by the DB_* variables and shared by the process. Unknown names mean
+ * `highPriority`; with DB_TIERS=off all names lead to one pool.
+ * @throws ConfigurationError naming every variable that makes no sense
+ */
+export function getPool(name?: Tier | (string & {})): Pool;
+
+/** The same pools as properties; each is made when it is first read. */
+export const pools: { readonly [name in Tier]: Pool };
+
+/** No connection became available in time. The message begins as pg's. */
+export class AcquireTimeoutError extends Error {
+  readonly code: 'ACQUIRE_TIMEOUT';
+  /** Counts of the pool at that moment. */
+  readonly total: number;
+  readonly idle: number;
+  readonly used: number;
+  readonly waiting: number;
+  readonly tier: string | undefined;
+}
+
+/** `maxWaiting` callers wait already. */
+export class PoolFullError extends Error {
+  readonly code: 'POOL_FULL';
+  readonly waiting: number;
+  readonly maxWaiting: number;
+  readonly tier: string | undefined;
+}
+
+/** The environment makes no sense. */
+export class ConfigurationError extends Error {
+  readonly code: 'INVALID_CONFIGURATION';
+  /** One line per variable. */
+  readonly problems: readonly string[];
+}

@@ -1,0 +1,52 @@
+'use strict';
+
+// The public face: pg's names first, in pg's order, then our own. Names, nothing else.
+
+const Client = require('./lib/client');
+const Connection = require('./lib/connection');
+const Pool = require('./lib/pool');
+const Result = require('./lib/result');
+const Tiers = require('./lib/tiers');
+const TypeOverrides = require('./lib/type-overrides');
+const defaults = require('./lib/defaults');
+const errors = require('./lib/errors');
+const utils = require('./lib/utils');
+const { ConfigurationError } = require('./lib/environment');
+const { escapeIdentifier, escapeLiteral } = require('./lib/escape');
+
+class BoundPool extends Pool {
+  constructor(options) {
+    super(options, Client);
+  }
+}
+
+const tiers = new Tiers(BoundPool);
+
+module.exports = {
+  defaults,
+  Client,
+  Query: Client.Query,
+  Pool: BoundPool,
+  _pools: [],
+  Connection,
+  types: require('pg-types'),
+  DatabaseError: errors.DatabaseError,
+  TypeOverrides,
+  escapeIdentifier,
+  escapeLiteral,
+  Result,
+  utils,
+
+  getPool: (name) => tiers.getPool(name),
+  pools: tiers.pools,
+  AcquireTimeoutError: errors.AcquireTimeoutError,
+  PoolFullError: errors.PoolFullError,
+  ConfigurationError,
+};
+
+// pg's binding to libpq; this package has none, so it answers as pg does where pg-native is absent.
+Object.defineProperty(module.exports, 'native', {
+  configurable: true,
+  enumerable: false,
+  get: () => null,
+});

@@ -1,0 +1,23 @@
+// The same names for `import`: static, so that bundlers and type checkers see them.
+
+import pg from './index.js';
+
+export const Client = pg.Client;
+export const Pool = pg.Pool;
+export const Connection = pg.Connection;
+export const types = pg.types;
+export const Query = pg.Query;
+export const DatabaseError = pg.DatabaseError;
+export const escapeIdentifier = pg.escapeIdentifier;
+export const escapeLiteral = pg.escapeLiteral;
+export const Result = pg.Result;
+export const TypeOverrides = pg.TypeOverrides;
+export const defaults = pg.defaults;
+
+export const getPool = pg.getPool;
+export const pools = pg.pools;
+export const AcquireTimeoutError = pg.AcquireTimeoutError;
+export const PoolFullError = pg.PoolFullError;
+export const ConfigurationError = pg.ConfigurationError;
+
+export default pg;

@@ -1,0 +1,32 @@
+'use strict';
+
+// One checkout on its way: `pool.connect()` until a client is there or the wait has failed.
+
+function nothing() {}
+
+class Checkout {
+  constructor(pool, callback) {
+    this.id = 0;
+    this.counted = true;
+    this.pool = pool;
+    this.callback = callback;
+  }
+
+  takeLink(link) {
+    this.pool._lend(this, link);
+  }
+
+  takeFailure(failure) {
+    this.pool._failed(this, failure);
+  }
+
+  succeed(client, release) {
+    this.callback(undefined, client, release);
+  }
+
+  fail(error) {
+    this.callback(error, undefined, nothing);
+  }
+}
+
+module.exports = { Checkout };

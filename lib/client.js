@@ -1,0 +1,428 @@
+'use strict';
+
+// pg's Client: one connection. Alone it owns a native pool of one whose connection is lent for life;
+// a pool's client stands for a connection of that pool. Queries go to the core at once, in order; the
+// events and messages that follow, and their order, are pg's.
+
+const { EventEmitter } = require('node:events');
+const { deprecate } = require('node:util');
+const Connection = require('./connection');
+const ConnectionParameters = require('./connection-parameters');
+const Query = require('./query');
+const Statement = require('./statement');
+const TypeOverrides = require('./type-overrides');
+const defaults = require('./defaults');
+const { connectToServer } = require('./dialing');
+const { escapeIdentifier, escapeLiteral } = require('./escape');
+const { fromNative, noticeFromNative } = require('./errors');
+const { hub } = require('./hub');
+const { pack } = require('./request');
+const { isFatal, isLoss } = require('./loss');
+const { rethrow } = require('./rejection');
+const { refuseUnserved } = require('./settings');
+
+const SCRAM_ITERATIONS = 100000;
+
+const warnOfActiveQuery = deprecate(() => {}, 'Client.activeQuery is deprecated and will be removed in pg@9.0');
+const warnOfQueryQueue = deprecate(() => {}, 'Client.queryQueue is deprecated and will be removed in pg@9.0.');
+const warnOfPromise = deprecate(
+  () => {},
+  'Passing a custom Promise implementation to the Client/Pool constructor is deprecated and will be removed in pg@9.0.',
+);
+const warnOfQueueing = deprecate(
+  () => {},
+  'Calling client.query() when the client is already executing a query is deprecated and will be removed in pg@9.0. ' +
+    'Use async/await or an external async flow control mechanism instead.',
+);
+
+function iterations(option) {
+  const number = typeof option === 'string' && option.trim() === '' ? NaN : Number(option);
+  const usable = (typeof option === 'number' || typeof option === 'string') && Number.isFinite(number);
+  return usable ? number : SCRAM_ITERATIONS;
+}
+
+class Client extends EventEmitter {
+  constructor(config) {
+    super();
+    const options = config || {};
+    refuseUnserved(options);
+    if (options.pipeline) throw new Error('pipeline mode is not supported yet');
+
+    const parameters = new ConnectionParameters(config);
+    this.connectionParameters = parameters;
+    this.user = parameters.user;
+    this.database = parameters.database;
+    this.port = parameters.port;
+    this.host = parameters.host;
+    ConnectionParameters.hide(this, 'password', parameters.password);
+    this.replication = parameters.replication;
+
+    if (options.Promise) warnOfPromise();
+    this._Promise = options.Promise || Promise;
+    this._types = new TypeOverrides(options.types);
+    this._ending = false;
+    this._ended = false;
+    this._connecting = false;
+    this._connected = false;
+    this._connectionError = false;
+    this._queryable = true;
+    this._txStatus = null;
+    this.enableChannelBinding = Boolean(options.enableChannelBinding);
+    this.scramMaxIterations = iterations(options.scramMaxIterations);
+    this.connection = new Connection({ ssl: parameters.ssl, sslNegotiation: parameters.sslnegotiation });
+    this.connection._client = this;
+    this.pipeline = false;
+    this.binary = options.binary || defaults.binary;
+    this.processID = null;
+    this.secretKey = null;
+    this.ssl = parameters.ssl || false;
+    this.sslNegotiation = parameters.sslnegotiation || 'postgres';
+    this._connectionTimeoutMillis = options.connectionTimeoutMillis || 0;
+
+    // What the core needs to know, and what it has been given: out of sight of logs, it knows secrets.
+    ConnectionParameters.hide(this, '_options', typeof config === 'string' ? {} : options);
+    ConnectionParameters.hide(this, '_native', null);
+    ConnectionParameters.hide(this, '_link', null);
+    ConnectionParameters.hide(this, '_pool', null);
+    ConnectionParameters.hide(this, '_dialing', null);
+    this._queryQueue = [];
+    this._sent = [];
+    this._onEnd = [];
+    this._ready = false;
+    this._referenced = true;
+    this._severed = false;
+    this._fatal = null;
+  }
+
+  get activeQuery() {
+    warnOfActiveQuery();
+    return this._activeQuery;
+  }
+
+  get queryQueue() {
+    warnOfQueryQueue();
+    return this._queryQueue;
+  }
+
+  get _activeQuery() {
+    const statement = this._sent[0];
+    return statement === undefined ? null : statement.query || statement;
+  }
+
+  /**
+   * Opens the connection. A client connects once.
+   * @param callback `(error)` or `(null, client)`; without it a promise of the client is returned
+   */
+  connect(callback) {
+    if (callback) {
+      this._connect(callback);
+      return undefined;
+    }
+    return new this._Promise((resolve, reject) => {
+      this._connect((error) => (error ? reject(error) : resolve(this)));
+    });
+  }
+
+  _connect(callback) {
+    if (this._connecting || this._connected) {
+      const error = new Error('Client has already been connected. You cannot reuse a client.');
+      process.nextTick(() => callback(error));
+      return;
+    }
+    this._connecting = true;
+    connectToServer(this, callback);
+  }
+
+  /**
+   * Runs a statement. Forms: text or config or Query, then values, then a callback.
+   * @throws TypeError for a null query and for a callback that is no function
+   */
+  query(config, values, callback) {
+    if (config == null) throw new TypeError('Client was passed a null or undefined query');
+    if (typeof config.submit === 'function') return this._queryObject(config, values, callback);
+
+    const statement = new Statement(this._types);
+    statement.read(config, values, callback);
+    let result;
+    if (!statement.callback) {
+      result = new this._Promise((resolve) => {
+        statement.resolve = resolve;
+      });
+    } else if (typeof statement.callback !== 'function') {
+      throw new TypeError('callback is not a function');
+    }
+    this._enqueue(statement);
+    return result;
+  }
+
+  _queryObject(query, values, callback) {
+    if (!(query instanceof Query)) {
+      throw new Error('Custom query classes such as pg-cursor and pg-query-stream are not supported yet');
+    }
+    if (!query.callback) {
+      if (typeof values === 'function') query.callback = values;
+      else if (callback) query.callback = callback;
+    }
+    const statement = query._toStatement(this._types);
+    if (!query.callback) statement.callback = undefined;
+    this._enqueue(statement);
+    return query;
+  }
+
+  _enqueue(statement) {
+    statement.client = this;
+    if (this.binary) statement.binary();
+    if (!statement.queryTimeout) statement.queryTimeout = this.connectionParameters.query_timeout;
+    const refusal = this._refusal() || statement.misuse();
+    if (refusal) {
+      process.nextTick(() => statement.fail(refusal));
+      return;
+    }
+    if (this._queryQueue.length > 0 || this._sent.length > 1) warnOfQueueing();
+    if (this._ready) this._send(statement);
+    else this._queryQueue.push(statement);
+  }
+
+  _refusal() {
+    if (!this._queryable) return new Error('Client has encountered a connection error and is not queryable');
+    if (this._ending) return new Error('Client was closed and is not queryable');
+    return undefined;
+  }
+
+  _send(statement) {
+    statement.counted = this._referenced;
+    const core = hub();
+    try {
+      const { buffer, length } = pack(statement);
+      core.admit(statement);
+      this._sent.push(statement);
+      this._native.send(this._link.id, statement.id, buffer, length);
+    } catch (error) {
+      if (statement.id !== 0) core.settle(statement.id);
+      this._drop(statement);
+      process.nextTick(() => statement.fail(error));
+    }
+  }
+
+  _drop(statement) {
+    const index = this._sent.indexOf(statement);
+    if (index !== -1) this._sent.splice(index, 1);
+  }
+
+  // The connection is there: `link` is its side in the hub, `native` the pool it belongs to.
+  _attach(native, link) {
+    this._native = native;
+    this._link = link;
+    this.processID = link.info.processID;
+    this.secretKey = link.info.secretKey;
+    link.client = this;
+    this._connecting = false;
+    this._connected = true;
+    this._txStatus = 'I';
+    const parameters = link.info.parameters || {};
+    for (const parameterName of Object.keys(parameters)) {
+      this.connection.emit('parameterStatus', parameterStatus(parameterName, parameters[parameterName]));
+    }
+  }
+
+  // From here on queries go to the core at once; those asked for earlier go first.
+  _begin() {
+    this._ready = true;
+    const waiting = this._queryQueue;
+    this._queryQueue = [];
+    for (const statement of waiting) this._send(statement);
+  }
+
+  _settled(statement, status) {
+    this._drop(statement);
+    this._txStatus = statusOf(status) ?? this._txStatus;
+    try {
+      statement.finish();
+    } finally {
+      this._rest();
+    }
+  }
+
+  _failed(statement, failure, status) {
+    this._drop(statement);
+    this._txStatus = statusOf(status) ?? this._txStatus;
+    const error = fromNative(failure);
+    if (isLoss(failure)) {
+      // As in pg, what a lost connection takes along fails after the client has told of the loss.
+      const told = this._ending && !this._severed ? new Error('Connection terminated') : error;
+      process.nextTick(() => statement.fail(told));
+      return;
+    }
+    // Inside a transaction an error is the end of it, whatever the record leaves unsaid.
+    if (!status && this._txStatus === 'T') this._txStatus = 'E';
+    const fatal = isFatal(failure);
+    if (fatal) this._fatal = failure.code;
+    try {
+      statement.fail(error);
+    } finally {
+      if (!fatal) this._rest();
+    }
+  }
+
+  _rest() {
+    if (this._sent.length === 0 && this._queryQueue.length === 0 && this._queryable) this.emit('drain');
+  }
+
+  _event({ event, ...fields }) {
+    switch (event) {
+      case 'notice': {
+        const notice = noticeFromNative(fields);
+        this.connection.emit('notice', notice);
+        this.emit('notice', notice);
+        return;
+      }
+      case 'notification': {
+        const { length, processId, channel, payload } = fields;
+        const notification = { length, processId, channel, payload, name: 'notification' };
+        this.connection.emit('notification', notification);
+        this.emit('notification', notification);
+        return;
+      }
+      case 'parameterStatus':
+        this.connection.emit('parameterStatus', parameterStatus(fields.parameterName, fields.parameterValue));
+        return;
+      default:
+    }
+  }
+
+  // The connection is gone. `errors` are told one by one, unless the client itself wanted the end.
+  _closed(errors) {
+    const wanted = this._ending && !this._severed;
+    this._ended = true;
+    this._ready = false;
+    this._queryable = false;
+    this.connection.stream.destroyed = true;
+    const left = this._queryQueue;
+    this._queryQueue = [];
+    const last = wanted ? new Error('Connection terminated') : errors[errors.length - 1];
+    for (const statement of left) process.nextTick(() => statement.fail(last));
+    const onEnd = this._onEnd;
+    this._onEnd = [];
+    process.nextTick(() => this.emit('end'));
+    if (!wanted) {
+      for (const error of errors) {
+        try {
+          this.emit('error', error);
+        } catch (uncaught) {
+          rethrow(uncaught);
+        }
+      }
+    }
+    this.connection.emit('end');
+    for (const done of onEnd) done();
+  }
+
+  // The connection is cut from this side without a farewell, and reported as lost.
+  _sever() {
+    if (this._ended) return;
+    this._severed = true;
+    if (this._link !== null) this._return(true);
+    else if (this._dialing !== null) this._dialing.abandon();
+  }
+
+  // Gives the connection back to its native pool, once.
+  _return(destroy) {
+    if (this._link === null || !this._link.lent) return;
+    this._link.lent = false;
+    this._native.release(this._link.id, destroy);
+  }
+
+  /**
+   * Closes the connection; a query under way fails with "Connection terminated".
+   * @param callback called without arguments; without it a promise is returned
+   */
+  end(callback) {
+    this._ending = true;
+    const begun = this._connecting || this._connected;
+    if (!begun || this._ended) {
+      if (!callback) return this._Promise.resolve();
+      callback();
+      return undefined;
+    }
+    const promise = callback
+      ? undefined
+      : new this._Promise((resolve) => {
+          callback = resolve;
+        });
+    this._onEnd.push(() => callback());
+    if (this._link !== null) this._return(true);
+    else if (this._dialing !== null) this._dialing.abandon();
+    return promise;
+  }
+
+  /** Asks the server of `client` to cancel `query`, or withdraws it when it is still waiting. */
+  cancel(client, query) {
+    const statement = query instanceof Query ? query._statement : query;
+    const index = client._queryQueue.indexOf(statement);
+    if (index !== -1) client._queryQueue.splice(index, 1);
+    else if (statement && client._sent.includes(statement)) client._native.cancel(statement.id);
+  }
+
+  setTypeParser(oid, format, parser) {
+    // A query of the pool is read with the pool's parsers; now that this client has its own, it has to
+    // be known which client serves.
+    if (this._pool !== null) this._pool._individual = true;
+    return this._types.setTypeParser(oid, format, parser);
+  }
+
+  getTypeParser(oid, format) {
+    return this._types.getTypeParser(oid, format);
+  }
+
+  escapeIdentifier(text) {
+    return escapeIdentifier(text);
+  }
+
+  escapeLiteral(text) {
+    return escapeLiteral(text);
+  }
+
+  /** Lets the open connection keep the process alive again. */
+  ref() {
+    this._referenced = true;
+    if (this._link !== null && this._link.open) hub().count(this._link, true);
+  }
+
+  /** The open connection no longer keeps the process alive. */
+  unref() {
+    this._referenced = false;
+    if (this._link !== null) hub().count(this._link, false);
+  }
+
+  /** 'I' outside a transaction, 'T' in one, 'E' in a failed one; null before the connection is ready. */
+  getTransactionStatus() {
+    return this._txStatus;
+  }
+
+  /** The startup parameters, user and database among them. */
+  getStartupConf() {
+    const parameters = this.connectionParameters;
+    const conf = { user: parameters.user, database: parameters.database };
+    const name = parameters.application_name || parameters.fallback_application_name;
+    if (name) conf.application_name = name;
+    if (parameters.replication) conf.replication = String(parameters.replication);
+    for (const limit of ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout']) {
+      if (parameters[limit]) conf[limit] = String(parseInt(parameters[limit], 10));
+    }
+    if (parameters.options) conf.options = parameters.options;
+    return conf;
+  }
+}
+
+// A byte of the wire, or 0 for "nothing was said".
+function statusOf(status) {
+  return status ? String.fromCharCode(status) : undefined;
+}
+
+function parameterStatus(parameterName, parameterValue) {
+  return { length: 4 + parameterName.length + parameterValue.length + 2, parameterName, parameterValue, name: 'parameterStatus' };
+}
+
+Client.Query = Query;
+
+module.exports = Client;

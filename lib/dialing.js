@@ -1,0 +1,103 @@
+'use strict';
+
+// The connect of a client that stands alone: its native pool of one, from the first call until the
+// connection is closed. To the hub it is the owner of that pool and the request for its connection.
+
+const { fromNative } = require('./errors');
+const { hub } = require('./hub');
+const { lossErrors, unexpected } = require('./loss');
+const { OwnErrors, answerPassword } = require('./password');
+const { clientSettings } = require('./settings');
+
+class Dialing {
+  constructor(client, callback) {
+    this.id = 0;
+    this.number = 0;
+    this.counted = client._referenced;
+    this.client = client;
+    this.callback = callback;
+    this.errors = new OwnErrors();
+    this.abandoned = false;
+    this.native = null;
+  }
+
+  begin() {
+    const core = hub();
+    this.native = core.open(this, clientSettings(this.client, this.client._options));
+    core.admit(this);
+    this.native.connect(this.id);
+  }
+
+  /** The client was ended, or its connection cut, before it was there. */
+  abandon() {
+    this.abandoned = true;
+    if (this.id !== 0) this.native.cancel(this.id);
+  }
+
+  opened(link) {
+    hub().count(link, this.client._referenced);
+  }
+
+  takeLink(link) {
+    const client = this.client;
+    link.lent = true;
+    client._dialing = null;
+    client._attach(this.native, link);
+    if (this.abandoned) {
+      client._return(true);
+      this.callback(new Error('Connection terminated'));
+      return;
+    }
+    try {
+      this.callback(null, client);
+      client.emit('connect');
+    } finally {
+      client._begin();
+    }
+  }
+
+  takeFailure(failure) {
+    const client = this.client;
+    client._dialing = null;
+    client._connectionError = true;
+    hub().forget(this);
+    try {
+      this.callback(this.errorOf(failure));
+    } finally {
+      client._ending = true;
+      for (const statement of client._queryQueue) process.nextTick(() => statement.fail(unexpected()));
+      client._queryQueue = [];
+      client._closed([]);
+    }
+  }
+
+  errorOf(failure) {
+    if (this.abandoned) return new Error('Connection terminated');
+    if (failure.kind === 'acquire' || failure.message === 'Connection terminated due to connection timeout') {
+      return new Error('timeout expired');
+    }
+    return this.errors.take(failure) || fromNative(failure);
+  }
+
+  closed(link, info) {
+    hub().forget(this);
+    this.client._closed(lossErrors(info, this.client._fatal));
+  }
+
+  ask(attempt) {
+    answerPassword(this.client, (password, failure) => this.native.answer(attempt, password, failure), this.errors);
+  }
+}
+
+function connectToServer(client, callback) {
+  const dialing = new Dialing(client, callback);
+  client._dialing = dialing;
+  try {
+    dialing.begin();
+  } catch (error) {
+    if (dialing.id !== 0) hub().settle(dialing.id);
+    process.nextTick(() => dialing.takeFailure({ kind: 'plain', message: dialing.errors.keep(error) }));
+  }
+}
+
+module.exports = { connectToServer };

@@ -1,0 +1,61 @@
+'use strict';
+
+// Answers the core when it asks for a password: from the function given as `password`, else from the
+// password file (pgpass). The error of such a function is kept, so that the connect that it fails
+// rejects with that very error.
+
+const { deprecate } = require('node:util');
+
+const warnOfPasswordFile = deprecate(
+  () => {},
+  'pgpass support is deprecated and will be removed in pg@9.0. ' +
+    'You can provide an async function as the password property to the Client/Pool constructor that returns a password instead. Within this function you can call the pgpass module in your own code.',
+);
+
+/** Errors of user code that the core knows by their text only. */
+class OwnErrors {
+  constructor() {
+    this.kept = [];
+  }
+
+  /** `text` is what the core will say; as a rule it has it from here. */
+  keep(error, text = String((error && error.message) || error)) {
+    this.kept.push({ text, error });
+    return text;
+  }
+
+  /** The error itself, when `failure` is one that was kept. */
+  take(failure) {
+    const index = this.kept.findIndex(({ text }) => text === failure.message);
+    return index === -1 ? undefined : this.kept.splice(index, 1)[0].error;
+  }
+}
+
+/**
+ * @param client whose password is wanted
+ * @param answer `(password or null, failure text or null)`
+ * @param errors where an error is kept
+ */
+function answerPassword(client, answer, errors) {
+  const password = client.password;
+  if (typeof password === 'function') {
+    Promise.resolve()
+      .then(() => password(client.connectionParameters))
+      .then((given) => {
+        if (given !== undefined && typeof given !== 'string') throw new TypeError('Password must be a string');
+        answer(given === undefined ? null : given, null);
+      })
+      .catch((error) => answer(null, errors.keep(error)));
+    return;
+  }
+  try {
+    require('pgpass')(client.connectionParameters, (found) => {
+      if (found !== undefined) warnOfPasswordFile();
+      answer(found === undefined ? null : found, null);
+    });
+  } catch (error) {
+    answer(null, errors.keep(error));
+  }
+}
+
+module.exports = { OwnErrors, answerPassword };

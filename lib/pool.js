@@ -1,0 +1,448 @@
+'use strict';
+
+// pg-pool's Pool on a native pool. Counting, waiting and closing are the core's; here are the call
+// forms, the events and their order, and the client objects, which are made when somebody will see one.
+//
+// `pool.query` goes straight to the core as long as nobody could notice: no listener for checkouts, no
+// patched method, no parser or method set on a single client. Otherwise it is a checkout, a query and a
+// release, as in pg.
+
+const { EventEmitter } = require('node:events');
+const Client = require('./client');
+const Statement = require('./statement');
+const TypeOverrides = require('./type-overrides');
+const { Checkout } = require('./checkout');
+const { hide } = require('./connection-parameters');
+const { fromNative } = require('./errors');
+const { hub } = require('./hub');
+const { isUnexpected, lossErrors } = require('./loss');
+const { OwnErrors, answerPassword } = require('./password');
+const { answering, rethrow } = require('./rejection');
+const { pack } = require('./request');
+const { poolSettings, refuseUnserved } = require('./settings');
+
+const DEFAULT_MAX = 10;
+const DEFAULT_IDLE_TIMEOUT_MILLIS = 10000;
+
+const KEEP = Symbol('keep');
+
+const plainQuery = Client.prototype.query;
+
+class Pool extends EventEmitter {
+  /**
+   * Opens nothing: the first query or checkout does.
+   * @param options see PoolConfig in index.d.ts; a copy is kept in `pool.options`
+   * @param ClientClass the class of the pool's clients; ours, or a class derived from it
+   */
+  constructor(options, ClientClass) {
+    super();
+    refuseUnserved(options);
+    this.options = completed(options);
+    this.log = this.options.log || function () {};
+    this.Client = this.options.Client || ClientClass || Client;
+    if (this.Client !== Client && !(this.Client.prototype instanceof Client)) {
+      throw new Error('a Client class of another package is not supported yet');
+    }
+    this.Promise = this.options.Promise || Promise;
+    this.ending = false;
+    this.ended = false;
+    hide(this, '_native', null);
+    // Speaks for the connections until one of them needs an object of its own.
+    hide(this, '_model', null);
+    hide(this, '_types', new TypeOverrides(this.options.types));
+    // Errors of user code under way to the checkout that they fail.
+    hide(this, '_errors', new OwnErrors());
+    hide(this, '_individual', false);
+    hide(this, '_queryTimeout', 0);
+    hide(this, '_binary', false);
+  }
+
+  /** All connections: lent, idle and those being opened. */
+  get totalCount() {
+    return this._native === null ? 0 : this._native.total;
+  }
+
+  /** Connections that wait for work. */
+  get idleCount() {
+    return this._native === null ? 0 : this._native.idle;
+  }
+
+  /** Queries and checkouts that wait for a connection. */
+  get waitingCount() {
+    return this._native === null ? 0 : this._native.waiting;
+  }
+
+  /** Connections past `maxLifetimeSeconds` that are still lent. */
+  get expiredCount() {
+    return this._native === null ? 0 : this._native.expired;
+  }
+
+  /**
+   * Takes a client out of the pool; give it back with `client.release()`.
+   * @param callback `(error, client, release)`; without it a promise of the client is returned
+   */
+  connect(callback) {
+    if (this.ending) {
+      const error = new Error('Cannot use a pool after calling end on the pool');
+      return callback ? callback(error) : this.Promise.reject(error);
+    }
+    const answer = answering(this.Promise, callback);
+    this._admit(new Checkout(this, answer.callback));
+    return answer.promise;
+  }
+
+  _admit(checkout) {
+    const native = this._opened();
+    const core = hub();
+    core.admit(checkout);
+    try {
+      native.connect(checkout.id);
+    } catch (error) {
+      if (checkout.id !== 0) core.settle(checkout.id);
+      process.nextTick(() => checkout.fail(error));
+    }
+  }
+
+  /**
+   * Runs one statement on any connection. Forms: text or config, then values, then a callback.
+   * @param callback `(error, result)`; without it a promise of the result is returned
+   */
+  query(text, values, callback) {
+    if (typeof text === 'function') return this._misplaced(text);
+    if (typeof values === 'function') {
+      callback = values;
+      values = undefined;
+    }
+    if (!this._isPlain()) return this._queryOnClient(text, values, callback);
+    if (this.ending || text == null || typeof text.submit === 'function') return this._refuse(text, callback);
+
+    const native = this._opened();
+    const statement = new Statement(this._types);
+    statement.pool = this;
+    statement.read(text, values, undefined);
+    let promise;
+    if (callback) {
+      statement.success = undefined;
+      statement.callback = callback;
+    } else {
+      statement.callback = undefined;
+      promise = new this.Promise((resolve) => {
+        statement.resolve = resolve;
+      });
+    }
+    if (this._binary) statement.binary();
+    if (!statement.queryTimeout) statement.queryTimeout = this._queryTimeout;
+    const refusal = statement.misuse();
+    if (refusal === undefined) this._send(native, statement);
+    else process.nextTick(() => statement.fail(refusal));
+    return promise;
+  }
+
+  _send(native, statement) {
+    try {
+      const { buffer, length } = pack(statement);
+      native.query(hub().admit(statement), buffer, length);
+    } catch (error) {
+      if (statement.id !== 0) hub().settle(statement.id);
+      process.nextTick(() => statement.fail(error));
+    }
+  }
+
+  _isPlain() {
+    return (
+      !this._individual &&
+      this.connect === plainConnect &&
+      this.Client.prototype.query === plainQuery &&
+      !this.options.verify &&
+      this.listenerCount('acquire') === 0 &&
+      this.listenerCount('release') === 0
+    );
+  }
+
+  _misplaced(callback) {
+    setImmediate(() => {
+      callback(new Error('Passing a function as the first parameter to pool.query is not supported'));
+    });
+    return undefined;
+  }
+
+  _refuse(text, callback) {
+    let error;
+    if (this.ending) error = new Error('Cannot use a pool after calling end on the pool');
+    else if (text == null) error = new TypeError('Client was passed a null or undefined query');
+    else error = new Error('Custom query classes such as pg-cursor and pg-query-stream are not supported yet');
+    if (!callback) return this.Promise.reject(error);
+    if (this.ending) callback(error);
+    else process.nextTick(() => callback(error));
+    return undefined;
+  }
+
+  _queryOnClient(text, values, callback) {
+    const answer = answering(this.Promise, callback);
+    this.connect((error, client) => {
+      if (error) {
+        answer.callback(error);
+        return;
+      }
+      let over = false;
+      const settle = (failure, result) => {
+        if (over) return;
+        over = true;
+        client.removeListener('error', settle);
+        // A statement that fails leaves its connection as good as it was.
+        client.release(failure, KEEP);
+        if (failure) answer.callback(failure);
+        else answer.callback(undefined, result);
+      };
+      client.once('error', settle);
+      this.log('dispatching query');
+      try {
+        client.query(text, values, (failure, result) => {
+          this.log('query dispatched');
+          settle(failure, result);
+        });
+      } catch (failure) {
+        settle(failure);
+      }
+    });
+    return answer.promise;
+  }
+
+  /**
+   * Refuses new work, rejects who waits for a connection, closes idle connections, waits for lent ones.
+   * @param callback called when all are closed; without it a promise is returned
+   */
+  end(callback) {
+    this.log('ending');
+    if (this.ending) {
+      const error = new Error('Called end on pool more than once');
+      return callback ? callback(error) : this.Promise.reject(error);
+    }
+    this.ending = true;
+    const answer = answering(this.Promise, callback);
+    if (this._native === null) {
+      this.ended = true;
+      process.nextTick(() => answer.callback());
+      return answer.promise;
+    }
+    const ending = new Ending(this, answer.callback);
+    hub().admit(ending);
+    this._native.end(ending.id);
+    return answer.promise;
+  }
+
+  // The native pool, made at first use: pg reads defaults and environment no earlier.
+  _opened() {
+    if (this._native !== null) return this._native;
+    const model = new this.Client(this.options);
+    this._model = model;
+    this._queryTimeout = model.connectionParameters.query_timeout;
+    this._binary = model.binary;
+    const native = hub().open(this, poolSettings(model, this.options));
+    this._native = native;
+    if (this.options.onConnect || this.listenerCount('connect') > 0) native.greet(true);
+    return native;
+  }
+
+  on(event, listener) {
+    if (event === 'connect' && this._native) this._native.greet(true);
+    return super.on(event, listener);
+  }
+
+  addListener(event, listener) {
+    return this.on(event, listener);
+  }
+
+  prependListener(event, listener) {
+    if (event === 'connect' && this._native) this._native.greet(true);
+    return super.prependListener(event, listener);
+  }
+
+  // From the hub: a connection is there.
+  opened(link) {
+    hub().count(link, !this.options.allowExitOnIdle);
+    this.log('new client connected');
+    if (link.info.greet) this._greet(link);
+  }
+
+  _greet(link) {
+    const client = this._clientOf(link);
+    const { onConnect } = this.options;
+    if (!onConnect) {
+      this._welcome(link, client);
+      return;
+    }
+    new this.Promise((resolve) => resolve(onConnect(client))).then(
+      () => this._welcome(link, client),
+      (error) => {
+        this._errors.keep(error, `connection ${link.id} was refused by its greeting`);
+        client._ending = true;
+        if (link.open) this._native.greeted(link.id, false);
+      },
+    );
+  }
+
+  _welcome(link, client) {
+    try {
+      this.emit('connect', client);
+    } catch (error) {
+      rethrow(error);
+    }
+    this._notice(client);
+    if (link.open) this._native.greeted(link.id, true);
+  }
+
+  // A client with a `query` of its own has to be asked, so queries of the pool run on clients from now on.
+  _notice(client) {
+    if (Object.hasOwn(client, 'query')) this._individual = true;
+  }
+
+  _clientOf(link) {
+    if (link.client !== null) return link.client;
+    const client = this._model || new this.Client(this.options);
+    this._model = null;
+    client._pool = this;
+    client._attach(this._native, link);
+    client._ready = true;
+    return client;
+  }
+
+  // From a checkout: its connection is there.
+  _lend(checkout, link) {
+    const client = this._clientOf(link);
+    const isNew = link.fresh;
+    link.fresh = false;
+    link.lent = true;
+    if (this.options.allowExitOnIdle) hub().count(link, true);
+    this.emit('acquire', client);
+    const release = this._releaseOnce(client, link);
+    client.release = release;
+    const { verify } = this.options;
+    if (!isNew || !verify) {
+      checkout.succeed(client, release);
+      return;
+    }
+    verify(client, (error) => {
+      if (error) {
+        client.release(error);
+        checkout.fail(error);
+      } else {
+        checkout.succeed(client, client.release);
+      }
+    });
+  }
+
+  // Users give one argument; KEEP comes from the pool itself: the error is told, the connection stays.
+  _releaseOnce(client, link) {
+    let released = false;
+    return (error, mark) => {
+      if (released) throw new Error('Release called on client which has already been released to the pool.');
+      released = true;
+      this._release(client, link, error, Boolean(error) && mark !== KEEP);
+    };
+  }
+
+  _release(client, link, error, destroy) {
+    client._poolUseCount = (client._poolUseCount || 0) + 1;
+    this._notice(client);
+    this.emit('release', error, client);
+    const closing = destroy || !client._queryable || client._ending || client._ended;
+    if (closing) client._ending = true;
+    if (this.options.allowExitOnIdle) hub().count(link, false);
+    if (link.lent) {
+      link.lent = false;
+      this._native.release(link.id, Boolean(closing));
+    }
+    // The loss of a lent connection has been told already; its removal comes with the release.
+    if (!link.open) this.emit('remove', client);
+  }
+
+  // From the hub: a connection is gone.
+  closed(link, info) {
+    const lent = link.lent;
+    const unexpected = isUnexpected(info);
+    const watched = this.listenerCount('remove') > 0 || (unexpected && this.listenerCount('error') > 0);
+    const client = link.client === null && watched ? this._clientOf(link) : link.client;
+    if (client === null) return;
+    if (lent) {
+      client._closed(lossErrors(info, client._fatal));
+      return;
+    }
+    const died = unexpected && info.idle && !client._ending;
+    client._ending = true;
+    if (died) this._tellIdleDeath(client, lossErrors(info, null)[0]);
+    try {
+      this.emit('remove', client);
+    } catch (error) {
+      rethrow(error);
+    }
+    client._closed([]);
+  }
+
+  // An idle connection that dies is told to those who listen, and ends no process that does not.
+  _tellIdleDeath(client, error) {
+    error.client = client;
+    for (const emitter of [client, this]) {
+      if (emitter.listenerCount('error') === 0) continue;
+      try {
+        emitter.emit('error', error, client);
+      } catch (uncaught) {
+        rethrow(uncaught);
+      }
+    }
+  }
+
+  // From the hub: the server, or a proxy, wants a password.
+  ask(attempt) {
+    const client = this._model || new this.Client(this.options);
+    answerPassword(client, (password, failure) => this._native.answer(attempt, password, failure), this._errors);
+  }
+
+  // A request of the pool has failed: the error that its caller gets.
+  _errorOf(failure) {
+    return this._errors.take(failure) || fromNative(failure);
+  }
+
+  _failed(request, failure) {
+    request.fail(this._errorOf(failure));
+  }
+}
+
+const plainConnect = Pool.prototype.connect;
+
+/** The request behind `pool.end()`. */
+class Ending {
+  constructor(pool, callback) {
+    this.id = 0;
+    this.counted = true;
+    this.pool = pool;
+    this.callback = callback;
+  }
+
+  takeDone() {
+    hub().forget(this.pool);
+    this.pool.ended = true;
+    this.callback();
+  }
+
+  takeFailure(failure) {
+    hub().forget(this.pool);
+    this.callback(fromNative(failure));
+  }
+}
+
+/** A copy of the options with pg-pool's defaults, its secrets out of sight. */
+function completed(options) {
+  const own = Object.assign({}, options);
+  if (options != null && 'password' in options) hide(own, 'password', options.password);
+  if (own.ssl && own.ssl.key) Object.defineProperty(own.ssl, 'key', { enumerable: false });
+  own.max = own.max || own.poolSize || DEFAULT_MAX;
+  own.min = own.min || 0;
+  own.maxUses = own.maxUses || Infinity;
+  own.allowExitOnIdle = own.allowExitOnIdle || false;
+  own.maxLifetimeSeconds = own.maxLifetimeSeconds || 0;
+  if (typeof own.idleTimeoutMillis === 'undefined') own.idleTimeoutMillis = DEFAULT_IDLE_TIMEOUT_MILLIS;
+  return own;
+}
+
+module.exports = Pool;

@@ -1,0 +1,87 @@
+'use strict';
+
+// pg's Query: a statement that answers by events (`row`, `end`, `error`), made by the user and handed to
+// `client.query`. The work is done by the Statement behind it.
+
+const { EventEmitter } = require('node:events');
+const Result = require('./result');
+const Statement = require('./statement');
+
+class Query extends EventEmitter {
+  /**
+   * @param config the text, or a config as of `client.query`
+   * @param values parameters, or the callback
+   * @param callback `(error, result)`; with a callback no `error` event is emitted
+   */
+  constructor(config, values, callback) {
+    super();
+    const given = typeof config === 'string' ? { text: config } : config;
+    this.text = given.text;
+    this.values = given.values;
+    this.rows = given.rows;
+    this.types = given.types;
+    this.name = given.name;
+    this.queryMode = given.queryMode;
+    this.binary = given.binary;
+    this.portal = given.portal || '';
+    this.callback = given.callback;
+    if (typeof values === 'function') this.callback = values;
+    else if (values) this.values = values;
+    if (callback) this.callback = callback;
+    this._rowMode = given.rowMode;
+    this._queryTimeout = given.query_timeout;
+    if (process.domain && this.callback) this.callback = process.domain.bind(this.callback);
+    this._result = new Result(this._rowMode, this.types);
+    this._results = this._result;
+    Object.defineProperty(this, '_statement', { value: null, writable: true });
+  }
+
+  /** Whether the extended protocol is used: for values, a name, paging, or on demand. */
+  requiresPreparation() {
+    if (this.queryMode === 'extended' || this.name || this.rows) return true;
+    return Boolean(this.text && this.values && this.values.length > 0);
+  }
+
+  // Marks what `client.query` accepts in place of a text; the core submits it.
+  submit() {
+    return new Error('a Query is submitted by client.query');
+  }
+
+  handleError(error) {
+    if (this.callback) this.callback(error);
+    else this.emit('error', error);
+  }
+
+  _toStatement(types) {
+    const statement = new Statement(types);
+    statement.read(
+      {
+        text: this.text,
+        values: this.values,
+        rows: this.rows,
+        types: this.types,
+        name: this.name,
+        queryMode: this.queryMode,
+        binary: this.binary,
+        rowMode: this._rowMode,
+        query_timeout: this._queryTimeout,
+      },
+      undefined,
+      (error, results) => this.callback && this.callback(error, results),
+    );
+    statement.query = this;
+    this._statement = statement;
+    return statement;
+  }
+
+  // Rows are kept only for a callback, or when nobody takes them one by one.
+  _emitRows(result, from) {
+    const rows = result.rows;
+    const end = rows.length;
+    if (this.listenerCount('row') === 0) return;
+    for (let i = from; i < end; i++) this.emit('row', rows[i], result);
+    if (!this.callback) rows.length = from;
+  }
+}
+
+module.exports = Query;

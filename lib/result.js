@@ -1,0 +1,107 @@
+'use strict';
+
+// The answer to one statement. Its own properties are those of node-postgres, in the same order.
+//
+// pg-cursor fills one through `addFields`, `parseRow`, `addRow` and `addCommandComplete`; our own
+// statements through `open`, `append` and `complete`, which read frames of the core.
+
+const { registry } = require('./decode/builtins');
+
+const TAG = /^([A-Za-z]+)(?: (\d+))?(?: (\d+))?/;
+
+const ROWS_FLAGS = 1;
+const ROWS_COUNT = 4;
+const ROWS_RAW_LENGTH = 5;
+const ROWS_HEADER = 6; // words before the first slot
+
+class Result {
+  #plan = null;
+
+  constructor(rowMode, types) {
+    this.command = null;
+    this.rowCount = null;
+    this.oid = null;
+    this.rows = [];
+    this.fields = [];
+    this._parsers = undefined;
+    this._types = types;
+    this.RowCtor = null;
+    this.rowAsArray = rowMode === 'array';
+    if (this.rowAsArray) this.parseRow = this._parseRowAsArray;
+    this._prebuiltEmptyResultObject = null;
+  }
+
+  // Takes over the columns. The array of fields is this result's own, the fields themselves are
+  // shared by all results of the shape.
+  open(shape) {
+    const plan = shape.plan(this.rowAsArray, this._types);
+    this.#plan = plan;
+    this.fields = shape.fields.slice();
+    this._parsers = plan.parsers.length > 0 ? plan.parsers : undefined;
+    this._prebuiltEmptyResultObject = shape.empty;
+  }
+
+  // Appends the rows of a ROWS record that begins at `word` of the frame.
+  append(frame, word) {
+    const words = frame.words;
+    const count = words[word + ROWS_COUNT];
+    if (count === 0) return;
+    const slot = (word + ROWS_HEADER) / 2;
+    const rawStart = (slot + count * this.fields.length) * 8;
+    this.#plan.append(
+      this.rows, frame, slot, count, rawStart, words[word + ROWS_RAW_LENGTH], words[word + ROWS_FLAGS] >>> 8
+    );
+  }
+
+  // Takes the command tag: 'SELECT 5', 'INSERT 0 1', 'BEGIN'.
+  complete(tag) {
+    const match = TAG.exec(tag);
+    if (match === null) return;
+    this.command = match[1];
+    if (match[3] !== undefined) {
+      this.oid = Number(match[2]);
+      this.rowCount = Number(match[3]);
+    } else if (match[2] !== undefined) {
+      this.rowCount = Number(match[2]);
+    }
+  }
+
+  addCommandComplete(message) {
+    this.complete(message.text || message.command);
+  }
+
+  addFields(fields) {
+    this.fields = fields;
+    if (fields.length > 0) this._parsers = new Array(fields.length);
+    const source = this._types || registry;
+    const row = Object.create(null);
+    fields.forEach((field, i) => {
+      row[field.name] = null;
+      this._parsers[i] = source.getTypeParser(field.dataTypeID, field.format || 'text');
+    });
+    this._prebuiltEmptyResultObject = { ...row };
+  }
+
+  addRow(row) {
+    this.rows.push(row);
+  }
+
+  parseRow(texts) {
+    const row = { ...this._prebuiltEmptyResultObject };
+    texts.forEach((text, i) => {
+      row[this.fields[i].name] = this._parse(text, i);
+    });
+    return row;
+  }
+
+  _parseRowAsArray(texts) {
+    return texts.map((text, i) => this._parse(text, i));
+  }
+
+  _parse(text, i) {
+    if (text === null) return null;
+    return this._parsers[i](this.fields[i].format === 'binary' ? Buffer.from(text) : text);
+  }
+}
+
+module.exports = Result;

@@ -1,0 +1,156 @@
+'use strict';
+
+// What the native core is told when a pool or a client begins: the parameters of the connection and the
+// sizes and times of the pool, in the core's own words (docs/design/boundary.md, "Settings as JSON").
+
+const net = require('node:net');
+
+// Options of tls.connect that the core cannot serve. Others that it does not know are ignored, as
+// tls.connect itself ignores what it does not know.
+const UNSERVED = [
+  'checkServerIdentity',
+  'pfx',
+  'passphrase',
+  'ciphers',
+  'ecdhCurve',
+  'sigalgs',
+  'dhparam',
+  'crl',
+  'secureContext',
+  'session',
+  'SNICallback',
+  'ALPNCallback',
+  'pskCallback',
+  'secureProtocol',
+  'secureOptions',
+  'privateKeyEngine',
+  'privateKeyIdentifier',
+  'clientCertEngine',
+  'socket',
+];
+
+/**
+ * Refuses what only Node's own sockets could serve.
+ * @throws Error naming the option
+ */
+function refuseUnserved(options) {
+  if (options == null || typeof options !== 'object') return;
+  if (options.stream) throw new Error('the `stream` option is not supported yet');
+  if (options.connection) throw new Error('the `connection` option is not supported yet');
+  refuseUnservedTls(options.ssl);
+}
+
+function refuseUnservedTls(ssl) {
+  if (!ssl || ssl === true) return;
+  if (typeof ssl !== 'object') {
+    if (ssl === 'true' || ssl === 'no-verify') return;
+    throw new TypeError("ssl must be true, false, 'no-verify' or an object of TLS options");
+  }
+  for (const name of UNSERVED) {
+    if (ssl[name] != null) throw new Error(`the TLS option \`${name}\` is not supported yet`);
+  }
+  for (const name of ['minVersion', 'maxVersion']) {
+    const version = ssl[name];
+    if (version == null || (name === 'minVersion' ? version !== 'TLSv1.3' : version === 'TLSv1.3')) continue;
+    throw new Error(`the TLS option \`${name}: ${version}\` is not supported yet`);
+  }
+}
+
+/** PEM text of an option that may be a string, a Buffer or an array of them. */
+function pem(material) {
+  if (material == null || material === false) return [];
+  if (Array.isArray(material)) return material.flatMap(pem);
+  if (typeof material === 'string') return [material];
+  if (ArrayBuffer.isView(material)) {
+    return [Buffer.from(material.buffer, material.byteOffset, material.byteLength).toString('utf8')];
+  }
+  if (material.pem != null && material.passphrase == null) return pem(material.pem);
+  throw new TypeError('certificates and keys must be PEM text, as strings or Buffers');
+}
+
+function joined(material) {
+  const parts = pem(material);
+  return parts.length === 0 ? null : parts.join('\n');
+}
+
+function tls(parameters) {
+  const ssl = parameters.ssl;
+  if (!ssl) return null;
+  refuseUnservedTls(ssl);
+  const host = parameters.host || '';
+  const given = ssl === true ? {} : ssl;
+  const ca = pem(given.ca);
+  return {
+    ca: ca.length === 0 ? null : ca,
+    cert: joined(given.cert),
+    key: joined(given.key),
+    // Node verifies unless it is told `false`.
+    rejectUnauthorized: given.rejectUnauthorized !== false,
+    servername: net.isIP(host) === 0 ? host : given.servername || null,
+    direct: parameters.sslnegotiation === 'direct',
+  };
+}
+
+/** The startup parameters beyond user and database. */
+function startup(client) {
+  const { user, database, ...rest } = client.getStartupConf();
+  const named = {};
+  for (const [name, setting] of Object.entries(rest)) named[name] = String(setting);
+  named.client_encoding = 'UTF8';
+  return { user: user == null ? '' : String(user), database: database == null ? '' : String(database), named };
+}
+
+/** Milliseconds, a count or seconds; what is falsy means "as in pg: none", what is absent the core's default. */
+function number(option) {
+  if (option === undefined || option === null) return undefined;
+  return Number(option) || 0;
+}
+
+/** Of one client: what it takes to connect. */
+function connectionSettings(client, options) {
+  const parameters = client.connectionParameters;
+  const { user, database, named } = startup(client);
+  const password = client.password;
+  return {
+    hosts: [{ host: parameters.host, port: parameters.port }],
+    user,
+    database,
+    password: typeof password === 'string' ? password : null,
+    askPassword: typeof password !== 'string',
+    parameters: named,
+    tls: tls(parameters),
+    channelBinding: client.enableChannelBinding,
+    scramMaxIterations: client.scramMaxIterations,
+    connectionTimeoutMillis: number(options.connectionTimeoutMillis) || 0,
+    keepAlive: Boolean(options.keepAlive),
+    keepAliveInitialDelayMillis: number(options.keepAliveInitialDelayMillis) || 0,
+    statementCacheSize: number(options.statementCacheSize),
+  };
+}
+
+/** Of a client that stands alone: a pool of one, whose connection is lent for life. */
+function clientSettings(client, options) {
+  return { tier: null, ...connectionSettings(client, options), max: 1, min: 0, idleTimeoutMillis: 0 };
+}
+
+/** Of a pool; `client` is built from the same options and speaks for all its connections. */
+function poolSettings(client, options) {
+  const maxUses = Number(options.maxUses);
+  return {
+    tier: options.tier ?? null,
+    enhanced: Boolean(options.enhanced),
+    ...connectionSettings(client, options),
+    max: Number(options.max),
+    min: Number(options.min),
+    idleTimeoutMillis: number(options.idleTimeoutMillis) || 0,
+    acquireTimeoutMillis: number(options.acquireTimeoutMillis),
+    maxUses: Number.isFinite(maxUses) ? maxUses : null,
+    maxLifetimeSeconds: number(options.maxLifetimeSeconds) || 0,
+    maxWaiting: number(options.maxWaiting),
+    // pg waits for lent clients for as long as they take.
+    drainTimeoutMillis: number(options.drainTimeoutMillis) || 0,
+    allowExitOnIdle: Boolean(options.allowExitOnIdle),
+  };
+}
+
+module.exports = { clientSettings, poolSettings, refuseUnserved };

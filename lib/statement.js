@@ -1,0 +1,185 @@
+'use strict';
+
+// One statement on its way: what is asked, how it is answered (callback, promise or the events of a
+// Query) and the results as they arrive. One object per call. Its fields are read by `request.pack`.
+
+const Result = require('./result');
+const { rejectWith, rethrow } = require('./rejection');
+
+const SIMPLE = 1;
+const BINARY = 2;
+const NAME_LIMIT = 63;
+
+const longNames = new Set();
+
+class Statement {
+  constructor(types) {
+    this.id = 0;
+    this.counted = true;
+    this.text = '';
+    this.name = '';
+    this.values = undefined;
+    this.flags = 0;
+    this.queryTimeout = 0;
+    this.rows = 0;
+    this.rowMode = undefined;
+    this.types = types;
+    this.callback = undefined;
+    this.resolve = undefined;
+    // Where it runs, one of the two: a client, or a pool that chooses the connection.
+    this.client = null;
+    this.pool = null;
+    // The Query that asked for it, if one did.
+    this.query = null;
+    // What a callback gets in place of an error: pg's clients say null, its pools undefined.
+    this.success = null;
+    this.result = null;
+    this.results = null;
+    this.open = false;
+    this.failed = false;
+    this.failure = undefined;
+  }
+
+  /** Takes over text, values, callback and the fields of a config, which stays as it is. */
+  read(config, values, callback) {
+    if (typeof config === 'string') {
+      this.text = config;
+    } else {
+      this.text = config.text;
+      this.values = config.values;
+      this.name = config.name;
+      this.rows = config.rows;
+      this.rowMode = config.rowMode;
+      this.callback = config.callback;
+      if (config.types) this.types = config.types;
+      if (config.query_timeout) this.queryTimeout = config.query_timeout;
+      if (config.binary) this.flags |= BINARY;
+      if (config.queryMode === 'extended') this.flags |= SIMPLE;
+    }
+    if (values) {
+      if (typeof values === 'function') this.callback = values;
+      else this.values = values;
+    }
+    if (callback) this.callback = callback;
+    // Up to here the bit says "extended is wanted"; from here on what goes over the wire.
+    const extended =
+      (this.flags & SIMPLE) !== 0 || this.name || this.rows || (this.text && this.values && this.values.length > 0);
+    this.flags = (this.flags & ~SIMPLE) | (extended ? 0 : SIMPLE);
+  }
+
+  binary() {
+    this.flags |= BINARY;
+  }
+
+  /** The error of a statement that cannot be sent; makes it fit for packing otherwise. */
+  misuse() {
+    if (typeof this.text !== 'string') {
+      if (typeof this.name !== 'string') {
+        return new Error('A query must have either text or a name. Supplying neither is unsupported.');
+      }
+      this.text = this.text == null ? '' : String(this.text);
+    }
+    if (this.values && !Array.isArray(this.values)) return new Error('Query values must be an array');
+    if (this.name) {
+      this.name = String(this.name);
+      if (this.name.length > NAME_LIMIT) warnOfLength(this.name);
+    } else {
+      this.name = '';
+    }
+    this.rows = Number(this.rows) || 0;
+    this.queryTimeout = Number(this.queryTimeout) || 0;
+    return undefined;
+  }
+
+  takeRows(shape, frame, word) {
+    if (this.failed) return;
+    try {
+      if (!this.open) this.begin(shape);
+      const rows = this.result.rows;
+      const before = rows.length;
+      this.result.append(frame, word);
+      if (this.query !== null) this.query._emitRows(this.result, before);
+    } catch (error) {
+      // The statement runs to its end on the server; then it fails with this very error.
+      this.failed = true;
+      this.failure = error;
+    }
+  }
+
+  takeCommand(tag) {
+    if (this.failed) return;
+    if (!this.open) this.begin(undefined);
+    this.open = false;
+    if (tag !== '') this.result.complete(tag);
+  }
+
+  takeRestart() {
+    this.result = null;
+    this.results = null;
+    this.open = false;
+    this.failed = false;
+    this.failure = undefined;
+  }
+
+  takeDone(status) {
+    if (this.client !== null) this.client._settled(this, status);
+    else this.finish();
+  }
+
+  takeFailure(failure, status) {
+    if (this.client !== null) this.client._failed(this, failure, status);
+    else this.pool._failed(this, failure);
+  }
+
+  begin(shape) {
+    if (this.result !== null && this.results === null) this.results = [this.result];
+    this.result = new Result(this.rowMode, this.types);
+    if (this.results !== null) this.results.push(this.result);
+    this.open = true;
+    if (shape !== undefined) this.result.open(shape);
+  }
+
+  /** The server is done with it: answers with its results, or with the exception of a type parser. */
+  finish() {
+    if (this.failed) {
+      this.fail(this.failure);
+      return;
+    }
+    let value = this.results;
+    if (value === null) value = this.result;
+    if (value === null) value = new Result(this.rowMode, this.types);
+    if (this.resolve !== undefined) {
+      this.resolve(value);
+      return;
+    }
+    if (this.query !== null) this.query._results = value;
+    if (this.callback) {
+      try {
+        this.callback(this.success, value);
+      } catch (error) {
+        rethrow(error);
+      }
+    }
+    if (this.query !== null) this.query.emit('end', value);
+  }
+
+  fail(error) {
+    if (this.failed) {
+      error = this.failure;
+      this.failed = false;
+    }
+    if (this.resolve !== undefined) rejectWith(this.resolve, error);
+    else if (this.callback) this.callback(error);
+    else if (this.query !== null) this.query.emit('error', error);
+  }
+}
+
+function warnOfLength(name) {
+  if (longNames.has(name)) return;
+  longNames.add(name);
+  console.error('Warning! Postgres only supports 63 characters for query names.');
+  console.error('You supplied %s (%s)', name, name.length);
+  console.error('This can cause conflicts and silent errors executing queries');
+}
+
+module.exports = Statement;
