@@ -1,0 +1,149 @@
+//! The bench's one-row lookup on deadpool-postgres and tokio-postgres.
+//!
+//! `check ID...` prints the rows of these keys, so that they can be compared;
+//! `measure POOL CALLERS SECONDS WARMUP SEED` prints the figures. Both print one
+//! line of JSON. The server comes from the `BENCH_` variables.
+
+use std::error::Error;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
+use serde_json::{Value, json};
+use tokio_postgres::{Config, NoTls, Row};
+
+const LOOKUP: &str =
+    "select id, author_id, slug, title, views, published_at from pgpool_bench.article where id = $1";
+const ARTICLES: u64 = 100_000;
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let printed = match words.as_slice() {
+        ["check", ids @ ..] => check(ids).await?,
+        ["measure", pool, callers, seconds, warmup, seed] => {
+            let pool = open(pool.parse()?)?;
+            let (callers, seed) = (callers.parse()?, seed.parse()?);
+            let (warmup, seconds) = (span(warmup)?, span(seconds)?);
+            drive(&pool, callers, warmup, seed).await?;
+            measure(&pool, callers, seconds, seed).await?
+        }
+        _ => return Err("usage: check ID... | measure POOL CALLERS SECONDS WARMUP SEED".into()),
+    };
+    println!("{printed}");
+    Ok(())
+}
+
+fn span(seconds: &str) -> Result<Duration, Failure> {
+    Ok(Duration::try_from_secs_f64(seconds.parse()?)?)
+}
+
+fn open(max: usize) -> Result<Pool, Failure> {
+    let variable = |name: &str| std::env::var(format!("BENCH_{name}"));
+    let mut config = Config::new();
+    config
+        .host(variable("HOST")?)
+        .port(variable("PORT")?.parse()?)
+        .user(variable("USER")?)
+        .password(variable("PASSWORD")?)
+        .dbname(variable("DATABASE")?);
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let manager = Manager::from_config(config, NoTls, recycling);
+    Ok(Pool::builder(manager).max_size(max).build()?)
+}
+
+async fn lookup(pool: &Pool, id: i32) -> Result<Row, Failure> {
+    let client = pool.get().await?;
+    let statement = client.prepare_cached(LOOKUP).await?;
+    Ok(client.query_one(&statement, &[&id]).await?)
+}
+
+async fn check(ids: &[&str]) -> Result<Value, Failure> {
+    let pool = open(2)?;
+    let mut rows = Vec::new();
+    for id in ids {
+        let row = lookup(&pool, id.parse()?).await?;
+        let published: std::time::SystemTime = row.get(5);
+        rows.push(json!({
+            "id": row.get::<_, i32>(0),
+            "author_id": row.get::<_, i32>(1),
+            "slug": row.get::<_, &str>(2),
+            "title": row.get::<_, &str>(3),
+            "views": row.get::<_, i32>(4),
+            "published_at": u64::try_from(published.duration_since(UNIX_EPOCH)?.as_millis())?,
+        }));
+    }
+    Ok(Value::Array(rows))
+}
+
+async fn measure(pool: &Pool, callers: u64, seconds: Duration, seed: u64) -> Result<Value, Failure> {
+    let before = processor_microseconds();
+    let started = Instant::now();
+    let mut latencies = drive(pool, callers, seconds, seed).await?;
+    let elapsed = started.elapsed().as_secs_f64();
+    let spent = processor_microseconds().zip(before).map(|(after, before)| after - before);
+    latencies.sort_unstable();
+    let operations = latencies.len() as f64;
+    Ok(json!({
+        "operations": latencies.len(),
+        "throughput": operations / elapsed,
+        "p50": quantile(&latencies, 0.5),
+        "p99": quantile(&latencies, 0.99),
+        "processCpu": spent.map(|microseconds| microseconds / operations),
+    }))
+}
+
+/// Each caller begins its next lookup when the last one is answered.
+async fn drive(pool: &Pool, callers: u64, time: Duration, seed: u64) -> Result<Vec<Duration>, Failure> {
+    let end = Instant::now() + time;
+    let mut tasks = Vec::new();
+    for caller in 0..callers {
+        let pool = pool.clone();
+        tasks.push(tokio::spawn(async move {
+            let mut state = seed.wrapping_mul(1_000).wrapping_add(caller).wrapping_add(1);
+            let mut latencies = Vec::with_capacity(1 << 16);
+            let mut started = Instant::now();
+            while started < end {
+                let id = key(&mut state)?;
+                if lookup(&pool, id).await?.get::<_, i32>(0) != id {
+                    return Err(Failure::from("a lookup gave another row"));
+                }
+                let finished = Instant::now();
+                latencies.push(finished - started);
+                started = finished;
+            }
+            Ok(latencies)
+        }));
+    }
+    let mut latencies = Vec::new();
+    for task in tasks {
+        latencies.extend(task.await??);
+    }
+    Ok(latencies)
+}
+
+/// xorshift: an even spread over the keys is all that is asked of it.
+fn key(state: &mut u64) -> Result<i32, Failure> {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    Ok(i32::try_from(1 + *state % ARTICLES)?)
+}
+
+fn quantile(sorted: &[Duration], fraction: f64) -> f64 {
+    let last = sorted.len().saturating_sub(1);
+    let position = (last as f64 * fraction).round() as usize;
+    sorted.get(position).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1_000.0)
+}
+
+/// All threads together, in microseconds; Linux only.
+fn processor_microseconds() -> Option<f64> {
+    let mut total = 0.0;
+    for task in std::fs::read_dir("/proc/self/task").ok()? {
+        let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        total += text.split(' ').next()?.parse::<f64>().ok()? / 1_000.0;
+    }
+    Some(total)
+}

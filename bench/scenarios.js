@@ -1,0 +1,55 @@
+// What is measured: each scenario names its operation, callers and pool size,
+// and each metric says what is better. A metric with `ratio` is compared with
+// pg's figure of the same round.
+'use strict';
+
+const THROUGHPUT = { key: 'throughput', title: 'per second', digits: 0, better: 'higher', ratio: true };
+const P50 = { key: 'p50', title: 'p50 ms', digits: 3, better: 'lower', ratio: true };
+const P99 = { key: 'p99', title: 'p99 ms', digits: 3, better: 'lower', ratio: true };
+const PROCESS_CPU = { key: 'processCpu', title: 'process CPU µs', digits: 1, better: 'lower', ratio: true };
+const THREAD_CPU = { key: 'threadCpu', title: 'JS thread CPU µs', digits: 1, better: 'lower', ratio: true };
+const LAG_P99 = { key: 'lagP99', title: 'timer lag p99 ms', digits: 1, better: 'lower', ratio: true };
+const LAG_MAX = { key: 'lagMax', title: 'timer lag max ms', digits: 1, better: 'lower', ratio: true };
+const BATCH = { key: 'p50', title: 'ms for all 20', digits: 0, better: 'lower', ratio: true };
+
+const FULL = [P50, P99, THROUGHPUT, PROCESS_CPU, THREAD_CPU];
+const LATENCY = [P50, P99];
+const POOL = 10;
+
+function scenario(name, group, title, operation, callers, metrics, extra = {}) {
+  return { name, group, title, operation, callers, pool: POOL, metrics, ...extra };
+}
+
+const SCENARIOS = [
+  scenario('lookup-1', 'lookup', 'One-row lookup by key, 1 caller', 'lookup', 1, FULL),
+  scenario('lookup-10', 'lookup', 'One-row lookup by key, 10 callers', 'lookup', 10, FULL),
+  scenario('lookup-100', 'lookup', 'One-row lookup by key, 100 callers', 'lookup', 100, FULL),
+  scenario('insert-1', 'insert', 'Insert of one row, 1 caller', 'insert', 1, FULL),
+  scenario('insert-10', 'insert', 'Insert of one row, 10 callers', 'insert', 10, FULL),
+  scenario('rows-1', 'rows', '1,000 rows of 10 mixed columns, one after the other', 'rows', 1, FULL, { rows: 1_000 }),
+  scenario('rows-4', 'rows', '1,000 rows of 10 mixed columns, 4 callers', 'rows', 4, FULL, { rows: 1_000 }),
+  // As many connections as results, so that all of them arrive at once.
+  scenario('delay', 'delay', 'Event-loop delay while 20 results of 5,000 x 10 rows arrive', 'rows', 20, [LAG_P99, LAG_MAX, BATCH, THREAD_CPU], {
+    rows: 5_000,
+    pool: 20,
+    samplesTimer: true,
+  }),
+  scenario('connect', 'assessment', 'Connection: new client, SELECT 1, end', 'connect', 1, LATENCY),
+  scenario('simple', 'assessment', 'Simple query: SELECT 1', 'simple', 1, LATENCY),
+  scenario('complex', 'assessment', 'Complex query: join and aggregate', 'complex', 1, LATENCY),
+];
+
+// The four figures of the assessment; its insert is the insert of one caller.
+const ASSESSMENT = ['connect', 'simple', 'complex', 'insert-1'];
+
+// With no list, all. `assessment` brings its insert along.
+function chooseScenarios(only) {
+  if (only === undefined) return SCENARIOS;
+  const unknown = only.filter((word) => !SCENARIOS.some(({ name, group }) => word === name || word === group));
+  if (unknown.length > 0) {
+    throw new Error(`--only knows ${SCENARIOS.map(({ name }) => name).join(', ')} and the groups lookup, insert, rows, delay, assessment; not ${unknown.join(', ')}`);
+  }
+  return SCENARIOS.filter(({ name, group }) => only.includes(name) || only.includes(group) || (only.includes('assessment') && ASSESSMENT.includes(name)));
+}
+
+module.exports = { SCENARIOS, ASSESSMENT, chooseScenarios };

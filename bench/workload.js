@@ -1,0 +1,79 @@
+// The operations of the scenarios as plain functions without arguments, with the
+// cheap checks that stay on while measuring, and the fixed calls whose rows all
+// contenders must agree on.
+'use strict';
+
+const { ARTICLES, AUTHORS } = require('./schema');
+const { randomFrom } = require('./statistics');
+const { digest } = require('./row-digest');
+
+const AUTHORS_OF_A_REPORT = 20;
+const CHECKED_KEYS = Array.from({ length: 50 }, (_, step) => 1 + step * 2_000 - (step % 2));
+
+function insertedRow(number) {
+  return {
+    articleId: 1 + (number % ARTICLES),
+    kind: 'read',
+    payload: { from: 'front page', seconds: number % 300, title: 'It\'s "quoted" — Ünicode' },
+    createdAt: new Date(1_700_000_000_000 + number * 1_009),
+  };
+}
+
+function expectRows(rows, count) {
+  if (rows.length !== count) throw new Error(`expected ${count} rows and got ${rows.length}`);
+}
+
+// One call of the scenario's operation; `seed` fixes the keys that it asks for.
+function operationOf(scenario, adapter, config, seed) {
+  const random = randomFrom(seed);
+  let inserted = 0;
+  switch (scenario.operation) {
+    case 'lookup':
+      return async () => {
+        const id = 1 + Math.floor(random() * ARTICLES);
+        const row = await adapter.lookup(id);
+        if (row === undefined || row.id !== id) throw new Error(`lookup of ${id} gave another row`);
+      };
+    case 'insert':
+      return async () => {
+        const count = await adapter.insert(insertedRow(inserted++));
+        if (count !== 1) throw new Error(`insert reported ${count} rows`);
+      };
+    case 'rows':
+      return async () => expectRows(await adapter.rows(scenario.rows), scenario.rows);
+    case 'complex':
+      return async () => {
+        const first = 1 + Math.floor(random() * (AUTHORS - AUTHORS_OF_A_REPORT));
+        expectRows(await adapter.complex(first, first + AUTHORS_OF_A_REPORT - 1), AUTHORS_OF_A_REPORT);
+      };
+    case 'simple':
+      return async () => expectRows(await adapter.simple(), 1);
+    case 'connect':
+      return async () => expectRows(await adapter.connectOnce(config), 1);
+    default:
+      throw new Error(`no operation ${scenario.operation}`);
+  }
+}
+
+// Every operation once with fixed arguments. The inserted rows are not returned
+// here: the orchestrator reads them back itself.
+async function checkedRows(adapter, config) {
+  await adapter.open(config, 2);
+  try {
+    const lookups = [];
+    for (const id of CHECKED_KEYS) lookups.push(await adapter.lookup(id));
+    for (let number = 0; number < 3; number++) await adapter.insert(insertedRow(number));
+    return {
+      lookup: digest(lookups),
+      'rows of 1,000': digest(await adapter.rows(1_000)),
+      'rows of 5,000': digest(await adapter.rows(5_000)),
+      simple: digest(await adapter.simple()),
+      complex: digest(await adapter.complex(100, 140)),
+      connect: digest(await adapter.connectOnce(config)),
+    };
+  } finally {
+    await adapter.close();
+  }
+}
+
+module.exports = { CHECKED_KEYS, operationOf, checkedRows };
