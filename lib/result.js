@@ -9,6 +9,10 @@ const { registry } = require('./decode/builtins');
 
 const TAG = /^([A-Za-z]+)(?: (\d+))?(?: (\d+))?/;
 
+// The tag met last and what it says: a statement that runs again mostly ends with the same one.
+let lastTag = '';
+let last = { command: null, rowCount: null, oid: null };
+
 const ROWS_FLAGS = 1;
 const ROWS_COUNT = 4;
 const ROWS_RAW_LENGTH = 5;
@@ -55,15 +59,14 @@ class Result {
 
   // Takes the command tag: 'SELECT 5', 'INSERT 0 1', 'BEGIN'.
   complete(tag) {
-    const match = TAG.exec(tag);
-    if (match === null) return;
-    this.command = match[1];
-    if (match[3] !== undefined) {
-      this.oid = Number(match[2]);
-      this.rowCount = Number(match[3]);
-    } else if (match[2] !== undefined) {
-      this.rowCount = Number(match[2]);
+    if (tag !== lastTag) {
+      last = readTag(tag);
+      lastTag = tag;
     }
+    if (last.command === null) return;
+    this.command = last.command;
+    if (last.oid !== null) this.oid = last.oid;
+    if (last.rowCount !== null) this.rowCount = last.rowCount;
   }
 
   addCommandComplete(message) {
@@ -102,6 +105,13 @@ class Result {
     if (text === null) return null;
     return this._parsers[i](this.fields[i].format === 'binary' ? Buffer.from(text) : text);
   }
+}
+
+// Of two numbers the first is an oid.
+function readTag(tag) {
+  const [, command = null, first, second] = TAG.exec(tag) || [];
+  const numbers = [first, second].filter((digits) => digits !== undefined).map(Number);
+  return { command, rowCount: numbers.length > 0 ? numbers.at(-1) : null, oid: numbers.length > 1 ? numbers[0] : null };
 }
 
 module.exports = Result;

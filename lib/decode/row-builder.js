@@ -79,7 +79,8 @@ function valueOf(way, i) {
   // A short string is cut from the chunk; other sizes, NULL among them, are larger numbers.
   const string = `(size = ${size}) < ${SLICED} && chunk !== null
     ? chunk.substring(start = words[word + ${i * 2}], start + size) : text(bytes, ${start}, size)`;
-  const double = (value) => `(number = doubles[slot + ${i}]) === number ? ${value} : odd(frame, slot + ${i}, rawStart, parse${i})`;
+  const odd = `odd(frame, slot + ${i}, rawStart, parse${i})`;
+  const double = (value) => `(number = doubles[slot + ${i}]) === number ? ${value} : ${odd}`;
   switch (way) {
     case ways.string:
       return string;
