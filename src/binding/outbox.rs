@@ -29,7 +29,7 @@ const HEADER: usize = 16;
 /// Connections wait while more than this is not taken.
 const CONGESTED: usize = 8 * 1024 * 1024;
 /// JavaScript is woken early when this much has gathered.
-const HURRY: usize = 128 * 1024;
+const HURRY: usize = 64 * 1024;
 /// Memory kept when the outbox is empty.
 const KEEP: usize = 512 * 1024;
 /// Shapes JavaScript holds at once.

@@ -48,7 +48,10 @@ async fn connect_to(
 ) -> Result<Arc<Connection>, Error> {
     let (socket, address) = Socket::open(host, config.keep_alive).await?;
     let transport = match &config.tls {
-        None => Transport::Plain(Arc::new(socket)),
+        None => {
+            let (reader, writer) = socket.split();
+            Transport::Plain(reader, Arc::new(writer))
+        }
         Some(settings) => Transport::Tls(Box::new(secure(socket, &host.name, settings).await?)),
     };
     let mut startup = Startup::new(transport);
@@ -152,7 +155,7 @@ impl Startup {
     /// What SCRAM binds to; none without TLS.
     pub(super) fn server_end_point(&self) -> Option<Vec<u8>> {
         match &self.transport {
-            Transport::Plain(_) => None,
+            Transport::Plain(..) => None,
             Transport::Tls(stream) => tls::server_end_point(stream),
         }
     }
@@ -184,7 +187,7 @@ impl Startup {
         let Self { transport, mut inbox, process_id, secret_key, parameters, .. } = self;
         inbox.lift_startup_limit();
         let plain = match &transport {
-            Transport::Plain(socket) => Some(Arc::clone(socket)),
+            Transport::Plain(_, writer) => Some(Arc::clone(writer)),
             Transport::Tls(_) => None,
         };
         let connection = Arc::new(Connection {
@@ -194,8 +197,7 @@ impl Startup {
             parameters,
             address,
             listener,
-            plain,
-            state: Mutex::new(State::new(config.statement_cache)),
+            state: Mutex::new(State::new(plain, config.statement_cache)),
         });
         tokio::spawn(drive(Arc::clone(&connection), transport, inbox));
         connection

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::{
     DatabaseError, Error, Exchange, Mode, Outcome, Reply, Shape, Statement,
-    socket::{Address, Socket},
+    socket::{Address, Writer},
     statements::{Plan, Prepared, Statements},
 };
 
@@ -88,12 +88,12 @@ pub struct Connection {
     pub parameters: Vec<(String, String)>,
     pub(super) address: Address,
     pub(super) listener: Arc<dyn Listener>,
-    /// The socket, if it may be written without encryption.
-    pub(super) plain: Option<Arc<Socket>>,
     pub(super) state: Mutex<State>,
 }
 
 pub(super) struct State {
+    /// The socket, if it may be written without encryption.
+    pub(super) plain: Option<Arc<Writer>>,
     /// Encoded and not yet taken by the socket.
     pub(super) outbox: BytesMut,
     /// Not yet encoded.
@@ -174,7 +174,7 @@ impl Connection {
                 return;
             }
             End::Open => match state.start_locked(exchange, false) {
-                Ok(()) => return self.flush_locked(&mut state),
+                Ok(()) => return state.flush_locked(),
                 Err(refused) => refused,
             },
             End::Closing => Refused { reply: exchange.reply, error: Error::Ended, status: None },
@@ -227,28 +227,12 @@ impl Connection {
         state.wake_locked();
         true
     }
-
-    /// Writes the outbox as far as a plain socket takes it; the driver does the rest.
-    pub(super) fn flush_locked(&self, state: &mut State) {
-        if let Some(plain) = &self.plain {
-            while !state.outbox.is_empty() {
-                match plain.try_write(&state.outbox) {
-                    Ok(written) => state.outbox.advance(written),
-                    // Full, or broken: the driver waits for room, or learns of the end by reading.
-                    Err(_) => break,
-                }
-            }
-        }
-        let timed = state.sent.as_ref().is_some_and(|sent| sent.deadline.is_some());
-        if timed || !state.outbox.is_empty() {
-            state.wake_locked();
-        }
-    }
 }
 
 impl State {
-    pub(super) fn new(statement_cache: usize) -> Self {
+    pub(super) fn new(plain: Option<Arc<Writer>>, statement_cache: usize) -> Self {
         Self {
+            plain,
             outbox: BytesMut::new(),
             queue: VecDeque::new(),
             sent: None,
@@ -258,6 +242,23 @@ impl State {
             given_up: None,
             statements: Statements::new(statement_cache),
             driver: None,
+        }
+    }
+
+    /// Writes the outbox as far as a plain socket takes it; the driver does the rest.
+    pub(super) fn flush_locked(&mut self) {
+        if let Some(plain) = &self.plain {
+            while !self.outbox.is_empty() {
+                match plain.try_write(&self.outbox) {
+                    Ok(written) => self.outbox.advance(written),
+                    // Full, or broken: the driver waits for room, or learns of the end by reading.
+                    Err(_) => break,
+                }
+            }
+        }
+        let timed = self.sent.as_ref().is_some_and(|sent| sent.deadline.is_some());
+        if timed || !self.outbox.is_empty() {
+            self.wake_locked();
         }
     }
 

@@ -27,7 +27,7 @@ use super::{
     connection::{End, InFlight, Preparation, Refused, State},
     exchange::Exchange,
     messages::{Inbox, Raw},
-    socket::Socket,
+    socket::{Reader, Socket, Writer},
 };
 
 /// How long the server may take to close after it was told goodbye.
@@ -35,7 +35,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// The stream a connection lives on.
 pub(super) enum Transport {
-    Plain(Arc<Socket>),
+    Plain(Reader, Arc<Writer>),
     Tls(Box<TlsStream<Socket>>),
 }
 
@@ -43,7 +43,7 @@ impl Transport {
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(into);
         let result = match self {
-            Self::Plain(socket) => socket.poll_read_shared(cx, &mut buffer),
+            Self::Plain(reader, _) => reader.poll_read(cx, &mut buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
         };
         ready!(result)?;
@@ -58,7 +58,7 @@ impl Transport {
     ) -> Poll<io::Result<()>> {
         while !bytes.is_empty() {
             let written = ready!(match self {
-                Self::Plain(socket) => socket.poll_write_shared(cx, bytes),
+                Self::Plain(_, writer) => writer.poll_write(cx, bytes),
                 Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
             })?;
             if written == 0 {
@@ -67,7 +67,7 @@ impl Transport {
             bytes.advance(written);
         }
         match self {
-            Self::Plain(_) => Poll::Ready(Ok(())),
+            Self::Plain(..) => Poll::Ready(Ok(())),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -308,7 +308,7 @@ impl Answering {
     fn send(&self, encode: impl FnOnce(&mut BytesMut)) {
         let mut state = self.connection.state.lock();
         encode(&mut state.outbox);
-        self.connection.flush_locked(&mut state);
+        state.flush_locked();
     }
 
     fn error(&mut self, raw: Raw<'_>) -> Result<(), Error> {
@@ -387,7 +387,7 @@ impl Answering {
         state.given_up = None;
         let finished = match finished {
             Some(finished) if finished.is_healable(status) => match state.heal_locked(finished) {
-                Ok(()) => return connection.flush_locked(&mut state),
+                Ok(()) => return state.flush_locked(),
                 Err(refused) => {
                     drop(state);
                     return refused.settle();
@@ -397,7 +397,7 @@ impl Answering {
         };
         state.busy = None;
         let refused = state.start_next_locked();
-        connection.flush_locked(&mut state);
+        state.flush_locked();
         drop(state);
         if let Some(finished) = finished {
             finished.settle(status);
@@ -434,6 +434,8 @@ impl Answering {
         };
         let mut state = self.connection.state.lock();
         state.end = End::Closed(error.clone());
+        // The socket is to be closed now, not when the last one lets go of the connection.
+        state.plain = None;
         let current = self.current.take().or_else(|| state.sent.take());
         let unsent = state.outbox.len();
         let queue = std::mem::take(&mut state.queue);

@@ -10,7 +10,7 @@ use super::{
 
 /// Rows are handed on when this much has gathered: large enough to batch, small enough that
 /// JavaScript decodes the beginning of a large result while the server still sends its end.
-const BLOCK: usize = 64 * 1024;
+const BLOCK: usize = 16 * 1024;
 
 /// In the length word of a text slot: the text is not ASCII.
 const NOT_ASCII: u32 = 0x4000_0000;
