@@ -28,6 +28,7 @@ pub struct Pool {
 impl Pool {
     /// `pool`: the number under which JavaScript knows it; `settings`: JSON.
     #[napi(constructor, catch_unwind)]
+    #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over a String")]
     pub fn new(hub: &Hub, pool: u32, settings: String) -> Result<Self> {
         let runtime = runtime::handle().map_err(|error| NapiError::from_reason(error.to_string()))?;
         let desk = Desk::new(Arc::clone(&hub.outbox), pool);

@@ -34,10 +34,18 @@ pub(super) type Done = Box<dyn FnOnce() + Send>;
 
 type Refused<C> = (Box<dyn Claim<C>>, Refusal<<C as Connector>::Error>);
 
+/// The usual transition grants one claim or none and does nothing else, so everything rarer is kept
+/// apart: the hot path neither clears nor moves it.
 pub(super) struct Actions<C: Connector> {
-    /// The usual transition grants at most one claim and does nothing else.
     grant: Option<Grant<C>>,
-    more_grants: Vec<Grant<C>>,
+    /// The timekeeper sleeps past a new deadline.
+    pub(super) wake: bool,
+    rest: Option<Box<Rest<C>>>,
+}
+
+/// What a transition seldom leaves to be done.
+pub(super) struct Rest<C: Connector> {
+    grants: Vec<Grant<C>>,
     refusals: Vec<Refused<C>>,
     pub(super) closes: Vec<(C::Connection, CloseReason)>,
     pub(super) orders: Vec<Order>,
@@ -46,36 +54,38 @@ pub(super) struct Actions<C: Connector> {
     /// Emptied slots whose content is dropped outside the lock.
     pub(super) remains: Vec<Slot<C::Connection>>,
     pub(super) done: Vec<Done>,
-    /// The timekeeper sleeps past a new deadline.
-    pub(super) wake: bool,
 }
 
 impl<C: Connector> Actions<C> {
     pub(super) fn none() -> Self {
-        Self {
-            grant: None,
-            more_grants: Vec::new(),
-            refusals: Vec::new(),
-            closes: Vec::new(),
-            orders: Vec::new(),
-            errands: Vec::new(),
-            overdue: Vec::new(),
-            remains: Vec::new(),
-            done: Vec::new(),
-            wake: false,
-        }
+        Self { grant: None, wake: false, rest: None }
+    }
+
+    pub(super) fn rest(&mut self) -> &mut Rest<C> {
+        self.rest.get_or_insert_with(|| {
+            Box::new(Rest {
+                grants: Vec::new(),
+                refusals: Vec::new(),
+                closes: Vec::new(),
+                orders: Vec::new(),
+                errands: Vec::new(),
+                overdue: Vec::new(),
+                remains: Vec::new(),
+                done: Vec::new(),
+            })
+        })
     }
 
     pub(super) fn grant(&mut self, grant: Grant<C>) {
         if self.grant.is_none() {
             self.grant = Some(grant);
         } else {
-            self.more_grants.push(grant);
+            self.rest().grants.push(grant);
         }
     }
 
     pub(super) fn refuse(&mut self, waiter: Waiter<C>, refusal: Refusal<C::Error>) {
-        self.refusals.push((waiter.claim, refusal));
+        self.rest().refusals.push((waiter.claim, refusal));
     }
 
     pub(super) fn carry_out(self, shared: &Arc<Shared<C>>) {
@@ -89,11 +99,21 @@ impl<C: Connector> Actions<C> {
         );
     }
 
-    /// Starts what takes long first, then settles claims.
     fn perform(self, shared: &Arc<Shared<C>>) {
         if self.wake {
             shared.bell.notify_one();
         }
+        if let Some(rest) = self.rest {
+            rest.perform(shared, self.grant);
+        } else if let Some(grant) = self.grant {
+            settle(shared, grant);
+        }
+    }
+}
+
+impl<C: Connector> Rest<C> {
+    /// Starts what takes long first, then settles claims.
+    fn perform(self, shared: &Arc<Shared<C>>, grant: Option<Grant<C>>) {
         for order in self.orders {
             opening::start(shared, order);
         }
@@ -112,7 +132,7 @@ impl<C: Connector> Actions<C> {
         for (claim, refusal) in self.refusals {
             shared.guarded(|| claim.refused(refusal));
         }
-        for grant in self.grant.into_iter().chain(self.more_grants) {
+        for grant in grant.into_iter().chain(self.grants) {
             settle(shared, grant);
         }
         for done in self.done {

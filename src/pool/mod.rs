@@ -1,7 +1,7 @@
 //! The pool: slots, waiters, leases. Generic over a connector, so it knows nothing of Postgres.
 //!
 //! All state sits behind one lock, and every transition of it is a `_locked` method of
-//! [`state`]: synchronous, without callbacks. A transition returns [`actions`], what is to be done
+//! `state`: synchronous, without callbacks. A transition returns `actions`, what is to be done
 //! outside: claims to settle, connections to close, tasks to start. Whatever becomes free, whether
 //! returned or newly made, goes to the oldest claim; a connect goes on when its claim leaves.
 //!

@@ -11,7 +11,7 @@ use super::{Actions, CloseReason, Connector, Done, Life, Refusal, State, after};
 impl<C: Connector> State<C> {
     pub(in super::super) fn end_locked(&mut self, done: Done, now: Instant, actions: &mut Actions<C>) {
         match &mut self.life {
-            Life::Closed => actions.done.push(done),
+            Life::Closed => actions.rest().done.push(done),
             Life::Draining { done: others, .. } => others.push(done),
             Life::Open => {
                 let deadline = after(now, self.settings.drain);
@@ -26,7 +26,7 @@ impl<C: Connector> State<C> {
     /// Closes at once: lent connections are closed when they come back.
     pub(in super::super) fn abandon_locked(&mut self, actions: &mut Actions<C>) {
         if let Life::Draining { done, .. } = std::mem::replace(&mut self.life, Life::Closed) {
-            actions.done.extend(done);
+            actions.rest().done.extend(done);
         }
         self.empty_locked(actions);
     }
@@ -49,7 +49,7 @@ impl<C: Connector> State<C> {
         if self.slots.total() == 0
             && let Life::Draining { done, .. } = &mut self.life
         {
-            actions.done.append(done);
+            actions.rest().done.append(done);
             self.life = Life::Closed;
         }
     }
@@ -66,7 +66,7 @@ impl<C: Connector> State<C> {
             .collect();
         for slot in connecting {
             let remains = self.slots.free_slot_locked(slot);
-            actions.remains.push(remains);
+            actions.rest().remains.push(remains);
         }
         self.close_idle_locked(CloseReason::Drained, actions);
     }

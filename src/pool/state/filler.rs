@@ -23,7 +23,7 @@ impl<C: Connector> State<C> {
             let reserved = self.slots.reserve_slot_locked(deadline, self.generation, abort);
             let Some((slot, number)) = reserved else { break };
             self.note_deadline_locked(deadline, actions);
-            actions.orders.push(Order { slot, number, aborted });
+            actions.rest().orders.push(Order { slot, number, aborted });
         }
         let deadline = self.supply_deadline_locked(now);
         self.note_deadline_locked(deadline, actions);
@@ -97,7 +97,7 @@ impl<C: Connector> State<C> {
     ) {
         // The attempt timed out or the pool ended in the moment the connection was ready.
         let Some(attempt) = self.slots.attempt(slot, number) else {
-            actions.closes.push((connection, super::CloseReason::Drained));
+            actions.rest().closes.push((connection, super::CloseReason::Drained));
             return;
         };
         let generation = attempt.generation;
@@ -111,7 +111,7 @@ impl<C: Connector> State<C> {
             verified: now,
             place: Place::Checking,
         };
-        actions.remains.push(self.slots.move_in_locked(slot, tenant));
+        actions.rest().remains.push(self.slots.move_in_locked(slot, tenant));
         self.outage.succeeded();
         self.statistics.opened += 1;
         self.dispose_locked(slot, Condition::Fit, now, actions);
@@ -140,7 +140,7 @@ impl<C: Connector> State<C> {
         };
         self.outage.failed(now, error, &mut self.jitter);
         let remains = self.slots.free_slot_locked(slot);
-        actions.remains.push(remains);
+        actions.rest().remains.push(remains);
         if is_told && let Some(waiter) = self.waiters.pop_oldest_locked() {
             actions.refuse(waiter, refusal);
         }

@@ -77,7 +77,7 @@ impl<C: Connector> State<C> {
                 && at <= now
             {
                 reported.push((slot, since));
-                actions.overdue.push((tenant.number, now.saturating_duration_since(since)));
+                actions.rest().overdue.push((tenant.number, now.saturating_duration_since(since)));
             }
         }
         for (slot, since) in reported {

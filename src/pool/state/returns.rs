@@ -162,7 +162,7 @@ impl<C: Connector> State<C> {
         };
         self.slots.place_locked(slot, place);
         if let Some(loan) = self.slots.loan(slot) {
-            actions.errands.push(Errand { purpose, loan });
+            actions.rest().errands.push(Errand { purpose, loan });
         }
     }
 
@@ -171,9 +171,9 @@ impl<C: Connector> State<C> {
         match self.slots.free_slot_locked(slot) {
             Slot::Live(tenant) => {
                 self.statistics.count_closed(reason);
-                actions.closes.push((tenant.connection, reason));
+                actions.rest().closes.push((tenant.connection, reason));
             }
-            rest => actions.remains.push(rest),
+            rest => actions.rest().remains.push(rest),
         }
         self.finish_drain_locked(actions);
     }
