@@ -2,7 +2,8 @@
 
 // pg's Client: one connection. Alone it owns a native pool of one whose connection is lent for life;
 // a pool's client stands for a connection of that pool. Queries go to the core at once, in order; the
-// events and messages that follow, and their order, are pg's.
+// events and messages that follow, and their order, are pg's. One class with pg's whole surface, hence
+// its length.
 
 const { EventEmitter } = require('node:events');
 const { deprecate } = require('node:util');
@@ -12,16 +13,16 @@ const Query = require('./query');
 const Statement = require('./statement');
 const TypeOverrides = require('./type-overrides');
 const defaults = require('./defaults');
+const { announce, announceParameters } = require('./announcements');
+const { requestCancel } = require('./cancel');
 const { connectToServer } = require('./dialing');
 const { escapeIdentifier, escapeLiteral } = require('./escape');
-const { fromNative, noticeFromNative } = require('./errors');
+const { fromNative } = require('./errors');
 const { hub } = require('./hub');
 const { pack } = require('./request');
 const { isFatal, isLoss } = require('./loss');
 const { rethrow } = require('./rejection');
-const { refuseUnserved } = require('./settings');
-
-const SCRAM_ITERATIONS = 100000;
+const { refuseUnserved, scramIterations } = require('./settings');
 
 const warnOfActiveQuery = deprecate(() => {}, 'Client.activeQuery is deprecated and will be removed in pg@9.0');
 const warnOfQueryQueue = deprecate(() => {}, 'Client.queryQueue is deprecated and will be removed in pg@9.0.');
@@ -34,12 +35,6 @@ const warnOfQueueing = deprecate(
   'Calling client.query() when the client is already executing a query is deprecated and will be removed in pg@9.0. ' +
     'Use async/await or an external async flow control mechanism instead.',
 );
-
-function iterations(option) {
-  const number = typeof option === 'string' && option.trim() === '' ? NaN : Number(option);
-  const usable = (typeof option === 'number' || typeof option === 'string') && Number.isFinite(number);
-  return usable ? number : SCRAM_ITERATIONS;
-}
 
 class Client extends EventEmitter {
   constructor(config) {
@@ -68,7 +63,7 @@ class Client extends EventEmitter {
     this._queryable = true;
     this._txStatus = null;
     this.enableChannelBinding = Boolean(options.enableChannelBinding);
-    this.scramMaxIterations = iterations(options.scramMaxIterations);
+    this.scramMaxIterations = scramIterations(options.scramMaxIterations);
     this.connection = new Connection({ ssl: parameters.ssl, sslNegotiation: parameters.sslnegotiation });
     this.connection._client = this;
     this.pipeline = false;
@@ -87,6 +82,7 @@ class Client extends EventEmitter {
     ConnectionParameters.hide(this, '_dialing', null);
     this._queryQueue = [];
     this._sent = [];
+    this._stranded = [];
     this._onEnd = [];
     this._ready = false;
     this._referenced = true;
@@ -219,10 +215,7 @@ class Client extends EventEmitter {
     this._connecting = false;
     this._connected = true;
     this._txStatus = 'I';
-    const parameters = link.info.parameters || {};
-    for (const parameterName of Object.keys(parameters)) {
-      this.connection.emit('parameterStatus', parameterStatus(parameterName, parameters[parameterName]));
-    }
+    announceParameters(this, link.info.parameters || {});
   }
 
   // From here on queries go to the core at once; those asked for earlier go first.
@@ -249,8 +242,8 @@ class Client extends EventEmitter {
     const error = fromNative(failure);
     if (isLoss(failure)) {
       // As in pg, what a lost connection takes along fails after the client has told of the loss.
-      const told = this._ending && !this._severed ? new Error('Connection terminated') : error;
-      process.nextTick(() => statement.fail(told));
+      if (this._ended) process.nextTick(() => statement.fail(error));
+      else this._stranded.push(statement);
       return;
     }
     // Inside a transaction an error is the end of it, whatever the record leaves unsaid.
@@ -268,53 +261,49 @@ class Client extends EventEmitter {
     if (this._sent.length === 0 && this._queryQueue.length === 0 && this._queryable) this.emit('drain');
   }
 
-  _event({ event, ...fields }) {
-    switch (event) {
-      case 'notice': {
-        const notice = noticeFromNative(fields);
-        this.connection.emit('notice', notice);
-        this.emit('notice', notice);
-        return;
-      }
-      case 'notification': {
-        const { length, processId, channel, payload } = fields;
-        const notification = { length, processId, channel, payload, name: 'notification' };
-        this.connection.emit('notification', notification);
-        this.emit('notification', notification);
-        return;
-      }
-      case 'parameterStatus':
-        this.connection.emit('parameterStatus', parameterStatus(fields.parameterName, fields.parameterValue));
-        return;
-      default:
-    }
+  // From the hub: the server said something that no query asked for.
+  _event(event) {
+    announce(this, event);
   }
 
-  // The connection is gone. `errors` are told one by one, unless the client itself wanted the end.
+  // The connection is gone. `errors` are told one by one, unless the client itself wanted the end. Who
+  // awaits a query that failed with the server's last words hears of them before the loss is told.
   _closed(errors) {
+    if (this._fatal === null) this._bury(errors);
+    else setImmediate(() => this._bury(errors));
+  }
+
+  _bury(errors) {
     const wanted = this._ending && !this._severed;
     this._ended = true;
     this._ready = false;
-    this._queryable = false;
+    this._queryable = wanted;
     this.connection.stream.destroyed = true;
-    const left = this._queryQueue;
+    const lost = wanted ? new Error('Connection terminated') : errors[errors.length - 1];
+    for (const statement of [...this._stranded, ...this._queryQueue]) process.nextTick(() => statement.fail(lost));
+    this._stranded = [];
     this._queryQueue = [];
-    const last = wanted ? new Error('Connection terminated') : errors[errors.length - 1];
-    for (const statement of left) process.nextTick(() => statement.fail(last));
     const onEnd = this._onEnd;
     this._onEnd = [];
     process.nextTick(() => this.emit('end'));
-    if (!wanted) {
-      for (const error of errors) {
-        try {
-          this.emit('error', error);
-        } catch (uncaught) {
-          rethrow(uncaught);
-        }
-      }
-    }
+    if (!wanted) this._tell(errors);
     this.connection.emit('end');
     for (const done of onEnd) done();
+  }
+
+  _tell(errors) {
+    // Given back in the meantime: to the pool it is an idle client that died.
+    if (this._pool !== null && !this._link.lent) {
+      if (errors.length > 0) this._pool._tellIdleDeath(this, errors[0]);
+      return;
+    }
+    for (const error of errors) {
+      try {
+        this.emit('error', error);
+      } catch (uncaught) {
+        rethrow(uncaught);
+      }
+    }
   }
 
   // The connection is cut from this side without a farewell, and reported as lost.
@@ -355,12 +344,17 @@ class Client extends EventEmitter {
     return promise;
   }
 
-  /** Asks the server of `client` to cancel `query`, or withdraws it when it is still waiting. */
+  /** Has the server of `client` cancel `query` when it is running, or withdraws it when it is waiting. */
   cancel(client, query) {
     const statement = query instanceof Query ? query._statement : query;
     const index = client._queryQueue.indexOf(statement);
-    if (index !== -1) client._queryQueue.splice(index, 1);
-    else if (statement && client._sent.includes(statement)) client._native.cancel(statement.id);
+    if (index !== -1) {
+      client._queryQueue.splice(index, 1);
+    } else if (statement && client._sent[0] === statement) {
+      requestCancel(this, client.processID, client.secretKey, (error) => this.emit('error', error));
+    } else if (statement && client._sent.includes(statement)) {
+      client._native.cancel(statement.id);
+    }
   }
 
   setTypeParser(oid, format, parser) {
@@ -417,10 +411,6 @@ class Client extends EventEmitter {
 // A byte of the wire, or 0 for "nothing was said".
 function statusOf(status) {
   return status ? String.fromCharCode(status) : undefined;
-}
-
-function parameterStatus(parameterName, parameterValue) {
-  return { length: 4 + parameterName.length + parameterValue.length + 2, parameterName, parameterValue, name: 'parameterStatus' };
 }
 
 Client.Query = Query;

@@ -64,10 +64,11 @@ class Dialing {
     try {
       this.callback(this.errorOf(failure));
     } finally {
-      client._ending = true;
-      for (const statement of client._queryQueue) process.nextTick(() => statement.fail(unexpected()));
+      const waiting = client._queryQueue;
       client._queryQueue = [];
+      for (const statement of waiting) process.nextTick(() => statement.fail(unexpected()));
       client._closed([]);
+      client._queryable = false;
     }
   }
 

@@ -5,13 +5,15 @@
 //
 // `pool.query` goes straight to the core as long as nobody could notice: no listener for checkouts, no
 // patched method, no parser or method set on a single client. Otherwise it is a checkout, a query and a
-// release, as in pg.
+// release, as in pg. One class with pg's whole surface, hence its length.
 
 const { EventEmitter } = require('node:events');
 const Client = require('./client');
 const Statement = require('./statement');
 const TypeOverrides = require('./type-overrides');
 const { Checkout } = require('./checkout');
+const { Ending } = require('./ending');
+const { completed } = require('./pool-options');
 const { hide } = require('./connection-parameters');
 const { fromNative } = require('./errors');
 const { hub } = require('./hub');
@@ -20,9 +22,6 @@ const { OwnErrors, answerPassword } = require('./password');
 const { answering, rethrow } = require('./rejection');
 const { pack } = require('./request');
 const { poolSettings, refuseUnserved } = require('./settings');
-
-const DEFAULT_MAX = 10;
-const DEFAULT_IDLE_TIMEOUT_MILLIS = 10000;
 
 const KEEP = Symbol('keep');
 
@@ -53,6 +52,8 @@ class Pool extends EventEmitter {
     // Errors of user code under way to the checkout that they fail.
     hide(this, '_errors', new OwnErrors());
     hide(this, '_individual', false);
+    // False as long as the application has yet to see its first client: it may set something on it.
+    hide(this, '_welcomed', false);
     hide(this, '_queryTimeout', 0);
     hide(this, '_binary', false);
   }
@@ -151,6 +152,7 @@ class Pool extends EventEmitter {
   _isPlain() {
     return (
       !this._individual &&
+      (this._welcomed || !this._greets()) &&
       this.connect === plainConnect &&
       this.Client.prototype.query === plainQuery &&
       !this.options.verify &&
@@ -240,12 +242,22 @@ class Pool extends EventEmitter {
     this._binary = model.binary;
     const native = hub().open(this, poolSettings(model, this.options));
     this._native = native;
-    if (this.options.onConnect || this.listenerCount('connect') > 0) native.greet(true);
+    if (this._greets()) native.greet(true);
     return native;
   }
 
+  _greets() {
+    return Boolean(this.options.onConnect) || this.listenerCount('connect') > 0;
+  }
+
+  // A listener for new clients has been added: from now on the core waits for it.
+  _greetFromNow() {
+    this._welcomed = false;
+    if (this._native) this._native.greet(true);
+  }
+
   on(event, listener) {
-    if (event === 'connect' && this._native) this._native.greet(true);
+    if (event === 'connect') this._greetFromNow();
     return super.on(event, listener);
   }
 
@@ -254,7 +266,7 @@ class Pool extends EventEmitter {
   }
 
   prependListener(event, listener) {
-    if (event === 'connect' && this._native) this._native.greet(true);
+    if (event === 'connect') this._greetFromNow();
     return super.prependListener(event, listener);
   }
 
@@ -289,6 +301,7 @@ class Pool extends EventEmitter {
       rethrow(error);
     }
     this._notice(client);
+    this._welcomed = true;
     if (link.open) this._native.greeted(link.id, true);
   }
 
@@ -409,40 +422,5 @@ class Pool extends EventEmitter {
 }
 
 const plainConnect = Pool.prototype.connect;
-
-/** The request behind `pool.end()`. */
-class Ending {
-  constructor(pool, callback) {
-    this.id = 0;
-    this.counted = true;
-    this.pool = pool;
-    this.callback = callback;
-  }
-
-  takeDone() {
-    hub().forget(this.pool);
-    this.pool.ended = true;
-    this.callback();
-  }
-
-  takeFailure(failure) {
-    hub().forget(this.pool);
-    this.callback(fromNative(failure));
-  }
-}
-
-/** A copy of the options with pg-pool's defaults, its secrets out of sight. */
-function completed(options) {
-  const own = Object.assign({}, options);
-  if (options != null && 'password' in options) hide(own, 'password', options.password);
-  if (own.ssl && own.ssl.key) Object.defineProperty(own.ssl, 'key', { enumerable: false });
-  own.max = own.max || own.poolSize || DEFAULT_MAX;
-  own.min = own.min || 0;
-  own.maxUses = own.maxUses || Infinity;
-  own.allowExitOnIdle = own.allowExitOnIdle || false;
-  own.maxLifetimeSeconds = own.maxLifetimeSeconds || 0;
-  if (typeof own.idleTimeoutMillis === 'undefined') own.idleTimeoutMillis = DEFAULT_IDLE_TIMEOUT_MILLIS;
-  return own;
-}
 
 module.exports = Pool;

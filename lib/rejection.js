@@ -4,6 +4,8 @@
 // the caller awaits it, so that it shows the awaiting functions and not the event loop. The price is
 // paid by failures only: a promise that succeeds is a plain promise.
 
+const { isNativeError } = require('node:util/types');
+
 function pass() {}
 
 /**
@@ -17,7 +19,7 @@ function rejectWith(resolve, error) {
     Promise.resolve()
       .then(pass)
       .then(() => {
-        if (error instanceof Error) Error.captureStackTrace(error);
+        if (isNativeError(error) && Object.isExtensible(error)) Error.captureStackTrace(error);
         throw error;
       }),
   );

@@ -5,6 +5,8 @@
 
 const net = require('node:net');
 
+const SCRAM_ITERATIONS = 100000;
+
 // Options of tls.connect that the core cannot serve. Others that it does not know are ignored, as
 // tls.connect itself ignores what it does not know.
 const UNSERVED = [
@@ -91,6 +93,12 @@ function tls(parameters) {
   };
 }
 
+/** The most SCRAM iterations a server may ask for: a number, or one written as text; 0: any. */
+function scramIterations(option) {
+  const usable = typeof option === 'number' || (typeof option === 'string' && option.trim() !== '');
+  return usable && Number.isFinite(Number(option)) ? Number(option) : SCRAM_ITERATIONS;
+}
+
 /** The startup parameters beyond user and database. */
 function startup(client) {
   const { user, database, ...rest } = client.getStartupConf();
@@ -153,4 +161,4 @@ function poolSettings(client, options) {
   };
 }
 
-module.exports = { clientSettings, poolSettings, refuseUnserved };
+module.exports = { clientSettings, poolSettings, refuseUnserved, scramIterations };

@@ -20,7 +20,7 @@ class Tiers {
    * @throws ConfigurationError naming every bad DB_* variable
    */
   getPool(name) {
-    if (this.configuration === undefined) this.configuration = readEnvironment(this.env);
+    if (this.configuration === undefined) this._configure();
     const { tiered, shared, tiers } = this.configuration;
     const tier = TIERS.includes(name) ? name : DEFAULT_TIER;
     const options = tiered ? tiers[tier] : shared;
@@ -30,6 +30,13 @@ class Tiers {
       this.open.set(options.tier, pool);
     }
     return pool;
+  }
+
+  _configure() {
+    this.configuration = readEnvironment(this.env);
+    if (this.configuration.totalMax !== undefined) {
+      process.emitWarning('DB_TOTAL_MAX is checked, but not enforced yet: each tier keeps to its own maximum');
+    }
   }
 
   /** An object with one lazy property per tier. */

@@ -1,0 +1,123 @@
+// What users write, and what must not compile. A line under @ts-expect-error that does compile is an
+// error of its own, so every refusal here is a test.
+
+import {
+  AcquireTimeoutError,
+  Client,
+  ConfigurationError,
+  DatabaseError,
+  Pool,
+  PoolClient,
+  PoolConfig,
+  Query,
+  QueryArrayResult,
+  QueryResult,
+  Tier,
+  defaults,
+  escapeIdentifier,
+  escapeLiteral,
+  getPool,
+  native,
+  pools,
+  types,
+} from 'pgpool-rs';
+
+interface Article {
+  id: number;
+  title: string;
+}
+
+export async function queries(pool: Pool): Promise<void> {
+  const rows: Article[] = (await pool.query<Article>('select id, title from article where id = $1', [1])).rows;
+  const loose: QueryResult = await pool.query({ name: 'one', text: 'select 1', query_timeout: 100 });
+  const arrays: QueryArrayResult<[number, string]> = await pool.query<[number, string]>({
+    text: 'select 1, 2',
+    rowMode: 'array',
+  });
+  const first: number = arrays.rows[0][0];
+  const count: number | null = loose.rowCount;
+  pool.query('select 1', (error: Error, result: QueryResult<Article>) => [error, result.rows, rows, first, count]);
+  pool.query('select $1', [1], (error, result) => [error, result.rows]);
+
+  // @ts-expect-error a text is needed
+  await pool.query();
+  // @ts-expect-error values are an array
+  await pool.query('select $1', 1);
+  // @ts-expect-error the title is a string
+  const wrong: number = (await pool.query<Article>('select 1')).rows[0].title;
+  // @ts-expect-error without rowMode rows are objects
+  const noArray: [number][] = (await pool.query<{ id: number }>({ text: 'select 1' })).rows;
+  void [wrong, noArray];
+}
+
+export async function checkouts(pool: Pool): Promise<void> {
+  const client: PoolClient = await pool.connect();
+  const status: 'I' | 'T' | 'E' | null = client.getTransactionStatus();
+  client.release();
+  client.release(true);
+  client.release(new Error(String(status)));
+  pool.connect((error, lent, release) => {
+    if (error || !lent) return release(error);
+    lent.release();
+  });
+  // @ts-expect-error a reason is an error or a boolean
+  client.release('broken');
+  // @ts-expect-error a client that stands alone has no pool to go back to
+  new Client().release();
+}
+
+export function events(pool: Pool, client: Client): void {
+  pool.on('connect', (lent) => lent.query('set search_path to news'));
+  pool.on('error', (error, lent) => [error.message, lent.processID]);
+  pool.on('release', (error, lent) => [error, lent]);
+  client.on('notification', (message) => message.channel.length + message.processId);
+  client.on('notice', (notice) => notice.severity);
+  client.on('end', () => {});
+  // @ts-expect-error pools have no such event
+  pool.on('drained', () => {});
+  // @ts-expect-error a channel is a string
+  client.on('notification', (message) => message.channel.toFixed());
+}
+
+export function construction(): void {
+  const config: PoolConfig = { max: 5, idleTimeoutMillis: null, maxWaiting: 100, ssl: { ca: 'pem' }, password: async () => 'x' };
+  new Pool(config);
+  new Pool();
+  new Client('postgres://localhost/news');
+  new Client({ sslnegotiation: 'direct', ssl: true, scramMaxIterations: 0 });
+  // @ts-expect-error the maximum is a number
+  new Pool({ max: '5' });
+  // @ts-expect-error there are two ways
+  new Client({ sslnegotiation: 'maybe' });
+}
+
+export function objects(client: Client): void {
+  const query: Query = client.query(new Query('select 1', (error, result) => [error, result.rows]));
+  query.on('row', (row, result) => [row.id, result?.rows]);
+  const text: string = escapeIdentifier('a') + escapeLiteral('b') + client.escapeLiteral('c');
+  types.setTypeParser(types.builtins.INT8, Number);
+  client.setTypeParser(20, 'text', BigInt);
+  defaults.parseInt8 = true;
+  const nothing: null = native;
+  void [text, nothing];
+}
+
+export function additions(): void {
+  const tier: Tier = 'lowPriority';
+  const byName: Pool = getPool(tier);
+  const unknown: Pool = getPool('whatever');
+  const all: Pool[] = [pools.highPriority, pools.lowPriority, pools.admin, byName, unknown];
+  void all;
+  // @ts-expect-error there is no such tier
+  void pools.middlePriority;
+  // @ts-expect-error a tier is a name
+  getPool(1);
+}
+
+export function failures(error: unknown): string | number | undefined {
+  if (error instanceof DatabaseError) return error.code ?? error.detail;
+  if (error instanceof AcquireTimeoutError) return error.waiting;
+  if (error instanceof ConfigurationError) return error.problems.join();
+  // @ts-expect-error nothing is known about it
+  return error.code;
+}

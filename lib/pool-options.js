@@ -1,0 +1,24 @@
+'use strict';
+
+// What `pool.options` holds: a copy of what was given, with pg-pool's defaults.
+
+const { hide } = require('./connection-parameters');
+
+const DEFAULT_MAX = 10;
+const DEFAULT_IDLE_TIMEOUT_MILLIS = 10000;
+
+/** A copy of the options with pg-pool's defaults, its secrets out of sight. */
+function completed(options) {
+  const own = Object.assign({}, options);
+  if (options != null && 'password' in options) hide(own, 'password', options.password);
+  if (own.ssl && own.ssl.key) Object.defineProperty(own.ssl, 'key', { enumerable: false });
+  own.max = own.max || own.poolSize || DEFAULT_MAX;
+  own.min = own.min || 0;
+  own.maxUses = own.maxUses || Infinity;
+  own.allowExitOnIdle = own.allowExitOnIdle || false;
+  own.maxLifetimeSeconds = own.maxLifetimeSeconds || 0;
+  if (typeof own.idleTimeoutMillis === 'undefined') own.idleTimeoutMillis = DEFAULT_IDLE_TIMEOUT_MILLIS;
+  return own;
+}
+
+module.exports = { completed };
