@@ -4,11 +4,13 @@
 //!
 //! - `binding`: JavaScript comes in here, and answers leave here
 //! - [`dispatch`]: which tier, and the spine of one request
+//! - [`failsafe`]: what becomes of an attempt that failed
 //! - [`pool`]: who gets which connection, and when
 //! - [`postgres`]: the wire
 
 #[cfg(feature = "node")]
 mod binding;
 pub mod dispatch;
+pub mod failsafe;
 pub mod pool;
 pub mod postgres;

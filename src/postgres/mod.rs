@@ -29,4 +29,4 @@ pub use connect::connect;
 pub use connection::{Connection, Event, Listener, Status};
 pub use error::{DatabaseError, Error, SystemError};
 pub use exchange::{Exchange, Mode, Outcome, Reply, Statement};
-pub use sqlstate::SqlState;
+pub use sqlstate::{Action, SqlState};

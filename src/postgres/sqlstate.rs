@@ -1,12 +1,49 @@
-//! SQLSTATE codes: the one table of what each means for us. Nobody else compares them.
+//! SQLSTATE codes and errors of sockets: the one table of what each means for us. Nobody else
+//! compares them.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use super::{Error, SystemError};
+
 /// Five characters that name an error, as the SQL standard and PostgreSQL's appendix A list them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SqlState([u8; 5]);
+
+/// What an error asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// The server undid it to settle a conflict: the statement, or the whole transaction, may run again.
+    Rerun,
+    /// Nobody knows whether it took effect.
+    Ambiguous,
+    /// The server writes nothing: it was rejected, and a primary may take it.
+    LeaveHost,
+    /// The prepared statement is gone, or its plan no longer fits the tables: preparing it again helps.
+    PrepareAgain,
+    /// A statement of that name exists: a pooler handed us somebody else's server connection.
+    NameTaken,
+    /// The server does not take connections at the moment; it needs time.
+    Refusing,
+    /// The server cannot be reached at the moment.
+    Unreachable,
+    /// The connection is over; what ran on it has its own answer.
+    ConnectionOver,
+    /// The server lacks something that a retry would only ask for again.
+    Exhausted,
+    /// Runs again only where the caller lists the code.
+    OnDemand,
+    /// Never again.
+    Final,
+}
+
+impl Action {
+    /// Whether it says something about the health of the server.
+    pub fn counts_for_breaker(self) -> bool {
+        matches!(self, Self::Refusing | Self::Unreachable | Self::ConnectionOver | Self::Exhausted)
+    }
+}
 
 impl SqlState {
     const UNKNOWN: Self = Self(*b"XX000");
@@ -24,15 +61,70 @@ impl SqlState {
         std::str::from_utf8(&self.0).unwrap_or("XX000")
     }
 
-    /// The prepared statement does not exist (any more), or its plan no longer fits the tables:
-    /// preparing it again heals it.
-    pub fn is_stale_statement(self) -> bool {
-        matches!(&self.0, b"26000" | b"0A000")
+    /// What an error of this code asks for.
+    pub fn action(self) -> Action {
+        match &self.0 {
+            b"40001" | b"40P01" => Action::Rerun,
+            b"40003" | b"08007" => Action::Ambiguous,
+            b"25006" => Action::LeaveHost,
+            b"26000" | b"0A000" => Action::PrepareAgain,
+            b"42P05" => Action::NameTaken,
+            b"53300" | b"57P03" | b"08001" | b"08004" | b"08006" => Action::Refusing,
+            b"57P01" | b"57P02" | b"57P05" => Action::ConnectionOver,
+            b"53000" | b"53100" | b"53200" | b"58000" | b"58030" => Action::Exhausted,
+            b"55P03" | b"55006" | b"23505" | b"23P01" => Action::OnDemand,
+            // Among them 57014, 25P03, 25P04, 08P01, 28P01, 28000, 3D000, 42501, every other 22, 23,
+            // 42 and XX.
+            _ => Action::Final,
+        }
     }
 
-    /// A statement of that name exists: a pooler handed us somebody else's server connection.
+    /// Preparing the statement again heals it.
+    pub fn is_stale_statement(self) -> bool {
+        self.action() == Action::PrepareAgain
+    }
+
+    /// A statement of that name exists already.
     pub fn is_duplicate_statement(self) -> bool {
-        &self.0 == b"42P05"
+        self.action() == Action::NameTaken
+    }
+}
+
+impl SystemError {
+    fn action(&self) -> Action {
+        let connecting = matches!(self.syscall, "connect" | "getaddrinfo");
+        match self.code {
+            // A socket file that is not there belongs to a server that is not up.
+            "ECONNREFUSED" | "ECONNRESET" | "ECONNABORTED" | "ETIMEDOUT" | "EHOSTUNREACH" | "ENETUNREACH"
+            | "EAI_AGAIN" | "EPIPE" | "ENOENT"
+                if connecting =>
+            {
+                Action::Unreachable
+            }
+            _ if connecting => Action::Final,
+            _ => Action::ConnectionOver,
+        }
+    }
+}
+
+impl Error {
+    /// What this error asks for.
+    pub fn action(&self) -> Action {
+        match self {
+            Self::Database(error) => error.code.action(),
+            Self::System(error) => error.action(),
+            Self::Aggregate(errors) => errors.first().map_or(Action::Final, SystemError::action),
+            Self::Lost => Action::ConnectionOver,
+            // A certificate that does not verify today does not verify tomorrow.
+            Self::Tls { .. }
+            | Self::Ended
+            | Self::QueryTimeout
+            | Self::Withdrawn
+            | Self::Protocol(_)
+            | Self::Greeting(_)
+            | Self::Plain(_)
+            | Self::Type(_) => Action::Final,
+        }
     }
 }
 
@@ -45,5 +137,52 @@ impl fmt::Debug for SqlState {
 impl Serialize for SqlState {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(codes: &str, action: Action) {
+        for code in codes.split(' ') {
+            assert_eq!(SqlState::new(code.as_bytes()).action(), action, "{code}");
+        }
+    }
+
+    #[test]
+    fn each_code_has_its_action() {
+        all("40001 40P01", Action::Rerun);
+        all("40003 08007", Action::Ambiguous);
+        all("25006", Action::LeaveHost);
+        all("26000 0A000", Action::PrepareAgain);
+        all("42P05", Action::NameTaken);
+        all("53300 57P03 08001 08004 08006", Action::Refusing);
+        all("57P01 57P02 57P05", Action::ConnectionOver);
+        all("53000 53100 53200 58000 58030", Action::Exhausted);
+        all("55P03 55006 23505 23P01", Action::OnDemand);
+        let never =
+            "57014 25P03 25P04 08P01 28P01 28000 3D000 42501 22012 23503 42601 XX000 XX001 P0001 40000 40002";
+        all(never, Action::Final);
+    }
+
+    #[test]
+    fn an_sql_error_never_counts_for_the_breaker() {
+        for code in ["40001", "40003", "25006", "26000", "42P05", "55P03", "57014", "42601", "23505"] {
+            assert!(!SqlState::new(code.as_bytes()).action().counts_for_breaker(), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_socket_that_fails_while_connecting_may_be_tried_again() {
+        let error =
+            |syscall, code| SystemError { syscall, code, address: None, port: None, hostname: None }.action();
+        for code in ["ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EHOSTUNREACH"] {
+            assert_eq!(error("connect", code), Action::Unreachable, "{code}");
+        }
+        assert_eq!(error("getaddrinfo", "EAI_AGAIN"), Action::Unreachable);
+        assert_eq!(error("getaddrinfo", "ENOTFOUND"), Action::Final);
+        assert_eq!(error("connect", "EACCES"), Action::Final);
+        assert_eq!(error("read", "ECONNRESET"), Action::ConnectionOver);
     }
 }
