@@ -60,10 +60,20 @@ pub(super) struct Outbox {
 struct Queue {
     bytes: Vec<u8>,
     start: usize,
-    /// JavaScript has been called, or will be, and has not yet found the outbox empty.
-    woken: bool,
+    call: Call,
     known: LruCache<u32, ()>,
     waiting: VecDeque<Waker>,
+}
+
+/// Where the call into JavaScript stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    /// JavaScript has found the outbox empty.
+    Unneeded,
+    /// It will be made when the I/O thread has nothing more to do.
+    Planned,
+    /// It was made, and JavaScript has not yet found the outbox empty.
+    Made,
 }
 
 impl Outbox {
@@ -71,7 +81,7 @@ impl Outbox {
         let queue = Queue {
             bytes: Vec::new(),
             start: 0,
-            woken: false,
+            call: Call::Unneeded,
             known: LruCache::new(KNOWN_SHAPES),
             waiting: VecDeque::new(),
         };
@@ -82,8 +92,18 @@ impl Outbox {
         let _ = self.wake.set(wake);
     }
 
+    /// Makes the planned call, unless it was made meanwhile.
+    pub(super) fn call_as_planned(&self) {
+        let mut queue = self.queue.lock();
+        if queue.call == Call::Planned {
+            queue.call = Call::Made;
+            drop(queue);
+            self.call();
+        }
+    }
+
     /// Calls into JavaScript. After its environment is gone this does nothing.
-    pub(super) fn call(&self) {
+    fn call(&self) {
         if let Some(wake) = self.wake.get() {
             wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
         }
@@ -120,13 +140,16 @@ impl Outbox {
     fn append(self: &Arc<Self>, write: impl FnOnce(&mut Queue)) {
         let mut queue = self.queue.lock();
         write(&mut queue);
-        let wake = !std::mem::replace(&mut queue.woken, true);
-        let hurry = queue.pending() > HURRY;
+        let hurry = queue.pending() > HURRY || !runtime::is_io_thread();
+        let before = queue.call;
+        if before != Call::Made {
+            queue.call = if hurry { Call::Made } else { Call::Planned };
+        }
         drop(queue);
-        if hurry {
-            self.call();
-        } else if wake {
-            runtime::wake(self);
+        match before {
+            Call::Unneeded | Call::Planned if hurry => self.call(),
+            Call::Unneeded => runtime::call_when_idle(self),
+            Call::Planned | Call::Made => {}
         }
     }
 
@@ -136,7 +159,9 @@ impl Outbox {
         let length = queue.whole_records(into.len());
         if length == 0 {
             let first = queue.first_length();
-            queue.woken = first != 0;
+            if first == 0 {
+                queue.call = Call::Unneeded;
+            }
             return -i64::try_from(first).unwrap_or(i64::MAX);
         }
         let start = queue.start;

@@ -40,17 +40,18 @@ pub(super) fn handle() -> io::Result<Handle> {
     Ok(handle.clone())
 }
 
-/// Wakes the outbox's JavaScript thread: soon if this is the I/O thread, else now.
-pub(super) fn wake(outbox: &Arc<Outbox>) {
-    if IS_IO_THREAD.get() {
-        TO_WAKE.with_borrow_mut(|waiting| waiting.push(Arc::clone(outbox)));
-    } else {
-        outbox.call();
-    }
+/// Whether this is the I/O thread.
+pub(super) fn is_io_thread() -> bool {
+    IS_IO_THREAD.get()
+}
+
+/// Has the outbox make its planned call when this thread, the I/O thread, has nothing more to do.
+pub(super) fn call_when_idle(outbox: &Arc<Outbox>) {
+    TO_WAKE.with_borrow_mut(|waiting| waiting.push(Arc::clone(outbox)));
 }
 
 fn wake_all() {
     for outbox in TO_WAKE.take() {
-        outbox.call();
+        outbox.call_as_planned();
     }
 }
