@@ -178,11 +178,10 @@ impl Face for Desk {
         }
     }
 
-    fn closed(&self, connection: u32, error: Option<Error>) {
+    fn closed(&self, connection: u32, error: Option<Error>, idle: bool) {
         let Some(known) = self.connections.lock().remove(&connection) else { return };
         let reason =
             known.reason.unwrap_or(if error.is_some() { CloseReason::Broken } else { CloseReason::Released });
-        let idle = known.lease.is_none();
         // Counts first: whoever hears of the end may ask for them.
         drop(known);
         self.outbox.push_json(

@@ -28,8 +28,8 @@ pub trait Face: Send + Sync + 'static {
     fn event(&self, connection: u32, event: Event);
     /// The pool is closing it.
     fn closing(&self, connection: u32, reason: CloseReason);
-    /// It is gone. `error`: nobody on this side wanted that.
-    fn closed(&self, connection: u32, error: Option<Error>);
+    /// It is gone. `error`: nobody on this side wanted that. `idle`: nobody used it.
+    fn closed(&self, connection: u32, error: Option<Error>, idle: bool);
 }
 
 /// Makes, judges and closes connections of the wire.
@@ -67,10 +67,10 @@ impl Listener for Watch {
     }
 
     fn closed(&self, connection: u32, error: Option<Error>) {
-        if let Some(pool) = self.pool.get().and_then(WeakPool::upgrade) {
-            pool.forget(|candidate| candidate.id == connection, CloseReason::Broken);
-        }
-        self.face.closed(connection, error);
+        let pool = self.pool.get().and_then(WeakPool::upgrade);
+        let idle =
+            pool.is_some_and(|pool| pool.forget(|other| other.id == connection, CloseReason::Broken) > 0);
+        self.face.closed(connection, error, idle);
     }
 }
 

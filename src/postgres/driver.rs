@@ -21,13 +21,14 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 use super::{
-    Connection, Error, Event, Outcome, Shape, Status,
+    Connection, DatabaseError, Error, Event, Outcome, Shape, Status,
     cancel::cancel,
     codec::Packer,
     connection::{End, InFlight, Preparation, Refused, State},
     exchange::Exchange,
     messages::{Inbox, Raw},
     socket::{Reader, Socket, Writer},
+    statements::OWN_NAME,
 };
 
 /// How long the server may take to close after it was told goodbye.
@@ -91,17 +92,30 @@ impl Transport {
 
 /// Reads and answers until the connection ends.
 pub(super) async fn drive(connection: Arc<Connection>, transport: Transport, inbox: Inbox) {
-    let answering =
-        Answering { connection, packer: Packer::default(), current: None, cancel: None, ready: None };
+    let answering = Answering {
+        connection,
+        packer: Packer::default(),
+        current: None,
+        cancel: None,
+        ready: None,
+        over: false,
+    };
     let mut driver = Driver { transport, inbox, answering, timer: None };
     let end = poll_fn(|cx| driver.poll(cx)).await;
-    let Driver { transport, answering, .. } = driver;
+    let Driver { transport, mut answering, .. } = driver;
     if matches!(end, End::Closing) && answering.is_quiet() {
         transport.goodbye().await;
     } else {
         drop(transport);
     }
     answering.end(end);
+}
+
+/// A panic in here loses the connection, but nobody who waits for an answer.
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.end(End::Closed(Error::protocol("the connection was lost to an internal error")));
+    }
 }
 
 struct Driver {
@@ -184,6 +198,7 @@ struct Answering {
     cancel: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// The server is ready, but the cancel request is not settled yet.
     ready: Option<Status>,
+    over: bool,
 }
 
 impl Answering {
@@ -312,7 +327,9 @@ impl Answering {
     }
 
     fn error(&mut self, raw: Raw<'_>) -> Result<(), Error> {
-        let error = Error::Database(Arc::new(raw.database_error()?));
+        let mut error = raw.database_error()?;
+        self.hide_own_name(&mut error);
+        let error = Error::Database(Arc::new(error));
         if error.is_fatal() || self.current().is_none() {
             return Err(error);
         }
@@ -322,6 +339,14 @@ impl Answering {
         }
         self.end_fetching();
         Ok(())
+    }
+
+    /// A statement nobody named is unnamed to its user, whatever we call it on the server.
+    fn hide_own_name(&mut self, error: &mut DatabaseError) {
+        let unnamed = self.current().is_some_and(|current| current.exchange.statement.name.is_none());
+        if unnamed && error.message.contains(OWN_NAME) {
+            error.message = unnamed_in(&error.message);
+        }
     }
 
     /// Nobody can feed a COPY through a plain query.
@@ -427,7 +452,10 @@ impl Answering {
     }
 
     /// The connection is over: nobody waits for it any longer.
-    fn end(mut self, end: End) {
+    fn end(&mut self, end: End) {
+        if std::mem::replace(&mut self.over, true) {
+            return;
+        }
         let (error, told) = match end {
             End::Closed(error) => (error.clone(), Some(error)),
             End::Closing | End::Open => (Error::Ended, None),
@@ -473,6 +501,16 @@ impl InFlight {
         };
         self.exchange.reply.settle(outcome);
     }
+}
+
+/// The message with our own statement names made empty.
+fn unnamed_in(message: &str) -> String {
+    let mut parts = message.split(OWN_NAME);
+    let mut result = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        result.push_str(part.trim_start_matches(|character: char| character.is_ascii_digit()));
+    }
+    result
 }
 
 impl State {

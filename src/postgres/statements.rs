@@ -10,6 +10,9 @@ use lru::LruCache;
 
 use super::{Mode, Shape, Statement};
 
+/// Statements the application did not name are named this and a number.
+pub(super) const OWN_NAME: &str = "pgpool_rs_";
+
 /// A statement that exists on the server. A named one keeps the result format of its first use.
 #[derive(Debug, Clone)]
 pub(super) struct Prepared {
@@ -72,7 +75,7 @@ impl Statements {
         self.serial = self.serial.wrapping_add(1);
         let full = by_text.len() == by_text.cap().get();
         let close = if full { by_text.pop_lru().map(|(_, prepared)| prepared.name) } else { None };
-        Plan::Prepare { name: format!("pgpool_rs_{}", self.serial).into(), close }
+        Plan::Prepare { name: format!("{OWN_NAME}{}", self.serial).into(), close }
     }
 
     fn plan_named(&self, name: &Arc<str>, statement: &Statement) -> Plan {
