@@ -14,3 +14,6 @@ pub mod dispatch;
 pub mod failsafe;
 pub mod pool;
 pub mod postgres;
+
+#[cfg(test)]
+mod folder_rule;
