@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::{Buf, BytesMut};
@@ -33,6 +33,9 @@ use super::{
 
 /// How long the server may take to close after it was told goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// How long the server may take to settle a statement whose caller has given up.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The stream a connection lives on.
 pub(super) enum Transport {
@@ -98,6 +101,7 @@ pub(super) async fn drive(connection: Arc<Connection>, transport: Transport, inb
         current: None,
         cancel: None,
         ready: None,
+        patience: None,
         over: false,
     };
     let mut driver = Driver { transport, inbox, answering, timer: None };
@@ -122,7 +126,8 @@ struct Driver {
     transport: Transport,
     inbox: Inbox,
     answering: Answering,
-    timer: Option<Pin<Box<Sleep>>>,
+    /// For the deadline it was armed for.
+    timer: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl Driver {
@@ -133,7 +138,9 @@ impl Driver {
                 Ok(false) => return Poll::Ready(End::Closing),
                 Err(error) => return Poll::Ready(End::Closed(error)),
             }
-            self.poll_timer(cx);
+            if let Err(error) = self.poll_timer(cx) {
+                return Poll::Ready(End::Closed(error));
+            }
             self.answering.poll_cancel(cx);
             if let Some(current) = &mut self.answering.current {
                 ready!(current.exchange.reply.poll_ready(cx));
@@ -164,7 +171,6 @@ impl Driver {
         let given_up = state.given_up.take();
         if self.answering.current.is_none() {
             self.answering.current = state.sent.take();
-            self.timer = None;
         }
         drop(state);
         if let Some((id, error)) = given_up {
@@ -173,19 +179,25 @@ impl Driver {
         Ok(true)
     }
 
-    fn poll_timer(&mut self, cx: &mut Context<'_>) {
-        let Some(deadline) = self.answering.current.as_ref().and_then(|current| current.deadline) else {
-            return;
-        };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
-        if timer.as_mut().poll(cx).is_ready() {
-            self.timer = None;
-            if let Some(current) = &mut self.answering.current {
-                current.deadline = None;
+    /// Gives up on an exchange that is late, and on a server that does not even answer a cancel.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        while let Some(deadline) = self.answering.deadline() {
+            if self.timer.as_ref().is_none_or(|(armed, _)| *armed != deadline) {
+                self.timer = Some((deadline, Box::pin(tokio::time::sleep_until(deadline.into()))));
+            }
+            let Some((_, timer)) = &mut self.timer else { break };
+            if timer.as_mut().poll(cx).is_pending() {
+                break;
+            }
+            if self.answering.patience.is_some() {
+                return Err(Error::Lost);
+            }
+            if let Some(current) = &self.answering.current {
                 let id = current.exchange.id;
                 self.answering.give_up(id, Error::QueryTimeout);
             }
         }
+        Ok(())
     }
 }
 
@@ -198,6 +210,8 @@ struct Answering {
     cancel: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// The server is ready, but the cancel request is not settled yet.
     ready: Option<Status>,
+    /// Until when the server may take to answer what was given up.
+    patience: Option<Instant>,
     over: bool,
 }
 
@@ -406,6 +420,7 @@ impl Answering {
     /// Ends the current exchange and begins the next.
     fn finish(&mut self, status: Status) {
         let finished = self.current.take();
+        self.patience = None;
         let connection = Arc::clone(&self.connection);
         let mut state = connection.state.lock();
         state.status = status;
@@ -432,9 +447,18 @@ impl Answering {
 
     fn give_up(&mut self, id: u32, error: Error) {
         let Some(current) = self.current.as_mut().filter(|current| current.exchange.id == id) else { return };
+        if self.patience.is_some() {
+            return;
+        }
         current.exchange.reply.give_up(error);
+        self.patience = Some(Instant::now() + PATIENCE);
         let Connection { address, process_id, secret_key, .. } = &*self.connection;
         self.cancel = Some(Box::pin(cancel(address.clone(), *process_id, *secret_key)));
+    }
+
+    /// When the exchange, or the cancel of it, is late.
+    fn deadline(&self) -> Option<Instant> {
+        self.patience.or_else(|| self.current.as_ref().and_then(|current| current.deadline))
     }
 
     fn poll_cancel(&mut self, cx: &mut Context<'_>) {
