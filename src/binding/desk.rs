@@ -99,6 +99,15 @@ impl Desk {
         }
     }
 
+    /// Nobody is left to give lent connections back.
+    pub(super) fn abandon(&self) {
+        let leases: Vec<_> =
+            self.connections.lock().values_mut().filter_map(|known| known.lease.take()).collect();
+        for lease in leases {
+            lease.close(CloseReason::Released);
+        }
+    }
+
     pub(super) fn greeted(&self, connection: u32, welcome: bool) {
         let greeting = self.connections.lock().get_mut(&connection).and_then(|known| known.greeting.take());
         if let Some(greeting) = greeting {

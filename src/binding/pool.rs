@@ -24,6 +24,13 @@ pub struct Pool {
     tier: Tier,
 }
 
+/// JavaScript has let go of the pool, or its thread has ended.
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.desk.abandon();
+    }
+}
+
 #[napi]
 impl Pool {
     /// `pool`: the number under which JavaScript knows it; `settings`: JSON.
