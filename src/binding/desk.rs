@@ -81,7 +81,7 @@ impl Desk {
         let known = self.connections.lock().get(&connection).map(|known| Arc::clone(&known.connection));
         match known {
             Some(connection) => Direct::send(&connection, request, statement, answer),
-            None => answer.failed(Failure::Wire(Error::Lost)),
+            None => answer.failed(Failure::Wire(Error::Lost), None),
         }
     }
 
@@ -154,6 +154,7 @@ impl Face for Desk {
         self.connections.lock().insert(id, known);
         self.outbox.push_json(
             Kind::Opened,
+            0,
             id,
             &json!({
                 "pool": self.pool,
@@ -178,7 +179,7 @@ impl Face for Desk {
     }
 
     fn event(&self, connection: u32, event: Event) {
-        self.outbox.push_json(Kind::Event, connection, &event);
+        self.outbox.push_json(Kind::Event, 0, connection, &event);
     }
 
     fn closing(&self, connection: u32, reason: CloseReason) {
@@ -195,6 +196,7 @@ impl Face for Desk {
         drop(known);
         self.outbox.push_json(
             Kind::Closed,
+            0,
             connection,
             &json!({
                 "pool": self.pool,
@@ -239,9 +241,10 @@ impl Answer for Reply {
         self.desk.outbox.push(Kind::Done, self.request, status.letter().into());
     }
 
-    fn failed(&mut self, failure: Failure) {
+    fn failed(&mut self, failure: Failure, status: Option<Status>) {
         let value = errors::of_failure(&failure, self.desk.tier.get().map(String::as_str));
-        self.desk.outbox.push_json(Kind::Fail, self.request, &value);
+        let letter = status.map_or(0, Status::letter);
+        self.desk.outbox.push_json(Kind::Fail, letter.into(), self.request, &value);
     }
 }
 
@@ -253,7 +256,7 @@ impl Borrower for Reply {
         let Some(known) = connections.get_mut(&id) else {
             drop(connections);
             drop(lease);
-            return desk.answer_to(request).failed(Failure::Wire(Error::Lost));
+            return desk.answer_to(request).failed(Failure::Wire(Error::Lost), None);
         };
         known.lease = Some(lease);
         drop(connections);
@@ -261,7 +264,7 @@ impl Borrower for Reply {
     }
 
     fn refused(mut self, failure: Failure) {
-        self.failed(failure);
+        self.failed(failure, None);
     }
 }
 
@@ -277,7 +280,7 @@ impl Answer for ReturnAfter {
     fn done(&mut self, _: Status) {
         self.0 = None;
     }
-    fn failed(&mut self, _: Failure) {
+    fn failed(&mut self, _: Failure, _: Option<Status>) {
         self.0 = None;
     }
 }

@@ -116,13 +116,17 @@ impl Outbox {
 
     /// A record with bytes, whose length is its argument.
     pub(super) fn push_bytes(self: &Arc<Self>, kind: Kind, id: u32, bytes: &[u8]) {
-        self.append(|queue| queue.record(kind, 0, id, length_word(bytes.len()), &[bytes]));
+        self.push_flagged(kind, 0, id, bytes);
+    }
+
+    fn push_flagged(self: &Arc<Self>, kind: Kind, flags: u32, id: u32, bytes: &[u8]) {
+        self.append(|queue| queue.record(kind, flags, id, length_word(bytes.len()), &[bytes]));
     }
 
     /// A record with JSON.
-    pub(super) fn push_json(self: &Arc<Self>, kind: Kind, id: u32, value: &impl Serialize) {
+    pub(super) fn push_json(self: &Arc<Self>, kind: Kind, flags: u32, id: u32, value: &impl Serialize) {
         let json = serde_json::to_vec(value).unwrap_or_else(|_| b"null".to_vec());
-        self.push_bytes(kind, id, &json);
+        self.push_flagged(kind, flags, id, &json);
     }
 
     /// A block of rows, after its shape if JavaScript does not know it.

@@ -54,7 +54,7 @@ impl Pool {
     pub fn query(&self, id: u32, buffer: &[u8], length: u32) {
         let mut answer = self.desk.answer_to(id);
         match read(buffer, length) {
-            None => answer.failed(malformed()),
+            None => answer.failed(malformed(), None),
             Some(Request { statement, cancellable }) => {
                 let ticket = self.tier.query(id, statement, answer);
                 if cancellable {
@@ -75,7 +75,7 @@ impl Pool {
     #[napi(catch_unwind)]
     pub fn send(&self, connection: u32, id: u32, buffer: &[u8], length: u32) {
         match read(buffer, length) {
-            None => self.desk.answer_to(id).failed(malformed()),
+            None => self.desk.answer_to(id).failed(malformed(), None),
             Some(Request { statement, .. }) => self.desk.send(connection, id, statement),
         }
     }

@@ -5,10 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{
-    Failure, Lease, Wire,
-    attempt::{Answer, Told},
-};
+use super::{Answer, Failure, Lease, Told, Wire};
 use crate::{
     pool::{Claim, Refusal},
     postgres::{Connection, Error, Exchange, Outcome, Reply, Rows, Shape, Statement},
@@ -35,7 +32,7 @@ impl<B: Borrower> Claim<Wire> for Checkout<B> {
 }
 
 /// A statement on a connection that is lent already.
-pub struct Direct<A>(Told<A>);
+pub struct Direct<A: Answer>(Told<A>);
 
 impl<A: Answer> Direct<A> {
     /// Sends it after those sent before.
@@ -54,7 +51,7 @@ impl<A: Answer> Reply for Direct<A> {
     }
 
     fn give_up(&mut self, error: Error) {
-        self.0.fail(Failure::Wire(error));
+        self.0.fail(Failure::Wire(error), None);
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -5,6 +5,7 @@
 //! without a name; the tiers of `getPool` are several, each with settings of its own, so that none
 //! can take a connection from another.
 
+mod answer;
 mod attempt;
 mod checkout;
 mod settings;
@@ -14,8 +15,9 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
+use self::answer::Told;
 pub use self::{
-    attempt::{Answer, Failure},
+    answer::{Answer, Failure},
     checkout::{Borrower, Direct},
     settings::{Settings, SettingsError},
     wire::{Face, Wire},
