@@ -12,7 +12,7 @@ use crate::{
     postgres::{Error, Exchange, Outcome, Reply, Rows, Shape, Statement},
 };
 
-pub(super) struct Attempt<A> {
+pub(super) struct Attempt<A: Answer> {
     id: u32,
     statement: Arc<Statement>,
     told: Told<A>,
