@@ -1,0 +1,129 @@
+// What a bad day costs: a flood of reports, a restart under load, a server that is down. Each
+// experiment prints the figures that docs/performance.md quotes.
+//
+//   node bench/resilience.js [flood] [restart] [breaker]
+'use strict';
+
+const { performance } = require('node:perf_hooks');
+const { setTimeout: sleep } = require('node:timers/promises');
+const { startPostgres } = require('../__test__/support/postgres');
+const { quantile } = require('./statistics');
+
+const REPORT = 'select pg_sleep(0.05), count(*) from generate_series(1, 20000)';
+const LOOKUP = 'select $1::int as id';
+const READS_PER_SECOND = 200;
+const FLOOD = 500;
+
+/** Calls `work` at a steady rate, whatever it takes, and returns the milliseconds of each call. */
+async function atRate(perSecond, seconds, work) {
+  const latencies = [];
+  const calls = [];
+  const begin = performance.now();
+  for (let index = 0; index < perSecond * seconds; index++) {
+    const due = begin + (index * 1000) / perSecond;
+    if (due > performance.now()) await sleep(due - performance.now());
+    const started = performance.now();
+    calls.push(work(index).then(() => latencies.push(performance.now() - started)));
+  }
+  await Promise.all(calls);
+  return latencies;
+}
+
+async function p99(read) {
+  return quantile(await atRate(READS_PER_SECOND, 4, read), 0.99);
+}
+
+/** 500 reports at once beside steady readers: tiers, against one shared pool of pg of the same size. */
+async function flood(server) {
+  const { getPool } = require('..');
+  const pg = require('pg');
+  const { host, port, user, password, database } = server;
+  const tiers = { read: (id) => getPool('highPriority').query(LOOKUP, [id]), report: () => getPool('lowPriority').query(REPORT) };
+  const one = new pg.Pool({ host, port, user, password, database, max: 18 });
+  const shared = { read: (id) => one.query(LOOKUP, [id]), report: () => one.query(REPORT) };
+  const figures = {};
+  for (const [name, { read, report }] of Object.entries({ tiers, shared })) {
+    await p99(read);
+    const calm = await p99(read);
+    const waits = [];
+    const started = performance.now();
+    const reports = Array.from({ length: FLOOD }, () => report().then(() => waits.push(performance.now() - started)));
+    const flooded = await p99(read);
+    await Promise.all(reports);
+    figures[name] = { calm, flooded, longestReport: Math.max(...waits) };
+    console.log(
+      `${name.padEnd(7)} reader p99 ${calm.toFixed(1)} ms, in the flood ${flooded.toFixed(1)} ms ` +
+        `(x ${(flooded / calm).toFixed(2)}), last report after ${Math.max(...waits).toFixed(0)} ms`,
+    );
+  }
+  console.log(`in the flood, tiers to shared: ${(figures.tiers.flooded / figures.shared.flooded).toFixed(3)}`);
+  await Promise.all([one, getPool('highPriority'), getPool('lowPriority')].map((pool) => pool.end()));
+}
+
+/** A restart under 200 idempotent reads a second. */
+async function restart(server) {
+  const { Pool } = require('..');
+  const { host, port, user, password, database } = server;
+  const pool = new Pool({ host, port, user, password, database, max: 10, retryAttempts: 20, retryDelay: 50 });
+  let failed = 0;
+  const read = (id) =>
+    pool.query({ text: LOOKUP, values: [id], idempotent: true, deadline: 10_000 }).catch((error) => {
+      if (failed++ === 0) console.log(`first failure: ${error.message}`);
+    });
+  await atRate(READS_PER_SECOND, 1, read);
+  const load = atRate(READS_PER_SECOND, 5, read);
+  await sleep(1000);
+  await server.restart('immediate');
+  const latencies = await load;
+  console.log(`restart under ${READS_PER_SECOND} reads/s: ${failed} of ${latencies.length} failed, slowest ${Math.max(...latencies).toFixed(0)} ms`);
+  await pool.end();
+}
+
+/** Answers of an open breaker while the server is down. */
+async function breaker(server) {
+  const { Pool } = require('..');
+  const { host, port, user, password, database } = server;
+  const pool = new Pool({ host, port, user, password, database, max: 10, breaker: 'enforce' });
+  await pool.query(LOOKUP, [1]);
+  await server.stop('immediate');
+  let opened = false;
+  for (let index = 0; index < 1000 && !opened; index++) {
+    await pool.query(LOOKUP, [1]).catch((error) => (opened = error.name === 'CircuitOpenError'));
+  }
+  const times = [];
+  for (let index = 0; index < 1000; index++) {
+    const started = performance.now();
+    await pool.query(LOOKUP, [1]).catch(() => {});
+    times.push(performance.now() - started);
+  }
+  console.log(`breaker ${opened ? 'open' : 'NOT open'}: answers p50 ${quantile(times, 0.5).toFixed(3)} ms, p99 ${quantile(times, 0.99).toFixed(3)} ms`);
+  await pool.end();
+  await server.start();
+}
+
+const EXPERIMENTS = { flood, restart, breaker };
+
+async function main() {
+  const chosen = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(EXPERIMENTS);
+  const server = await startPostgres({ tls: false });
+  Object.assign(process.env, {
+    DB_HOST: server.host,
+    DB_PORT: String(server.port),
+    DB_USER: server.user,
+    DB_PASSWORD: server.password,
+    DB_NAME: server.database,
+    DB_HIGH_PRIORITY_MAX: '8',
+    DB_HIGH_PRIORITY_MIN: '2',
+    DB_LOW_PRIORITY_MAX: '10',
+  });
+  try {
+    for (const name of chosen) await EXPERIMENTS[name](server);
+  } finally {
+    await server.stop();
+  }
+}
+
+main().catch((error) => {
+  console.error(error);
+  process.exitCode = 1;
+});
