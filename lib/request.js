@@ -12,7 +12,9 @@ const { toParameter } = require('./encode');
 const HEADER = 24;
 const FIRST_SIZE = 16 * 1024;
 const KEPT_SIZE = 1024 * 1024;
-const MAX_SIZE = 0x7fffffff;
+// The server takes no message of 1 GiB, and ends the connection that sends one. What the protocol adds to
+// this layout is less than 128 KiB.
+const MAX_SIZE = 0x3ffe0000;
 const MAX_PARAMETERS = 65535; // the count in a Bind message has 16 bits
 
 // Measured: up to about this many characters a loop beats the call into native code.

@@ -114,13 +114,27 @@ function number(option) {
   return Number(option) || 0;
 }
 
+/** The port, refused in the words of Node's sockets. */
+function port(given) {
+  if (Number.isInteger(given) && given >= 0 && given < 65536) return given;
+  const error = new RangeError(`Port should be >= 0 and < 65536. Received type ${typeof given} (${given}).`);
+  error.code = 'ERR_SOCKET_BAD_PORT';
+  throw error;
+}
+
+function size(name, option) {
+  const given = Number(option);
+  if (Number.isNaN(given)) throw new TypeError(`the option \`${name}\` must be a number`);
+  return given;
+}
+
 /** Of one client: what it takes to connect. */
 function connectionSettings(client, options) {
   const parameters = client.connectionParameters;
   const { user, database, named } = startup(client);
   const password = client.password;
   return {
-    hosts: [{ host: parameters.host, port: parameters.port }],
+    hosts: [{ host: parameters.host, port: port(parameters.port) }],
     user,
     database,
     password: typeof password === 'string' ? password : null,
@@ -148,8 +162,8 @@ function poolSettings(client, options) {
     tier: options.tier ?? null,
     enhanced: Boolean(options.enhanced),
     ...connectionSettings(client, options),
-    max: Number(options.max),
-    min: Number(options.min),
+    max: size('max', options.max),
+    min: size('min', options.min),
     idleTimeoutMillis: number(options.idleTimeoutMillis) || 0,
     acquireTimeoutMillis: number(options.acquireTimeoutMillis),
     maxUses: Number.isFinite(maxUses) ? maxUses : null,
