@@ -24,6 +24,9 @@ use super::{
     tls,
 };
 
+/// A login takes a few kilobytes. A server that sends this much before it is ready never will be.
+const MAX_LOGIN: usize = 1024 * 1024;
+
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 
 /// Connects to the first host that accepts, logs in, and leaves the connection to its driver.
@@ -96,12 +99,15 @@ pub(super) struct Startup {
     secret_key: i32,
     parameters: Vec<(String, String)>,
     refusal: Option<Error>,
+    /// Bytes of the messages so far.
+    received: usize,
 }
 
 impl Startup {
     fn new(transport: Transport) -> Self {
         let inbox = Inbox::new();
-        Self { transport, inbox, process_id: 0, secret_key: 0, parameters: Vec::new(), refusal: None }
+        let parameters = Vec::new();
+        Self { transport, inbox, process_id: 0, secret_key: 0, parameters, refusal: None, received: 0 }
     }
 
     /// Writes one message.
@@ -119,6 +125,10 @@ impl Startup {
     pub(super) async fn next(&mut self) -> Result<Message, Error> {
         loop {
             if let Some(raw) = self.inbox.next()? {
+                self.received += raw.length();
+                if self.received > MAX_LOGIN {
+                    return Err(Error::protocol("the server sends messages without end instead of a login"));
+                }
                 match raw.tag {
                     b'N' => {}
                     b'E' => {

@@ -134,6 +134,8 @@ pub(super) struct InFlight {
     pub(super) opened: bool,
     /// Whether the reply has heard anything.
     pub(super) delivered: bool,
+    /// Whether the server has ended a result of it, if only an empty one.
+    pub(super) completed: bool,
     /// The error that ends it.
     pub(super) error: Option<Error>,
 }
@@ -296,6 +298,7 @@ impl State {
                     shape,
                     opened: false,
                     delivered: false,
+                    completed: false,
                     error: None,
                 });
                 Ok(())

@@ -309,6 +309,7 @@ impl Answering {
         if let Some(current) = &mut self.current {
             current.exchange.reply.complete(tag);
             current.delivered = true;
+            current.completed = true;
             current.opened = false;
             current.shape = None;
         }
@@ -408,7 +409,10 @@ impl Answering {
             b"E" => Status::Failed,
             _ => return Err(raw.malformed()),
         };
-        self.current();
+        // Each exchange is answered by a result or an error; the end alone belongs to another one.
+        if self.current().is_some_and(|current| !current.completed && current.error.is_none()) {
+            return Err(raw.unexpected());
+        }
         if self.cancel.is_some() {
             self.ready = Some(status);
         } else {

@@ -157,6 +157,7 @@ impl<'a> Raw<'a> {
             b'1' => "parseComplete",
             b'G' => "copyInResponse",
             b'd' => "copyData",
+            b'Z' => "readyForQuery",
             other => return Error::protocol(format!("received invalid response: {other:x}")),
         };
         Error::protocol(format!("Received unexpected {name} message from backend."))
