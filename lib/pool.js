@@ -93,10 +93,10 @@ class Pool extends EventEmitter {
   }
 
   _admit(checkout) {
+    const native = this._opened();
     const core = hub();
+    core.admit(checkout);
     try {
-      const native = this._opened();
-      core.admit(checkout);
       native.connect(checkout.id);
     } catch (error) {
       if (checkout.id !== 0) core.settle(checkout.id);
@@ -117,6 +117,7 @@ class Pool extends EventEmitter {
     if (!this._isPlain()) return this._queryOnClient(text, values, callback);
     if (this.ending || text == null || typeof text.submit === 'function') return this._refuse(text, callback);
 
+    const native = this._opened();
     const statement = new Statement(this._types);
     statement.pool = this;
     statement.read(text, values, undefined);
@@ -130,17 +131,16 @@ class Pool extends EventEmitter {
         statement.resolve = resolve;
       });
     }
-    this._send(statement);
+    if (this._binary) statement.binary();
+    if (!statement.queryTimeout) statement.queryTimeout = this._queryTimeout;
+    const refusal = statement.misuse();
+    if (refusal === undefined) this._send(native, statement);
+    else process.nextTick(() => statement.fail(refusal));
     return promise;
   }
 
-  _send(statement) {
+  _send(native, statement) {
     try {
-      const native = this._opened();
-      if (this._binary) statement.binary();
-      if (!statement.queryTimeout) statement.queryTimeout = this._queryTimeout;
-      const refusal = statement.misuse();
-      if (refusal !== undefined) throw refusal;
       const { buffer, length } = pack(statement);
       native.query(hub().admit(statement), buffer, length);
     } catch (error) {

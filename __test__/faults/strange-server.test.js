@@ -145,17 +145,19 @@ const silences = {
   'a result, never ready again': [...login, message('Q'), ROW.subarray(0, ROW.length - 6), stall()],
 };
 
-describe.each(Object.entries(silences))('a server that stalls after %s', (_, script) => {
-  test('is given up after query_timeout, and its connection does not stay taken', async () => {
-    await withServer(script, async (options) => {
+test('a server that stalls in a query is given up after query_timeout, and its connection does not stay taken', async () => {
+  const told = Object.entries(silences).map(([after, script]) =>
+    withServer(script, async (options) => {
       const pool = new ours.Pool({ ...options, query_timeout: 300 });
       pool.on('error', () => {});
-      expect(await outcome(pool.query('SELECT word'))).toMatchObject({ error: { message: 'Query read timeout' } });
-      expect((await outcome(pool.query({ text: 'SELECT word', query_timeout: 30_000 }), 15_000)).value?.rows).toEqual([ONE]);
+      const first = await outcome(pool.query('SELECT word'));
+      const next = await outcome(pool.query({ text: 'SELECT word', query_timeout: 60_000 }), 30_000);
       await pool.end();
-    });
-  });
-});
+      return [after, first.error?.message, next.value?.rows];
+    }),
+  );
+  expect(await Promise.all(told)).toEqual(Object.keys(silences).map((after) => [after, 'Query read timeout', [ONE]]));
+}, 60_000);
 
 const row = (fields) => backend.dataRow(fields);
 const broken = {

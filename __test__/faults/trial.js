@@ -5,8 +5,10 @@
 // can be compared. A promise that does not settle in time is a result too: `hung`.
 
 const fs = require('node:fs');
+const net = require('node:net');
 const { isNativeError } = require('node:util/types');
 const { setTimeout: pause } = require('node:timers/promises');
+const pg = require('pg');
 const { until } = require('../support/until');
 
 const PATIENCE = 10_000;
@@ -37,8 +39,24 @@ async function outcome(promise, patience = PATIENCE) {
   }
 }
 
-/** The first thing that fails on the way to an answer, by the three ways there. */
-const ways = {
+// pg leaves the socket of a failed login open; what it has opened is closed behind it.
+async function tidied(driver, options, body) {
+  if (driver !== pg) return body(options);
+  const opened = [];
+  const stream = () => {
+    const socket = new net.Socket();
+    opened.push(socket);
+    return socket;
+  };
+  try {
+    return await body({ ...options, stream });
+  } finally {
+    for (const socket of opened) socket.destroy();
+  }
+}
+
+// The first thing that fails on the way to an answer, by the three ways there.
+const attempts = {
   async Client(driver, options, sql = 'SELECT 1') {
     const client = new driver.Client(options);
     client.on('error', () => {});
@@ -73,6 +91,14 @@ const ways = {
     return answered.value ? { rows: answered.value.rows } : answered;
   },
 };
+
+/** Each way is called with a driver, options and a statement. */
+const ways = Object.fromEntries(
+  Object.entries(attempts).map(([name, attempt]) => [
+    name,
+    (driver, options, sql) => tidied(driver, options, (complete) => attempt(driver, complete, sql)),
+  ]),
+);
 
 /** The open files of this process, as far as the system tells; sockets are among them. */
 function descriptors() {

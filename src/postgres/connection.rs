@@ -132,12 +132,20 @@ pub(super) struct InFlight {
     pub(super) shape: Option<Arc<Shape>>,
     /// Whether the reply has heard of the current result.
     pub(super) opened: bool,
-    /// Whether the reply has heard anything.
-    pub(super) delivered: bool,
-    /// Whether the server has ended a result of it, if only an empty one.
-    pub(super) completed: bool,
+    /// What the reply has heard.
+    pub(super) heard: Heard,
     /// The error that ends it.
     pub(super) error: Option<Error>,
+}
+
+/// How much of its answer an exchange has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Heard {
+    Nothing,
+    /// The beginning of a result.
+    Rows,
+    /// At least one result to its end.
+    Result,
 }
 
 /// Where the statement of an exchange comes from.
@@ -297,8 +305,7 @@ impl State {
                     healed,
                     shape,
                     opened: false,
-                    delivered: false,
-                    completed: false,
+                    heard: Heard::Nothing,
                     error: None,
                 });
                 Ok(())

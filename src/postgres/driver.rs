@@ -24,7 +24,7 @@ use super::{
     Connection, DatabaseError, Error, Event, Outcome, Shape, Status,
     cancel::cancel,
     codec::Packer,
-    connection::{End, InFlight, Preparation, Refused, State},
+    connection::{End, Heard, InFlight, Preparation, Refused, State},
     exchange::Exchange,
     messages::{Inbox, Raw},
     socket::{Reader, Socket, Writer},
@@ -278,7 +278,7 @@ impl Answering {
         }
         current.exchange.reply.rows(shape, self.packer.rows());
         current.opened = true;
-        current.delivered = true;
+        current.heard = current.heard.max(Heard::Rows);
         self.packer.clear();
     }
 
@@ -308,8 +308,7 @@ impl Answering {
         self.hand_over();
         if let Some(current) = &mut self.current {
             current.exchange.reply.complete(tag);
-            current.delivered = true;
-            current.completed = true;
+            current.heard = Heard::Result;
             current.opened = false;
             current.shape = None;
         }
@@ -410,7 +409,7 @@ impl Answering {
             _ => return Err(raw.malformed()),
         };
         // Each exchange is answered by a result or an error; the end alone belongs to another one.
-        if self.current().is_some_and(|current| !current.completed && current.error.is_none()) {
+        if self.current().is_some_and(|current| current.heard < Heard::Result && current.error.is_none()) {
             return Err(raw.unexpected());
         }
         if self.cancel.is_some() {
@@ -519,7 +518,7 @@ impl InFlight {
             }
             None => false,
         };
-        stale && !self.healed && !self.delivered && status == Status::Idle
+        stale && !self.healed && self.heard == Heard::Nothing && status == Status::Idle
     }
 
     fn settle(self, status: Status) {
