@@ -1,0 +1,123 @@
+'use strict';
+
+// The documents keep what they promise: samples run, links lead somewhere, each dependency has its
+// reason, and the configuration guide knows every variable and every option.
+
+const fs = require('node:fs');
+const path = require('node:path');
+const { spawn } = require('node:child_process');
+const { Client } = require('pg');
+const { ROOT, documents, read, samples, links, anchors } = require('./support/documents');
+const { freshDatabase } = require('./support/server');
+
+const GUIDE = 'docs/guide/configuration.md';
+const TIME_FOR_A_SAMPLE = 60_000;
+
+// What samples find in their database.
+const TABLES = `
+  CREATE TABLE articles (id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY, section text NOT NULL, title text NOT NULL,
+                         views int NOT NULL DEFAULT 0, published timestamptz NOT NULL DEFAULT now());
+  INSERT INTO articles (section, title) SELECT 'science', 'Article ' || n FROM generate_series(1, 20) n;
+  CREATE TABLE accounts (id int PRIMARY KEY, balance int NOT NULL CHECK (balance >= 0));
+  INSERT INTO accounts VALUES (1, 100), (2, 100);
+`;
+
+function environment({ host, port, user, password, database, ssl }, own) {
+  const env = { ...process.env };
+  for (const name of Object.keys(env)) if (/^(DB_|PG)/.test(name)) delete env[name];
+  Object.assign(env, { PGHOST: host, PGPORT: String(port), PGUSER: user, PGPASSWORD: password, PGDATABASE: database });
+  if (ssl) env.PGSSLMODE = 'no-verify';
+  return { ...env, NODE_ENV: 'test', ...own };
+}
+
+/** Runs a sample in a process of its own, which has to end by itself. */
+function execute(code, env) {
+  const isModule = /^import /m.test(code);
+  const source = isModule ? code : `(async () => {\n${code}\n})();`;
+  const args = [`--input-type=${isModule ? 'module' : 'commonjs'}`, '-e', source];
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'], timeout: TIME_FOR_A_SAMPLE });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (data) => (stdout += data));
+    child.stderr.on('data', (data) => (stderr += data));
+    child.on('error', reject);
+    child.on('close', (status, signal) => resolve({ status, signal, stdout: stdout.trim(), stderr }));
+  });
+}
+
+describe('samples', () => {
+  let database;
+
+  beforeAll(async () => {
+    database = await freshDatabase();
+    const client = new Client(database.config());
+    await client.connect();
+    await client.query(TABLES);
+    await client.end();
+  });
+
+  afterAll(() => database && database.drop());
+
+  const all = documents().flatMap((document) =>
+    samples(read(document)).map((sample) => ({ ...sample, name: `${document}:${sample.line}` })),
+  );
+
+  test('there are some', () => {
+    expect(all.length).toBeGreaterThan(0);
+  });
+
+  test.each(all)('$name runs', async ({ code, env, output }) => {
+    const result = await execute(code, environment(database.config(), env));
+    expect(result).toMatchObject({ status: 0, signal: null });
+    if (output !== undefined) expect(result.stdout).toBe(output);
+  }, TIME_FOR_A_SAMPLE + 10_000);
+
+  test('one that throws would be noticed', async () => {
+    const result = await execute("await Promise.reject(new Error('no such thing'));", environment(database.config(), {}));
+    expect(result.status).not.toBe(0);
+    expect(result.stderr).toContain('no such thing');
+  });
+});
+
+describe('links', () => {
+  const all = documents().flatMap((document) => links(read(document)).map((target) => ({ document, target })));
+
+  test.each(all)('$document leads to $target', ({ document, target }) => {
+    const [file, anchor] = target.split('#');
+    const place = file === '' ? document : path.posix.join(path.posix.dirname(document), file);
+    expect({ place, exists: fs.existsSync(path.join(ROOT, place)) }).toEqual({ place, exists: true });
+    if (anchor !== undefined) expect(anchors(read(place))).toContain(anchor);
+  });
+});
+
+describe('the page of dependencies', () => {
+  const page = read('docs/design/dependencies.md');
+  const crates = /^\[dependencies\]\n([^]*?)\n\[/m.exec(read('Cargo.toml'))[1].match(/^[\w-]+(?= *=)/gm);
+  const packages = Object.keys(require('../package.json').dependencies);
+
+  test.each([...crates, ...packages].sort())('tells why %s is there', (name) => {
+    expect(page).toMatch(new RegExp(`\\*\\*[^*]*\\b${name}\\b[^*]*\\*\\*`));
+  });
+});
+
+describe('the configuration guide', () => {
+  const guide = read(GUIDE);
+  const unique = (names) => [...new Set(names)].sort();
+  const variables = (text) => unique(text.match(/\bDB_[A-Z]+(?:_[A-Z]+)*\b/g) ?? []);
+
+  const sources = fs.readdirSync(path.join(ROOT, 'lib'), { recursive: true }).filter((name) => name.endsWith('.js'));
+
+  test('tells every DB_* variable that the package reads, and no other', () => {
+    const code = sources.map((name) => fs.readFileSync(path.join(ROOT, 'lib', name), 'utf8')).join('\n');
+    expect(variables(guide)).toEqual(variables(code));
+  });
+
+  test.each(['ClientConfig', 'PoolConfig', 'QueryConfig'])('tells every option of %s', (name) => {
+    const declarations = read('index.d.ts');
+    const body = new RegExp(`export interface ${name}\\b[^{]*\\{\\n([^]*?)\\n\\}`).exec(declarations)[1];
+    const options = [...body.matchAll(/^ {2}(\w+)\??[:(]/gm)].map((match) => match[1]);
+    expect(options.length).toBeGreaterThan(3);
+    expect(options.filter((option) => !guide.includes(`\`${option}\``))).toEqual([]);
+  });
+});
