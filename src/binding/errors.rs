@@ -53,6 +53,9 @@ pub(super) fn of_wire(error: &Error) -> Value {
             "errors": errors.iter().map(of_system).collect::<Vec<_>>(),
         }),
         Error::Tls { message, code } => json!({ "kind": "plain", "message": message, "code": code }),
+        Error::NoSuitableHost(message) => {
+            json!({ "kind": "plain", "message": message, "code": "NO_SUITABLE_HOST" })
+        }
         Error::Type(message) => json!({ "kind": "type", "message": message }),
         Error::Lost
         | Error::Ended

@@ -8,6 +8,8 @@
 mod answer;
 mod attempt;
 mod checkout;
+mod hosts;
+mod own;
 mod settings;
 mod wire;
 
@@ -38,8 +40,8 @@ pub struct Tier {
 impl Tier {
     /// A tier whose connections report to `face`. Its tasks run on `runtime`.
     pub fn new(settings: Settings, face: Arc<dyn Face>, runtime: Handle) -> Self {
-        let Settings { config, pool, .. } = settings;
-        let wire = Wire::new(config, face);
+        let Settings { config, hosts, pool, .. } = settings;
+        let wire = Wire::new(config, hosts, face);
         let watch = wire.watch();
         let pool = Pool::new(wire, pool, runtime);
         watch.attach(&pool);

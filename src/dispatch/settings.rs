@@ -6,12 +6,15 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Deserializer};
 
+use super::hosts::{Hosts, Target};
 use crate::{
     pool,
     postgres::{AskPassword, Config, Host, KeepAlive, Password, TlsSettings, VerifyServer},
 };
 
 const DEFAULT_STATEMENT_CACHE: usize = 256;
+/// Keepalive probes of a tier: often enough that a dead peer is found within the user timeout.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 const DEFAULT_SCRAM_MAX_ITERATIONS: u32 = 100_000;
 
 /// Where a tier connects, and how its pool behaves.
@@ -19,6 +22,7 @@ pub struct Settings {
     /// The name of the tier; none: a pool of its own.
     pub tier: Option<String>,
     pub(super) config: Config,
+    pub(super) hosts: Hosts,
     pub(super) pool: pool::Settings,
 }
 
@@ -82,6 +86,12 @@ struct Told {
     max_waiting: Option<f64>,
     statement_cache_size: Option<f64>,
     drain_timeout_millis: Option<Millis>,
+    target_session_attrs: Option<String>,
+    #[serde(default)]
+    load_balance_hosts: bool,
+    tcp_user_timeout_millis: Option<Millis>,
+    /// Whether a failed connect fails the request that waits longest, as in pg.
+    fail_fast: Option<bool>,
     /// A tier of `getPool`, with the enhanced defaults; else a pool as pg's.
     #[serde(default)]
     enhanced: bool,
@@ -126,6 +136,11 @@ impl Told {
         if self.hosts.is_empty() {
             faults.push("no host is given".to_owned());
         }
+        if let Some(name) = &self.target_session_attrs
+            && Target::named(name).is_none()
+        {
+            faults.push(format!("target_session_attrs must be {}", Target::NAMES));
+        }
         let counts = [
             ("max", self.max, 1.0),
             ("min", self.min, 0.0),
@@ -144,14 +159,19 @@ impl Told {
 
     fn into_settings(self, passwords: impl FnOnce() -> Arc<dyn AskPassword>) -> Settings {
         let pool = self.pool();
+        let keep_alive = self.keep_alive();
         let password = match self.password {
             Some(password) if !self.ask_password => Password::Known(password),
             _ => Password::Ask(passwords()),
         };
-        let initial_delay =
-            self.keep_alive_initial_delay_millis.and_then(Millis::duration).unwrap_or_default();
+        let target = self.target_session_attrs.as_deref().and_then(Target::named).unwrap_or_default();
+        let hosts = Hosts::new(
+            self.hosts.into_iter().map(|told| Host::new(told.host, told.port)).collect(),
+            target,
+            self.load_balance_hosts,
+            pool.connect_timeout,
+        );
         let config = Config {
-            hosts: self.hosts.into_iter().map(|told| Host { name: told.host, port: told.port }).collect(),
             user: self.user,
             database: self.database,
             password,
@@ -159,10 +179,19 @@ impl Told {
             tls: self.tls.map(ToldTls::into_settings),
             channel_binding: self.channel_binding,
             scram_max_iterations: self.scram_max_iterations.map_or(DEFAULT_SCRAM_MAX_ITERATIONS, to_u32),
-            keep_alive: self.keep_alive.then_some(KeepAlive { initial_delay }),
+            keep_alive,
             statement_cache: self.statement_cache_size.map_or(DEFAULT_STATEMENT_CACHE, to_usize),
         };
-        Settings { tier: self.tier, config, pool }
+        Settings { tier: self.tier, config, hosts, pool }
+    }
+
+    fn keep_alive(&self) -> Option<KeepAlive> {
+        let time = |told: Option<Millis>| told.and_then(Millis::duration);
+        self.keep_alive.then(|| KeepAlive {
+            initial_delay: time(self.keep_alive_initial_delay_millis).unwrap_or_default(),
+            interval: self.enhanced.then_some(PROBE_INTERVAL),
+            user_timeout: time(self.tcp_user_timeout_millis),
+        })
     }
 
     fn pool(&self) -> pool::Settings {
@@ -180,6 +209,7 @@ impl Told {
             max_waiting: self.max_waiting.map(to_usize),
             drain: time(self.drain_timeout_millis),
             prefill: self.enhanced,
+            fail_fast: self.fail_fast.unwrap_or(true),
             keepalive_after: if self.enhanced { defaults.keepalive_after } else { None },
             ..defaults
         }

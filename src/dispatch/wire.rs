@@ -4,17 +4,15 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, OnceLock},
-    task::{Context, Poll},
 };
 
-use tokio::sync::oneshot;
-
+use super::{
+    hosts::{CloseOnDrop, Consequence, Hosts},
+    own,
+};
 use crate::{
     pool::{CloseReason, Condition, Connector, Pool, WeakPool},
-    postgres::{
-        Config, Connection, Error, Event, Exchange, Listener, Outcome, Reply, Rows, Shape, Statement, Status,
-        connect,
-    },
+    postgres::{Config, Connection, Error, Event, Listener, Status},
 };
 
 /// Hears of the connections of a tier. In production the JavaScript side.
@@ -39,8 +37,8 @@ pub struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(config: Config, face: Arc<dyn Face>) -> Self {
-        Self { config, watch: Arc::new(Watch { face, pool: OnceLock::new() }) }
+    pub(super) fn new(config: Config, hosts: Hosts, face: Arc<dyn Face>) -> Self {
+        Self { config, watch: Arc::new(Watch { face, hosts, pool: OnceLock::new() }) }
     }
 
     pub(super) fn watch(&self) -> Arc<Watch> {
@@ -51,6 +49,7 @@ impl Wire {
 /// Passes on what connections tell, and has the pool forget those that died.
 pub(super) struct Watch {
     face: Arc<dyn Face>,
+    hosts: Hosts,
     /// Weak: the pool owns the connector, which owns this.
     pool: OnceLock<WeakPool<Wire>>,
 }
@@ -72,6 +71,20 @@ impl Listener for Watch {
             pool.is_some_and(|pool| pool.forget(|other| other.id == connection, CloseReason::Broken) > 0);
         self.face.closed(connection, error, idle);
     }
+
+    /// Before the statement that was refused hears of it: its retry finds another host.
+    fn refused_write(&self, connection: &Connection, status: Status) {
+        let Some(pool) = self.pool.get().and_then(WeakPool::upgrade) else { return };
+        match self.hosts.refused_write(connection, status) {
+            Consequence::None => {}
+            Consequence::Evict => {
+                pool.retire(|candidate| candidate.id == connection.id);
+            }
+            Consequence::EvictHost => {
+                pool.retire(|candidate| Arc::ptr_eq(&candidate.host, &connection.host));
+            }
+        }
+    }
 }
 
 impl Connector for Wire {
@@ -79,11 +92,16 @@ impl Connector for Wire {
     type Error = Error;
 
     async fn connect(&self) -> Result<Self::Connection, Error> {
-        let connection = connect(&self.config, self.watch()).await?;
-        let unwanted = CloseOnDrop(Some(&connection));
+        let listener: Arc<dyn Listener> = self.watch();
+        let connection = self.watch.hosts.connect(&self.config, &listener).await?;
+        let unwanted = CloseOnDrop(Some(Arc::clone(&connection)));
         self.watch.face.greet(&connection).await?;
         unwanted.keep();
         Ok(connection)
+    }
+
+    fn is_passing(&self, error: &Error) -> bool {
+        error.action().passes()
     }
 
     fn condition(&self, connection: &Self::Connection) -> Condition {
@@ -95,60 +113,15 @@ impl Connector for Wire {
     }
 
     async fn check(&self, connection: &Self::Connection) -> bool {
-        run(connection, "").await.is_some()
+        own::run(connection, "").await.is_some()
     }
 
     async fn reset(&self, connection: &Self::Connection) -> bool {
-        run(connection, "ROLLBACK").await == Some(Status::Idle)
+        own::run(connection, "ROLLBACK").await == Some(Status::Idle)
     }
 
     fn close(&self, connection: Self::Connection, reason: CloseReason) {
         self.watch.face.closing(connection.id, reason);
         connection.close();
-    }
-}
-
-/// Closes a connection whose greeting failed or was abandoned.
-struct CloseOnDrop<'a>(Option<&'a Arc<Connection>>);
-
-impl CloseOnDrop<'_> {
-    fn keep(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for CloseOnDrop<'_> {
-    fn drop(&mut self) {
-        if let Some(connection) = self.0 {
-            connection.close();
-        }
-    }
-}
-
-/// Runs a statement of our own; the status after it, none if it failed.
-async fn run(connection: &Connection, text: &str) -> Option<Status> {
-    let (sender, receiver) = oneshot::channel();
-    let reply = Box::new(StatusOnly(sender));
-    connection.submit(Exchange { id: 0, statement: Statement::simple(text), reply });
-    receiver.await.ok().flatten()
-}
-
-struct StatusOnly(oneshot::Sender<Option<Status>>);
-
-impl Reply for StatusOnly {
-    fn rows(&mut self, _: &Arc<Shape>, _: Rows<'_>) {}
-    fn complete(&mut self, _: &[u8]) {}
-    fn give_up(&mut self, _: Error) {}
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
-    }
-
-    fn settle(self: Box<Self>, outcome: Outcome) {
-        let status = match outcome {
-            Outcome::Done(status) => Some(status),
-            Outcome::Failed { .. } => None,
-        };
-        let _ = self.0.send(status);
     }
 }

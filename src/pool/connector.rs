@@ -20,6 +20,13 @@ pub trait Connector: Send + Sync + 'static {
     /// Makes a connection. The future is dropped when the connect timeout passes or the pool ends.
     fn connect(&self) -> impl Future<Output = Result<Self::Connection, Self::Error>> + Send;
 
+    /// Whether such a failure may pass by itself. Only then do claims wait it out, where
+    /// `Settings::fail_fast` is off.
+    fn is_passing(&self, error: &Self::Error) -> bool {
+        let _ = error;
+        true
+    }
+
     /// What a returned or idle connection is fit for. Cheap: it is asked once per loan and return.
     fn condition(&self, connection: &Self::Connection) -> Condition;
 

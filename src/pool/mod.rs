@@ -106,6 +106,12 @@ impl<C: Connector> Pool<C> {
         self.0.0.retire_generation();
     }
 
+    /// Closes the connections for which `is_meant` holds, idle ones now, lent ones when returned, and
+    /// returns how many those are.
+    pub fn retire(&self, is_meant: impl Fn(&C::Connection) -> bool) -> usize {
+        self.0.0.retire(is_meant)
+    }
+
     /// Ends the pool: refuses new and waiting claims, closes idle connections, waits for lent ones
     /// up to `Settings::drain`, then closes them too. `done` is called exactly once; each call of
     /// `end` may bring its own.

@@ -1,8 +1,8 @@
 //! How the pool behaves while connecting fails: when to try again, and how many at a time.
 //!
-//! After a failure there is one prober; each success doubles the number of attempts that fill the
-//! pool, up to four. Delays double from 50 ms to 2 s with full jitter, so that the pools of many
-//! processes do not knock in step.
+//! After a failure there is one prober; each success doubles the number of attempts at a time, up to
+//! four, until everybody is served and the pool is full. Delays double with full jitter, so that the
+//! pools of many processes do not knock in step.
 
 use std::time::Duration;
 
@@ -11,26 +11,33 @@ use tokio::time::Instant;
 use super::jitter::Jitter;
 
 const BASE: Duration = Duration::from_millis(50);
-const CAP: Duration = Duration::from_secs(2);
+/// One prober a second is nothing to a server, and a pool is back soon after it.
+const CAP: Duration = Duration::from_secs(1);
+/// A wrong password does not pass by itself, and servers lock out who repeats it.
+const LASTING_CAP: Duration = Duration::from_secs(5);
 const WIDEST: usize = 4;
 
 pub(super) struct Outage<E> {
     failures: u32,
     retry_at: Option<Instant>,
     width: usize,
+    /// Whether claims, too, are held to `width`.
+    is_recovering: bool,
     last_error: Option<E>,
 }
 
 impl<E: Clone> Outage<E> {
     pub(super) fn none() -> Self {
-        Self { failures: 0, retry_at: None, width: WIDEST, last_error: None }
+        Self { failures: 0, retry_at: None, width: WIDEST, is_recovering: false, last_error: None }
     }
 
     /// Notes a failure. `error` is absent when the attempt timed out or was lost.
-    pub(super) fn failed(&mut self, now: Instant, error: Option<E>, jitter: &mut Jitter) {
-        self.retry_at = now.checked_add(longest_delay(self.failures).mul_f64(jitter.share()));
+    pub(super) fn failed(&mut self, now: Instant, error: Option<E>, is_passing: bool, jitter: &mut Jitter) {
+        let cap = if is_passing { CAP } else { LASTING_CAP };
+        self.retry_at = now.checked_add(longest_delay(self.failures, cap).mul_f64(jitter.share()));
         self.failures = self.failures.saturating_add(1);
         self.width = 1;
+        self.is_recovering = true;
         if error.is_some() {
             self.last_error = error;
         }
@@ -43,14 +50,21 @@ impl<E: Clone> Outage<E> {
         self.last_error = None;
     }
 
+    /// Nothing is missing any more.
+    pub(super) fn is_over(&mut self) {
+        if self.failures == 0 {
+            self.is_recovering = false;
+        }
+    }
+
     /// Lets the next attempt begin at once.
     pub(super) fn forget_delay(&mut self) {
         self.retry_at = None;
     }
 
-    /// Whether an attempt for a claim may begin: one at a time while connecting fails.
+    /// Whether an attempt for a claim may begin.
     pub(super) fn allows_attempt(&self, now: Instant, under_way: usize) -> bool {
-        self.is_due(now) && (self.failures == 0 || under_way == 0)
+        self.is_due(now) && (!self.is_recovering || under_way < self.width)
     }
 
     /// Whether an attempt that fills the pool may begin.
@@ -71,8 +85,8 @@ impl<E: Clone> Outage<E> {
     }
 }
 
-fn longest_delay(failures: u32) -> Duration {
-    2_u32.checked_pow(failures).map_or(CAP, |factor| BASE.saturating_mul(factor).min(CAP))
+fn longest_delay(failures: u32, cap: Duration) -> Duration {
+    2_u32.checked_pow(failures).map_or(cap, |factor| BASE.saturating_mul(factor).min(cap))
 }
 
 #[cfg(test)]
@@ -81,9 +95,10 @@ mod tests {
 
     #[test]
     fn delays_double_from_the_base_to_the_cap() {
-        let delays: Vec<_> = [0, 1, 2, 5, 6, 31, 32, u32::MAX].map(longest_delay).to_vec();
+        let delays = [0, 1, 2, 4, 5, 31, 32, u32::MAX].map(|failures| longest_delay(failures, CAP));
         let millis: Vec<_> = delays.iter().map(Duration::as_millis).collect();
-        assert_eq!(millis, [50, 100, 200, 1600, 2000, 2000, 2000, 2000]);
+        assert_eq!(millis, [50, 100, 200, 800, 1000, 1000, 1000, 1000]);
+        assert_eq!(longest_delay(9, LASTING_CAP), LASTING_CAP);
     }
 
     #[test]
@@ -91,13 +106,17 @@ mod tests {
         let now = Instant::now();
         let mut outage = Outage::<()>::none();
         assert!(outage.allows_filling(now, 3));
-        outage.failed(now, None, &mut Jitter::new());
+        outage.failed(now, None, true, &mut Jitter::new());
         let later = now + CAP;
         for width in [1, 2, 4, 4] {
             assert!(outage.allows_filling(later, width - 1));
             assert!(!outage.allows_filling(later, width));
+            assert!(outage.allows_attempt(later, width - 1));
+            assert!(!outage.allows_attempt(later, width));
             outage.succeeded();
         }
+        outage.is_over();
+        assert!(outage.allows_attempt(later, 50));
     }
 
     #[test]
@@ -105,7 +124,7 @@ mod tests {
         let now = Instant::now();
         let mut outage = Outage::none();
         assert!(outage.allows_attempt(now, 7));
-        outage.failed(now, Some("refused"), &mut Jitter::new());
+        outage.failed(now, Some("refused"), true, &mut Jitter::new());
         assert!(outage.retry_at().is_some_and(|at| at < now + BASE));
         assert!(outage.allows_attempt(now + BASE, 0));
         assert!(!outage.allows_attempt(now + BASE, 1));

@@ -89,8 +89,14 @@ impl<C: Connector> Shared<C> {
     }
 
     pub(super) fn attempt_failed(self: &Arc<Self>, slot: usize, number: u64, failure: Failure<C::Error>) {
+        let is_passing = match &failure {
+            Failure::Error(error) => self.guarded(|| self.connector.is_passing(error)).unwrap_or(false),
+            Failure::Timeout => true,
+            // Without a task to make connections waiting is pointless.
+            Failure::Lost => false,
+        };
         self.step(|state, now, actions| {
-            state.attempt_failed_locked(slot, number, failure, now, actions);
+            state.attempt_failed_locked(slot, number, failure, is_passing, now, actions);
             state.supply_locked(now, actions);
         });
     }
@@ -128,6 +134,20 @@ impl<C: Connector> Shared<C> {
                 .count();
             state.supply_locked(now, actions);
             closed
+        })
+    }
+
+    pub(super) fn retire(self: &Arc<Self>, is_meant: impl Fn(&C::Connection) -> bool) -> usize {
+        let live = self.state.lock().live_loans_locked();
+        let meant: Vec<_> = live
+            .into_iter()
+            .filter(|loan| self.guarded(|| is_meant(&loan.connection)).unwrap_or(false))
+            .collect();
+        self.step(|state, now, actions| {
+            let retired =
+                meant.iter().filter(|loan| state.retire_locked(loan.slot, loan.number, actions)).count();
+            state.supply_locked(now, actions);
+            retired
         })
     }
 

@@ -2,22 +2,28 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use super::Error;
+use super::{Error, pooler::Sharing};
 
 /// One server address.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Host {
     /// A name, an IP address, or the directory of a unix socket (begins with `/`).
     pub name: String,
     /// The port; for a socket directory, the number in the socket's file name.
     pub port: u16,
+    pub(super) sharing: Arc<Sharing>,
+}
+
+impl Host {
+    /// The host of that name.
+    pub fn new(name: impl Into<String>, port: u16) -> Self {
+        Self { name: name.into(), port, sharing: Arc::default() }
+    }
 }
 
 /// Everything a connection needs to know before it exists.
 #[derive(Debug)]
 pub struct Config {
-    /// Tried in order until one accepts.
-    pub hosts: Vec<Host>,
     /// The role.
     pub user: String,
     /// The database; none: the server takes the role's name.
@@ -43,6 +49,11 @@ pub struct Config {
 pub struct KeepAlive {
     /// Idle time before the first probe; zero: the system's default.
     pub initial_delay: Duration,
+    /// Between probes; none: the system's default, which is above a minute.
+    pub interval: Option<Duration>,
+    /// How long sent bytes or probes may stay unanswered before the connection is given up
+    /// (`TCP_USER_TIMEOUT`, Linux only); none: the system's default, many minutes.
+    pub user_timeout: Option<Duration>,
 }
 
 /// A password, or the way to one.

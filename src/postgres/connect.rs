@@ -15,12 +15,13 @@ use postgres_protocol::message::{backend::Message, frontend};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    Config, Connection, Error, Host, Listener, TlsSettings,
+    Config, Connection, Error, Host, Listener, Role, TlsSettings,
     auth::authenticate,
     connection::State,
     driver::{Transport, drive},
     messages::Inbox,
     socket::{Address, Socket},
+    statements::Statements,
     tls,
 };
 
@@ -29,25 +30,12 @@ const MAX_LOGIN: usize = 1024 * 1024;
 
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 
-/// Connects to the first host that accepts, logs in, and leaves the connection to its driver.
-/// Dropping the future abandons the attempt and closes its socket.
-pub async fn connect(config: &Config, listener: Arc<dyn Listener>) -> Result<Arc<Connection>, Error> {
-    let mut last = Error::Plain("no host to connect to".into());
-    for host in &config.hosts {
-        match connect_to(host, config, &listener).await {
-            Ok(connection) => return Ok(connection),
-            // A server that refuses the login would refuse it on every host.
-            Err(error @ Error::Database(_)) => return Err(error),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-async fn connect_to(
-    host: &Host,
+/// Connects to the host, logs in, and leaves the connection to its driver. Dropping the future
+/// abandons the attempt and closes its socket.
+pub async fn connect(
+    host: &Arc<Host>,
     config: &Config,
-    listener: &Arc<dyn Listener>,
+    listener: Arc<dyn Listener>,
 ) -> Result<Arc<Connection>, Error> {
     let (socket, address) = Socket::open(host, config.keep_alive).await?;
     let transport = match &config.tls {
@@ -61,7 +49,7 @@ async fn connect_to(
     startup.send(|out| frontend::startup_message(startup_parameters(config), out)).await?;
     authenticate(&mut startup, config).await?;
     startup.until_ready().await?;
-    Ok(startup.into_connection(address, config, Arc::clone(listener)))
+    Ok(startup.into_connection(Arc::clone(host), address, config, listener))
 }
 
 async fn secure(
@@ -190,6 +178,7 @@ impl Startup {
 
     fn into_connection(
         self,
+        host: Arc<Host>,
         address: Address,
         config: &Config,
         listener: Arc<dyn Listener>,
@@ -200,14 +189,18 @@ impl Startup {
             Transport::Plain(_, writer) => Some(Arc::clone(writer)),
             Transport::Tls(_) => None,
         };
+        host.sharing.logged_in(process_id);
+        let statements = Statements::new(config.statement_cache, Arc::clone(&host.sharing));
+        let role = Role::reported(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let connection = Arc::new(Connection {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             process_id,
             secret_key,
             parameters,
+            host,
             address,
             listener,
-            state: Mutex::new(State::new(plain, config.statement_cache)),
+            state: Mutex::new(State::new(plain, statements, role)),
         });
         tokio::spawn(drive(Arc::clone(&connection), transport, inbox));
         connection

@@ -13,7 +13,7 @@ use postgres_protocol::{IsNull, message::frontend};
 use serde::Serialize;
 
 use super::{
-    DatabaseError, Error, Exchange, Mode, Outcome, Reply, Shape, Statement,
+    DatabaseError, Error, Exchange, Host, Mode, Outcome, Reply, Role, Shape, Statement,
     socket::{Address, Writer},
     statements::{Plan, Prepared, Statements},
 };
@@ -74,6 +74,11 @@ pub trait Listener: Send + Sync {
     fn event(&self, connection: u32, event: Event);
     /// The connection is gone; none: it was closed in order.
     fn closed(&self, connection: u32, error: Option<Error>);
+    /// The server refused to write, because it only reads (25006). Comes before the statement hears of
+    /// it; `status` is the one after it.
+    fn refused_write(&self, connection: &Connection, status: Status) {
+        let _ = (connection, status);
+    }
 }
 
 /// A live connection. Dropping it does not close it: [`Connection::close`] does.
@@ -86,6 +91,8 @@ pub struct Connection {
     pub secret_key: i32,
     /// The settings the server reported while starting.
     pub parameters: Vec<(String, String)>,
+    /// Where it leads.
+    pub host: Arc<Host>,
     pub(super) address: Address,
     pub(super) listener: Arc<dyn Listener>,
     pub(super) state: Mutex<State>,
@@ -107,6 +114,7 @@ pub(super) struct State {
     /// The exchange whose caller will not wait, and what to tell it.
     pub(super) given_up: Option<(u32, Error)>,
     pub(super) statements: Statements,
+    pub(super) role: Role,
     pub(super) driver: Option<Waker>,
 }
 
@@ -200,6 +208,11 @@ impl Connection {
         matches!(state.end, End::Open).then_some(state.status)
     }
 
+    /// What the server has reported of its part so far.
+    pub fn role(&self) -> Role {
+        self.state.lock().role
+    }
+
     /// Whether nothing runs and nothing is queued.
     pub fn is_quiet(&self) -> bool {
         let state = self.state.lock();
@@ -240,7 +253,7 @@ impl Connection {
 }
 
 impl State {
-    pub(super) fn new(plain: Option<Arc<Writer>>, statement_cache: usize) -> Self {
+    pub(super) fn new(plain: Option<Arc<Writer>>, statements: Statements, role: Role) -> Self {
         Self {
             plain,
             outbox: BytesMut::new(),
@@ -250,7 +263,8 @@ impl State {
             status: Status::Idle,
             end: End::Open,
             given_up: None,
-            statements: Statements::new(statement_cache),
+            statements,
+            role,
             driver: None,
         }
     }
@@ -294,7 +308,7 @@ impl State {
     pub(super) fn start_locked(&mut self, exchange: Exchange, healed: bool) -> Result<(), Refused> {
         let statement = Arc::clone(&exchange.statement);
         let before = self.outbox.len();
-        match encode(&statement, &mut self.statements, &mut self.outbox) {
+        match encode(&statement, healed, &mut self.statements, &mut self.outbox) {
             Ok((preparation, shape)) => {
                 self.busy = Some(exchange.id);
                 self.sent = Some(InFlight {
@@ -321,12 +335,17 @@ impl State {
 /// Where the statement comes from, and its columns if they are known.
 type Encoded = (Preparation, Option<Arc<Shape>>);
 
-fn encode(statement: &Statement, statements: &mut Statements, out: &mut BytesMut) -> Result<Encoded, Error> {
+fn encode(
+    statement: &Statement,
+    anew: bool,
+    statements: &mut Statements,
+    out: &mut BytesMut,
+) -> Result<Encoded, Error> {
     if statement.mode == Mode::Simple {
         frontend::query(&statement.text, out).map_err(unsendable)?;
         return Ok(Encoded::default());
     }
-    let (name, encoded) = match statements.plan(statement) {
+    let (name, encoded) = match statements.plan(statement, anew) {
         Plan::Ready(Prepared { name, shape }) => (name, (Preparation::Cached, shape)),
         Plan::Prepare { name, close } => {
             if let Some(close) = close {

@@ -21,7 +21,7 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 use super::{
-    Connection, DatabaseError, Error, Event, Outcome, Shape, Status,
+    Connection, DatabaseError, Error, Event, Outcome, Shape, SqlState, Status,
     cancel::cancel,
     codec::Packer,
     connection::{End, Heard, InFlight, Preparation, Refused, State},
@@ -312,6 +312,9 @@ impl Answering {
             current.opened = false;
             current.shape = None;
         }
+        if matches!(tag, b"DISCARD ALL" | b"DEALLOCATE ALL") {
+            self.connection.state.lock().statements.deallocated();
+        }
         self.end_fetching();
         Ok(())
     }
@@ -386,10 +389,12 @@ impl Answering {
                 channel: body.channel().map_err(malformed)?.to_owned(),
                 payload: body.message().map_err(malformed)?.to_owned(),
             },
-            Message::ParameterStatus(body) => Event::ParameterStatus {
-                parameter_name: body.name().map_err(malformed)?.to_owned(),
-                parameter_value: body.value().map_err(malformed)?.to_owned(),
-            },
+            Message::ParameterStatus(body) => {
+                let parameter_name = body.name().map_err(malformed)?.to_owned();
+                let parameter_value = body.value().map_err(malformed)?.to_owned();
+                self.connection.state.lock().role.note(&parameter_name, &parameter_value);
+                Event::ParameterStatus { parameter_name, parameter_value }
+            }
             _ => return Err(raw.unexpected()),
         };
         self.tell(event)
@@ -443,6 +448,9 @@ impl Answering {
         state.flush_locked();
         drop(state);
         if let Some(finished) = finished {
+            if finished.error.as_ref().and_then(Error::sqlstate).is_some_and(SqlState::is_read_only) {
+                connection.listener.refused_write(&connection, status);
+            }
             finished.settle(status);
         }
         refused.into_iter().for_each(Refused::settle);
@@ -514,7 +522,9 @@ impl InFlight {
         let stale = match self.error.as_ref().and_then(Error::sqlstate) {
             Some(code) if code.is_stale_statement() => matches!(self.preparation, Preparation::Cached),
             Some(code) => {
-                code.is_duplicate_statement() && matches!(self.preparation, Preparation::Pending(_))
+                code.is_duplicate_statement()
+                    && self.exchange.statement.name.is_none()
+                    && matches!(self.preparation, Preparation::Pending(_))
             }
             None => false,
         };
@@ -542,10 +552,13 @@ fn unnamed_in(message: &str) -> String {
 
 impl State {
     fn heal_locked(&mut self, stale: InFlight) -> Result<(), Refused> {
-        if matches!(stale.preparation, Preparation::Cached) {
-            self.statements.forget(&stale.exchange.statement);
-        } else {
+        let is_lost = stale.error.as_ref().and_then(Error::sqlstate).is_some_and(SqlState::is_lost_statement);
+        if !matches!(stale.preparation, Preparation::Cached) {
             self.statements.disable();
+        } else if is_lost && stale.exchange.statement.name.is_none() {
+            self.statements.lost();
+        } else {
+            self.statements.forget(&stale.exchange.statement);
         }
         self.start_locked(stale.exchange, true)
     }

@@ -44,6 +44,9 @@ pub enum Error {
     /// The server broke the protocol, or speaks another one.
     #[error("{0}")]
     Protocol(String),
+    /// No host is the kind of server that is wanted.
+    #[error("{0}")]
+    NoSuitableHost(String),
     /// The greeting of a new connection was refused by the application.
     #[error("connection {0} was refused by its greeting")]
     Greeting(u32),
@@ -110,6 +113,12 @@ fn where_to(address: Option<&str>, port: Option<u16>, hostname: Option<&str>) ->
 }
 
 impl SystemError {
+    /// A host did not get through the whole of connecting in its time.
+    pub fn connect_timed_out(host: String, port: u16) -> Self {
+        let error = io::Error::from(io::ErrorKind::TimedOut);
+        Self { address: Some(host), port: Some(port), ..Self::new(&error, "connect") }
+    }
+
     pub(super) fn new(error: &io::Error, syscall: &'static str) -> Self {
         Self { syscall, code: code_of(error), address: None, port: None, hostname: None }
     }

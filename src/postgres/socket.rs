@@ -83,7 +83,15 @@ impl Socket {
                     if !keep_alive.initial_delay.is_zero() {
                         probes = probes.with_time(keep_alive.initial_delay);
                     }
-                    socket2::SockRef::from(&stream).set_tcp_keepalive(&probes).map_err(failure)?;
+                    if let Some(interval) = keep_alive.interval {
+                        probes = probes.with_interval(interval);
+                    }
+                    let socket = socket2::SockRef::from(&stream);
+                    socket.set_tcp_keepalive(&probes).map_err(failure)?;
+                    #[cfg(target_os = "linux")]
+                    if keep_alive.user_timeout.is_some() {
+                        socket.set_tcp_user_timeout(keep_alive.user_timeout).map_err(failure)?;
+                    }
                 }
                 Ok(Self::Tcp(stream))
             }

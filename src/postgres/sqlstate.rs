@@ -39,6 +39,11 @@ pub enum Action {
 }
 
 impl Action {
+    /// Whether what failed while connecting may succeed a little later, or on another host.
+    pub fn passes(self) -> bool {
+        matches!(self, Self::Refusing | Self::Unreachable | Self::ConnectionOver | Self::Exhausted)
+    }
+
     /// Whether it says something about the health of the server.
     pub fn counts_for_breaker(self) -> bool {
         matches!(self, Self::Refusing | Self::Unreachable | Self::ConnectionOver | Self::Exhausted)
@@ -84,6 +89,16 @@ impl SqlState {
         self.action() == Action::PrepareAgain
     }
 
+    /// The prepared statement does not exist (any more).
+    pub fn is_lost_statement(self) -> bool {
+        &self.0 == b"26000"
+    }
+
+    /// The server only reads: it is a standby, or was made read-only.
+    pub fn is_read_only(self) -> bool {
+        self.action() == Action::LeaveHost
+    }
+
     /// A statement of that name exists already.
     pub fn is_duplicate_statement(self) -> bool {
         self.action() == Action::NameTaken
@@ -115,6 +130,8 @@ impl Error {
             Self::System(error) => error.action(),
             Self::Aggregate(errors) => errors.first().map_or(Action::Final, SystemError::action),
             Self::Lost => Action::ConnectionOver,
+            // A failover under way has no primary for a moment.
+            Self::NoSuitableHost(_) => Action::Refusing,
             // A certificate that does not verify today does not verify tomorrow.
             Self::Tls { .. }
             | Self::Ended

@@ -8,7 +8,7 @@ use std::{collections::HashMap, num::NonZeroUsize, sync::Arc};
 
 use lru::LruCache;
 
-use super::{Mode, Shape, Statement};
+use super::{Mode, Shape, Statement, pooler::Sharing};
 
 /// Statements the application did not name are named this and a number.
 pub(super) const OWN_NAME: &str = "pgpool_rs_";
@@ -52,20 +52,24 @@ pub(super) struct Statements {
     by_name: HashMap<Arc<str>, (Arc<str>, Prepared)>,
     /// Makes names unique within the connection.
     serial: u32,
+    /// While sessions are shared nothing is cached.
+    sharing: Arc<Sharing>,
 }
 
 impl Statements {
     /// Room for `capacity` unnamed statements; 0 caches none.
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize, sharing: Arc<Sharing>) -> Self {
         let by_text = NonZeroUsize::new(capacity).map(LruCache::new);
-        Self { by_text, by_name: HashMap::new(), serial: 0 }
+        Self { by_text, by_name: HashMap::new(), serial: 0, sharing }
     }
 
-    pub(super) fn plan(&mut self, statement: &Statement) -> Plan {
+    /// `anew`: whatever is prepared is not to be trusted.
+    pub(super) fn plan(&mut self, statement: &Statement, anew: bool) -> Plan {
         if let Some(name) = &statement.name {
             return self.plan_named(name, statement);
         }
         let cached = matches!(statement.mode, Mode::Extended { cache: true, .. });
+        let cached = cached && !anew && !self.sharing.is_shared();
         let Some(by_text) = self.by_text.as_mut().filter(|_| cached) else {
             return Plan::Prepare { name: "".into(), close: None };
         };
@@ -108,8 +112,23 @@ impl Statements {
         }
     }
 
-    /// Stops caching by text: a pooler shares this server connection with others.
+    /// A cached statement is gone although nothing here gave it up: the others may be, too.
+    pub(super) fn lost(&mut self) {
+        self.deallocated();
+        self.sharing.statement_lost();
+    }
+
+    /// The server has none of them any more (DISCARD ALL, DEALLOCATE ALL).
+    pub(super) fn deallocated(&mut self) {
+        if let Some(by_text) = &mut self.by_text {
+            by_text.clear();
+        }
+        self.by_name.clear();
+    }
+
+    /// Stops caching by text on all connections to this host: a pooler shares its sessions.
     pub(super) fn disable(&mut self) {
         self.by_text = None;
+        self.sharing.found();
     }
 }

@@ -25,6 +25,9 @@ impl<C: Connector> State<C> {
             self.note_deadline_locked(deadline, actions);
             actions.rest().orders.push(Order { slot, number, aborted });
         }
+        if !self.has_claim_to_supply() && !self.needs_filling() {
+            self.outage.is_over();
+        }
         let deadline = self.supply_deadline_locked(now);
         self.note_deadline_locked(deadline, actions);
     }
@@ -50,10 +53,14 @@ impl<C: Connector> State<C> {
 
     fn wants_attempt(&self, now: Instant) -> bool {
         let connecting = self.slots.connecting();
-        let for_a_claim = self.waiters.len() > self.under_way()
+        let for_a_claim = self.has_claim_to_supply()
             && (self.settings.fail_fast || self.outage.allows_attempt(now, connecting));
         let to_fill = self.needs_filling() && self.outage.allows_filling(now, connecting);
         for_a_claim || to_fill
+    }
+
+    fn has_claim_to_supply(&self) -> bool {
+        self.waiters.len() > self.under_way()
     }
 
     fn needs_filling(&self) -> bool {
@@ -124,6 +131,7 @@ impl<C: Connector> State<C> {
         slot: usize,
         number: u64,
         failure: Failure<C::Error>,
+        is_passing: bool,
         now: Instant,
         actions: &mut Actions<C>,
     ) {
@@ -131,14 +139,13 @@ impl<C: Connector> State<C> {
             return;
         }
         self.statistics.connect_failures += 1;
-        // Without a task to make connections waiting is pointless, so a loss is always told.
-        let is_told = self.settings.fail_fast || matches!(failure, Failure::Lost);
+        let is_told = self.settings.fail_fast || !is_passing;
         let (error, refusal) = match failure {
             Failure::Error(error) => (Some(error.clone()), Refusal::Connect(error)),
             Failure::Timeout => (None, Refusal::ConnectTimeout),
             Failure::Lost => (None, Refusal::ConnectLost),
         };
-        self.outage.failed(now, error, &mut self.jitter);
+        self.outage.failed(now, error, is_passing, &mut self.jitter);
         let remains = self.slots.free_slot_locked(slot);
         actions.rest().remains.push(remains);
         if is_told && let Some(waiter) = self.waiters.pop_oldest_locked() {

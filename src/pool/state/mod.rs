@@ -105,6 +105,10 @@ impl<C: Connector> State<C> {
         self.slots.idle().iter().filter_map(|&slot| self.slots.loan(slot)).collect()
     }
 
+    pub(super) fn live_loans_locked(&self) -> Vec<Loan<C::Connection>> {
+        self.slots.iter().filter_map(|(slot, _)| self.slots.loan(slot)).collect()
+    }
+
     pub(super) fn counts_locked(&self, now: Instant) -> Counts {
         let slots = &self.slots;
         let expired = || {

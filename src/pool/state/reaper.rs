@@ -44,7 +44,7 @@ impl<C: Connector> State<C> {
             })
             .collect();
         for (slot, number) in overdue {
-            self.attempt_failed_locked(slot, number, Failure::Timeout, now, actions);
+            self.attempt_failed_locked(slot, number, Failure::Timeout, true, now, actions);
         }
     }
 

@@ -10,6 +10,9 @@ use super::{
     Actions, CloseReason, Condition, Connector, Errand, Place, Purpose, Refusal, Source, State, Waiter,
 };
 
+/// The generation of a connection that was retired by itself; no pool gets there by counting.
+const RETIRED: u64 = u64::MAX;
+
 impl<C: Connector> State<C> {
     /// A lease came back.
     pub(in super::super) fn give_back_locked(
@@ -95,6 +98,26 @@ impl<C: Connector> State<C> {
             self.close_locked(slot, reason, actions);
         }
         is_idle
+    }
+
+    /// Closes a connection, at once if it is idle, else when it is free; false: it has left, or was
+    /// to be closed already.
+    pub(in super::super) fn retire_locked(
+        &mut self,
+        slot: usize,
+        number: u64,
+        actions: &mut Actions<C>,
+    ) -> bool {
+        let current = self.generation;
+        let Some(tenant) = self.slots.tenant_mut(slot, number) else { return false };
+        if tenant.generation != current {
+            return false;
+        }
+        tenant.generation = RETIRED;
+        if tenant.place == Place::Idle {
+            self.close_locked(slot, CloseReason::Retired, actions);
+        }
+        true
     }
 
     pub(in super::super) fn retire_generation_locked(&mut self, now: Instant, actions: &mut Actions<C>) {

@@ -1,0 +1,374 @@
+//! Several hosts: which is tried first, and whether it is the kind of server that is wanted
+//! (`target_session_attrs`, `load_balance_hosts`, both as in libpq).
+//!
+//! What a host turned out to be is remembered for ten seconds and only decides the order: a host that
+//! did not fit is tried last, never left out, so that a standby that was promoted is found at once.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::time::{Instant, timeout};
+
+use super::own;
+use crate::postgres::{Config, Connection, Error, Host, Listener, Role, Status, SystemError, connect};
+
+/// How long the role of a host is remembered.
+const MEMORY: Duration = Duration::from_secs(10);
+/// What one of several hosts may take where no connect timeout says otherwise.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// `target_session_attrs`: the kind of server that is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Target {
+    #[default]
+    Any,
+    ReadWrite,
+    ReadOnly,
+    Primary,
+    Standby,
+    /// A standby where there is one, else any.
+    PreferStandby,
+}
+
+impl Target {
+    pub(super) const NAMES: &str = "any, read-write, read-only, primary, standby or prefer-standby";
+
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "any" => Self::Any,
+            "read-write" => Self::ReadWrite,
+            "read-only" => Self::ReadOnly,
+            "primary" => Self::Primary,
+            "standby" => Self::Standby,
+            "prefer-standby" => Self::PreferStandby,
+            _ => return None,
+        })
+    }
+
+    /// What the server's reports say; none: it has to be asked.
+    fn suits(self, role: Role) -> Option<bool> {
+        match self {
+            Self::Any => Some(true),
+            Self::ReadWrite => role.is_writable(),
+            Self::ReadOnly => role.is_writable().map(|is_writable| !is_writable),
+            Self::Primary => role.standby.map(|is_standby| !is_standby),
+            Self::Standby | Self::PreferStandby => role.standby,
+        }
+    }
+
+    /// The question that decides it, and the answer that suits.
+    fn question(self) -> (&'static str, &'static str) {
+        const READ_ONLY: &str = "SHOW transaction_read_only";
+        const STANDBY: &str = "SELECT pg_catalog.pg_is_in_recovery()";
+        match self {
+            Self::Any | Self::ReadWrite => (READ_ONLY, "off"),
+            Self::ReadOnly => (READ_ONLY, "on"),
+            Self::Primary => (STANDBY, "f"),
+            Self::Standby | Self::PreferStandby => (STANDBY, "t"),
+        }
+    }
+
+    /// libpq's words for a server that does not suit.
+    fn complaint(self) -> &'static str {
+        match self {
+            Self::Any | Self::ReadWrite => "session is read-only",
+            Self::ReadOnly => "session is not read-only",
+            Self::Primary => "server is in hot standby mode",
+            Self::Standby | Self::PreferStandby => "server is not in hot standby mode",
+        }
+    }
+
+    /// Whether its users mean to write.
+    fn writes(self) -> bool {
+        matches!(self, Self::Any | Self::ReadWrite | Self::Primary)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Fit,
+    Unfit,
+    Away,
+}
+
+/// What is to be done about a connection whose server refused to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Consequence {
+    /// The application asked for a transaction that only reads.
+    None,
+    /// The connection is to be closed.
+    Evict,
+    /// All connections to its host are.
+    EvictHost,
+}
+
+/// The hosts of a tier.
+pub(super) struct Hosts {
+    hosts: Vec<Arc<Host>>,
+    target: Target,
+    is_balanced: bool,
+    /// What one host may take, so that there is time for the next.
+    patience: Option<Duration>,
+    memory: Mutex<Vec<Option<(Seen, Instant)>>>,
+}
+
+impl Hosts {
+    /// `connect_timeout` is for all hosts together.
+    pub(super) fn new(
+        hosts: Vec<Host>,
+        target: Target,
+        is_balanced: bool,
+        connect_timeout: Option<Duration>,
+    ) -> Self {
+        let count = u32::try_from(hosts.len()).unwrap_or(u32::MAX).max(1);
+        let patience = (count > 1).then(|| connect_timeout.map_or(PATIENCE, |all| all / count));
+        let memory = Mutex::new(vec![None; hosts.len()]);
+        Self { hosts: hosts.into_iter().map(Arc::new).collect(), target, is_balanced, patience, memory }
+    }
+
+    /// Connects to the first host that suits.
+    pub(super) async fn connect(
+        &self,
+        config: &Config,
+        listener: &Arc<dyn Listener>,
+    ) -> Result<Arc<Connection>, Error> {
+        if let ([host], Target::Any) = (self.hosts.as_slice(), self.target) {
+            return connect(host, config, Arc::clone(listener)).await;
+        }
+        let mut failures = Vec::new();
+        let mut second_best = CloseOnDrop(None);
+        for index in self.order(Instant::now()) {
+            let host = &self.hosts[index];
+            match self.try_host(host, config, listener).await {
+                Ok((connection, true)) => {
+                    self.note(index, Seen::Fit);
+                    return Ok(connection);
+                }
+                Ok((connection, false)) => {
+                    self.note(index, Seen::Unfit);
+                    if self.target == Target::PreferStandby && second_best.0.is_none() {
+                        second_best = CloseOnDrop(Some(connection));
+                    } else {
+                        connection.close();
+                    }
+                    failures.push(Error::NoSuitableHost(format!(
+                        "{}:{}: {}",
+                        host.name,
+                        host.port,
+                        self.target.complaint()
+                    )));
+                }
+                // A server that refuses the login would refuse it on every host.
+                Err(error) if is_final(&error) && second_best.0.is_none() => return Err(error),
+                Err(error) => {
+                    self.note(index, Seen::Away);
+                    failures.push(error);
+                }
+            }
+        }
+        second_best.keep().ok_or_else(|| summary(failures))
+    }
+
+    async fn try_host(
+        &self,
+        host: &Arc<Host>,
+        config: &Config,
+        listener: &Arc<dyn Listener>,
+    ) -> Result<(Arc<Connection>, bool), Error> {
+        let attempt = async {
+            let connection = connect(host, config, Arc::clone(listener)).await?;
+            let unwanted = CloseOnDrop(Some(connection));
+            let suits = self.suits(&unwanted).await?;
+            unwanted.keep().map(|connection| (connection, suits)).ok_or(Error::Lost)
+        };
+        match self.patience {
+            None => attempt.await,
+            Some(patience) => timeout(patience, attempt).await.unwrap_or_else(|_| {
+                Err(Error::System(Arc::new(SystemError::connect_timed_out(host.name.clone(), host.port))))
+            }),
+        }
+    }
+
+    async fn suits(&self, connection: &CloseOnDrop) -> Result<bool, Error> {
+        let Some(connection) = &connection.0 else { return Ok(false) };
+        match self.target.suits(connection.role()) {
+            Some(suits) => Ok(suits),
+            None => {
+                let (question, answer) = self.target.question();
+                Ok(own::ask(connection, question).await? == answer)
+            }
+        }
+    }
+
+    /// Indices, those to be tried first in front.
+    fn order(&self, now: Instant) -> Vec<usize> {
+        let memory = self.memory.lock();
+        let random = RandomState::new();
+        let mut order: Vec<_> = (0..self.hosts.len()).collect();
+        order.sort_by_cached_key(|&index| {
+            let seen = memory[index].filter(|(_, at)| now.saturating_duration_since(*at) < MEMORY);
+            let rank = match seen {
+                Some((Seen::Fit, _)) => 0,
+                // Where any of them will do, the first is the first.
+                None if self.is_balanced || self.target == Target::Any => 0,
+                None => 1,
+                Some((Seen::Unfit, _)) => 2,
+                Some((Seen::Away, _)) => 3,
+            };
+            (rank, if self.is_balanced { random.hash_one(index) } else { 0 })
+        });
+        order
+    }
+
+    fn note(&self, index: usize, seen: Seen) {
+        self.memory.lock()[index] = Some((seen, Instant::now()));
+    }
+
+    /// The server behind the connection refused to write (25006). `status`: after that.
+    pub(super) fn refused_write(&self, connection: &Connection, status: Status) -> Consequence {
+        if !self.target.writes() {
+            return Consequence::None;
+        }
+        let role = connection.role();
+        match role.standby {
+            Some(false) if role.read_only == Some(false) => return Consequence::None,
+            // The session reads only by default: the server's setting, or the application's.
+            Some(false) => return Consequence::Evict,
+            // A transaction of the application may be read-only.
+            None if status != Status::Idle => return Consequence::Evict,
+            Some(true) | None => {}
+        }
+        let index = self.hosts.iter().position(|host| Arc::ptr_eq(host, &connection.host));
+        let Some(index) = index else { return Consequence::Evict };
+        let was_known = matches!(self.memory.lock()[index], Some((Seen::Unfit, at)) if at.elapsed() < MEMORY);
+        self.note(index, Seen::Unfit);
+        // A lone host that any session may use is read-only because it was chosen so.
+        let has_choice = self.hosts.len() > 1 || self.target != Target::Any;
+        if was_known || !has_choice { Consequence::Evict } else { Consequence::EvictHost }
+    }
+}
+
+/// Whether another host would answer the same.
+fn is_final(error: &Error) -> bool {
+    match error {
+        Error::Database(error) => !error.code.action().passes(),
+        _ => false,
+    }
+}
+
+/// One error for all hosts.
+fn summary(mut failures: Vec<Error>) -> Error {
+    let mut systems = Vec::new();
+    for failure in &failures {
+        match failure {
+            Error::System(error) => systems.push((**error).clone()),
+            Error::Aggregate(errors) => systems.extend(errors.iter().cloned()),
+            _ => {}
+        }
+    }
+    let unsuitable = failures.iter().any(|failure| matches!(failure, Error::NoSuitableHost(_)));
+    match failures.len() {
+        0 => Error::Plain("no host to connect to".into()),
+        1 => failures.remove(0),
+        _ if unsuitable => {
+            let all: Vec<_> = failures.iter().map(ToString::to_string).collect();
+            Error::NoSuitableHost(all.join("; "))
+        }
+        count if systems.len() >= count => Error::Aggregate(systems.into()),
+        _ => failures.remove(0),
+    }
+}
+
+/// Closes a connection unless it is kept.
+pub(super) struct CloseOnDrop(pub(super) Option<Arc<Connection>>);
+
+impl CloseOnDrop {
+    pub(super) fn keep(mut self) -> Option<Arc<Connection>> {
+        self.0.take()
+    }
+}
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        if let Some(connection) = &self.0 {
+            connection.close();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts(target: Target, is_balanced: bool) -> Hosts {
+        let hosts = ["a", "b", "c"].map(|name| Host::new(name, 5432)).into();
+        Hosts::new(hosts, target, is_balanced, Some(Duration::from_secs(3)))
+    }
+
+    #[test]
+    fn hosts_are_tried_in_the_order_given() {
+        assert_eq!(hosts(Target::Any, false).order(Instant::now()), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_host_that_did_not_fit_is_tried_last_and_never_left_out() {
+        let hosts = hosts(Target::ReadWrite, false);
+        hosts.note(0, Seen::Away);
+        hosts.note(1, Seen::Unfit);
+        assert_eq!(hosts.order(Instant::now()), [2, 1, 0]);
+        hosts.note(1, Seen::Fit);
+        assert_eq!(hosts.order(Instant::now()), [1, 2, 0]);
+        assert_eq!(hosts.order(Instant::now() + MEMORY), [0, 1, 2]);
+    }
+
+    #[test]
+    fn any_server_means_the_first_again_as_soon_as_it_may_be_back() {
+        let hosts = hosts(Target::Any, false);
+        hosts.note(0, Seen::Away);
+        hosts.note(1, Seen::Fit);
+        assert_eq!(hosts.order(Instant::now()), [1, 2, 0]);
+        assert_eq!(hosts.order(Instant::now() + MEMORY), [0, 1, 2]);
+    }
+
+    #[test]
+    fn balancing_begins_everywhere() {
+        let hosts = hosts(Target::Any, true);
+        let firsts: std::collections::BTreeSet<_> =
+            (0..200).map(|_| hosts.order(Instant::now())[0]).collect();
+        assert_eq!(firsts.len(), 3);
+    }
+
+    #[test]
+    fn the_time_to_connect_is_shared_by_the_hosts() {
+        assert_eq!(hosts(Target::Any, false).patience, Some(Duration::from_secs(1)));
+        assert_eq!(Hosts::new(vec![Host::new("a", 1)], Target::Any, false, None).patience, None);
+    }
+
+    #[test]
+    fn each_target_knows_the_reports_that_suit_it() {
+        let standby = Role { standby: Some(true), read_only: Some(false) };
+        let primary = Role { standby: Some(false), read_only: Some(false) };
+        let quiet = Role::default();
+        let verdicts = |name| {
+            let target = Target::named(name).unwrap();
+            [standby, primary, quiet].map(|role| target.suits(role))
+        };
+        assert_eq!(verdicts("any"), [Some(true), Some(true), Some(true)]);
+        assert_eq!(verdicts("read-write"), [Some(false), Some(true), None]);
+        assert_eq!(verdicts("read-only"), [Some(true), Some(false), None]);
+        assert_eq!(verdicts("primary"), [Some(false), Some(true), None]);
+        assert_eq!(verdicts("standby"), [Some(true), Some(false), None]);
+        assert_eq!(verdicts("prefer-standby"), [Some(true), Some(false), None]);
+        assert_eq!(Target::named("master"), None);
+    }
+
+    #[test]
+    fn the_error_of_several_hosts_names_each() {
+        let error = summary(vec![Error::NoSuitableHost("a:1: session is read-only".into()), Error::Lost]);
+        assert_eq!(error.to_string(), "a:1: session is read-only; Connection terminated unexpectedly");
+    }
+}
