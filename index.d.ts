@@ -10,6 +10,8 @@ import { ConnectionOptions } from 'tls';
 
 export type QueryConfigValues<T> = T extends Array<infer U> ? T : never;
 
+export type TargetSessionAttrs = 'any' | 'read-write' | 'read-only' | 'primary' | 'standby' | 'prefer-standby';
+
 /** What it takes to connect, and how queries of the connection behave. */
 export interface ClientConfig {
   /** Default: PGUSER, else the user of the operating system. */
@@ -21,10 +23,25 @@ export interface ClientConfig {
    * for a password; what it throws is what the connect fails with.
    */
   password?: string | (() => string | Promise<string>) | undefined;
-  /** Default: PGPORT, else 5432. */
+  /** Default: PGPORT, else 5432. Of several hosts `'5432,5433'`: typed as a number, because pg's is. */
   port?: number | undefined;
-  /** Name, address, or directory of a socket (begins with `/`). Default: PGHOST, else localhost. */
+  /**
+   * Name, address, or directory of a socket (begins with `/`). Several, separated by commas, are tried in
+   * order. Default: PGHOST, else localhost.
+   */
   host?: string | undefined;
+  /**
+   * Which kind of server is wanted, as in libpq; of several hosts the first that is of it is used. Default:
+   * PGTARGETSESSIONATTRS, else any.
+   */
+  targetSessionAttrs?: TargetSessionAttrs | undefined;
+  /** `random`: hosts are tried in random order for each connection. Default: PGLOADBALANCEHOSTS, else disable. */
+  loadBalanceHosts?: 'random' | 'disable' | boolean | undefined;
+  /**
+   * With `keepAlive`: milliseconds that sent bytes and probes may stay unanswered before the connection is
+   * given up (Linux only). Default: the system's, many minutes.
+   */
+  tcpUserTimeoutMillis?: number | undefined;
   /** `postgres://user:password@host:port/database?option=value`; goes before the options above. */
   connectionString?: string | undefined;
   /** Whether the operating system probes idle connections. Default: false. */
@@ -122,6 +139,12 @@ export interface PoolConfig extends ClientConfig {
    * are lent, and spreads `maxLifetimeSeconds`, as pools of `getPool` do. Default: false, as pg.
    */
   enhanced?: boolean | undefined;
+  /**
+   * A connect that fails rejects the caller that has waited longest, as in pg. If false, callers wait to
+   * their deadline while the pool goes on trying, unless the failure will not pass by itself (a wrong
+   * password). Default: true.
+   */
+  failFast?: boolean | undefined;
   /** A name for the pool, shown in errors. */
   tier?: string | undefined;
 }
@@ -558,6 +581,13 @@ export type Tier = 'highPriority' | 'lowPriority' | 'admin';
  * @throws ConfigurationError naming every variable that makes no sense
  */
 export function getPool(name?: Tier | (string & {})): Pool;
+
+/**
+ * Turns pieces off and on at run time, as the DB_* variables do at start. `tiers: 'off'`: all names lead to
+ * one pool; pools that are held already go on as they are.
+ * @throws TypeError naming every switch that is unknown or has no such position; then nothing is changed
+ */
+export function configure(switches: { tiers?: 'on' | 'off' | undefined }): void;
 
 /** The same pools as properties; each is made when it is first read. */
 export const pools: { readonly [name in Tier]: Pool };

@@ -12,6 +12,7 @@ const defaults = require('./lib/defaults');
 const errors = require('./lib/errors');
 const utils = require('./lib/utils');
 const { ConfigurationError } = require('./lib/environment');
+const { addSwitch, choiceOf, configure } = require('./lib/switches');
 const { escapeIdentifier, escapeLiteral } = require('./lib/escape');
 
 class BoundPool extends Pool {
@@ -21,6 +22,7 @@ class BoundPool extends Pool {
 }
 
 const tiers = new Tiers(BoundPool);
+addSwitch('tiers', { check: choiceOf('on', 'off'), apply: (position) => tiers.switch(position) });
 
 module.exports = {
   defaults,
@@ -39,6 +41,7 @@ module.exports = {
 
   getPool: (name) => tiers.getPool(name),
   pools: tiers.pools,
+  configure,
   AcquireTimeoutError: errors.AcquireTimeoutError,
   PoolFullError: errors.PoolFullError,
   ConfigurationError,

@@ -16,6 +16,7 @@ export const defaults = pg.defaults;
 
 export const getPool = pg.getPool;
 export const pools = pg.pools;
+export const configure = pg.configure;
 export const AcquireTimeoutError = pg.AcquireTimeoutError;
 export const PoolFullError = pg.PoolFullError;
 export const ConfigurationError = pg.ConfigurationError;

@@ -4,13 +4,18 @@
 // a connection string above them all. Precedence, names and messages are pg's.
 
 const dns = require('node:dns');
-const { parse } = require('pg-connection-string');
 const defaults = require('./defaults');
+const { parseConnectionString: parse } = require('./hosts');
 
 /** The first truthy of the option, the environment variable (`PG` and the name, unless told) and the default. */
 function value(name, config, variable = 'PG' + name.toUpperCase()) {
   if (config[name]) return config[name];
   return (variable && process.env[variable]) || defaults[name];
+}
+
+/** An option in libpq's spelling or in ours, else the environment's. */
+function either(config, theirs, ours, variable) {
+  return config[theirs] || config[ours] || process.env[variable] || undefined;
 }
 
 function sslOfEnvironment() {
@@ -50,8 +55,13 @@ class ConnectionParameters {
     this.user = value('user', config);
     this.database = value('database', config);
     if (this.database === undefined) this.database = this.user;
-    this.port = parseInt(value('port', config), 10);
+    const port = value('port', config);
+    this.port = parseInt(port, 10);
     this.host = value('host', config);
+    // Of several hosts, as they were written.
+    hide(this, 'ports', port);
+    hide(this, 'targetSessionAttrs', either(config, 'target_session_attrs', 'targetSessionAttrs', 'PGTARGETSESSIONATTRS'));
+    hide(this, 'loadBalanceHosts', either(config, 'load_balance_hosts', 'loadBalanceHosts', 'PGLOADBALANCEHOSTS'));
     hide(this, 'password', value('password', config));
 
     this.binary = value('binary', config);

@@ -25,6 +25,12 @@ const KEEP_ALIVE_DELAY_MILLIS = 10000;
 // Credentials and addresses of a server change; no connection outlives that for long.
 const MAX_LIFETIME_SECONDS = 1800;
 const DRAIN_TIMEOUT_MILLIS = 10000;
+// A peer that acknowledges nothing for this long is gone: a query on it fails instead of hanging.
+const TCP_USER_TIMEOUT_MILLIS = 20000;
+// A queue longer than this is an outage, and memory is better spent than on it.
+const MAX_WAITING = 10000;
+const TARGETS = ['any', 'read-write', 'read-only', 'primary', 'standby', 'prefer-standby'];
+const PREFIXES = { highPriority: 'DB_HIGH_PRIORITY', lowPriority: 'DB_LOW_PRIORITY', admin: 'DB_ADMIN' };
 const MAX_PORT = 65535;
 const MAX_MILLIS = 0x7fffffff;
 
@@ -123,12 +129,16 @@ function readEnvironment(env = process.env) {
       off: 'off',
     }) ?? 'enforce';
   const monitor = reader.choice('DB_MONITOR', { on: true, off: false }) ?? true;
+  // Without retry a failed connect is told at once, as pg does.
+  common.failFast = !retry.enabled;
+  const places = {};
+  for (const tier of TIERS) places[tier] = readPlace(reader, PREFIXES[tier], common);
   checkBudget(reader, totalMax, tiered, sizes);
 
   if (reader.problems.length > 0) throw new ConfigurationError(reader.problems);
   const tiers = {};
   for (const tier of TIERS) {
-    tiers[tier] = { ...common, ...sizes[tier], ...(tier === 'admin' ? admin : {}), tier };
+    tiers[tier] = { ...common, ...sizes[tier], ...places[tier], ...(tier === 'admin' ? admin : {}), tier };
   }
   return freeze({ tiered, shared: { ...common, ...sizes.shared, tier: 'shared' }, tiers, totalMax, retry, breaker, monitor });
 }
@@ -136,8 +146,7 @@ function readEnvironment(env = process.env) {
 function readCommon(reader) {
   const keepAlive = reader.flag('DB_KEEP_ALIVE') ?? true;
   return {
-    host: reader.text('DB_HOST'),
-    port: reader.integer('DB_PORT', { from: 1, to: MAX_PORT }),
+    ...readPlace(reader, 'DB', { host: undefined, port: undefined }),
     database: reader.text('DB_NAME'),
     ...credentials(reader.text('DB_USER'), reader.text('DB_PASSWORD')),
     acquireTimeoutMillis: reader.integer('DB_ACQUIRE_TIMEOUT', { from: 0 }) ?? ACQUIRE_TIMEOUT_MILLIS,
@@ -146,7 +155,38 @@ function readCommon(reader) {
     enhanced: true,
     maxLifetimeSeconds: MAX_LIFETIME_SECONDS,
     drainTimeoutMillis: DRAIN_TIMEOUT_MILLIS,
+    tcpUserTimeoutMillis: TCP_USER_TIMEOUT_MILLIS,
+    maxWaiting: reader.integer('DB_MAX_WAITING', { from: 1 }) ?? MAX_WAITING,
   };
+}
+
+/**
+ * Where a tier connects: `<prefix>_HOST`, `_PORT` (lists, separated by commas, for several hosts),
+ * `_TARGET_SESSION_ATTRS` and `_LOAD_BALANCE_HOSTS`. What a tier has none of its own for is `common`'s.
+ */
+function readPlace(reader, prefix, common) {
+  const place = {};
+  const host = reader.text(`${prefix}_HOST`);
+  const port = readPorts(reader, `${prefix}_PORT`);
+  place.host = host ?? common.host;
+  // A list of ports belongs to the list of hosts beside it.
+  const isListOfOthers = host !== undefined && String(common.port).includes(',');
+  place.port = port ?? (isListOfOthers ? undefined : common.port);
+  const target = reader.choice(`${prefix}_TARGET_SESSION_ATTRS`, Object.fromEntries(TARGETS.map((name) => [name, name])));
+  if (target !== undefined) place.targetSessionAttrs = target;
+  const balance = reader.choice(`${prefix}_LOAD_BALANCE_HOSTS`, { random: 'random', disable: 'disable' });
+  if (balance !== undefined) place.loadBalanceHosts = balance;
+  return place;
+}
+
+/** One port as a number, several as they were written. */
+function readPorts(reader, name) {
+  const text = reader.text(name);
+  if (text === undefined || !text.includes(',')) return reader.integer(name, { from: 1, to: MAX_PORT });
+  const isPort = (port) => /^\s*\d*\s*$/.test(port) && Number(port || 1) >= 1 && Number(port || 1) <= MAX_PORT;
+  if (text.split(',').every(isPort)) return text;
+  reader.bad(name, `whole numbers from 1 to ${MAX_PORT}, separated by commas`);
+  return undefined;
 }
 
 function credentials(user, password) {

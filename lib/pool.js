@@ -56,6 +56,8 @@ class Pool extends EventEmitter {
     hide(this, '_welcomed', false);
     hide(this, '_queryTimeout', 0);
     hide(this, '_binary', false);
+    // Filled ahead of its first use; until then its connections keep no process alive.
+    hide(this, '_resting', false);
   }
 
   /** All connections: lent, idle and those being opened. */
@@ -235,7 +237,10 @@ class Pool extends EventEmitter {
 
   // The native pool, made at first use: pg reads defaults and environment no earlier.
   _opened() {
-    if (this._native !== null) return this._native;
+    if (this._native !== null) {
+      if (this._resting) this._rise();
+      return this._native;
+    }
     const model = new this.Client(this.options);
     this._model = model;
     this._queryTimeout = model.connectionParameters.query_timeout;
@@ -256,6 +261,25 @@ class Pool extends EventEmitter {
     if (this._native) this._native.greet(true);
   }
 
+  // Opens the minimum ahead of the first request. A configuration that makes no sense fails that.
+  _prefill() {
+    if (this._native !== null || this.ending) return;
+    this._resting = true;
+    try {
+      this._opened();
+    } catch {
+      this._resting = false;
+    }
+  }
+
+  _rise() {
+    this._resting = false;
+    if (this.options.allowExitOnIdle) return;
+    for (const link of hub().links.values()) {
+      if (link.owner === this) hub().count(link, true);
+    }
+  }
+
   on(event, listener) {
     if (event === 'connect') this._greetFromNow();
     return super.on(event, listener);
@@ -272,7 +296,7 @@ class Pool extends EventEmitter {
 
   // From the hub: a connection is there.
   opened(link) {
-    hub().count(link, !this.options.allowExitOnIdle);
+    hub().count(link, !this.options.allowExitOnIdle && !this._resting);
     this.log('new client connected');
     if (link.info.greet) this._greet(link);
   }

@@ -4,6 +4,7 @@
 // sizes and times of the pool, in the core's own words (docs/design/boundary.md, "Settings as JSON").
 
 const net = require('node:net');
+const { hostsOf, isBalanced } = require('./hosts');
 
 const SCRAM_ITERATIONS = 100000;
 
@@ -88,7 +89,8 @@ function tls(parameters) {
     key: joined(given.key),
     // Node verifies unless it is told `false`.
     rejectUnauthorized: given.rejectUnauthorized !== false,
-    servername: net.isIP(host) === 0 ? host : given.servername || null,
+    // Of several hosts each is asked for by its own name.
+    servername: net.isIP(host) === 0 && !host.includes(',') ? host : given.servername || null,
     direct: parameters.sslnegotiation === 'direct',
   };
 }
@@ -134,7 +136,9 @@ function connectionSettings(client, options) {
   const { user, database, named } = startup(client);
   const password = client.password;
   return {
-    hosts: [{ host: parameters.host, port: port(parameters.port) }],
+    hosts: hostsOf(parameters).map((one) => ({ host: one.host, port: port(one.port) })),
+    targetSessionAttrs: parameters.targetSessionAttrs,
+    loadBalanceHosts: isBalanced(parameters.loadBalanceHosts),
     user,
     database,
     password: typeof password === 'string' ? password : null,
@@ -146,6 +150,7 @@ function connectionSettings(client, options) {
     connectionTimeoutMillis: number(options.connectionTimeoutMillis) || 0,
     keepAlive: Boolean(options.keepAlive),
     keepAliveInitialDelayMillis: number(options.keepAliveInitialDelayMillis) || 0,
+    tcpUserTimeoutMillis: number(options.tcpUserTimeoutMillis),
     statementCacheSize: number(options.statementCacheSize),
   };
 }
@@ -169,6 +174,8 @@ function poolSettings(client, options) {
     maxUses: Number.isFinite(maxUses) ? maxUses : null,
     maxLifetimeSeconds: number(options.maxLifetimeSeconds) || 0,
     maxWaiting: number(options.maxWaiting),
+    failFast: options.failFast,
+    budget: options.budget,
     // pg waits for lent clients for as long as they take.
     drainTimeoutMillis: number(options.drainTimeoutMillis) || 0,
     allowExitOnIdle: Boolean(options.allowExitOnIdle),

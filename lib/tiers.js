@@ -1,17 +1,25 @@
 'use strict';
 
 // The pools of the process, one per priority: configured by the environment when one is first asked
-// for, and opened by their first query. With DB_TIERS=off all names lead to one pool.
+// for, then filled to their minimum. With the tiers off all names lead to one pool.
 
 const { readEnvironment, TIERS } = require('./environment');
 
 const DEFAULT_TIER = 'highPriority';
 
 class Tiers {
-  constructor(PoolClass, env = process.env) {
+  /**
+   * @param PoolClass what the tiers are made of
+   * @param env where they are configured
+   * @param budget the name under which DB_TOTAL_MAX is shared; all tiers of that name share it
+   */
+  constructor(PoolClass, env = process.env, budget = 'process') {
     this.PoolClass = PoolClass;
     this.env = env;
+    this.budget = budget;
     this.configuration = undefined;
+    // What `configure` has said; undefined: as the environment says.
+    this.tiered = undefined;
     this.open = new Map();
   }
 
@@ -20,23 +28,16 @@ class Tiers {
    * @throws ConfigurationError naming every bad DB_* variable
    */
   getPool(name) {
-    if (this.configuration === undefined) this._configure();
-    const { tiered, shared, tiers } = this.configuration;
+    if (this.configuration === undefined) this.configuration = readEnvironment(this.env);
+    const { shared, tiers } = this.configuration;
     const tier = TIERS.includes(name) ? name : DEFAULT_TIER;
-    const options = tiered ? tiers[tier] : shared;
+    const options = this.isTiered() ? tiers[tier] : shared;
     let pool = this.open.get(options.tier);
-    if (pool === undefined) {
-      pool = new this.PoolClass(withPassword(options));
+    if (pool === undefined || pool.ending) {
+      pool = this.make(options);
       this.open.set(options.tier, pool);
     }
     return pool;
-  }
-
-  _configure() {
-    this.configuration = readEnvironment(this.env);
-    if (this.configuration.totalMax !== undefined) {
-      process.emitWarning('DB_TOTAL_MAX is checked, but not enforced yet: each tier keeps to its own maximum');
-    }
   }
 
   /** An object with one lazy property per tier. */
@@ -47,11 +48,37 @@ class Tiers {
     }
     return Object.freeze(pools);
   }
+
+  isTiered() {
+    return this.tiered ?? this.configuration.tiered;
+  }
+
+  /**
+   * At run time: 'off' leads all names to one pool, 'on' to their own again. A pool that somebody holds
+   * goes on as it is.
+   */
+  switch(position) {
+    this.tiered = position === 'on';
+  }
+
+  make(options) {
+    const pool = new this.PoolClass(withSecrets(options, this.budgetOf(options.tier)));
+    // Listeners that are added at once still hear of the first connections.
+    process.nextTick(() => pool._prefill());
+    return pool;
+  }
+
+  // In order of priority. The one pool of DB_TIERS=off has its own limit and shares with nobody.
+  budgetOf(tier) {
+    const { totalMax } = this.configuration;
+    const rank = ['admin', 'highPriority', 'lowPriority'].indexOf(tier);
+    return totalMax === undefined || rank < 0 ? undefined : { name: this.budget, total: totalMax, rank };
+  }
 }
 
 // Spreading leaves a hidden password behind.
-function withPassword(options) {
-  const own = { ...options };
+function withSecrets(options, budget) {
+  const own = { ...options, budget };
   if (options.password !== undefined) own.password = options.password;
   return own;
 }

@@ -108,7 +108,7 @@ pub(super) enum Consequence {
 
 /// The hosts of a tier.
 pub(super) struct Hosts {
-    hosts: Vec<Arc<Host>>,
+    all: Vec<Arc<Host>>,
     target: Target,
     is_balanced: bool,
     /// What one host may take, so that there is time for the next.
@@ -127,7 +127,8 @@ impl Hosts {
         let count = u32::try_from(hosts.len()).unwrap_or(u32::MAX).max(1);
         let patience = (count > 1).then(|| connect_timeout.map_or(PATIENCE, |all| all / count));
         let memory = Mutex::new(vec![None; hosts.len()]);
-        Self { hosts: hosts.into_iter().map(Arc::new).collect(), target, is_balanced, patience, memory }
+        let all = hosts.into_iter().map(Arc::new).collect();
+        Self { all, target, is_balanced, patience, memory }
     }
 
     /// Connects to the first host that suits.
@@ -136,13 +137,13 @@ impl Hosts {
         config: &Config,
         listener: &Arc<dyn Listener>,
     ) -> Result<Arc<Connection>, Error> {
-        if let ([host], Target::Any) = (self.hosts.as_slice(), self.target) {
+        if let ([host], Target::Any) = (self.all.as_slice(), self.target) {
             return connect(host, config, Arc::clone(listener)).await;
         }
         let mut failures = Vec::new();
         let mut second_best = CloseOnDrop(None);
         for index in self.order(Instant::now()) {
-            let host = &self.hosts[index];
+            let host = &self.all[index];
             match self.try_host(host, config, listener).await {
                 Ok((connection, true)) => {
                     self.note(index, Seen::Fit);
@@ -195,20 +196,18 @@ impl Hosts {
 
     async fn suits(&self, connection: &CloseOnDrop) -> Result<bool, Error> {
         let Some(connection) = &connection.0 else { return Ok(false) };
-        match self.target.suits(connection.role()) {
-            Some(suits) => Ok(suits),
-            None => {
-                let (question, answer) = self.target.question();
-                Ok(own::ask(connection, question).await? == answer)
-            }
+        if let Some(suits) = self.target.suits(connection.role()) {
+            return Ok(suits);
         }
+        let (question, answer) = self.target.question();
+        Ok(own::ask(connection, question).await? == answer)
     }
 
     /// Indices, those to be tried first in front.
     fn order(&self, now: Instant) -> Vec<usize> {
         let memory = self.memory.lock();
         let random = RandomState::new();
-        let mut order: Vec<_> = (0..self.hosts.len()).collect();
+        let mut order: Vec<_> = (0..self.all.len()).collect();
         order.sort_by_cached_key(|&index| {
             let seen = memory[index].filter(|(_, at)| now.saturating_duration_since(*at) < MEMORY);
             let rank = match seen {
@@ -242,12 +241,12 @@ impl Hosts {
             None if status != Status::Idle => return Consequence::Evict,
             Some(true) | None => {}
         }
-        let index = self.hosts.iter().position(|host| Arc::ptr_eq(host, &connection.host));
+        let index = self.all.iter().position(|host| Arc::ptr_eq(host, &connection.host));
         let Some(index) = index else { return Consequence::Evict };
         let was_known = matches!(self.memory.lock()[index], Some((Seen::Unfit, at)) if at.elapsed() < MEMORY);
         self.note(index, Seen::Unfit);
         // A lone host that any session may use is read-only because it was chosen so.
-        let has_choice = self.hosts.len() > 1 || self.target != Target::Any;
+        let has_choice = self.all.len() > 1 || self.target != Target::Any;
         if was_known || !has_choice { Consequence::Evict } else { Consequence::EvictHost }
     }
 }

@@ -350,7 +350,10 @@ impl Answering {
         if error.is_fatal() || self.current().is_none() {
             return Err(error);
         }
-        self.hand_over();
+        // A result without a row is not told of: what has told nothing may still be healed.
+        if !self.packer.is_empty() {
+            self.hand_over();
+        }
         if let Some(current) = &mut self.current {
             current.error.get_or_insert(error);
         }

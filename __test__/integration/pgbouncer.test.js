@@ -1,0 +1,99 @@
+'use strict';
+
+// Behind PgBouncer in transaction mode, where every transaction may meet another server session:
+// prepared statements would fail there, so they are given up, and nothing fails.
+
+const { Pool } = require('../..');
+const { findPgBouncer, startPgBouncer } = require('../support/pgbouncer');
+const { server, admin } = require('../support/server');
+
+const found = findPgBouncer();
+if (!found) process.stderr.write('skipped: no pgbouncer is installed (PATH, or PGBOUNCER=<path>)\n');
+const described = found ? describe : describe.skip;
+
+described('behind PgBouncer in transaction mode', () => {
+  let bouncer;
+  let pool;
+
+  beforeAll(async () => {
+    bouncer = await startPgBouncer(server());
+  });
+
+  afterAll(() => bouncer?.stop());
+
+  beforeEach(() => {
+    const { user, database } = server();
+    pool = new Pool({ host: bouncer.host, port: bouncer.port, user, database, max: 12 });
+  });
+
+  afterEach(() => pool.end());
+
+  test('every query of a storm succeeds, the same texts on many connections', async () => {
+    const texts = Array.from({ length: 20 }, (_, index) => `SELECT $1::int + ${index} AS sum`);
+    const asked = Array.from({ length: 2000 }, (_, index) => index);
+    const answers = await Promise.all(asked.map((index) => pool.query(texts[index % 20], [index])));
+    expect(answers.map(({ rows }) => rows[0].sum)).toEqual(asked.map((index) => index + (index % 20)));
+  });
+
+  test('transactions run the texts that were run outside of them', async () => {
+    const texts = Array.from({ length: 5 }, (_, index) => `SELECT $1::int * ${index} AS product`);
+    const transaction = async (factor) => {
+      const client = await pool.connect();
+      try {
+        await client.query('BEGIN');
+        for (const text of texts) await client.query(text, [factor]);
+        const { rows } = await client.query(texts[3], [factor]);
+        await client.query('COMMIT');
+        return rows[0].product;
+      } finally {
+        client.release();
+      }
+    };
+    const factors = Array.from({ length: 100 }, (_, index) => index);
+    const alone = factors.map((factor) => pool.query(texts[factor % 5], [factor]));
+    expect(await Promise.all(factors.map(transaction))).toEqual(factors.map((factor) => factor * 3));
+    await Promise.all(alone);
+  });
+
+  test('no statement of ours stays prepared on the server', async () => {
+    await Promise.all(Array.from({ length: 50 }, (_, index) => pool.query('SELECT $1::int', [index])));
+    const { rows } = await pool.query("SELECT count(*)::int AS left FROM pg_prepared_statements WHERE name LIKE 'pgpool%'");
+    expect(rows[0].left).toBe(0);
+  });
+
+  test('a lost server connection is replaced and the pool goes on', async () => {
+    await pool.query('SELECT 1');
+    await admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query = 'SELECT 1'");
+    const { rows } = await pool.query('SELECT $1::text AS back', ['yes']);
+    expect(rows).toEqual([{ back: 'yes' }]);
+  });
+});
+
+describe('straight to the server', () => {
+  test('statements are kept prepared', async () => {
+    const { host, port, user, password, database } = server();
+    const pool = new Pool({ host, port, user, password, database, max: 1 });
+    try {
+      for (const value of [1, 2, 3]) await pool.query('SELECT $1::int AS kept', [value]);
+      const { rows } = await pool.query("SELECT count(*)::int AS kept FROM pg_prepared_statements WHERE statement LIKE '%AS kept'");
+      expect(rows[0].kept).toBeGreaterThan(0);
+    } finally {
+      await pool.end();
+    }
+  });
+
+  test('statements that the application threw away are prepared again', async () => {
+    const { host, port, user, password, database } = server();
+    const pool = new Pool({ host, port, user, password, database, max: 1 });
+    try {
+      for (const statement of ['DISCARD ALL', 'DEALLOCATE ALL', 'DO $$ BEGIN EXECUTE \'DEALLOCATE ALL\'; END $$']) {
+        await pool.query('SELECT $1::int AS kept', [1]);
+        await pool.query(statement);
+        const { rows } = await pool.query('SELECT $1::int AS kept', [2]);
+        expect(rows).toEqual([{ kept: 2 }]);
+      }
+    } finally {
+      await pool.end();
+    }
+  });
+});
