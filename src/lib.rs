@@ -7,6 +7,7 @@
 //! - [`failsafe`]: what becomes of an attempt that failed
 //! - [`pool`]: who gets which connection, and when
 //! - [`postgres`]: the wire
+//! - [`vitals`]: what is measured, and what is told of it
 
 #[cfg(feature = "node")]
 mod binding;
@@ -14,6 +15,7 @@ pub mod dispatch;
 pub mod failsafe;
 pub mod pool;
 pub mod postgres;
+pub mod vitals;
 
 #[cfg(test)]
 mod folder_rule;

@@ -19,6 +19,7 @@ pub(super) struct Grant<C: Connector> {
     pub(super) waiter: Waiter<C>,
     pub(super) loan: Loan<C::Connection>,
     pub(super) source: Source,
+    pub(super) waited: Duration,
 }
 
 /// Where a granted connection comes from.
@@ -149,6 +150,7 @@ fn settle<C: Connector>(shared: &Arc<Shared<C>>, grant: Grant<C>) {
             return;
         }
     }
+    shared.connector.lent(grant.waited);
     let lease = Lease::new(Arc::clone(shared), grant.loan);
     let claim = grant.waiter.claim;
     shared.guarded(|| claim.granted(lease));

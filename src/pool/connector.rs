@@ -40,6 +40,16 @@ pub trait Connector: Send + Sync + 'static {
     /// out of time, also for connections whose lease is still held.
     fn close(&self, connection: Self::Connection, reason: CloseReason);
 
+    /// A claim is served after this wait. Cheap, and does not panic: it is called for every loan.
+    fn lent(&self, waited: Duration) {
+        let _ = waited;
+    }
+
+    /// A lease came back after it was held this long. As cheap as `lent`.
+    fn returned(&self, held: Duration) {
+        let _ = held;
+    }
+
     /// The lease of connection `number` is held longer than `Settings::leak_after`. Called once
     /// per loan.
     fn overdue(&self, number: u64, held: Duration) {

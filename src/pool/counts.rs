@@ -1,5 +1,7 @@
 //! What the pool tells of itself: what it holds now, and what has happened so far.
 
+use std::time::Duration;
+
 use super::CloseReason;
 
 /// What the pool holds at one moment. All figures are of the same moment.
@@ -15,6 +17,8 @@ pub struct Counts {
     pub connecting: usize,
     /// Claims not settled yet.
     pub waiting: usize,
+    /// How long the oldest of them has waited.
+    pub oldest_wait: Option<Duration>,
     /// Claims for which no connection is being made or checked: pg's `waitingCount`.
     pub queued: usize,
     /// Lent connections past their lifetime: they are closed when returned.

@@ -6,6 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -63,15 +64,27 @@ impl<C: Connector> Shared<C> {
 
     pub(super) fn give_back(self: &Arc<Self>, loan: &Loan<C::Connection>) {
         let condition = self.condition(&loan.connection);
-        self.step(|state, now, actions| {
+        let held = self.step(|state, now, actions| {
+            let held = state.held_locked(loan.slot, loan.number, now);
             state.give_back_locked(loan.slot, loan.number, condition, now, actions);
+            held
         });
+        self.tell_returned(held);
     }
 
     pub(super) fn destroy(self: &Arc<Self>, loan: &Loan<C::Connection>, reason: CloseReason) {
-        self.step(|state, now, actions| {
+        let held = self.step(|state, now, actions| {
+            let held = state.held_locked(loan.slot, loan.number, now);
             state.destroy_locked(loan.slot, loan.number, reason, now, actions);
+            held
         });
+        self.tell_returned(held);
+    }
+
+    fn tell_returned(&self, held: Option<Duration>) {
+        if let Some(held) = held {
+            self.connector.returned(held);
+        }
     }
 
     /// An idle connection turned out unfit as it was lent: the claim waits again, at its rank.

@@ -16,6 +16,7 @@ const SLACK: usize = 64;
 
 pub(super) struct Waiter<C: Connector> {
     pub(super) ticket: u64,
+    pub(super) since: Instant,
     pub(super) deadline: Option<Instant>,
     pub(super) claim: Box<dyn Claim<C>>,
 }
@@ -34,6 +35,11 @@ impl<C: Connector> Waiters<C> {
 
     pub(super) fn len(&self) -> usize {
         self.present
+    }
+
+    /// Since when the oldest claim waits.
+    pub(super) fn oldest_since(&self) -> Option<Instant> {
+        self.queue.iter().find_map(|(_, waiter)| Some(waiter.as_ref()?.since))
     }
 
     pub(super) fn is_empty(&self) -> bool {

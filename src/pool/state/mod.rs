@@ -78,7 +78,7 @@ impl<C: Connector> State<C> {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         let limit = after(now, self.settings.longest_wait());
-        let waiter = Waiter { ticket, deadline: earlier(deadline, limit), claim };
+        let waiter = Waiter { ticket, since: now, deadline: earlier(deadline, limit), claim };
         if !self.is_open() {
             actions.refuse(waiter, Refusal::Closed);
         } else if self.waiters.is_empty()
@@ -121,6 +121,7 @@ impl<C: Connector> State<C> {
             used: slots.used(),
             connecting: slots.connecting(),
             waiting: self.waiters.len(),
+            oldest_wait: self.waiters.oldest_since().map(|since| now.saturating_duration_since(since)),
             queued: self.waiters.len().saturating_sub(self.under_way()),
             expired: if self.settings.max_lifetime.is_some() { expired() } else { 0 },
         }
@@ -139,7 +140,8 @@ impl<C: Connector> State<C> {
         self.slots.place_locked(slot, Place::Lent { since: now, report_at });
         if let Some(loan) = self.slots.loan(slot) {
             self.statistics.grants += 1;
-            actions.grant(Grant { waiter, loan, source });
+            let waited = now.saturating_duration_since(waiter.since);
+            actions.grant(Grant { waiter, loan, source, waited });
         }
     }
 

@@ -3,6 +3,8 @@
 //!
 //! Whatever frees a connection passes through `hand_on_locked` or `close_locked`.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::super::slots::Slot;
@@ -14,6 +16,15 @@ use super::{
 const RETIRED: u64 = u64::MAX;
 
 impl<C: Connector> State<C> {
+    /// How long this connection has been lent, if it is.
+    pub(in super::super) fn held_locked(&self, slot: usize, number: u64, now: Instant) -> Option<Duration> {
+        let tenant = self.slots.live(slot).filter(|tenant| tenant.number == number)?;
+        match tenant.place {
+            Place::Lent { since, .. } => Some(now.saturating_duration_since(since)),
+            _ => None,
+        }
+    }
+
     /// A lease came back.
     pub(in super::super) fn give_back_locked(
         &mut self,

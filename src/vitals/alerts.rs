@@ -1,0 +1,331 @@
+//! Alerts: a value held above its limit fires, held below a lower one clears.
+//!
+//! Time is told, never read, so that all of it is tested on virtual time. A look without a value
+//! holds everything: nothing fires, nothing clears, and the time until the next value does not
+//! count. One event comes per change, and a reminder while it lasts.
+
+use std::time::Duration;
+
+use super::{Thresholds, thresholds::Threshold};
+
+/// What is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rule {
+    /// Requests that wait for a connection.
+    Waiting,
+    /// Time to get a connection, in milliseconds.
+    Acquire,
+    /// Share of operations that fail.
+    ErrorRate,
+    /// Share of the connections that is used.
+    Utilisation,
+}
+
+impl Rule {
+    /// Every rule, in the order of its state.
+    pub const ALL: [Self; 4] = [Self::Waiting, Self::Acquire, Self::ErrorRate, Self::Utilisation];
+
+    /// The name in events and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Acquire => "acquire",
+            Self::ErrorRate => "error_rate",
+            Self::Utilisation => "utilisation",
+        }
+    }
+
+    /// The unit of its values.
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::Waiting => "requests",
+            Self::Acquire => "ms",
+            Self::ErrorRate | Self::Utilisation => "ratio",
+        }
+    }
+}
+
+/// A value per rule; none: nothing is known.
+pub type Values = [Option<f64>; Rule::ALL.len()];
+
+/// What happened to an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It fires.
+    Fired,
+    /// It still fires.
+    Reminded,
+    /// It fires no longer.
+    Cleared,
+}
+
+/// A change of an alert, or a reminder.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Change {
+    /// Of which rule.
+    pub rule: Rule,
+    /// What happened.
+    pub turn: Turn,
+    /// The value that was seen.
+    pub value: f64,
+    /// The limit it passed.
+    pub threshold: f64,
+    /// When the limit was passed first.
+    pub since: Duration,
+    /// When it fired.
+    pub fired_at: Duration,
+}
+
+/// The alerts of one tier.
+pub struct Alerts {
+    thresholds: Thresholds,
+    tracks: [Track; Rule::ALL.len()],
+}
+
+impl Alerts {
+    /// All calm.
+    pub fn new(thresholds: Thresholds) -> Self {
+        Self { thresholds, tracks: std::array::from_fn(|_| Track { phase: Phase::Calm, last: None }) }
+    }
+
+    /// What the values of this moment change. `at` is any clock that only goes forward.
+    pub fn observe(&mut self, at: Duration, values: &Values) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for (rule, track) in Rule::ALL.into_iter().zip(&mut self.tracks) {
+            let limits = *self.thresholds.of(rule);
+            let value = values[rule as usize].filter(|value| value.is_finite());
+            let elapsed = track.elapsed(at, value.is_some(), self.thresholds.longest_gap);
+            if let Some(value) = value
+                && let Some((turn, since, fired_at)) = track.step(at, value, elapsed, &limits)
+            {
+                let threshold = if turn == Turn::Cleared { limits.below } else { limits.above };
+                changes.push(Change { rule, turn, value, threshold, since, fired_at });
+            }
+            if let Some((value, since, fired_at)) = track.remind(at, self.thresholds.reminder) {
+                let turn = Turn::Reminded;
+                changes.push(Change { rule, turn, value, threshold: limits.above, since, fired_at });
+            }
+        }
+        changes
+    }
+
+    /// Which alerts fire.
+    pub fn firing(&self) -> impl Iterator<Item = Rule> + '_ {
+        let tracks = Rule::ALL.into_iter().zip(&self.tracks);
+        tracks.filter_map(|(rule, track)| matches!(track.phase, Phase::Firing { .. }).then_some(rule))
+    }
+}
+
+/// One rule of one tier.
+struct Track {
+    phase: Phase,
+    /// When the last look was, if it brought a value.
+    last: Option<Duration>,
+}
+
+enum Phase {
+    Calm,
+    /// Above the limit since, and for how long as far as is known.
+    Rising {
+        since: Duration,
+        held: Duration,
+    },
+    Firing {
+        since: Duration,
+        fired_at: Duration,
+        reminded: Duration,
+        value: f64,
+        /// For how long it has been below the lower limit.
+        falling: Option<Duration>,
+    },
+}
+
+impl Track {
+    fn elapsed(&mut self, at: Duration, has_value: bool, longest_gap: Duration) -> Duration {
+        let last = std::mem::replace(&mut self.last, has_value.then_some(at));
+        last.map(|last| at.saturating_sub(last)).filter(|gap| *gap <= longest_gap).unwrap_or_default()
+    }
+
+    fn step(
+        &mut self,
+        at: Duration,
+        value: f64,
+        elapsed: Duration,
+        limits: &Threshold,
+    ) -> Option<(Turn, Duration, Duration)> {
+        match &mut self.phase {
+            Phase::Calm | Phase::Rising { .. } if value <= limits.above => {
+                self.phase = Phase::Calm;
+                None
+            }
+            Phase::Calm => self.rise(at, at, Duration::ZERO, value, limits),
+            Phase::Rising { since, held } => {
+                let (since, held) = (*since, *held + elapsed);
+                self.rise(at, since, held, value, limits)
+            }
+            Phase::Firing { value: last, falling, .. } if value >= limits.below => {
+                *last = value;
+                *falling = None;
+                None
+            }
+            Phase::Firing { since, fired_at, value: last, falling, .. } => {
+                *last = value;
+                let held = falling.map_or(Duration::ZERO, |held| held + elapsed);
+                *falling = Some(held);
+                let told = (Turn::Cleared, *since, *fired_at);
+                (held >= limits.clears_after).then(|| {
+                    self.phase = Phase::Calm;
+                    told
+                })
+            }
+        }
+    }
+
+    fn rise(
+        &mut self,
+        at: Duration,
+        since: Duration,
+        held: Duration,
+        value: f64,
+        limits: &Threshold,
+    ) -> Option<(Turn, Duration, Duration)> {
+        if held < limits.fires_after {
+            self.phase = Phase::Rising { since, held };
+            return None;
+        }
+        self.phase = Phase::Firing { since, fired_at: at, reminded: at, value, falling: None };
+        Some((Turn::Fired, since, at))
+    }
+
+    fn remind(&mut self, at: Duration, every: Duration) -> Option<(f64, Duration, Duration)> {
+        match &mut self.phase {
+            Phase::Firing { since, fired_at, reminded, value, .. }
+                if !every.is_zero() && at.saturating_sub(*reminded) >= every =>
+            {
+                *reminded = at;
+                Some((*value, *since, *fired_at))
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const TICK: Duration = Duration::from_secs(5);
+
+    /// Looks every five seconds at what `series` says, and tells when what changed.
+    fn run(rule: Rule, until: u64, series: impl Fn(u64) -> Option<f64>) -> Vec<(u64, Turn)> {
+        let mut alerts = Alerts::new(Thresholds::default());
+        let mut changes = Vec::new();
+        let mut at = Duration::ZERO;
+        while at.as_secs() <= until {
+            let mut values: Values = [None; 4];
+            values[rule as usize] = series(at.as_secs());
+            let seen = alerts.observe(at, &values);
+            changes.extend(seen.into_iter().map(|change| (at.as_secs(), change.turn)));
+            at += TICK;
+        }
+        changes
+    }
+
+    fn step(high: f64, from: u64, low: f64, then: u64) -> impl Fn(u64) -> Option<f64> {
+        move |at| Some(if (from..then).contains(&at) { high } else { low })
+    }
+
+    #[test]
+    fn waiting_fires_after_five_minutes_and_clears_after_two() {
+        let changes = run(Rule::Waiting, 2000, step(11.0, 100, 4.0, 700));
+        assert_eq!(changes, [(400, Turn::Fired), (820, Turn::Cleared)]);
+    }
+
+    #[test]
+    fn acquire_fires_at_once_and_clears_after_two_minutes() {
+        let changes = run(Rule::Acquire, 2000, step(5001.0, 100, 2499.0, 200));
+        assert_eq!(changes, [(100, Turn::Fired), (320, Turn::Cleared)]);
+    }
+
+    #[test]
+    fn error_rate_fires_after_fifteen_minutes_and_clears_after_five() {
+        let changes = run(Rule::ErrorRate, 4000, step(0.051, 100, 0.029, 1500));
+        assert_eq!(changes, [(1000, Turn::Fired), (1800, Turn::Cleared)]);
+    }
+
+    #[test]
+    fn utilisation_fires_after_ten_minutes_and_clears_after_five() {
+        let changes = run(Rule::Utilisation, 4000, step(0.91, 100, 0.79, 1500));
+        assert_eq!(changes, [(700, Turn::Fired), (1800, Turn::Cleared)]);
+    }
+
+    #[test]
+    fn a_value_at_the_limit_neither_fires_nor_clears() {
+        assert_eq!(run(Rule::Waiting, 2000, |_| Some(10.0)), []);
+        let changes = run(Rule::Waiting, 1500, |at| Some(if at < 400 { 11.0 } else { 5.0 }));
+        assert_eq!(changes, [(300, Turn::Fired)]);
+    }
+
+    #[test]
+    fn a_series_that_crosses_every_minute_never_fires() {
+        for rule in [Rule::Waiting, Rule::ErrorRate, Rule::Utilisation] {
+            let changes = run(rule, 36_000, |at| Some(if at / 60 % 2 == 0 { 1000.0 } else { 0.0 }));
+            assert_eq!(changes, [], "{rule:?}");
+        }
+    }
+
+    #[test]
+    fn a_firing_alert_does_not_flap_on_a_series_that_crosses_every_minute() {
+        let changes = run(Rule::Acquire, 1500, |at| Some(if at / 60 % 2 == 0 { 9000.0 } else { 0.0 }));
+        assert_eq!(changes, [(0, Turn::Fired)]);
+    }
+
+    #[test]
+    fn between_the_limits_a_firing_alert_stays() {
+        let changes = run(Rule::Waiting, 1500, |at| Some(if at < 400 { 11.0 } else { 7.0 }));
+        assert_eq!(changes, [(300, Turn::Fired)]);
+    }
+
+    #[test]
+    fn no_data_holds_what_was_and_stops_the_clock() {
+        // Five minutes above are needed: two before the gap, three after it.
+        let series = |at| match at {
+            0..=120 => Some(11.0),
+            121..1000 => None,
+            _ => Some(11.0),
+        };
+        assert_eq!(run(Rule::Waiting, 1500, series), [(1180, Turn::Fired)]);
+        let series = |at| if at <= 300 { Some(11.0) } else { None };
+        assert_eq!(run(Rule::Waiting, 1500, series), [(300, Turn::Fired)]);
+    }
+
+    #[test]
+    fn time_in_which_nobody_looked_does_not_count() {
+        let mut alerts = Alerts::new(Thresholds::default());
+        let values = [Some(11.0), None, None, None];
+        assert_eq!(alerts.observe(Duration::ZERO, &values), []);
+        assert_eq!(alerts.observe(3600 * SECOND, &values), []);
+        assert_eq!(alerts.firing().count(), 0);
+    }
+
+    #[test]
+    fn a_firing_alert_is_repeated_every_half_hour() {
+        let changes = run(Rule::Utilisation, 4300, |_| Some(1.0));
+        assert_eq!(changes, [(600, Turn::Fired), (2400, Turn::Reminded), (4200, Turn::Reminded)]);
+    }
+
+    #[test]
+    fn a_change_tells_value_limit_and_since_when() {
+        let mut alerts = Alerts::new(Thresholds::default());
+        let mut seen = Vec::new();
+        for at in 0..=60 {
+            seen.extend(alerts.observe(TICK * at, &[Some(12.0), None, None, None]));
+        }
+        let fired_at = 300 * SECOND;
+        let since = Duration::ZERO;
+        let (rule, turn) = (Rule::Waiting, Turn::Fired);
+        assert_eq!(seen, [Change { rule, turn, value: 12.0, threshold: 10.0, since, fired_at }]);
+        assert_eq!(alerts.firing().collect::<Vec<_>>(), [Rule::Waiting]);
+    }
+}

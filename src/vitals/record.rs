@@ -1,0 +1,292 @@
+//! The record of one tier: what has happened in it, counted where it happens.
+//!
+//! Everything here is atomics of fixed size, written from any thread and read whenever somebody
+//! looks. What the pool counts itself is not counted twice: a [`Reader`] fetches it.
+
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use super::{FailureClass, Histogram, alerts::Rule};
+
+/// Fetches what the pool counts itself; none: the pool is gone.
+pub type Reader = Box<dyn Fn() -> Option<Reading> + Send + Sync>;
+
+/// What a pool counts itself.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// Connections nobody uses.
+    pub idle: usize,
+    /// Connections lent, checked or reset.
+    pub used: usize,
+    /// Connections being made.
+    pub connecting: usize,
+    /// The most connections at a time.
+    pub max: usize,
+    /// Connections the idle timeout leaves alone.
+    pub min: usize,
+    /// Requests that wait for a connection.
+    pub waiting: usize,
+    /// How long the oldest of them has waited.
+    pub oldest_wait: Option<Duration>,
+    /// Requests whose time ran out.
+    pub timeouts: u64,
+    /// Connections made.
+    pub opened: u64,
+    /// Attempts to connect that failed.
+    pub connect_failures: u64,
+    /// Connections closed, by reason.
+    pub closed: Vec<(&'static str, u64)>,
+    /// Connections lent for too long.
+    pub overdue: u64,
+    /// Transactions left open at the return.
+    pub leaked_transactions: u64,
+}
+
+/// The state of a circuit breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    /// Requests pass.
+    Closed = 0,
+    /// A probe is under way.
+    HalfOpen = 1,
+    /// Requests are refused.
+    Open = 2,
+}
+
+impl BreakerState {
+    /// The name used in snapshots and events.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half-open",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// The record of one tier.
+pub struct Vitals {
+    /// What metrics call the tier; unique in the process while the tier lives.
+    pub name: String,
+    /// Names it to JavaScript.
+    pub id: u32,
+    reader: OnceLock<Reader>,
+    succeeded: Histogram,
+    failed: [OnceLock<Histogram>; FailureClass::ALL.len()],
+    /// Rows per answer.
+    pub rows: Histogram,
+    /// Time to make a connection.
+    pub create_time: Histogram,
+    /// Time to get a connection.
+    pub wait_time: Histogram,
+    /// Time a connection was lent.
+    pub use_time: Histogram,
+    retries: AtomicU64,
+    retries_denied: AtomicU64,
+    breaker: AtomicU8,
+    breaker_rejected: AtomicU64,
+    commits_unknown: AtomicU64,
+    failovers: AtomicU64,
+    alerts: [AtomicU8; Rule::ALL.len()],
+    last_connect_error: Mutex<Option<String>>,
+}
+
+impl Vitals {
+    pub(super) fn new(name: String, id: u32) -> Self {
+        Self {
+            name,
+            id,
+            reader: OnceLock::new(),
+            succeeded: Histogram::of_durations(),
+            failed: std::array::from_fn(|_| OnceLock::new()),
+            rows: Histogram::of_counts(),
+            create_time: Histogram::of_durations(),
+            wait_time: Histogram::of_durations(),
+            use_time: Histogram::of_durations(),
+            retries: AtomicU64::new(0),
+            retries_denied: AtomicU64::new(0),
+            breaker: AtomicU8::new(0),
+            breaker_rejected: AtomicU64::new(0),
+            commits_unknown: AtomicU64::new(0),
+            failovers: AtomicU64::new(0),
+            alerts: std::array::from_fn(|_| AtomicU8::new(0)),
+            last_connect_error: Mutex::new(None),
+        }
+    }
+
+    /// From now on `reader` tells what the pool counts itself.
+    pub fn attach(&self, reader: Reader) {
+        let _ = self.reader.set(reader);
+    }
+
+    /// What the pool counts itself.
+    pub fn reading(&self) -> Reading {
+        self.reader.get().and_then(|read| read()).unwrap_or_default()
+    }
+
+    /// Begins an operation: from here its duration counts.
+    pub fn begin(self: &std::sync::Arc<Self>) -> Operation {
+        Operation { vitals: std::sync::Arc::clone(self), started: Instant::now(), rows: 0 }
+    }
+
+    /// A retry begins.
+    pub fn retry(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A retry was due, but the budget is spent.
+    pub fn retry_denied(&self) {
+        self.retries_denied.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The breaker changed.
+    pub fn breaker_state(&self, state: BreakerState) {
+        self.breaker.store(state as u8, Ordering::Relaxed);
+    }
+
+    /// The breaker refused a request.
+    pub fn breaker_rejected(&self) {
+        self.breaker_rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The outcome of a commit could not be found out.
+    pub fn commit_unknown(&self) {
+        self.commits_unknown.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A host was left for another one.
+    pub fn failover(&self) {
+        self.failovers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An attempt to connect ended: after `took` it succeeded, or failed with this message.
+    pub fn connected(&self, took: Duration, failure: Option<String>) {
+        if failure.is_none() {
+            self.create_time.record_duration(took);
+        }
+        *self.last_connect_error.lock() = failure;
+    }
+
+    /// Why the last attempt to connect failed; none: it succeeded.
+    pub fn last_connect_error(&self) -> Option<String> {
+        self.last_connect_error.lock().clone()
+    }
+
+    pub(super) fn set_alert(&self, rule: Rule, active: bool) {
+        self.alerts[rule as usize].store(active.into(), Ordering::Relaxed);
+    }
+
+    pub(super) fn has_alert(&self, rule: Rule) -> bool {
+        self.alerts[rule as usize].load(Ordering::Relaxed) > 0
+    }
+
+    /// The state of the breaker.
+    pub fn breaker(&self) -> BreakerState {
+        match self.breaker.load(Ordering::Relaxed) {
+            0 => BreakerState::Closed,
+            1 => BreakerState::HalfOpen,
+            _ => BreakerState::Open,
+        }
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            retries: read(&self.retries),
+            retries_denied: read(&self.retries_denied),
+            breaker_rejected: read(&self.breaker_rejected),
+            commits_unknown: read(&self.commits_unknown),
+            failovers: read(&self.failovers),
+        }
+    }
+
+    /// Durations of what succeeded.
+    pub(super) fn successes(&self) -> &Histogram {
+        &self.succeeded
+    }
+
+    /// Durations of what failed, for every class that occurred.
+    pub(super) fn failures(&self) -> impl Iterator<Item = (FailureClass, &Histogram)> {
+        FailureClass::ALL.into_iter().filter_map(|class| Some((class, self.failed[class as usize].get()?)))
+    }
+
+    fn ended(&self, took: Duration, rows: u64, failure: Option<FailureClass>) {
+        match failure {
+            None => {
+                self.succeeded.record_duration(took);
+                self.rows.record(rows);
+            }
+            Some(class) => {
+                self.failed[class as usize].get_or_init(Histogram::of_durations).record_duration(took);
+            }
+        }
+    }
+}
+
+/// Counters without attributes.
+#[derive(Clone, Copy)]
+pub(super) struct Counts {
+    pub(super) retries: u64,
+    pub(super) retries_denied: u64,
+    pub(super) breaker_rejected: u64,
+    pub(super) commits_unknown: u64,
+    pub(super) failovers: u64,
+}
+
+/// One operation under way. Dropped without an end it is not counted.
+pub struct Operation {
+    vitals: std::sync::Arc<Vitals>,
+    started: Instant,
+    rows: u64,
+}
+
+impl Operation {
+    /// Rows came.
+    pub fn rows(&mut self, count: u32) {
+        self.rows += u64::from(count);
+    }
+
+    /// The operation is over.
+    pub fn end(self, failure: Option<FailureClass>) {
+        self.vitals.ended(self.started.elapsed(), self.rows, failure);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn an_operation_is_counted_once_under_its_outcome() {
+        let vitals = Arc::new(Vitals::new("a".into(), 1));
+        let mut operation = vitals.begin();
+        operation.rows(3);
+        operation.rows(4);
+        operation.end(None);
+        vitals.begin().end(Some(FailureClass::Constraint));
+        drop(vitals.begin());
+        let rows = vitals.rows.read();
+        assert_eq!((vitals.successes().read().count, rows.count, rows.sum), (1, 1, 7));
+        let failures: Vec<_> = vitals.failures().map(|(class, times)| (class, times.read().count)).collect();
+        assert_eq!(failures, [(FailureClass::Constraint, 1)]);
+    }
+
+    #[test]
+    fn a_successful_connect_clears_the_last_error() {
+        let vitals = Vitals::new("a".into(), 1);
+        vitals.connected(Duration::from_millis(5), Some("connect ECONNREFUSED".into()));
+        assert_eq!(vitals.last_connect_error().as_deref(), Some("connect ECONNREFUSED"));
+        assert_eq!(vitals.create_time.read().count, 0);
+        vitals.connected(Duration::from_millis(5), None);
+        assert_eq!((vitals.last_connect_error(), vitals.create_time.read().count), (None, 1));
+    }
+}

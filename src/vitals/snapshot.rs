@@ -1,0 +1,245 @@
+//! Everything that is measured, at one moment: once per metric for machines, once per pool for people.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Distribution, Reading, Vitals,
+    alerts::Rule,
+    journal,
+    names::{self, Kind, Metric},
+    registry,
+};
+
+/// A metric and its points.
+pub struct Series {
+    /// Which metric.
+    pub metric: &'static Metric,
+    /// One per set of attributes.
+    pub points: Vec<Point>,
+}
+
+/// One value with its attributes.
+pub struct Point {
+    /// Names and values, the pool first.
+    pub attributes: Vec<(&'static str, String)>,
+    /// The value.
+    pub value: Measured,
+}
+
+/// The value of a point.
+pub enum Measured {
+    /// Of a counter or a gauge.
+    Number(f64),
+    /// Of a histogram.
+    Distribution(Distribution),
+}
+
+/// Every metric with the points it has now.
+pub fn series() -> Vec<Series> {
+    let mut all: Vec<Series> =
+        names::ALL.iter().map(|metric| Series { metric, points: Vec::new() }).collect();
+    for vitals in registry::all() {
+        of_pool(&vitals, &mut Sheet { all: &mut all, pool: Some(&vitals.name) });
+    }
+    of_process(&mut Sheet { all: &mut all, pool: None });
+    all
+}
+
+/// Where points are written.
+struct Sheet<'a> {
+    all: &'a mut Vec<Series>,
+    pool: Option<&'a str>,
+}
+
+impl Sheet<'_> {
+    fn point(&mut self, metric: &Metric, own: &[&str], value: Measured) {
+        let pool = self.pool.map(|pool| (names::POOL, pool.to_owned()));
+        let own = metric.attributes.iter().copied().zip(own.iter().map(|&value| value.to_owned()));
+        let attributes = pool.into_iter().chain(own).collect();
+        if let Some(series) = self.all.iter_mut().find(|series| series.metric.name == metric.name) {
+            series.points.push(Point { attributes, value });
+        }
+    }
+
+    fn number(&mut self, metric: &Metric, own: &[&str], value: impl Into<Number>) {
+        self.point(metric, own, Measured::Number(value.into().0));
+    }
+
+    fn distribution(&mut self, metric: &Metric, own: &[&str], value: Distribution) {
+        self.point(metric, own, Measured::Distribution(value));
+    }
+}
+
+/// Counts as JavaScript and Prometheus know numbers.
+struct Number(f64);
+
+impl From<u64> for Number {
+    #[expect(clippy::cast_precision_loss, reason = "counters stay below 2^53")]
+    fn from(value: u64) -> Self {
+        Self(value as f64)
+    }
+}
+
+impl From<usize> for Number {
+    #[expect(clippy::cast_precision_loss, reason = "counts of connections")]
+    fn from(value: usize) -> Self {
+        Self(value as f64)
+    }
+}
+
+impl From<Duration> for Number {
+    fn from(value: Duration) -> Self {
+        Self(value.as_secs_f64())
+    }
+}
+
+fn of_pool(vitals: &Vitals, sheet: &mut Sheet<'_>) {
+    let reading = vitals.reading();
+    let counts = vitals.counts();
+    // An empty `error.type` is a success, as in OpenTelemetry, where it has none.
+    sheet.distribution(&names::OPERATION_DURATION, &[""], vitals.successes().read());
+    for (class, times) in vitals.failures() {
+        sheet.distribution(&names::OPERATION_DURATION, &[class.name()], times.read());
+    }
+    sheet.distribution(&names::RETURNED_ROWS, &[], vitals.rows.read());
+    sheet.number(&names::CONNECTION_COUNT, &["idle"], reading.idle);
+    sheet.number(&names::CONNECTION_COUNT, &["used"], reading.used);
+    sheet.number(&names::CONNECTION_COUNT, &["connecting"], reading.connecting);
+    sheet.number(&names::CONNECTION_IDLE_MAX, &[], reading.max);
+    sheet.number(&names::CONNECTION_IDLE_MIN, &[], reading.min);
+    sheet.number(&names::CONNECTION_MAX, &[], reading.max);
+    sheet.number(&names::PENDING_REQUESTS, &[], reading.waiting);
+    sheet.number(&names::TIMEOUTS, &[], reading.timeouts);
+    sheet.distribution(&names::CREATE_TIME, &[], vitals.create_time.read());
+    sheet.distribution(&names::WAIT_TIME, &[], vitals.wait_time.read());
+    sheet.distribution(&names::USE_TIME, &[], vitals.use_time.read());
+    sheet.number(&names::OLDEST_WAIT, &[], reading.oldest_wait.unwrap_or_default());
+    sheet.number(&names::CONNECT_FAILURES, &[], reading.connect_failures);
+    sheet.number(&names::OPENED, &[], reading.opened);
+    for (reason, count) in &reading.closed {
+        sheet.number(&names::CLOSED, &[reason], *count);
+    }
+    sheet.number(&names::LEAKS, &["connection"], reading.overdue);
+    sheet.number(&names::LEAKS, &["transaction"], reading.leaked_transactions);
+    sheet.number(&names::RETRY_ATTEMPTS, &["begun"], counts.retries);
+    sheet.number(&names::RETRY_ATTEMPTS, &["denied"], counts.retries_denied);
+    sheet.number(&names::BREAKER_STATE, &[], vitals.breaker() as usize);
+    sheet.number(&names::BREAKER_REJECTED, &[], counts.breaker_rejected);
+    sheet.number(&names::COMMIT_UNKNOWN, &[], counts.commits_unknown);
+    sheet.number(&names::FAILOVERS, &[], counts.failovers);
+    for rule in Rule::ALL {
+        sheet.number(&names::ALERT_ACTIVE, &[rule.name()], usize::from(vitals.has_alert(rule)));
+    }
+}
+
+fn of_process(sheet: &mut Sheet<'_>) {
+    sheet.number(&names::LISTENER_FAULTS, &[], registry::listener_faults());
+    sheet.number(&names::LOGS_DROPPED, &[], journal::dropped());
+    sheet.number(&names::EVENT_LOOP_LAG, &[], registry::event_loop_lag());
+}
+
+/// The snapshot as JavaScript gets it.
+pub fn to_json() -> Value {
+    json!({
+        "at": epoch_millis(),
+        "pools": registry::all().iter().map(|vitals| pool_to_json(vitals)).collect::<Vec<_>>(),
+        "series": series().iter().map(series_to_json).collect::<Vec<_>>(),
+    })
+}
+
+/// Milliseconds since 1970.
+pub(super) fn epoch_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn series_to_json(series: &Series) -> Value {
+    let points: Vec<_> = series.points.iter().map(|point| point_to_json(series.metric, point)).collect();
+    let Metric { name, kind, unit, help, .. } = series.metric;
+    json!({ "name": name, "kind": kind, "unit": unit, "help": help, "points": points })
+}
+
+fn point_to_json(metric: &Metric, point: &Point) -> Value {
+    let attributes: Map<_, _> =
+        point.attributes.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    match &point.value {
+        Measured::Number(value) => json!({ "attributes": attributes, "value": value }),
+        Measured::Distribution(read) => {
+            let scale = scale(metric);
+            let quantile = |share| read.quantile(share).map(|value| value * scale);
+            json!({
+                "attributes": attributes,
+                "count": read.count,
+                "sum": Number::from(read.sum).0 * scale,
+                "p50": quantile(0.5),
+                "p95": quantile(0.95),
+                "p99": quantile(0.99),
+            })
+        }
+    }
+}
+
+/// Histograms of time hold nanoseconds; their metrics are told in seconds.
+pub(super) fn scale(metric: &Metric) -> f64 {
+    if metric.kind == Kind::Histogram && metric.unit == "s" { 1e-9 } else { 1.0 }
+}
+
+/// What the person on duty asks of one pool. Times are in milliseconds.
+fn pool_to_json(vitals: &Arc<Vitals>) -> Value {
+    let Reading { idle, used, connecting, max, min, waiting, oldest_wait, .. } = vitals.reading();
+    let reading = vitals.reading();
+    let counts = vitals.counts();
+    let mut all = vitals.successes().read();
+    let mut errors = Map::new();
+    let mut faults = 0;
+    for (class, times) in vitals.failures() {
+        let times = times.read();
+        errors.insert(class.name().to_owned(), json!(times.count));
+        faults += if class.is_fault() { times.count } else { 0 };
+        all.add(&times);
+    }
+    json!({
+        "id": vitals.id,
+        "name": vitals.name,
+        "connections": {
+            "total": idle + used + connecting, "idle": idle, "used": used, "connecting": connecting,
+            "max": max, "min": min,
+        },
+        "waiting": waiting,
+        "oldestWait": oldest_wait.map(|wait| wait.as_secs_f64() * 1000.0),
+        "operations": all.count,
+        "errors": faults,
+        "errorsByClass": errors,
+        "operation": in_millis(&all),
+        "acquire": in_millis(&vitals.wait_time.read()),
+        "use": in_millis(&vitals.use_time.read()),
+        "connect": in_millis(&vitals.create_time.read()),
+        "rows": vitals.rows.read().sum,
+        "timeouts": reading.timeouts,
+        "opened": reading.opened,
+        "connectFailures": reading.connect_failures,
+        "closed": reading.closed.iter().map(|(reason, count)| ((*reason).to_owned(), json!(count))).collect::<Map<_, _>>(),
+        "leaks": { "connections": reading.overdue, "transactions": reading.leaked_transactions },
+        "retries": counts.retries,
+        "retriesDenied": counts.retries_denied,
+        "breaker": vitals.breaker().name(),
+        "breakerRejected": counts.breaker_rejected,
+        "commitsUnknown": counts.commits_unknown,
+        "failovers": counts.failovers,
+        "alerts": Rule::ALL.into_iter().filter(|rule| vitals.has_alert(*rule)).map(Rule::name).collect::<Vec<_>>(),
+        "lastConnectError": vitals.last_connect_error(),
+    })
+}
+
+pub(super) fn in_millis(read: &Distribution) -> Value {
+    let quantile = |share| read.quantile(share).map(|nanos| nanos / 1e6);
+    let mean = (read.count > 0).then(|| Number::from(read.sum).0 / Number::from(read.count).0 / 1e6);
+    json!({
+        "count": read.count, "mean": mean, "p50": quantile(0.5), "p95": quantile(0.95), "p99": quantile(0.99),
+    })
+}
