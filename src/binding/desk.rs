@@ -21,9 +21,10 @@ use super::{
     outbox::{Kind, Outbox},
 };
 use crate::{
-    dispatch::{Answer, Borrower, Direct, Face, Failure, Lease},
+    dispatch::{Answer, Borrower, Direct, Face, Failure, Lease, Measured},
     pool::{CloseReason, Ticket},
     postgres::{AskPassword, Connection, Error, Event, Rows, Shape, Statement, Status},
+    vitals::Vitals,
 };
 
 type Password = Result<Option<String>, Error>;
@@ -34,6 +35,7 @@ pub(super) struct Desk {
     /// The number JavaScript gave its pool.
     pool: u32,
     tier: OnceLock<String>,
+    vitals: OnceLock<Arc<Vitals>>,
     /// Whether new connections are greeted by JavaScript.
     pub(super) greets: AtomicBool,
     connections: Mutex<HashMap<u32, Known>>,
@@ -56,6 +58,7 @@ impl Desk {
             outbox,
             pool,
             tier: OnceLock::new(),
+            vitals: OnceLock::new(),
             greets: AtomicBool::new(false),
             connections: Mutex::default(),
             questions: Mutex::default(),
@@ -71,13 +74,20 @@ impl Desk {
         }
     }
 
+    /// Where operations on lent connections are counted.
+    pub(super) fn measure(&self, vitals: Option<&Arc<Vitals>>) {
+        if let Some(vitals) = vitals {
+            let _ = self.vitals.set(Arc::clone(vitals));
+        }
+    }
+
     pub(super) fn answer_to(self: &Arc<Self>, request: u32) -> Reply {
         Reply { desk: Arc::clone(self), request }
     }
 
     /// Sends a statement on a connection JavaScript holds, or greets.
     pub(super) fn send(self: &Arc<Self>, connection: u32, request: u32, statement: Arc<Statement>) {
-        let mut answer = self.answer_to(request);
+        let mut answer = Measured::begin(self.vitals.get(), self.answer_to(request));
         let known = self.connections.lock().get(&connection).map(|known| Arc::clone(&known.connection));
         match known {
             Some(connection) => Direct::send(&connection, request, statement, answer),

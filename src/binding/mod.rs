@@ -11,3 +11,4 @@ mod outbox;
 mod pool;
 mod request;
 mod runtime;
+mod vitals;

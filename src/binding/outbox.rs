@@ -50,6 +50,7 @@ pub(super) enum Kind {
     Event = 9,
     Ask = 10,
     Forget = 11,
+    Log = 20,
 }
 
 pub(super) struct Outbox {

@@ -46,6 +46,7 @@ impl Pool {
         // The pool starts its housekeeping, for which it needs to be inside the runtime.
         let _inside = runtime.enter();
         let tier = Tier::new(settings, Arc::clone(&desk) as _, runtime.clone());
+        desk.measure(tier.vitals());
         Ok(Self { desk, tier })
     }
 
@@ -137,6 +138,12 @@ impl Pool {
     #[napi(getter, catch_unwind)]
     pub fn waiting(&self) -> u32 {
         count(self.tier.counts().queued)
+    }
+
+    /// The number of the pool in snapshots; 0: it is not measured.
+    #[napi(getter, catch_unwind)]
+    pub fn vitals(&self) -> u32 {
+        self.tier.vitals().map_or(0, |vitals| vitals.id)
     }
 
     /// Lent connections past their lifetime.

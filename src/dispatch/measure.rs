@@ -122,7 +122,14 @@ impl<'a> Connecting<'a> {
         Self { vitals: vitals.map(Arc::as_ref), started: Instant::now() }
     }
 
-    pub(super) fn succeeded(mut self, connection: u32) {
+    pub(super) fn ended(self, outcome: Result<u32, &Error>) {
+        match outcome {
+            Ok(connection) => self.succeeded(connection),
+            Err(error) => self.failed(error),
+        }
+    }
+
+    fn succeeded(mut self, connection: u32) {
         let Some(vitals) = self.vitals.take() else { return };
         let took = self.started.elapsed();
         vitals.connected(took, None);
@@ -130,7 +137,7 @@ impl<'a> Connecting<'a> {
         journal::note(Level::Info, "connection", "opened", Some(&vitals.name), fields);
     }
 
-    pub(super) fn failed(mut self, error: &Error) {
+    fn failed(mut self, error: &Error) {
         self.tell(error.class(), &describe(error));
     }
 
@@ -163,8 +170,7 @@ pub(super) fn closing(vitals: Option<&Arc<Vitals>>, connection: u32, reason: Clo
 /// A connection was lost.
 pub(super) fn lost(vitals: Option<&Arc<Vitals>>, connection: u32, error: &Error) {
     let Some(vitals) = vitals else { return };
-    let fields =
-        json!({ "connection": connection, "class": error.class().name(), "error": describe(error) });
+    let fields = json!({ "connection": connection, "class": error.class().name(), "error": describe(error) });
     journal::note(Level::Warn, "connection", "lost", Some(&vitals.name), fields);
 }
 

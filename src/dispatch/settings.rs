@@ -21,6 +21,8 @@ const DEFAULT_SCRAM_MAX_ITERATIONS: u32 = 100_000;
 pub struct Settings {
     /// The name of the tier; none: a pool of its own.
     pub tier: Option<String>,
+    /// Whether the tier is measured.
+    pub monitor: bool,
     pub(super) config: Config,
     pub(super) hosts: Hosts,
     pub(super) pool: pool::Settings,
@@ -32,6 +34,15 @@ pub struct Settings {
 pub struct SettingsError(String);
 
 impl Settings {
+    /// What metrics call the tier: its name, else where it leads.
+    pub fn name(&self) -> String {
+        self.tier.clone().unwrap_or_else(|| {
+            let database = self.config.database.as_ref().unwrap_or(&self.config.user);
+            let host = self.config.hosts.first();
+            host.map_or_else(|| database.clone(), |host| format!("{}:{}/{database}", host.name, host.port))
+        })
+    }
+
     /// Reads JSON. `passwords` is asked when the password is not among the settings.
     pub fn from_json(
         json: &str,
@@ -61,6 +72,7 @@ impl fmt::Display for Position<'_> {
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own in JavaScript")]
 struct Told {
     tier: Option<String>,
+    monitor: Option<bool>,
     hosts: Vec<ToldHost>,
     user: String,
     database: Option<String>,
@@ -182,7 +194,7 @@ impl Told {
             keep_alive,
             statement_cache: self.statement_cache_size.map_or(DEFAULT_STATEMENT_CACHE, to_usize),
         };
-        Settings { tier: self.tier, config, hosts, pool }
+        Settings { tier: self.tier, monitor: self.monitor.unwrap_or(true), config, hosts, pool }
     }
 
     fn keep_alive(&self) -> Option<KeepAlive> {

@@ -4,15 +4,17 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use super::{
     hosts::{CloseOnDrop, Consequence, Hosts},
-    own,
+    measure, own,
 };
 use crate::{
     pool::{CloseReason, Condition, Connector, Pool, WeakPool},
     postgres::{Config, Connection, Error, Event, Listener, Status},
+    vitals::Vitals,
 };
 
 /// Hears of the connections of a tier. In production the JavaScript side.
@@ -37,8 +39,8 @@ pub struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(config: Config, hosts: Hosts, face: Arc<dyn Face>) -> Self {
-        Self { config, watch: Arc::new(Watch { face, hosts, pool: OnceLock::new() }) }
+    pub(super) fn new(config: Config, hosts: Hosts, face: Arc<dyn Face>, vitals: Option<Arc<Vitals>>) -> Self {
+        Self { config, watch: Arc::new(Watch { face, hosts, pool: OnceLock::new(), vitals }) }
     }
 
     pub(super) fn watch(&self) -> Arc<Watch> {
@@ -52,6 +54,7 @@ pub(super) struct Watch {
     hosts: Hosts,
     /// Weak: the pool owns the connector, which owns this.
     pool: OnceLock<WeakPool<Wire>>,
+    vitals: Option<Arc<Vitals>>,
 }
 
 impl Watch {
@@ -69,6 +72,9 @@ impl Listener for Watch {
         let pool = self.pool.get().and_then(WeakPool::upgrade);
         let idle =
             pool.is_some_and(|pool| pool.forget(|other| other.id == connection, CloseReason::Broken) > 0);
+        if let Some(error) = &error {
+            measure::lost(self.vitals.as_ref(), connection, error);
+        }
         self.face.closed(connection, error, idle);
     }
 
@@ -92,8 +98,11 @@ impl Connector for Wire {
     type Error = Error;
 
     async fn connect(&self) -> Result<Self::Connection, Error> {
+        let attempt = measure::Connecting::begin(self.watch.vitals.as_ref());
         let listener: Arc<dyn Listener> = self.watch();
-        let connection = self.watch.hosts.connect(&self.config, &listener).await?;
+        let connected = self.watch.hosts.connect(&self.config, &listener).await;
+        attempt.ended(connected.as_ref().map(|connection| connection.id));
+        let connection = connected?;
         let unwanted = CloseOnDrop(Some(Arc::clone(&connection)));
         self.watch.face.greet(&connection).await?;
         unwanted.keep();
@@ -121,7 +130,20 @@ impl Connector for Wire {
     }
 
     fn close(&self, connection: Self::Connection, reason: CloseReason) {
+        measure::closing(self.watch.vitals.as_ref(), connection.id, reason);
         self.watch.face.closing(connection.id, reason);
         connection.close();
+    }
+
+    fn lent(&self, waited: Duration) {
+        if let Some(vitals) = &self.watch.vitals {
+            vitals.wait_time.record_duration(waited);
+        }
+    }
+
+    fn returned(&self, held: Duration) {
+        if let Some(vitals) = &self.watch.vitals {
+            vitals.use_time.record_duration(held);
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use super::{Error, SystemError};
+use crate::vitals::FailureClass;
 
 /// Five characters that name an error, as the SQL standard and PostgreSQL's appendix A list them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,6 +85,22 @@ impl SqlState {
         }
     }
 
+    /// What metrics call an error of this code.
+    pub fn class(self) -> FailureClass {
+        match &self.0 {
+            b"57014" => FailureClass::Cancelled,
+            [b'0', b'8', ..] => FailureClass::Connection,
+            b"42501" | [b'2', b'8', ..] => FailureClass::Authentication,
+            [b'5', b'7', b'P', ..] => FailureClass::Shutdown,
+            [b'5', b'3' | b'8', ..] => FailureClass::Resource,
+            [b'4', b'0', ..] => FailureClass::Serialization,
+            [b'2', b'3', ..] => FailureClass::Constraint,
+            [b'2', b'1' | b'2', ..] => FailureClass::Data,
+            [b'4', b'2', ..] | [b'2', b'6', ..] | [b'0', b'A', ..] | [b'3', ..] => FailureClass::Statement,
+            _ => FailureClass::Other,
+        }
+    }
+
     /// Preparing the statement again heals it.
     pub fn is_stale_statement(self) -> bool {
         self.action() == Action::PrepareAgain
@@ -123,6 +140,20 @@ impl SystemError {
 }
 
 impl Error {
+    /// What metrics call this error.
+    pub fn class(&self) -> FailureClass {
+        match self {
+            Self::Database(error) => error.code.class(),
+            Self::System(_) | Self::Aggregate(_) | Self::Lost | Self::Ended => FailureClass::Connection,
+            Self::Tls { .. } => FailureClass::Tls,
+            Self::QueryTimeout => FailureClass::QueryTimeout,
+            Self::Withdrawn => FailureClass::Cancelled,
+            Self::Protocol(_) => FailureClass::Protocol,
+            Self::Type(_) => FailureClass::Data,
+            _ => FailureClass::Other,
+        }
+    }
+
     /// What this error asks for.
     pub fn action(&self) -> Action {
         match self {

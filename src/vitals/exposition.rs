@@ -8,8 +8,10 @@ use super::{
 };
 
 /// Bounds for times, in seconds; a tenth of a millisecond is a lookup on the same machine.
-const TIMES: [f64; 17] =
-    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const TIMES: [f64; 17] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    30.0,
+];
 /// Bounds for numbers of rows.
 const COUNTS: [f64; 10] = [0.0, 1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 1000.0, 10_000.0, 100_000.0];
 
@@ -52,7 +54,13 @@ fn write_histogram(text: &mut String, name: &str, labels: &str, metric: &Metric,
     let _ = writeln!(text, "{name}_bucket{} {}", braced(labels, Some("+Inf")), read.count);
     #[expect(clippy::cast_precision_loss, reason = "a sum as Prometheus knows numbers")]
     let sum = read.sum as f64 * scale;
-    let _ = writeln!(text, "{name}_sum{} {sum}\n{name}_count{} {}", braced(labels, None), braced(labels, None), read.count);
+    let _ = writeln!(
+        text,
+        "{name}_sum{} {sum}\n{name}_count{} {}",
+        braced(labels, None),
+        braced(labels, None),
+        read.count
+    );
 }
 
 fn braced(labels: &str, bound: Option<&str>) -> String {

@@ -146,11 +146,14 @@ mod tests {
     fn listeners_hear_entries_until_they_are_ignored() {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let ears = Arc::clone(&heard);
-        listen(77, Arc::new(move |entry| {
-            if entry.target == "journal-test" {
-                ears.lock().push(entry.event.clone());
-            }
-        }));
+        listen(
+            77,
+            Arc::new(move |entry| {
+                if entry.target == "journal-test" {
+                    ears.lock().push(entry.event.clone());
+                }
+            }),
+        );
         note(Level::Info, "journal-test", "first", Some("a"), json!({ "n": 1 }));
         ignore(77);
         note(Level::Info, "journal-test", "second", None, Value::Null);

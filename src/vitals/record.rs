@@ -179,7 +179,8 @@ impl Vitals {
         self.last_connect_error.lock().clone()
     }
 
-    pub(super) fn set_alert(&self, rule: Rule, active: bool) {
+    /// An alert fires, or no longer.
+    pub fn set_alert(&self, rule: Rule, active: bool) {
         self.alerts[rule as usize].store(active.into(), Ordering::Relaxed);
     }
 

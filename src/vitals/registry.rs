@@ -40,6 +40,11 @@ pub fn open(name: &str) -> Arc<Vitals> {
     vitals
 }
 
+/// The tier has ended: it is listed no longer.
+pub fn close(vitals: &Arc<Vitals>) {
+    TIERS.lock().known.retain(|known| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(vitals)));
+}
+
 /// The records of all tiers, in the order they were made.
 pub fn all() -> Vec<Arc<Vitals>> {
     TIERS.lock().known.iter().filter_map(Weak::upgrade).collect()
@@ -77,13 +82,14 @@ mod tests {
         let first = open("registry-test");
         let second = open("registry-test");
         let third = open("registry-test");
-        assert_eq!([&first, &second, &third].map(|v| v.name.as_str()), [
-            "registry-test",
-            "registry-test#2",
-            "registry-test#3"
-        ]);
+        assert_eq!(
+            [&first, &second, &third].map(|v| v.name.as_str()),
+            ["registry-test", "registry-test#2", "registry-test#3"]
+        );
         drop(second);
-        assert_eq!(open("registry-test").name, "registry-test#2");
+        close(&third);
+        let again = [open("registry-test"), open("registry-test")];
+        assert_eq!(again.map(|v| v.name.clone()), ["registry-test#2", "registry-test#3"]);
         assert!(find(first.id).is_some_and(|found| Arc::ptr_eq(&found, &first)));
     }
 }

@@ -147,7 +147,7 @@ fn of_process(sheet: &mut Sheet<'_>) {
 pub fn to_json() -> Value {
     json!({
         "at": epoch_millis(),
-        "pools": registry::all().iter().map(|vitals| pool_to_json(vitals)).collect::<Vec<_>>(),
+        "pools": registry::all().iter().map(pool_to_json).collect::<Vec<_>>(),
         "series": series().iter().map(series_to_json).collect::<Vec<_>>(),
     })
 }

@@ -140,8 +140,8 @@ impl<C: Connector> State<C> {
         self.slots.place_locked(slot, Place::Lent { since: now, report_at });
         if let Some(loan) = self.slots.loan(slot) {
             self.statistics.grants += 1;
-            let waited = now.saturating_duration_since(waiter.since);
-            actions.grant(Grant { waiter, loan, source, waited });
+            let after = now.saturating_duration_since(waiter.since);
+            actions.grant(Grant { waiter, loan, source, waited: after });
         }
     }
 

@@ -1,0 +1,104 @@
+//! What the vitals tell JavaScript: snapshots, text, the table of names, notable events.
+
+use std::sync::Arc;
+
+use napi::{Error, Result};
+use napi_derive::napi;
+use serde_json::{Value, json};
+
+use super::{hub::Hub, outbox::Kind};
+use crate::vitals::{
+    FailureClass, Thresholds,
+    alerts::Rule,
+    exposition,
+    journal::{self, Level},
+    names, registry, snapshot,
+};
+
+/// Everything that is measured, as JSON.
+#[napi(catch_unwind)]
+pub(super) fn vitals_snapshot() -> String {
+    snapshot::to_json().to_string()
+}
+
+/// Everything that is measured, in the text format of Prometheus.
+#[napi(catch_unwind)]
+pub(super) fn vitals_text() -> String {
+    exposition::text()
+}
+
+/// The table of metrics and of alert rules, as JSON.
+#[napi(catch_unwind)]
+pub(super) fn vitals_table() -> String {
+    let metrics: Vec<_> = names::ALL.iter().map(describe).collect();
+    let rules: Vec<_> =
+        Rule::ALL.iter().map(|rule| json!({ "rule": rule.name(), "unit": rule.unit() })).collect();
+    json!({
+        "metrics": metrics,
+        "rules": rules,
+        "thresholds": Thresholds::default().to_json(),
+        "failures": FailureClass::ALL.map(FailureClass::name),
+        "notFaults": FailureClass::ALL.into_iter().filter(|class| !class.is_fault()).map(FailureClass::name).collect::<Vec<_>>(),
+    })
+    .to_string()
+}
+
+fn describe(metric: &names::Metric) -> Value {
+    let mut value = json!(metric);
+    value["prometheus"] = Value::String(metric.prometheus());
+    value["process"] = Value::Bool(names::OF_PROCESS.contains(metric));
+    value
+}
+
+/// The notable events after this number, as a JSON array, oldest first.
+#[napi(catch_unwind)]
+pub(super) fn journal_after(number: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+    let entries = journal::after(number as u64);
+    json!(entries.iter().map(Arc::as_ref).collect::<Vec<_>>()).to_string()
+}
+
+/// Notes an event that JavaScript saw. `fields` is a JSON object.
+#[napi(catch_unwind)]
+#[expect(clippy::needless_pass_by_value, reason = "Node-API hands over Strings")]
+pub(super) fn journal_note(
+    level: String,
+    target: String,
+    event: String,
+    pool: Option<String>,
+    fields: String,
+) -> Result<()> {
+    let level = Level::parse(&level).ok_or_else(|| Error::from_reason("no such level"))?;
+    let fields = serde_json::from_str(&fields).map_err(|error| Error::from_reason(error.to_string()))?;
+    journal::note(level, &target, &event, pool.as_deref(), fields);
+    Ok(())
+}
+
+/// A listener of logs or alerts threw.
+#[napi(catch_unwind)]
+pub(super) fn listener_fault() {
+    registry::listener_fault();
+}
+
+#[napi]
+impl Hub {
+    /// Whether notable events come as records.
+    #[napi(catch_unwind)]
+    pub fn listen(&self, on: bool) {
+        let outbox = &self.outbox;
+        let number = Arc::as_ptr(outbox) as usize as u64;
+        journal::ignore(number);
+        if on {
+            // Weakly: the journal outlives the thread that listens.
+            let outbox = Arc::downgrade(outbox);
+            journal::listen(
+                number,
+                Arc::new(move |entry| {
+                    if let Some(outbox) = outbox.upgrade() {
+                        outbox.push_json(Kind::Log, 0, entry);
+                    }
+                }),
+            );
+        }
+    }
+}
