@@ -617,3 +617,80 @@ export class ConfigurationError extends Error {
   /** One line per variable. */
   readonly problems: readonly string[];
 }
+
+// ---------------------------------------------------------------------------------------------------
+// Monitoring.
+
+/** A distribution of times, in milliseconds. */
+export interface TimesInMillis {
+  count: number;
+  mean: number | null;
+  p50: number | null;
+  p95: number | null;
+  p99: number | null;
+}
+
+/** One pool at one moment. Times are in milliseconds. */
+export interface PoolMetrics {
+  id: number;
+  /** The tier; of a pool without one, where it leads. Unique in the process. */
+  name: string;
+  connections: { total: number; idle: number; used: number; connecting: number; max: number; min: number };
+  /** Requests that wait for a connection, and how long the oldest has waited. */
+  waiting: number;
+  oldestWait: number | null;
+  /** Statements answered since the pool was made, and those of them that failed (cancelled ones do not count). */
+  operations: number;
+  errors: number;
+  errorsByClass: Record<string, number>;
+  /** From the call to the answer; to get a connection; between getting and giving back; to make one. */
+  operation: TimesInMillis;
+  acquire: TimesInMillis;
+  use: TimesInMillis;
+  connect: TimesInMillis;
+  rows: number;
+  timeouts: number;
+  opened: number;
+  connectFailures: number;
+  closed: Record<string, number>;
+  leaks: { connections: number; transactions: number };
+  retries: number;
+  retriesDenied: number;
+  breaker: 'closed' | 'half-open' | 'open';
+  breakerRejected: number;
+  commitsUnknown: number;
+  failovers: number;
+  /** The rules whose alerts fire. */
+  alerts: AlertRule[];
+  lastConnectError: string | null;
+}
+
+/** One metric, in the names and units of OpenTelemetry. */
+export interface MetricSeries {
+  name: string;
+  kind: 'counter' | 'gauge' | 'histogram';
+  unit: string;
+  help: string;
+  points: Array<
+    { attributes: Record<string, string> } & (
+      | { value: number }
+      | { count: number; sum: number; p50: number | null; p95: number | null; p99: number | null }
+    )
+  >;
+}
+
+/** Everything that is measured in the process, worker threads included. */
+export interface MetricsSnapshot {
+  /** Milliseconds since 1970. */
+  at: number;
+  pools: PoolMetrics[];
+  series: MetricSeries[];
+}
+
+export type AlertRule = 'waiting' | 'acquire' | 'error_rate' | 'utilisation';
+
+/** Everything at one moment. */
+export function metrics(): MetricsSnapshot;
+
+/** The same in the text format of Prometheus. */
+export function metricsText(): string;

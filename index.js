@@ -10,6 +10,7 @@ const Tiers = require('./lib/tiers');
 const TypeOverrides = require('./lib/type-overrides');
 const defaults = require('./lib/defaults');
 const errors = require('./lib/errors');
+const monitor = require('./lib/monitor');
 const utils = require('./lib/utils');
 const { ConfigurationError } = require('./lib/environment');
 const { addSwitch, choiceOf, configure } = require('./lib/switches');
@@ -45,6 +46,9 @@ module.exports = {
   AcquireTimeoutError: errors.AcquireTimeoutError,
   PoolFullError: errors.PoolFullError,
   ConfigurationError,
+
+  metrics: monitor.metrics,
+  metricsText: monitor.metricsText,
 };
 
 // pg's binding to libpq; this package has none, so it answers as pg does where pg-native is absent.

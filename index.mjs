@@ -21,4 +21,7 @@ export const AcquireTimeoutError = pg.AcquireTimeoutError;
 export const PoolFullError = pg.PoolFullError;
 export const ConfigurationError = pg.ConfigurationError;
 
+export const metrics = pg.metrics;
+export const metricsText = pg.metricsText;
+
 export default pg;

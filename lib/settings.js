@@ -5,6 +5,7 @@
 
 const net = require('node:net');
 const { hostsOf, isBalanced } = require('./hosts');
+const { isMonitored } = require('./monitor/switch');
 
 const SCRAM_ITERATIONS = 100000;
 
@@ -157,7 +158,7 @@ function connectionSettings(client, options) {
 
 /** Of a client that stands alone: a pool of one, whose connection is lent for life. */
 function clientSettings(client, options) {
-  return { tier: null, ...connectionSettings(client, options), max: 1, min: 0, idleTimeoutMillis: 0 };
+  return { tier: null, monitor: false, ...connectionSettings(client, options), max: 1, min: 0, idleTimeoutMillis: 0 };
 }
 
 /** Of a pool; `client` is built from the same options and speaks for all its connections. */
@@ -165,6 +166,7 @@ function poolSettings(client, options) {
   const maxUses = Number(options.maxUses);
   return {
     tier: options.tier ?? null,
+    monitor: isMonitored(options),
     enhanced: Boolean(options.enhanced),
     ...connectionSettings(client, options),
     max: size('max', options.max),

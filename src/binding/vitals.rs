@@ -15,32 +15,69 @@ use crate::vitals::{
     names, registry, snapshot,
 };
 
-/// Everything that is measured, as JSON.
-#[napi(catch_unwind)]
-pub(super) fn vitals_snapshot() -> String {
-    snapshot::to_json().to_string()
-}
+/// What there is to tell: static methods only.
+#[napi]
+pub struct Vitals;
 
-/// Everything that is measured, in the text format of Prometheus.
-#[napi(catch_unwind)]
-pub(super) fn vitals_text() -> String {
-    exposition::text()
-}
+#[napi]
+impl Vitals {
+    /// Everything that is measured, as JSON.
+    #[napi(catch_unwind)]
+    pub fn snapshot() -> String {
+        snapshot::to_json().to_string()
+    }
 
-/// The table of metrics and of alert rules, as JSON.
-#[napi(catch_unwind)]
-pub(super) fn vitals_table() -> String {
-    let metrics: Vec<_> = names::ALL.iter().map(describe).collect();
-    let rules: Vec<_> =
-        Rule::ALL.iter().map(|rule| json!({ "rule": rule.name(), "unit": rule.unit() })).collect();
-    json!({
-        "metrics": metrics,
-        "rules": rules,
-        "thresholds": Thresholds::default().to_json(),
-        "failures": FailureClass::ALL.map(FailureClass::name),
-        "notFaults": FailureClass::ALL.into_iter().filter(|class| !class.is_fault()).map(FailureClass::name).collect::<Vec<_>>(),
-    })
-    .to_string()
+    /// Everything that is measured, in the text format of Prometheus.
+    #[napi(catch_unwind)]
+    pub fn text() -> String {
+        exposition::text()
+    }
+
+    /// The table of metrics and of alert rules, as JSON.
+    #[napi(catch_unwind)]
+    pub fn table() -> String {
+        let metrics: Vec<_> = names::ALL.iter().map(describe).collect();
+        let rules: Vec<_> =
+            Rule::ALL.iter().map(|rule| json!({ "rule": rule.name(), "unit": rule.unit() })).collect();
+        json!({
+            "metrics": metrics,
+            "rules": rules,
+            "thresholds": Thresholds::default().to_json(),
+            "failures": FailureClass::ALL.map(FailureClass::name),
+            "notFaults": FailureClass::ALL.into_iter().filter(|class| !class.is_fault()).map(FailureClass::name).collect::<Vec<_>>(),
+        })
+        .to_string()
+    }
+
+    /// The notable events after this number, as a JSON array, oldest first.
+    #[napi(catch_unwind)]
+    pub fn entries(number: f64) -> String {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+        let entries = journal::after(number as u64);
+        json!(entries.iter().map(Arc::as_ref).collect::<Vec<_>>()).to_string()
+    }
+
+    /// Notes an event that JavaScript saw. `fields` is a JSON object.
+    #[napi(catch_unwind)]
+    #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over Strings")]
+    pub fn note(
+        level: String,
+        target: String,
+        event: String,
+        pool: Option<String>,
+        fields: String,
+    ) -> Result<()> {
+        let level = Level::parse(&level).ok_or_else(|| Error::from_reason("no such level"))?;
+        let fields = serde_json::from_str(&fields).map_err(|error| Error::from_reason(error.to_string()))?;
+        journal::note(level, &target, &event, pool.as_deref(), fields);
+        Ok(())
+    }
+
+    /// A listener of logs or alerts threw.
+    #[napi(catch_unwind)]
+    pub fn fault() {
+        registry::listener_fault();
+    }
 }
 
 fn describe(metric: &names::Metric) -> Value {
@@ -48,36 +85,6 @@ fn describe(metric: &names::Metric) -> Value {
     value["prometheus"] = Value::String(metric.prometheus());
     value["process"] = Value::Bool(names::OF_PROCESS.contains(metric));
     value
-}
-
-/// The notable events after this number, as a JSON array, oldest first.
-#[napi(catch_unwind)]
-pub(super) fn journal_after(number: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
-    let entries = journal::after(number as u64);
-    json!(entries.iter().map(Arc::as_ref).collect::<Vec<_>>()).to_string()
-}
-
-/// Notes an event that JavaScript saw. `fields` is a JSON object.
-#[napi(catch_unwind)]
-#[expect(clippy::needless_pass_by_value, reason = "Node-API hands over Strings")]
-pub(super) fn journal_note(
-    level: String,
-    target: String,
-    event: String,
-    pool: Option<String>,
-    fields: String,
-) -> Result<()> {
-    let level = Level::parse(&level).ok_or_else(|| Error::from_reason("no such level"))?;
-    let fields = serde_json::from_str(&fields).map_err(|error| Error::from_reason(error.to_string()))?;
-    journal::note(level, &target, &event, pool.as_deref(), fields);
-    Ok(())
-}
-
-/// A listener of logs or alerts threw.
-#[napi(catch_unwind)]
-pub(super) fn listener_fault() {
-    registry::listener_fault();
 }
 
 #[napi]
@@ -95,7 +102,7 @@ impl Hub {
                 number,
                 Arc::new(move |entry| {
                     if let Some(outbox) = outbox.upgrade() {
-                        outbox.push_json(Kind::Log, 0, entry);
+                        outbox.push_json(Kind::Log, 0, 0, entry);
                     }
                 }),
             );

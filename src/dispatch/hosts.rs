@@ -131,6 +131,11 @@ impl Hosts {
         Self { all, target, is_balanced, patience, memory }
     }
 
+    /// The host that was named first.
+    pub(super) fn first(&self) -> Option<&Host> {
+        self.all.first().map(Arc::as_ref)
+    }
+
     /// Connects to the first host that suits.
     pub(super) async fn connect(
         &self,

@@ -91,9 +91,9 @@ impl<A: Answer> Answer for Measured<A> {
         self.answer.done(status);
     }
 
-    fn failed(&mut self, failure: Failure) {
+    fn failed(&mut self, failure: Failure, status: Option<Status>) {
         self.end(|| Some(class_of(&failure)));
-        self.answer.failed(failure);
+        self.answer.failed(failure, status);
     }
 }
 

@@ -38,7 +38,7 @@ impl Settings {
     pub fn name(&self) -> String {
         self.tier.clone().unwrap_or_else(|| {
             let database = self.config.database.as_ref().unwrap_or(&self.config.user);
-            let host = self.config.hosts.first();
+            let host = self.hosts.first();
             host.map_or_else(|| database.clone(), |host| format!("{}:{}/{database}", host.name, host.port))
         })
     }

@@ -291,7 +291,6 @@ mod tests {
     fn no_data_holds_what_was_and_stops_the_clock() {
         // Five minutes above are needed: two before the gap, three after it.
         let series = |at| match at {
-            0..=120 => Some(11.0),
             121..1000 => None,
             _ => Some(11.0),
         };

@@ -165,6 +165,8 @@ fn start_of(index: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -225,10 +227,13 @@ mod tests {
                 histogram.record(*value);
             }
             values.sort_unstable();
-            let rank = ((values.len() as f64 * share).ceil() as usize).clamp(1, values.len());
-            let exact = values[rank - 1] as f64;
-            let told = histogram.read().quantile(share).unwrap_or(f64::NAN);
-            prop_assert!((told - exact).abs() <= exact / 32.0, "{told} for {exact}");
+            let read = histogram.read();
+            let told = read.quantile(share).map(Duration::from_secs_f64).unwrap_or_default().as_secs();
+            let below = values.iter().filter(|value| **value < told - told / 32).count();
+            let up_to = values.iter().filter(|value| **value <= told + told / 32).count();
+            let rank = Duration::from_secs(values.len().try_into().unwrap_or(0)).mul_f64(share).as_secs_f64().ceil();
+            prop_assert!(f64::from(u32::try_from(below).unwrap_or(0)) < rank, "{told} is too large");
+            prop_assert!(f64::from(u32::try_from(up_to).unwrap_or(0)) >= rank, "{told} is too small");
         }
     }
 }

@@ -60,6 +60,8 @@ impl Sheet<'_> {
     fn point(&mut self, metric: &Metric, own: &[&str], value: Measured) {
         let pool = self.pool.map(|pool| (names::POOL, pool.to_owned()));
         let own = metric.attributes.iter().copied().zip(own.iter().map(|&value| value.to_owned()));
+        // What is empty does not apply.
+        let own = own.filter(|(_, value)| !value.is_empty());
         let attributes = pool.into_iter().chain(own).collect();
         if let Some(series) = self.all.iter_mut().find(|series| series.metric.name == metric.name) {
             series.points.push(Point { attributes, value });
@@ -101,7 +103,7 @@ impl From<Duration> for Number {
 fn of_pool(vitals: &Vitals, sheet: &mut Sheet<'_>) {
     let reading = vitals.reading();
     let counts = vitals.counts();
-    // An empty `error.type` is a success, as in OpenTelemetry, where it has none.
+    // A success has no `error.type`, as in OpenTelemetry.
     sheet.distribution(&names::OPERATION_DURATION, &[""], vitals.successes().read());
     for (class, times) in vitals.failures() {
         sheet.distribution(&names::OPERATION_DURATION, &[class.name()], times.read());
