@@ -39,7 +39,12 @@ pub struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(config: Config, hosts: Hosts, face: Arc<dyn Face>, vitals: Option<Arc<Vitals>>) -> Self {
+    pub(super) fn new(
+        config: Config,
+        hosts: Hosts,
+        face: Arc<dyn Face>,
+        vitals: Option<Arc<Vitals>>,
+    ) -> Self {
         Self { config, watch: Arc::new(Watch { face, hosts, pool: OnceLock::new(), vitals }) }
     }
 
