@@ -22,6 +22,7 @@ const { hub } = require('./hub');
 const { pack } = require('./request');
 const { isFatal, isLoss } = require('./loss');
 const { rethrow } = require('./rejection');
+const { submit } = require('./submittable');
 const { refuseUnserved, scramIterations } = require('./settings');
 
 const warnOfActiveQuery = deprecate(() => {}, 'Client.activeQuery is deprecated and will be removed in pg@9.0');
@@ -80,6 +81,9 @@ class Client extends EventEmitter {
     ConnectionParameters.hide(this, '_link', null);
     ConnectionParameters.hide(this, '_pool', null);
     ConnectionParameters.hide(this, '_dialing', null);
+    // The submittable that has the connection for itself.
+    ConnectionParameters.hide(this, '_session', null);
+    ConnectionParameters.hide(this, '_afterSession', null);
     this._queryQueue = [];
     this._sent = [];
     this._stranded = [];
@@ -152,9 +156,7 @@ class Client extends EventEmitter {
   }
 
   _queryObject(query, values, callback) {
-    if (!(query instanceof Query)) {
-      throw new Error('Custom query classes such as pg-cursor and pg-query-stream are not supported yet');
-    }
+    if (!(query instanceof Query)) return submit(this, query, values, callback);
     if (!query.callback) {
       if (typeof values === 'function') query.callback = values;
       else if (callback) query.callback = callback;
@@ -169,7 +171,12 @@ class Client extends EventEmitter {
     statement.client = this;
     if (this.binary) statement.binary();
     if (!statement.queryTimeout) statement.queryTimeout = this.connectionParameters.query_timeout;
-    const refusal = this._refusal() || statement.misuse();
+    this._admit(statement, statement.misuse());
+  }
+
+  // Sends it, or keeps it until the connection is there; `misuse` is why it cannot be sent at all.
+  _admit(statement, misuse) {
+    const refusal = this._refusal() || misuse;
     if (refusal) {
       process.nextTick(() => statement.fail(refusal));
       return;
@@ -189,6 +196,12 @@ class Client extends EventEmitter {
     statement.counted = this._referenced;
     const core = hub();
     try {
+      if (statement.isSession) {
+        core.admit(statement);
+        this._sent.push(statement);
+        statement.send();
+        return;
+      }
       const { buffer, length } = pack(statement);
       core.admit(statement);
       this._sent.push(statement);
@@ -278,7 +291,8 @@ class Client extends EventEmitter {
     this._ended = true;
     this._ready = false;
     this._queryable = wanted;
-    this.connection.stream.destroyed = true;
+    this._session = null;
+    this.connection._gone();
     const lost = wanted ? new Error('Connection terminated') : errors[errors.length - 1];
     for (const statement of [...this._stranded, ...this._queryQueue]) process.nextTick(() => statement.fail(lost));
     this._stranded = [];

@@ -1,52 +1,142 @@
 'use strict';
 
-// `client.connection`: what libraries look for behind a client, as far as the core can tell it. It
-// emits `parameterStatus`, `notice`, `notification`, `error` and `end`; bytes never pass through it.
+// `client.connection`: what libraries look for behind a client. It emits `parameterStatus`, `notice`,
+// `notification`, `error` and `end`; while a submittable has the connection, also every message of the
+// server under pg's names, and its methods write messages to the server.
 
 const { EventEmitter } = require('node:events');
+const { parse, serialize } = require('pg-protocol');
+const WireStream = require('./wire-stream');
+const { DatabaseError } = require('./errors');
+const { rethrow } = require('./rejection');
+const { transmit } = require('./submittable');
 
-/** Stands for the socket, which belongs to the core: it can be cut, and referenced or not. */
-class Stream extends EventEmitter {
-  constructor(connection) {
-    super();
-    Object.defineProperty(this, '_connection', { value: connection });
-    this.destroyed = false;
-  }
-
-  get writable() {
-    return !this.destroyed;
-  }
-
-  /** Cuts the connection; the client sees it as lost. */
-  destroy() {
-    if (this.destroyed) return this;
-    this.destroyed = true;
-    const client = this._connection._client;
-    if (client) client._sever();
-    return this;
-  }
-
-  ref() {
-    this._connection.ref();
-    return this;
-  }
-
-  unref() {
-    this._connection.unref();
-    return this;
-  }
-}
+const FLUSH = serialize.flush();
+const SYNC = serialize.sync();
 
 class Connection extends EventEmitter {
   constructor(config) {
     super();
     config = config || {};
     Object.defineProperty(this, '_client', { value: undefined, writable: true });
-    this.stream = new Stream(this);
+    Object.defineProperty(this, '_stream', { value: null, writable: true });
+    // ReadyForQuery messages asked for outside of a session.
+    Object.defineProperty(this, '_owed', { value: 0, writable: true });
     this.ssl = config.ssl || false;
     this.sslNegotiation = config.sslNegotiation || 'postgres';
     this.parsedStatements = {};
     this.submittedNamedStatements = {};
+  }
+
+  /** The stand-in for the socket, made when somebody wants it. */
+  get stream() {
+    if (this._stream === null) {
+      this._stream = new WireStream(this);
+      if (this._client && this._client._ended) this._stream.gone();
+      else parse(this._stream, (message) => this._take(message));
+    }
+    return this._stream;
+  }
+
+  set stream(stream) {
+    this._stream = stream;
+  }
+
+  _take(message) {
+    try {
+      if (message.name === 'error') Object.setPrototypeOf(message, DatabaseError.prototype);
+      this.tell('message', message);
+      const session = this._client._session;
+      if (session !== null) session.take(message);
+      this.tell(message.name === 'error' ? 'errorMessage' : message.name, message);
+    } catch (error) {
+      rethrow(error);
+    }
+  }
+
+  /** Emits to those who listen. */
+  tell(event, message) {
+    if (this.listenerCount(event) > 0) this.emit(event, message);
+  }
+
+  /** Writes to the core; returns the bytes that have not left. */
+  _transmit(bytes) {
+    return this._client ? transmit(this._client, bytes) : 0;
+  }
+
+  _pause(on) {
+    const client = this._client;
+    if (client && client._session !== null) client._native.pause(client._link.id, on);
+  }
+
+  _sever() {
+    if (this._client) this._client._sever();
+  }
+
+  // From the client: the connection is closed.
+  _gone() {
+    if (this._stream !== null) this._stream.gone();
+  }
+
+  _owe(sync) {
+    const session = this._client && this._client._session;
+    if (session) session.owe(sync);
+    else this._owed++;
+  }
+
+  _send(buffer) {
+    return this.stream.writable ? this.stream.write(buffer) : false;
+  }
+
+  query(text) {
+    this._owe(false);
+    this._send(serialize.query(text));
+  }
+
+  parse(query) {
+    this._send(serialize.parse(query));
+  }
+
+  bind(config) {
+    this._send(serialize.bind(config));
+  }
+
+  describe(target) {
+    this._send(serialize.describe(target));
+  }
+
+  execute(config) {
+    this._send(serialize.execute(config));
+  }
+
+  close(target) {
+    this._send(serialize.close(target));
+  }
+
+  flush() {
+    this._send(FLUSH);
+  }
+
+  sync() {
+    this._owe(true);
+    this._send(SYNC);
+  }
+
+  sendCopyFromChunk(chunk) {
+    this._send(serialize.copyData(chunk));
+  }
+
+  endCopyFrom() {
+    this._send(serialize.copyDone());
+  }
+
+  sendCopyFail(message) {
+    this._send(serialize.copyFail(message));
+  }
+
+  /** Closes the connection. */
+  end() {
+    if (this._client) this._client.end().catch(() => {});
   }
 
   ref() {

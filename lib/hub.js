@@ -29,6 +29,8 @@ const EVENT = 9;
 const ASK = 10;
 const FORGET = 11;
 const RESTART = 12;
+const RAW = 13;
+const SUSPENDED = 14;
 const HEADER = 16;
 
 /** The memory that records are copied into, and its views. */
@@ -44,6 +46,11 @@ class Frame {
   text(word, length) {
     const start = word * 4 + HEADER;
     return this.bytes.latin1Slice(start, start + length);
+  }
+
+  copy(word, length) {
+    const start = word * 4 + HEADER;
+    return Buffer.from(this.bytes.subarray(start, start + length));
   }
 
   json(word, length) {
@@ -229,6 +236,16 @@ class Hub {
       case RESTART: {
         const request = this.requests[id];
         if (request !== undefined) request.takeRestart();
+        return;
+      }
+      case RAW: {
+        const request = this.requests[id];
+        if (request !== undefined) request.takeRaw(words[word + 1] >>> 8, frame.copy(word, argument));
+        return;
+      }
+      case SUSPENDED: {
+        const request = this.requests[id];
+        if (request !== undefined) request.takePause();
         return;
       }
       case SHAPE:

@@ -51,6 +51,8 @@ class Pool extends EventEmitter {
     hide(this, '_types', new TypeOverrides(this.options.types));
     // Errors of user code under way to the checkout that they fail.
     hide(this, '_errors', new OwnErrors());
+    // Clients that were released while a submittable still had their connection.
+    hide(this, '_late', new Set());
     hide(this, '_individual', false);
     // False as long as the application has yet to see its first client: it may set something on it.
     hide(this, '_welcomed', false);
@@ -116,8 +118,8 @@ class Pool extends EventEmitter {
       callback = values;
       values = undefined;
     }
-    if (!this._isPlain()) return this._queryOnClient(text, values, callback);
-    if (this.ending || text == null || typeof text.submit === 'function') return this._refuse(text, callback);
+    if (!this._isPlain() || (text && text.submit)) return this._queryOnClient(text, values, callback);
+    if (this.ending || text == null) return this._refuse(text, callback);
 
     const native = this._opened();
     const statement = new Statement(this._types);
@@ -173,8 +175,7 @@ class Pool extends EventEmitter {
   _refuse(text, callback) {
     let error;
     if (this.ending) error = new Error('Cannot use a pool after calling end on the pool');
-    else if (text == null) error = new TypeError('Client was passed a null or undefined query');
-    else error = new Error('Custom query classes such as pg-cursor and pg-query-stream are not supported yet');
+    else error = new TypeError('Client was passed a null or undefined query');
     if (!callback) return this.Promise.reject(error);
     if (this.ending) callback(error);
     else process.nextTick(() => callback(error));
@@ -230,6 +231,7 @@ class Pool extends EventEmitter {
       return answer.promise;
     }
     const ending = new Ending(this, answer.callback);
+    for (const client of this._late) client._return(true);
     hub().admit(ending);
     this._native.end(ending.id);
     return answer.promise;
@@ -386,16 +388,30 @@ class Pool extends EventEmitter {
     const closing = destroy || !client._queryable || client._ending || client._ended;
     if (closing) client._ending = true;
     if (this.options.allowExitOnIdle) hub().count(link, false);
-    if (link.lent) {
-      link.lent = false;
-      this._native.release(link.id, Boolean(closing));
-    }
+    if (!closing && client._session !== null) this._releaseLater(client, link);
+    else this._giveBack(link, Boolean(closing));
     // The loss of a lent connection has been told already; its removal comes with the release.
     if (!link.open) this.emit('remove', client);
   }
 
+  _giveBack(link, destroy) {
+    if (!link.lent) return;
+    link.lent = false;
+    this._native.release(link.id, destroy);
+  }
+
+  // A submittable still has the connection: nobody else gets it before that is over.
+  _releaseLater(client, link) {
+    this._late.add(client);
+    client._afterSession = () => {
+      this._late.delete(client);
+      this._giveBack(link, false);
+    };
+  }
+
   // From the hub: a connection is gone.
   closed(link, info) {
+    if (link.client !== null && this._late.delete(link.client)) link.lent = false;
     const lent = link.lent;
     const unexpected = isUnexpected(info);
     const watched = this.listenerCount('remove') > 0 || (unexpected && this.listenerCount('error') > 0);

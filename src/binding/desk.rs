@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::{
     errors,
     outbox::{Kind, Outbox},
+    raw::Line,
 };
 use crate::{
     dispatch::{Answer, Borrower, Direct, Face, Failure, Lease, Measured},
@@ -50,6 +51,8 @@ struct Known {
     lease: Option<Lease>,
     greeting: Option<oneshot::Sender<bool>>,
     reason: Option<CloseReason>,
+    /// The one that has it in raw mode, or will have.
+    line: Option<Arc<Line>>,
 }
 
 impl Desk {
@@ -93,6 +96,30 @@ impl Desk {
             Some(connection) => Direct::send(&connection, request, statement, answer),
             None => answer.failed(Failure::Wire(Error::Lost), None),
         }
+    }
+
+    /// Asks for a connection in raw mode; whether it is there already.
+    pub(super) fn raw(self: &Arc<Self>, connection: u32, request: u32) -> bool {
+        let Some(open) = self.connection(connection) else {
+            self.answer_to(request).failed(Failure::Wire(Error::Lost), None);
+            return false;
+        };
+        let (line, begun) = Line::begin(self, &open, request);
+        if let Some(known) = self.connections.lock().get_mut(&connection) {
+            known.line = Some(line);
+        }
+        begun
+    }
+
+    /// The raw line of a connection.
+    pub(super) fn line(&self, connection: u32) -> Option<(Arc<Connection>, Arc<Line>)> {
+        let connections = self.connections.lock();
+        let known = connections.get(&connection)?;
+        Some((Arc::clone(&known.connection), Arc::clone(known.line.as_ref()?)))
+    }
+
+    pub(super) fn connection(&self, connection: u32) -> Option<Arc<Connection>> {
+        self.connections.lock().get(&connection).map(|known| Arc::clone(&known.connection))
     }
 
     /// Takes a lent connection back. What was sent on it is answered before the next one gets it.
@@ -159,6 +186,7 @@ impl Face for Desk {
             lease: None,
             greeting: greets.then_some(sender),
             reason: None,
+            line: None,
         };
         let id = connection.id;
         self.connections.lock().insert(id, known);
@@ -241,6 +269,10 @@ impl Answer for Reply {
 
     fn complete(&mut self, tag: &[u8]) {
         self.desk.outbox.push_bytes(Kind::Command, self.request, tag);
+    }
+
+    fn suspended(&mut self) {
+        self.desk.outbox.push(Kind::Suspended, self.request, 0);
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -61,6 +61,7 @@ pub(super) fn of_wire(error: &Error) -> Value {
         | Error::Ended
         | Error::QueryTimeout
         | Error::Withdrawn
+        | Error::TooLarge(_)
         | Error::Protocol(_)
         | Error::Greeting(_)
         | Error::Plain(_) => plain(&error.to_string()),

@@ -9,6 +9,7 @@ mod errors;
 mod hub;
 mod outbox;
 mod pool;
+mod raw;
 mod request;
 mod runtime;
 mod vitals;

@@ -50,6 +50,8 @@ pub(super) enum Kind {
     Event = 9,
     Ask = 10,
     Forget = 11,
+    Raw = 13,
+    Suspended = 14,
     Log = 20,
 }
 
@@ -124,6 +126,11 @@ impl Outbox {
         self.append(|queue| queue.record(kind, flags, id, length_word(bytes.len()), &[bytes]));
     }
 
+    /// A record with bytes of a connection in raw mode.
+    pub(super) fn push_raw(self: &Arc<Self>, id: u32, flags: u32, bytes: &[u8]) {
+        self.append(|queue| queue.record(Kind::Raw, flags, id, length_word(bytes.len()), &[bytes]));
+    }
+
     /// A record with JSON.
     pub(super) fn push_json(self: &Arc<Self>, kind: Kind, flags: u32, id: u32, value: &impl Serialize) {
         let json = serde_json::to_vec(value).unwrap_or_else(|_| b"null".to_vec());
@@ -180,8 +187,13 @@ impl Outbox {
 
     /// Pending while JavaScript is behind.
     pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_room(cx, CONGESTED)
+    }
+
+    /// Pending while more than `limit` bytes are not taken.
+    pub(super) fn poll_room(&self, cx: &mut Context<'_>, limit: usize) -> Poll<()> {
         let mut queue = self.queue.lock();
-        if queue.pending() <= CONGESTED {
+        if queue.pending() <= limit {
             return Poll::Ready(());
         }
         if !queue.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {

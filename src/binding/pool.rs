@@ -81,6 +81,40 @@ impl Pool {
         }
     }
 
+    /// Asks for a lent connection in raw mode, after what was sent before; whether it is there already.
+    #[napi(catch_unwind)]
+    pub fn raw(&self, connection: u32, id: u32) -> bool {
+        self.desk.raw(connection, id)
+    }
+
+    /// Writes on a connection in raw mode; returns the bytes that have not left, -1: it is over.
+    #[napi(catch_unwind)]
+    pub fn write(&self, connection: u32, buffer: &[u8]) -> i64 {
+        let line = self.desk.line(connection);
+        let left = line.and_then(|(connection, line)| connection.write_raw(line.request(), buffer));
+        left.and_then(|left| i64::try_from(left).ok()).unwrap_or(-1)
+    }
+
+    /// Whether the server is not to be read while the connection is in raw mode.
+    #[napi(catch_unwind)]
+    pub fn pause(&self, connection: u32, on: bool) {
+        if let Some((_, line)) = self.desk.line(connection) {
+            line.pause(on);
+        }
+    }
+
+    /// Ends the raw mode of a connection; false: the server is not ready.
+    #[napi(catch_unwind)]
+    pub fn settle(&self, connection: u32) -> bool {
+        self.desk.line(connection).is_some_and(|(connection, line)| connection.end_raw(line.request()))
+    }
+
+    /// Fetches the next page of a suspended request, or ends it; false: it is not suspended.
+    #[napi(catch_unwind)]
+    pub fn turn_page(&self, connection: u32, id: u32, on: bool) -> bool {
+        self.desk.connection(connection).is_some_and(|connection| connection.turn_page(id, on))
+    }
+
     /// Gives a lent connection back, or closes it.
     #[napi(catch_unwind)]
     pub fn release(&self, connection: u32, destroy: bool) {

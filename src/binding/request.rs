@@ -9,6 +9,9 @@ const SIMPLE: u32 = 1;
 const BINARY: u32 = 2;
 const UNCACHED: u32 = 16;
 const CANCELLABLE: u32 = 32;
+const PAGED: u32 = 64;
+/// The last four bytes are a limit in bytes.
+const LIMITED: u32 = 128;
 
 /// What JavaScript asks for.
 pub(super) struct Request {
@@ -23,10 +26,11 @@ pub(super) fn read(bytes: &[u8]) -> Option<Request> {
     let word = |index: usize| {
         header.get(index * 4..).and_then(<[u8]>::first_chunk::<4>).map_or(0, |word| u32::from_le_bytes(*word))
     };
+    let flags = word(0);
     let (text, rest) = rest.split_at_checked(usize::try_from(word(1)).ok()?)?;
     let (name, rest) = rest.split_at_checked(usize::try_from(word(2)).ok()?)?;
+    let (rest, max_bytes) = limit(rest, flags)?;
     let (formats, values) = rest.split_at_checked(usize::try_from(word(3)).ok()?)?;
-    let flags = word(0);
     let mode = if flags & SIMPLE != 0 {
         Mode::Simple
     } else {
@@ -40,6 +44,16 @@ pub(super) fn read(bytes: &[u8]) -> Option<Request> {
         values: values.into(),
         timeout: Some(word(4)).filter(|timeout| *timeout != 0).map(|ms| Duration::from_millis(ms.into())),
         fetch: i32::try_from(word(5)).unwrap_or(i32::MAX),
+        paged: flags & PAGED != 0,
+        max_bytes,
     });
     Some(Request { statement, cancellable: flags & CANCELLABLE != 0 })
+}
+
+fn limit(rest: &[u8], flags: u32) -> Option<(&[u8], Option<u64>)> {
+    if flags & LIMITED == 0 {
+        return Some((rest, None));
+    }
+    let (rest, limit) = rest.split_last_chunk::<4>()?;
+    Some((rest, Some(u32::from_le_bytes(*limit).into())))
 }

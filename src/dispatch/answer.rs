@@ -25,6 +25,8 @@ pub trait Answer: Send + 'static {
     fn rows(&mut self, shape: &Arc<Shape>, rows: Rows<'_>);
     /// The current result is complete.
     fn complete(&mut self, tag: &[u8]);
+    /// A page is complete and the next one waits to be asked for.
+    fn suspended(&mut self) {}
     /// Pending while no more rows can be taken.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     /// All of it was answered.
@@ -53,6 +55,12 @@ impl<A: Answer> Told<A> {
     pub(super) fn complete(&mut self, tag: &[u8]) {
         if !self.over {
             self.answer.complete(tag);
+        }
+    }
+
+    pub(super) fn suspended(&mut self) {
+        if !self.over {
+            self.answer.suspended();
         }
     }
 

@@ -50,6 +50,10 @@ impl<A: Answer> Reply for Direct<A> {
         self.0.complete(tag);
     }
 
+    fn suspended(&mut self) {
+        self.0.suspended();
+    }
+
     fn give_up(&mut self, error: Error) {
         self.0.fail(Failure::Wire(error), None);
     }

@@ -104,6 +104,8 @@ struct Told {
     tcp_user_timeout_millis: Option<Millis>,
     /// Whether a failed connect fails the request that waits longest, as in pg.
     fail_fast: Option<bool>,
+    #[serde(default)]
+    pipeline: bool,
     /// A tier of `getPool`, with the enhanced defaults; else a pool as pg's.
     #[serde(default)]
     enhanced: bool,
@@ -192,6 +194,7 @@ impl Told {
             channel_binding: self.channel_binding,
             scram_max_iterations: self.scram_max_iterations.map_or(DEFAULT_SCRAM_MAX_ITERATIONS, to_u32),
             keep_alive,
+            pipelined: self.pipeline,
             statement_cache: self.statement_cache_size.map_or(DEFAULT_STATEMENT_CACHE, to_usize),
         };
         Settings { tier: self.tier, monitor: self.monitor.unwrap_or(true), config, hosts, pool }

@@ -42,6 +42,8 @@ pub struct Config {
     pub keep_alive: Option<KeepAlive>,
     /// Prepared statements kept per connection; 0: statements are not cached. Default 256.
     pub statement_cache: usize,
+    /// Exchanges are sent without waiting for the answers to those before. Default false.
+    pub pipelined: bool,
 }
 
 /// TCP keepalive probes.

@@ -190,7 +190,7 @@ impl Startup {
             Transport::Tls(_) => None,
         };
         host.sharing.logged_in(process_id);
-        let statements = Statements::new(config.statement_cache, Arc::clone(&host.sharing));
+        let statements = Statements::new(config.statement_cache, Arc::clone(&host.sharing), config.pipelined);
         let role = Role::reported(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let connection = Arc::new(Connection {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -200,7 +200,7 @@ impl Startup {
             host,
             address,
             listener,
-            state: Mutex::new(State::new(plain, statements, role)),
+            state: Mutex::new(State::new(plain, statements, role, config.pipelined)),
         });
         tokio::spawn(drive(Arc::clone(&connection), transport, inbox));
         connection

@@ -14,6 +14,8 @@ use serde::Serialize;
 
 use super::{
     DatabaseError, Error, Exchange, Host, Mode, Outcome, Reply, Role, Shape, Statement,
+    paging::Suspended,
+    raw::Raw,
     socket::{Address, Writer},
     statements::{Plan, Prepared, Statements},
 };
@@ -105,8 +107,14 @@ pub(super) struct State {
     pub(super) outbox: BytesMut,
     /// Not yet encoded.
     pub(super) queue: VecDeque<Exchange>,
-    /// Encoded; the driver takes it when it looks at its first answer.
-    pub(super) sent: Option<InFlight>,
+    /// Encoded; the driver takes the first when it looks at its first answer. Several only in a pipeline.
+    pub(super) sent: VecDeque<InFlight>,
+    /// Set while the exchange sent has the connection in raw mode.
+    pub(super) raw: Option<Raw>,
+    /// The exchange whose next page waits to be asked for.
+    pub(super) suspended: Option<Suspended>,
+    /// Whether exchanges are sent without waiting for the answers to those before.
+    pub(super) pipelined: bool,
     /// The exchange that is between its first byte and its end.
     pub(super) busy: Option<u32>,
     pub(super) status: Status,
@@ -144,6 +152,10 @@ pub(super) struct InFlight {
     pub(super) heard: Heard,
     /// The error that ends it.
     pub(super) error: Option<Error>,
+    /// Its caller has stopped waiting.
+    pub(super) given_up: bool,
+    /// Bytes that its rows may still have.
+    pub(super) room: u64,
 }
 
 /// How much of its answer an exchange has got.
@@ -187,7 +199,7 @@ impl Connection {
     pub fn submit(&self, exchange: Exchange) {
         let mut state = self.state.lock();
         let refused = match &state.end {
-            End::Open if state.busy.is_some() => {
+            End::Open if !state.takes_locked(&exchange) => {
                 state.queue.push_back(exchange);
                 return;
             }
@@ -253,12 +265,20 @@ impl Connection {
 }
 
 impl State {
-    pub(super) fn new(plain: Option<Arc<Writer>>, statements: Statements, role: Role) -> Self {
+    pub(super) fn new(
+        plain: Option<Arc<Writer>>,
+        statements: Statements,
+        role: Role,
+        pipelined: bool,
+    ) -> Self {
         Self {
             plain,
             outbox: BytesMut::new(),
             queue: VecDeque::new(),
-            sent: None,
+            sent: VecDeque::new(),
+            raw: None,
+            suspended: None,
+            pipelined,
             busy: None,
             status: Status::Idle,
             end: End::Open,
@@ -280,7 +300,7 @@ impl State {
                 }
             }
         }
-        let timed = self.sent.as_ref().is_some_and(|sent| sent.deadline.is_some());
+        let timed = self.sent.front().is_some_and(|sent| sent.deadline.is_some());
         if timed || !self.outbox.is_empty() {
             self.wake_locked();
         }
@@ -304,14 +324,39 @@ impl State {
         refused
     }
 
+    /// Whether an exchange can be sent now.
+    fn takes_locked(&self, exchange: &Exchange) -> bool {
+        let statement = &exchange.statement;
+        let joins =
+            || self.pipelined && self.queue.is_empty() && self.raw.is_none() && statement.is_joinable();
+        self.busy.is_none() || joins()
+    }
+
+    /// The exchange that is answered next.
+    pub(super) fn take_sent_locked(&mut self) -> Option<InFlight> {
+        if self.raw.is_some() {
+            return None;
+        }
+        let mut next = self.sent.pop_front()?;
+        if self.pipelined && matches!(next.preparation, Preparation::Cached) {
+            // When it was sent, the answer that tells the columns may still have been under way.
+            next.shape = self.statements.shape_of(&next.exchange.statement);
+        }
+        Some(next)
+    }
+
     /// Encodes an exchange into the outbox.
     pub(super) fn start_locked(&mut self, exchange: Exchange, healed: bool) -> Result<(), Refused> {
         let statement = Arc::clone(&exchange.statement);
         let before = self.outbox.len();
         match encode(&statement, healed, &mut self.statements, &mut self.outbox) {
             Ok((preparation, shape)) => {
-                self.busy = Some(exchange.id);
-                self.sent = Some(InFlight {
+                if let Some(tap) = (statement.mode == Mode::Raw).then(|| exchange.reply.tap()).flatten() {
+                    self.raw = Some(Raw::new(Arc::clone(&tap), self.status));
+                    tap.begun();
+                }
+                self.busy.get_or_insert(exchange.id);
+                self.sent.push_back(InFlight {
                     exchange,
                     deadline: statement.timeout.map(|timeout| Instant::now() + timeout),
                     bytes: self.outbox.len() - before,
@@ -321,6 +366,8 @@ impl State {
                     opened: false,
                     heard: Heard::Nothing,
                     error: None,
+                    given_up: false,
+                    room: statement.max_bytes.unwrap_or(u64::MAX),
                 });
                 Ok(())
             }
@@ -341,6 +388,9 @@ fn encode(
     statements: &mut Statements,
     out: &mut BytesMut,
 ) -> Result<Encoded, Error> {
+    if statement.mode == Mode::Raw {
+        return Ok(Encoded::default());
+    }
     if statement.mode == Mode::Simple {
         frontend::query(&statement.text, out).map_err(unsendable)?;
         return Ok(Encoded::default());

@@ -21,12 +21,13 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 use super::{
-    Connection, DatabaseError, Error, Event, Outcome, Shape, SqlState, Status,
+    Connection, DatabaseError, Error, Event, Outcome, Shape, SqlState, Status, Tap,
     cancel::cancel,
     codec::Packer,
     connection::{End, Heard, InFlight, Preparation, Refused, State},
     exchange::Exchange,
     messages::{Inbox, Raw},
+    paging::Suspended,
     socket::{Reader, Socket, Writer},
     statements::OWN_NAME,
 };
@@ -144,6 +145,8 @@ impl Driver {
             self.answering.poll_cancel(cx);
             if let Some(current) = &mut self.answering.current {
                 ready!(current.exchange.reply.poll_ready(cx));
+            } else if let Some(tap) = self.answering.tap() {
+                ready!(tap.poll_ready(cx));
             }
             match ready!(self.transport.poll_read(cx, self.inbox.space())) {
                 Ok(0) | Err(_) => return Poll::Ready(End::Closed(Error::Lost)),
@@ -168,11 +171,15 @@ impl Driver {
         if let Poll::Ready(Err(error)) = self.transport.poll_write_all(cx, &mut state.outbox) {
             return Err(Error::from_io(&error, "write"));
         }
+        let drained = state.outbox.is_empty().then(|| state.quench_locked()).flatten();
         let given_up = state.given_up.take();
         if self.answering.current.is_none() {
-            self.answering.current = state.sent.take();
+            self.answering.current = state.take_sent_locked();
         }
         drop(state);
+        if let Some(tap) = drained {
+            tap.drained();
+        }
         if let Some((id, error)) = given_up {
             self.answering.give_up(id, error);
         }
@@ -217,6 +224,14 @@ struct Answering {
 
 impl Answering {
     fn messages(&mut self, inbox: &mut Inbox) -> Result<(), Error> {
+        if self.current.is_none()
+            && let Some(tap) = self.tap()
+        {
+            for bytes in self.connection.read_raw(&tap, inbox)? {
+                Raw::whole(&bytes).map_or(Ok(()), |raw| self.message(raw))?;
+            }
+            return Ok(());
+        }
         while let Some(raw) = inbox.next()? {
             if let Err(error) = self.message(raw) {
                 if let Some(current) = self.current() {
@@ -248,10 +263,15 @@ impl Answering {
         }
     }
 
+    /// Who reads the connection in raw mode.
+    fn tap(&self) -> Option<Arc<dyn Tap>> {
+        self.connection.state.lock().raw.as_ref().map(|raw| Arc::clone(&raw.tap))
+    }
+
     /// The exchange that is being answered.
     fn current(&mut self) -> Option<&mut InFlight> {
         if self.current.is_none() {
-            self.current = self.connection.state.lock().sent.take();
+            self.current = self.connection.state.lock().take_sent_locked();
         }
         self.current.as_mut()
     }
@@ -263,10 +283,23 @@ impl Answering {
         let Some(current) = &mut self.current else { return Err(raw.unexpected()) };
         let Some(shape) = &current.shape else { return Err(raw.unexpected()) };
         self.packer.push(shape, raw.body())?;
+        match current.room.checked_sub(raw.length() as u64) {
+            Some(room) => current.room = room,
+            None => self.too_large(),
+        }
         if self.packer.is_full() {
             self.hand_over();
         }
         Ok(())
+    }
+
+    /// The result has outgrown its limit: the rest of it is not wanted.
+    #[cold]
+    fn too_large(&mut self) {
+        let Some(current) = &mut self.current else { return };
+        current.room = u64::MAX;
+        let (id, limit) = (current.exchange.id, current.exchange.statement.max_bytes.unwrap_or_default());
+        self.give_up(id, Error::TooLarge(limit));
     }
 
     /// Gives the gathered rows to the reply, and opens a result that has none.
@@ -321,12 +354,22 @@ impl Answering {
 
     fn suspended(&mut self, raw: Raw<'_>) -> Result<(), Error> {
         let Some(current) = self.current() else { return Err(raw.unexpected()) };
-        let fetch = current.exchange.statement.fetch;
+        let suspended = Suspended { id: current.exchange.id, fetch: current.exchange.statement.fetch };
+        let paged = current.exchange.statement.paged && !current.given_up;
         self.hand_over();
-        self.send(|out| {
-            let _ = frontend::execute("", fetch, out);
-            frontend::flush(out);
-        });
+        let mut state = self.connection.state.lock();
+        if paged {
+            state.suspended = Some(suspended);
+            drop(state);
+            if let Some(current) = &mut self.current {
+                // It may end here.
+                current.heard = Heard::Result;
+                current.exchange.reply.suspended();
+            }
+        } else {
+            state.fetch_locked(suspended.fetch);
+            state.flush_locked();
+        }
         Ok(())
     }
 
@@ -410,12 +453,7 @@ impl Answering {
     }
 
     fn ready(&mut self, raw: Raw<'_>) -> Result<(), Error> {
-        let status = match raw.body() {
-            b"I" => Status::Idle,
-            b"T" => Status::Transaction,
-            b"E" => Status::Failed,
-            _ => return Err(raw.malformed()),
-        };
+        let status = raw.status()?;
         // Each exchange is answered by a result or an error; the end alone belongs to another one.
         if self.current().is_some_and(|current| current.heard < Heard::Result && current.error.is_none()) {
             return Err(raw.unexpected());
@@ -436,18 +474,25 @@ impl Answering {
         let mut state = connection.state.lock();
         state.status = status;
         state.given_up = None;
+        if state.pipelined
+            && let Some(failed) = finished.as_ref().filter(|finished| finished.is_unprepared())
+        {
+            state.statements.abandon(&failed.exchange.statement);
+        }
         let finished = match finished {
-            Some(finished) if finished.is_healable(status) => match state.heal_locked(finished) {
-                Ok(()) => return state.flush_locked(),
-                Err(refused) => {
-                    drop(state);
-                    return refused.settle();
+            Some(finished) if finished.is_healable(status) && state.sent.is_empty() => {
+                match state.heal_locked(finished) {
+                    Ok(()) => return state.flush_locked(),
+                    Err(refused) => {
+                        drop(state);
+                        return refused.settle();
+                    }
                 }
-            },
+            }
             finished => finished,
         };
-        state.busy = None;
-        let refused = state.start_next_locked();
+        state.busy = state.sent.front().map(|next| next.exchange.id);
+        let refused = if state.busy.is_none() { state.start_next_locked() } else { Vec::new() };
         state.flush_locked();
         drop(state);
         if let Some(finished) = finished {
@@ -460,12 +505,31 @@ impl Answering {
     }
 
     fn give_up(&mut self, id: u32, error: Error) {
-        let Some(current) = self.current.as_mut().filter(|current| current.exchange.id == id) else { return };
-        if self.patience.is_some() {
-            return;
+        let mut state = self.connection.state.lock();
+        let is_raw = self.current.is_none() && state.cancel_raw_locked(id);
+        let pipelined = state.pipelined;
+        if state.suspended.take_if(|suspended| suspended.id == id).is_some() {
+            // Nothing runs that could be cancelled: the portal is closed instead.
+            frontend::sync(&mut state.outbox);
+            state.flush_locked();
         }
-        current.exchange.reply.give_up(error);
-        self.patience = Some(Instant::now() + PATIENCE);
+        drop(state);
+        if !is_raw {
+            let Some(current) = self.current.as_mut().filter(|current| current.exchange.id == id) else {
+                return;
+            };
+            if self.patience.is_some() {
+                return;
+            }
+            current.given_up = true;
+            current.deadline = None;
+            current.exchange.reply.give_up(error);
+            // A cancel request might hit what the server has gone on to.
+            if pipelined {
+                return;
+            }
+            self.patience = Some(Instant::now() + PATIENCE);
+        }
         let Connection { address, process_id, secret_key, .. } = &*self.connection;
         self.cancel = Some(Box::pin(cancel(address.clone(), *process_id, *secret_key)));
     }
@@ -479,6 +543,7 @@ impl Answering {
         let Some(cancel) = &mut self.cancel else { return };
         if cancel.as_mut().poll(cx).is_ready() {
             self.cancel = None;
+            self.connection.raw_cancel_settled();
             if let Some(status) = self.ready.take() {
                 self.finish(status);
             }
@@ -502,12 +567,15 @@ impl Answering {
         state.end = End::Closed(error.clone());
         // The socket is to be closed now, not when the last one lets go of the connection.
         state.plain = None;
-        let current = self.current.take().or_else(|| state.sent.take());
+        let pipelined = state.pipelined;
+        let sent = std::mem::take(&mut state.sent);
+        let in_flight = self.current.take().into_iter().chain(sent);
         let unsent = state.outbox.len();
         let queue = std::mem::take(&mut state.queue);
         drop(state);
-        if let Some(InFlight { exchange, error: own, bytes, .. }) = current {
-            let sent = unsent < bytes;
+        for InFlight { exchange, error: own, bytes, .. } in in_flight {
+            // In a pipeline, what has not left belongs to the last ones.
+            let sent = pipelined || unsent < bytes;
             let error = own.unwrap_or_else(|| error.clone());
             exchange.reply.settle(Outcome::Failed { error, sent, status: None });
         }
@@ -534,7 +602,12 @@ impl InFlight {
         stale && !self.healed && self.heard == Heard::Nothing && status == Status::Idle
     }
 
-    fn settle(self, status: Status) {
+    /// Whether the statement it was to prepare has not come to be.
+    fn is_unprepared(&self) -> bool {
+        self.error.is_some() && matches!(self.preparation, Preparation::Pending(_))
+    }
+
+    pub(super) fn settle(self, status: Status) {
         let outcome = match self.error {
             None => Outcome::Done(status),
             Some(error) => Outcome::Failed { error, sent: true, status: Some(status) },

@@ -33,6 +33,9 @@ pub enum Error {
     /// The caller gave up on it.
     #[error("query was withdrawn by its caller")]
     Withdrawn,
+    /// Its rows have more bytes than the caller allows.
+    #[error("the result is larger than maxResultBytes ({0} bytes)")]
+    TooLarge(u64),
     /// The server's certificate, or the handshake, did not satisfy us.
     #[error("{message}")]
     Tls {
@@ -73,7 +76,9 @@ impl Error {
             Self::Database(error) => {
                 matches!(error.severity_code.as_str(), "FATAL" | "PANIC")
             }
-            Self::QueryTimeout | Self::Withdrawn | Self::Plain(_) | Self::Type(_) => false,
+            Self::QueryTimeout | Self::Withdrawn | Self::TooLarge(_) | Self::Plain(_) | Self::Type(_) => {
+                false
+            }
             _ => true,
         }
     }

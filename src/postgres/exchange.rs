@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Error, Rows, Shape, Status};
+use super::{Error, Rows, Shape, Status, Tap};
 
 /// A statement with its parameters, ready for the wire. Shared, because a retry sends it again.
 #[derive(Debug)]
@@ -25,11 +25,18 @@ pub struct Statement {
     pub timeout: Option<Duration>,
     /// Rows fetched at a time; 0: all at once.
     pub fetch: i32,
+    /// Whether each fetch but the first waits until [`Connection::turn_page`](super::Connection::turn_page)
+    /// asks for it.
+    pub paged: bool,
+    /// The most bytes its rows may have on the wire; none: unbounded.
+    pub max_bytes: Option<u64>,
 }
 
 /// How a statement goes over the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
+    /// Nothing is sent: the reply's tap gets the connection for itself.
+    Raw,
     /// The simple protocol: no parameters, several statements allowed.
     Simple,
     /// The extended protocol.
@@ -52,7 +59,29 @@ impl Statement {
             values: Box::default(),
             timeout: None,
             fetch: 0,
+            paged: false,
+            max_bytes: None,
         })
+    }
+
+    /// No statement: the connection itself is wanted, in raw mode.
+    pub fn raw() -> Arc<Self> {
+        Arc::new(Self {
+            text: "".into(),
+            name: None,
+            mode: Mode::Raw,
+            formats: Box::default(),
+            values: Box::default(),
+            timeout: None,
+            fetch: 0,
+            paged: false,
+            max_bytes: None,
+        })
+    }
+
+    /// Whether it can be sent behind others, in a pipeline.
+    pub(super) fn is_joinable(&self) -> bool {
+        self.mode != Mode::Raw && self.fetch == 0
     }
 
     /// Whether results are wanted in binary.
@@ -93,6 +122,12 @@ pub trait Reply: Send {
     fn rows(&mut self, shape: &Arc<Shape>, rows: Rows<'_>);
     /// The current result is complete; the tag is empty for an empty statement.
     fn complete(&mut self, tag: &[u8]);
+    /// A page is complete and the next one waits to be asked for.
+    fn suspended(&mut self) {}
+    /// Reads the connection while this exchange has it in raw mode.
+    fn tap(&self) -> Option<Arc<dyn Tap>> {
+        None
+    }
     /// The caller need not wait longer, though the server still works on it: its error is known.
     fn give_up(&mut self, error: Error);
     /// Pending while the hearer cannot take more; the server is not read until it can.

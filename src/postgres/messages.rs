@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::backend::{ErrorFields, Message};
 
-use super::{DatabaseError, Error, SqlState};
+use super::{DatabaseError, Error, SqlState, Status};
 
 /// PostgreSQL itself refuses to build anything larger.
 const MAX_MESSAGE: usize = 0x3fff_ffff;
@@ -122,6 +122,26 @@ pub(super) struct Raw<'a> {
 }
 
 impl<'a> Raw<'a> {
+    /// All of it.
+    pub(super) fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// A message cut out earlier.
+    pub(super) fn whole(bytes: &'a [u8]) -> Option<Self> {
+        bytes.first().map(|tag| Self { tag: *tag, bytes })
+    }
+
+    /// The transaction status of a ReadyForQuery.
+    pub(super) fn status(self) -> Result<Status, Error> {
+        match self.body() {
+            b"I" => Ok(Status::Idle),
+            b"T" => Ok(Status::Transaction),
+            b"E" => Ok(Status::Failed),
+            _ => Err(self.malformed()),
+        }
+    }
+
     /// What follows the header.
     pub(super) fn body(self) -> &'a [u8] {
         &self.bytes[HEADER..]

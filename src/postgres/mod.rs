@@ -3,7 +3,8 @@
 //! In the order a connection meets them: [`config`] says where to go, [`connect`] opens a
 //! [`socket`], wraps it in [`tls`], proves who we are in [`auth`]. From then on a [`driver`] task
 //! reads and a [`Connection`] takes [`exchange`]s, which it turns into messages with the help of
-//! [`statements`] and whose rows [`codec`] packs. [`cancel`] interrupts from a second socket.
+//! [`statements`] and whose rows [`codec`] packs, page by page in [`paging`], or whose bytes pass
+//! through unread in [`raw`] mode. [`cancel`] interrupts from a second socket.
 //!
 //! Bytes of the server are never trusted: every length is checked before it is used, and what is
 //! not understood closes the connection with an error that says so.
@@ -18,7 +19,9 @@ mod driver;
 mod error;
 mod exchange;
 mod messages;
+mod paging;
 mod pooler;
+mod raw;
 mod role;
 mod socket;
 mod sqlstate;
@@ -31,5 +34,6 @@ pub use connect::connect;
 pub use connection::{Connection, Event, Listener, Status};
 pub use error::{DatabaseError, Error, SystemError};
 pub use exchange::{Exchange, Mode, Outcome, Reply, Statement};
+pub use raw::Tap;
 pub use role::Role;
 pub use sqlstate::{Action, SqlState};

@@ -168,6 +168,7 @@ impl Error {
             | Self::Ended
             | Self::QueryTimeout
             | Self::Withdrawn
+            | Self::TooLarge(_)
             | Self::Protocol(_)
             | Self::Greeting(_)
             | Self::Plain(_)

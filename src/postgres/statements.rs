@@ -4,7 +4,11 @@
 //! their text, least recently used out first. What is in here exists on the server, with the
 //! exception of a statement whose Parse is still in flight: the owner takes it out if that fails.
 
-use std::{collections::HashMap, num::NonZeroUsize, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    num::NonZeroUsize,
+    sync::Arc,
+};
 
 use lru::LruCache;
 
@@ -54,19 +58,27 @@ pub(super) struct Statements {
     serial: u32,
     /// While sessions are shared nothing is cached.
     sharing: Arc<Sharing>,
+    /// In a pipeline: texts whose Parse is in flight. Nobody else may count on it yet.
+    pending: Option<HashSet<Key>>,
 }
 
 impl Statements {
     /// Room for `capacity` unnamed statements; 0 caches none.
-    pub(super) fn new(capacity: usize, sharing: Arc<Sharing>) -> Self {
+    pub(super) fn new(capacity: usize, sharing: Arc<Sharing>, pipelined: bool) -> Self {
         let by_text = NonZeroUsize::new(capacity).map(LruCache::new);
-        Self { by_text, by_name: HashMap::new(), serial: 0, sharing }
+        let pending = pipelined.then(HashSet::new);
+        Self { by_text, by_name: HashMap::new(), serial: 0, sharing, pending }
     }
 
     /// `anew`: whatever is prepared is not to be trusted.
     pub(super) fn plan(&mut self, statement: &Statement, anew: bool) -> Plan {
         if let Some(name) = &statement.name {
-            return self.plan_named(name, statement);
+            let plan = self.plan_named(name, statement);
+            if self.pending.is_some() && matches!(plan, Plan::Prepare { .. }) {
+                // Those sent behind it bind to it, in flight as it is.
+                self.insert(statement, Arc::clone(name), None);
+            }
+            return plan;
         }
         let cached = matches!(statement.mode, Mode::Extended { cache: true, .. });
         let cached = cached && !anew && !self.sharing.is_shared();
@@ -75,6 +87,9 @@ impl Statements {
         };
         if let Some(prepared) = by_text.get(&Key::of(statement)) {
             return Plan::Ready(prepared.clone());
+        }
+        if self.pending.as_mut().is_some_and(|pending| !pending.insert(Key::of(statement))) {
+            return Plan::Prepare { name: "".into(), close: None };
         }
         self.serial = self.serial.wrapping_add(1);
         let full = by_text.len() == by_text.cap().get();
@@ -96,10 +111,35 @@ impl Statements {
     /// The server has it, and it returns these columns.
     pub(super) fn insert(&mut self, statement: &Statement, name: Arc<str>, shape: Option<Arc<Shape>>) {
         let prepared = Prepared { name: Arc::clone(&name), shape };
+        if let Some(pending) = &mut self.pending
+            && !name.is_empty()
+        {
+            pending.remove(&Key::of(statement));
+        }
         if statement.name.is_some() {
             self.by_name.insert(name, (Arc::clone(&statement.text), prepared));
         } else if let Some(by_text) = self.by_text.as_mut().filter(|_| !name.is_empty()) {
             by_text.put(Key::of(statement), prepared);
+        }
+    }
+
+    /// Its Parse has failed.
+    pub(super) fn abandon(&mut self, statement: &Statement) {
+        if let Some(pending) = &mut self.pending {
+            pending.remove(&Key::of(statement));
+        }
+        if let Some(name) = &statement.name {
+            self.by_name.remove(name);
+        }
+    }
+
+    /// The columns it returns, as far as they are known.
+    pub(super) fn shape_of(&mut self, statement: &Statement) -> Option<Arc<Shape>> {
+        match &statement.name {
+            Some(name) => self.by_name.get(name).and_then(|(_, prepared)| prepared.shape.clone()),
+            None => {
+                self.by_text.as_mut()?.get(&Key::of(statement)).and_then(|prepared| prepared.shape.clone())
+            }
         }
     }
 

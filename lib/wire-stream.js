@@ -1,0 +1,117 @@
+'use strict';
+
+// `client.connection.stream`: stands for the socket, which belongs to the core. Bytes pass through it
+// while a submittable has the connection in raw mode; outside of it nothing is there to be read. What
+// is written within one turn leaves together, so that many small chunks cost one call into the core.
+//
+// Back-pressure goes both ways: a full readable side stops the core's reading, and `write` answers
+// false until the core has sent what it holds.
+
+const { Duplex } = require('node:stream');
+
+const HIGH_WATER = 256 * 1024;
+const FLUSH_BYTES = 64 * 1024;
+
+class WireStream extends Duplex {
+  constructor(connection) {
+    super({ readableHighWaterMark: HIGH_WATER, writableHighWaterMark: HIGH_WATER, emitClose: true });
+    Object.defineProperty(this, '_connection', { value: connection });
+    this._chunks = [];
+    this._bytes = 0;
+    this._flushing = false;
+    this._held = false;
+    this._congested = false;
+    this._waiting = null;
+  }
+
+  /** Bytes of the server. */
+  feed(bytes) {
+    if (this.destroyed || this.push(bytes)) return;
+    this._held = true;
+    this._connection._pause(true);
+  }
+
+  _read() {
+    if (!this._held) return;
+    this._held = false;
+    this._connection._pause(false);
+  }
+
+  _write(chunk, encoding, callback) {
+    this._chunks.push(chunk);
+    this._bytes += chunk.length;
+    if (this._bytes >= FLUSH_BYTES) {
+      this.flush();
+    } else if (!this._flushing) {
+      this._flushing = true;
+      process.nextTick(() => {
+        this._flushing = false;
+        this.flush();
+      });
+    }
+    if (this._congested) this._waiting = callback;
+    else callback();
+  }
+
+  /** Hands what was written to the core. */
+  flush() {
+    if (this._bytes === 0) return;
+    const bytes = this._chunks.length === 1 ? this._chunks[0] : Buffer.concat(this._chunks, this._bytes);
+    this._chunks = [];
+    this._bytes = 0;
+    if (this._connection._transmit(bytes) > HIGH_WATER) this._congested = true;
+  }
+
+  /** The core has sent everything. */
+  drained() {
+    this._congested = false;
+    const callback = this._waiting;
+    this._waiting = null;
+    if (callback !== null) callback();
+  }
+
+  /** The session in which it was read is over; what follows begins anew. */
+  reset() {
+    this._held = false;
+    this.drained();
+  }
+
+  _final(callback) {
+    this._connection._sever();
+    callback();
+  }
+
+  /** Cuts the connection; the client sees it as lost. */
+  destroy() {
+    if (!this.destroyed) {
+      super.destroy();
+      this._connection._sever();
+    }
+    return this;
+  }
+
+  /** The connection is gone. */
+  gone() {
+    if (!this.destroyed) super.destroy();
+  }
+
+  setNoDelay() {
+    return this;
+  }
+
+  setKeepAlive() {
+    return this;
+  }
+
+  ref() {
+    this._connection.ref();
+    return this;
+  }
+
+  unref() {
+    this._connection.unref();
+    return this;
+  }
+}
+
+module.exports = WireStream;

@@ -1,0 +1,36 @@
+//! Fetching in pieces at the caller's pace: after each piece the portal stays suspended until
+//! somebody asks for more, or for the end.
+
+use postgres_protocol::message::frontend;
+
+use super::{Connection, connection::State};
+
+/// A portal that waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Suspended {
+    pub(super) id: u32,
+    pub(super) fetch: i32,
+}
+
+impl Connection {
+    /// Fetches the next piece of the exchange `id`, or ends it. False: it is not suspended.
+    pub fn turn_page(&self, id: u32, on: bool) -> bool {
+        let mut state = self.state.lock();
+        let Some(suspended) = state.suspended.take_if(|suspended| suspended.id == id) else { return false };
+        if on {
+            state.fetch_locked(suspended.fetch);
+        } else {
+            // Sync ends the implicit transaction, and with it the portal.
+            frontend::sync(&mut state.outbox);
+        }
+        state.flush_locked();
+        true
+    }
+}
+
+impl State {
+    pub(super) fn fetch_locked(&mut self, rows: i32) {
+        let _ = frontend::execute("", rows, &mut self.outbox);
+        frontend::flush(&mut self.outbox);
+    }
+}

@@ -1,0 +1,154 @@
+//! Raw mode: for one exchange the connection carries bytes that somebody else writes and reads.
+//!
+//! The messages are still framed here, so that a broken one is noticed, what belongs to nobody
+//! (notices, notifications, settings) takes its usual way, and the transaction status is known. The
+//! mode ends between two messages only: when the server's last word was ReadyForQuery and nothing
+//! was written since.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use super::{
+    Connection, Error, Status,
+    connection::{End, Refused, State},
+    messages::Inbox,
+};
+
+/// Reads the bytes of a connection in raw mode.
+pub trait Tap: Send + Sync {
+    /// The exchange has the connection for itself.
+    fn begun(&self);
+    /// Whole messages, as the server sent them.
+    fn bytes(&self, bytes: &[u8]);
+    /// What was written has left.
+    fn drained(&self);
+    /// Pending while no more can be taken.
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// The raw exchange that has the connection.
+pub(super) struct Raw {
+    pub(super) tap: Arc<dyn Tap>,
+    /// What the server said last, if that was ReadyForQuery and nothing was written since.
+    status: Option<Status>,
+    /// Whether somebody waits until the outbox is empty.
+    thirsty: bool,
+    /// A cancel request is on its way.
+    cancelling: bool,
+    /// It has been ended and waits for the cancel request to be settled.
+    over: bool,
+}
+
+impl Raw {
+    pub(super) fn new(tap: Arc<dyn Tap>, status: Status) -> Self {
+        Self { tap, status: Some(status), thirsty: false, cancelling: false, over: false }
+    }
+}
+
+impl Connection {
+    /// Writes for the raw exchange `id`; returns the bytes that have not left. None: it is over.
+    pub fn write_raw(&self, id: u32, bytes: &[u8]) -> Option<usize> {
+        let mut state = self.state.lock();
+        if state.busy != Some(id) || !matches!(state.end, End::Open) {
+            return None;
+        }
+        state.raw.as_mut().filter(|raw| !raw.over)?.status = None;
+        state.outbox.extend_from_slice(bytes);
+        state.flush_locked();
+        let left = state.outbox.len();
+        if let Some(raw) = &mut state.raw {
+            raw.thirsty = left > 0;
+        }
+        Some(left)
+    }
+
+    /// Ends the raw exchange `id`. False: the server is not ready, or there is no such exchange.
+    pub fn end_raw(&self, id: u32) -> bool {
+        let mut state = self.state.lock();
+        if state.busy != Some(id) {
+            return false;
+        }
+        let Some(raw) = &mut state.raw else { return false };
+        if raw.status.is_none() {
+            return false;
+        }
+        if raw.cancelling {
+            raw.over = true;
+            return true;
+        }
+        let settle = state.finish_raw_locked();
+        drop(state);
+        settle();
+        true
+    }
+
+    /// The cancel request of a raw exchange is settled.
+    pub(super) fn raw_cancel_settled(&self) {
+        let mut state = self.state.lock();
+        let Some(raw) = &mut state.raw else { return };
+        raw.cancelling = false;
+        if raw.over {
+            let settle = state.finish_raw_locked();
+            drop(state);
+            settle();
+        }
+    }
+
+    /// Hands the messages that have arrived to the tap. Returns those that are not for it.
+    pub(super) fn read_raw(&self, tap: &Arc<dyn Tap>, inbox: &mut Inbox) -> Result<Vec<Vec<u8>>, Error> {
+        let mut bytes = Vec::new();
+        let mut others = Vec::new();
+        let mut status = None;
+        while let Some(message) = inbox.next()? {
+            match message.tag {
+                b'N' | b'A' | b'S' => others.push(message.bytes().to_vec()),
+                tag => {
+                    status = if tag == b'Z' { Some(message.status()?) } else { None };
+                    bytes.extend_from_slice(message.bytes());
+                }
+            }
+        }
+        if !bytes.is_empty() {
+            if let Some(raw) = &mut self.state.lock().raw {
+                raw.status = status;
+            }
+            tap.bytes(&bytes);
+        }
+        Ok(others)
+    }
+}
+
+impl State {
+    fn finish_raw_locked(&mut self) -> impl FnOnce() + use<> {
+        let status = self.raw.take().and_then(|raw| raw.status).unwrap_or(self.status);
+        self.status = status;
+        self.given_up = None;
+        self.busy = None;
+        let finished = self.sent.pop_front();
+        let refused = self.start_next_locked();
+        self.flush_locked();
+        move || {
+            if let Some(finished) = finished {
+                finished.settle(status);
+            }
+            refused.into_iter().for_each(Refused::settle);
+        }
+    }
+
+    /// The outbox is empty: tells whoever waits for that.
+    pub(super) fn quench_locked(&mut self) -> Option<Arc<dyn Tap>> {
+        let raw = self.raw.as_mut().filter(|raw| raw.thirsty)?;
+        raw.thirsty = false;
+        Some(Arc::clone(&raw.tap))
+    }
+
+    /// Whether a cancel request is to be sent for the raw exchange `id`.
+    pub(super) fn cancel_raw_locked(&mut self, id: u32) -> bool {
+        let busy = self.busy == Some(id);
+        let Some(raw) = self.raw.as_mut().filter(|raw| busy && !raw.cancelling) else { return false };
+        raw.cancelling = true;
+        true
+    }
+}
