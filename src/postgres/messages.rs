@@ -132,7 +132,7 @@ impl<'a> Raw<'a> {
         bytes.first().map(|tag| Self { tag: *tag, bytes })
     }
 
-    /// The transaction status of a ReadyForQuery.
+    /// The transaction status of a `ReadyForQuery`.
     pub(super) fn status(self) -> Result<Status, Error> {
         match self.body() {
             b"I" => Ok(Status::Idle),

@@ -2,7 +2,7 @@
 //!
 //! The messages are still framed here, so that a broken one is noticed, what belongs to nobody
 //! (notices, notifications, settings) takes its usual way, and the transaction status is known. The
-//! mode ends between two messages only: when the server's last word was ReadyForQuery and nothing
+//! mode ends between two messages only: when the server's last word was `ReadyForQuery` and nothing
 //! was written since.
 
 use std::{
@@ -31,7 +31,7 @@ pub trait Tap: Send + Sync {
 /// The raw exchange that has the connection.
 pub(super) struct Raw {
     pub(super) tap: Arc<dyn Tap>,
-    /// What the server said last, if that was ReadyForQuery and nothing was written since.
+    /// What the server said last, if that was `ReadyForQuery` and nothing was written since.
     status: Option<Status>,
     /// Whether somebody waits until the outbox is empty.
     thirsty: bool,
