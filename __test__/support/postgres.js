@@ -13,6 +13,7 @@ const { once } = require('node:events');
 const { promisify } = require('node:util');
 const { embeddedBinaries } = require('./binaries');
 const { makeCertificates } = require('./certificates');
+const { copyPrimary } = require('./standby');
 const { alive, freeSharedMemory, lockFile } = require('./postmaster');
 const { makeUsers, hostBasedAuthentication, createUsers } = require('./users');
 const { unprivileged } = require('./unprivileged');
@@ -44,6 +45,7 @@ const SETTINGS = {
  * @param {boolean|'expired'|'wrongHost'|'foreign'} [options.tls] false: no TLS; a name: the server
  *   shows that certificate. Default true: a right one.
  * @param {Record<string, string|number>} [options.settings] lines of postgresql.conf
+ * @param {object} [options.standbyOf] a running server of ours: this one is its streaming standby
  * @param {string} [options.package] another embedded build than the platform's default
  */
 async function startPostgres(options = {}) {
@@ -91,6 +93,7 @@ class PostgresServer {
     fs.chmodSync(this.directory, 0o755);
     fs.mkdirSync(this.dataDir, { mode: 0o700 });
     for (const owned of [this.directory, this.dataDir]) this.#rights.own(owned);
+    if (this.#options.standbyOf) return this.#follow(this.#options.standbyOf);
     const certificates = makeCertificates(this.directory, this.users.cert_user.user);
     [this.tls] = await Promise.all([certificates, this.#initdb()]);
     this.caFile = this.tls.caFile;
@@ -98,6 +101,13 @@ class PostgresServer {
     this.#configure();
     await this.start();
     await createUsers((sql, database) => this.#run(sql, [], database), this.users, this.database);
+  }
+
+  async #follow(primary) {
+    const { users, user, password, tls, caFile, ca } = primary;
+    Object.assign(this, { users, user, password, tls, caFile, ca });
+    for (const owned of await copyPrimary(primary, this)) this.#rights.own(owned);
+    await this.start();
   }
 
   async #initdb() {

@@ -146,3 +146,54 @@ async fn a_claim_whose_connection_was_retired_unmade_gets_another() {
     settle().await;
     assert_eq!(desk.connection(key), Some(2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn retiring_some_connections_spares_the_others() {
+    let gate = Gate::open();
+    let mut desk = Desk::new(gate.clone(), Settings { max: 4, ..calm() });
+    let keys = [desk.claim(), desk.claim(), desk.claim(), desk.claim()];
+    settle().await;
+    let held = keys.map(|key| desk.connection(key).unwrap());
+    desk.give_back(keys[0]);
+    desk.give_back(keys[1]);
+    let is_meant = |&connection: &u64| connection == held[0] || connection == held[2];
+    assert_eq!(desk.pool.retire(is_meant), 2);
+    assert_eq!(desk.pool.retire(is_meant), 0, "each is retired once");
+    assert_eq!(gate.closed(), [(held[0], CloseReason::Retired)]);
+    desk.give_back(keys[2]);
+    desk.give_back(keys[3]);
+    assert_eq!(gate.closed(), [(held[0], CloseReason::Retired), (held[2], CloseReason::Retired)]);
+    assert_eq!(desk.pool.counts().idle, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn claims_that_waited_out_an_outage_are_served_by_one_then_two_then_four_attempts() {
+    let mut desk = Desk::new(Gate::default(), Settings { max: 20, fail_fast: false, ..calm() });
+    for _ in 0..12 {
+        desk.claim();
+    }
+    settle().await;
+    assert_eq!(desk.gate.attempts(), 12, "nothing has failed yet");
+    for _ in 0..12 {
+        desk.gate.answer(Reply::Fail);
+    }
+    for (expected, answered) in [(1, 1), (2, 2), (4, 4), (4, 4)] {
+        for _ in 0..20 {
+            pass(SECOND / 10).await;
+        }
+        assert_eq!(desk.gate.attempts(), expected);
+        for _ in 0..answered {
+            desk.gate.answer(Reply::Succeed);
+        }
+        settle().await;
+    }
+    assert_eq!(desk.holders().len(), 11);
+    desk.gate.answer(Reply::Succeed);
+    settle().await;
+    assert_eq!(desk.holders().len(), 12);
+    for _ in 0..8 {
+        desk.claim();
+    }
+    settle().await;
+    assert_eq!(desk.gate.attempts(), 8, "the outage is over");
+}

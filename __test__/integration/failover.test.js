@@ -1,0 +1,165 @@
+'use strict';
+
+// A real primary and a real streaming standby: which of them a pool uses, and what it does when the
+// primary dies under writes and the standby is promoted.
+
+const { Pool } = require('../..');
+const { startPostgres, freePort } = require('../support/postgres');
+const { until } = require('../support/until');
+
+jest.setTimeout(120_000);
+
+let primary;
+let standby;
+const pools = [];
+
+const role = async (pool) => (await pool.query('SELECT pg_is_in_recovery() AS standby')).rows[0].standby;
+
+function poolOf(options, servers = [primary, standby]) {
+  const { user, password, database } = primary;
+  const place = { host: servers.map(({ host }) => host).join(','), port: servers.map(({ port }) => port).join(',') };
+  const pool = new Pool({ ...place, user, password, database, max: 4, ...options });
+  pools.push(pool);
+  return pool;
+}
+
+beforeAll(async () => {
+  primary = await startPostgres();
+  await primary.query('CREATE TABLE ledger (key int PRIMARY KEY)');
+  standby = await startPostgres({ standbyOf: primary });
+  await until(async () => (await standby.query("SELECT to_regclass('ledger') AS there")).rows[0].there, {
+    timeout: 30_000,
+    what: 'the standby to catch up',
+  });
+});
+
+afterEach(async () => {
+  await Promise.all(pools.splice(0).map((pool) => pool.end()));
+});
+
+afterAll(async () => {
+  await standby?.stop('immediate');
+  await primary?.stop('immediate');
+});
+
+describe('of two hosts', () => {
+  test.each([
+    ['any', false],
+    ['read-write', false],
+    ['primary', false],
+    ['read-only', true],
+    ['standby', true],
+    ['prefer-standby', true],
+  ])('target_session_attrs=%s finds the one that suits', async (targetSessionAttrs, isStandby) => {
+    expect(await role(poolOf({ targetSessionAttrs }))).toBe(isStandby);
+    const swapped = poolOf({ targetSessionAttrs }, [standby, primary]);
+    expect(await role(swapped)).toBe(targetSessionAttrs === 'any' ? true : isStandby);
+  });
+
+  test('a connection string names them', async () => {
+    const { user, password, database, host } = primary;
+    const hosts = `${host}:${standby.port},${host}:${primary.port}`;
+    const pool = new Pool({ connectionString: `postgres://${user}:${password}@${hosts}/${database}?target_session_attrs=read-write` });
+    pools.push(pool);
+    expect(await role(pool)).toBe(false);
+  });
+
+  test('one that is away is passed over', async () => {
+    const nobody = { host: primary.host, port: await freePort() };
+    expect(await role(poolOf({}, [nobody, primary]))).toBe(false);
+  });
+
+  test('prefer-standby takes the primary where there is no standby', async () => {
+    const nobody = { host: primary.host, port: await freePort() };
+    expect(await role(poolOf({ targetSessionAttrs: 'prefer-standby' }, [nobody, primary]))).toBe(false);
+  });
+
+  test('load_balance_hosts=random uses both', async () => {
+    const pool = poolOf({ loadBalanceHosts: 'random', maxUses: 1, max: 1 });
+    const seen = new Set();
+    await until(async () => seen.add(await role(pool)).size === 2, { what: 'both hosts to be used', timeout: 60_000 });
+  });
+
+  test('none that suits is an error that names each', async () => {
+    const pool = poolOf({ targetSessionAttrs: 'read-write' }, [standby]);
+    await expect(pool.query('SELECT 1')).rejects.toMatchObject({
+      code: 'NO_SUITABLE_HOST',
+      message: `${standby.host}:${standby.port}: session is read-only`,
+    });
+  });
+
+  test('unequal numbers of hosts and ports are refused in libpq\'s words', async () => {
+    const pool = poolOf({ port: '1,2,3' });
+    expect(() => pool.query('SELECT 1')).toThrow('could not match 3 port numbers to 2 hosts');
+  });
+
+  test('a standby that refused a write is left for the primary', async () => {
+    const pool = poolOf({ max: 3 }, [standby, primary]);
+    const clients = await Promise.all([pool.connect(), pool.connect(), pool.connect()]);
+    for (const client of clients) client.release();
+    expect(await role(pool)).toBe(true);
+    await expect(pool.query('INSERT INTO ledger VALUES (-1)')).rejects.toMatchObject({ code: '25006' });
+    expect(await role(pool)).toBe(false);
+    await pool.query('INSERT INTO ledger VALUES (-1)');
+  });
+
+  test('a transaction that was to be read-only moves nobody', async () => {
+    const pool = poolOf({ max: 1 });
+    const pid = async () => (await pool.query('SELECT pg_backend_pid() AS pid')).rows[0].pid;
+    const before = await pid();
+    const client = await pool.connect();
+    await client.query('BEGIN READ ONLY');
+    await expect(client.query('INSERT INTO ledger VALUES (-2)')).rejects.toMatchObject({ code: '25006' });
+    await client.query('ROLLBACK');
+    client.release();
+    expect(await pid()).toBe(before);
+  });
+});
+
+test('the standby is promoted while writes run, and they flow again', async () => {
+  const pool = poolOf({
+    targetSessionAttrs: 'read-write',
+    enhanced: true,
+    min: 4,
+    failFast: false,
+    connectionTimeoutMillis: 2000,
+    acquireTimeoutMillis: 30_000,
+  });
+  const acknowledged = [];
+  let next = 0;
+  let running = true;
+  const writer = async () => {
+    while (running) {
+      const key = next++;
+      await pool.query('INSERT INTO ledger VALUES ($1)', [key]).then(
+        () => acknowledged.push(key),
+        () => {},
+      );
+    }
+  };
+  // Every acknowledged write has reached the standby.
+  await primary.query("ALTER SYSTEM SET synchronous_standby_names = 'standby'");
+  await primary.query('SELECT pg_reload_conf()');
+  await until(async () => (await primary.query("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'")).rowCount, {
+    timeout: 30_000,
+    what: 'the standby to be synchronous',
+  });
+  const writers = Array.from({ length: 8 }, writer);
+  await until(() => acknowledged.length > 50, { timeout: 30_000, what: 'writes to flow' });
+
+  primary.kill('SIGKILL');
+  await primary.exited();
+  await standby.query('SELECT pg_promote()');
+  const before = acknowledged.length;
+  const promoted = Date.now();
+  await until(() => acknowledged.length > before + 50, { timeout: 30_000, what: 'writes to flow again' });
+  process.stderr.write(`writes flowed again ${Date.now() - promoted} ms after the promotion\n`);
+  await until(() => pool.totalCount >= 4, { timeout: 30_000, what: 'the pool to be back at its minimum' });
+  running = false;
+  await Promise.all(writers);
+
+  const { rows } = await standby.query('SELECT key FROM ledger WHERE key >= 0');
+  const stored = new Set(rows.map(({ key }) => key));
+  expect(acknowledged.filter((key) => !stored.has(key))).toEqual([]);
+  expect(await role(pool)).toBe(false);
+});
