@@ -147,6 +147,76 @@ export interface PoolConfig extends ClientConfig {
   failFast?: boolean | undefined;
   /** A name for the pool, shown in errors. */
   tier?: string | undefined;
+  /** Retries after the first attempt, see docs/guide/retry.md; 0: none, as pg. Default: 0. */
+  retryAttempts?: number | undefined;
+  /** The same as `retryAttempts`. */
+  maxRetries?: number | undefined;
+  /** Milliseconds: the base of the delays before retries. Default: 50 for statements, 1000 for a server that refuses connections. */
+  retryDelay?: number | undefined;
+  /** The same as `retryDelay`. */
+  baseDelay?: number | undefined;
+  /** `off`: no retries, whatever else is said. Default: `on`. */
+  retry?: Switch | undefined;
+  /** Milliseconds for waiting, connecting, running and all retries of a query or checkout. Default: none. */
+  deadline?: number | undefined;
+  /** A circuit breaker for the pool, see docs/guide/retry.md. Default: `off`. */
+  breaker?: boolean | BreakerMode | BreakerConfig | undefined;
+}
+
+export type Switch = boolean | 'on' | 'off';
+
+/** `metrics`: tells its changes and stops nobody; `forced-open`: stops everybody. */
+export type BreakerMode = 'off' | 'metrics' | 'enforce' | 'forced-open';
+
+export interface BreakerConfig {
+  /** Default: `enforce`. */
+  mode?: BreakerMode | undefined;
+  /** Opens at this share of failures among the calls of a window. Default: 0.5. */
+  failureRate?: number | undefined;
+  /** Calls in a window below which the share says nothing. Default: 20. */
+  minimumCalls?: number | undefined;
+  /** Milliseconds. Default: 30000. */
+  windowMillis?: number | undefined;
+  /** Opens after so many failed connects in a row. Default: 5. */
+  failedConnects?: number | undefined;
+  /** Milliseconds that it stays open the first time; it doubles. Default: 5000. */
+  openMillis?: number | undefined;
+  /** Default: 60000. */
+  maxOpenMillis?: number | undefined;
+  /** Answers to the probe that close it. Default: 3. */
+  successes?: number | undefined;
+}
+
+/** What may be changed while a pool runs. */
+export interface FailsafeChanges {
+  retry?: Switch | undefined;
+  breaker?: boolean | BreakerMode | undefined;
+}
+
+/** The event `retry` of a pool: a request runs again. */
+export interface RetryEvent {
+  tier: string | null;
+  /** Which retry it is, from 1. */
+  attempt: number;
+  /** Of how many; null: until the deadline. */
+  of: number | null;
+  /** Milliseconds before it begins. */
+  delay: number;
+  /** SQLSTATE or the system's code. */
+  code: string | null;
+  /** How far the request had come. */
+  phase: 'waiting' | 'connecting' | 'unsent' | 'sent' | 'transaction' | 'commit';
+}
+
+/** The event `breaker` of a pool: its breaker has changed. */
+export interface BreakerEvent {
+  tier: string | null;
+  host: string;
+  from: 'closed' | 'open' | 'half-open';
+  state: 'closed' | 'open' | 'half-open';
+  nextProbe: Date | null;
+  /** The last failure that counted. */
+  cause: Error | undefined;
 }
 
 export interface QueryConfig<I = any[]> {
@@ -160,6 +230,19 @@ export interface QueryConfig<I = any[]> {
   queryMode?: string | undefined;
   /** Milliseconds, see ClientConfig. */
   query_timeout?: number | undefined;
+  /** Running it twice does no harm: `pool.query` may run it again when its answer is lost. Default: false. */
+  idempotent?: boolean | undefined;
+  /** It changes nothing; as `idempotent`. Default: false. */
+  readOnly?: boolean | undefined;
+  /** Of `pool.query`: milliseconds for waiting, connecting, running and all retries. */
+  deadline?: number | undefined;
+  /** Of `pool.query`: as in PoolConfig. */
+  retryAttempts?: number | undefined;
+  maxRetries?: number | undefined;
+  retryDelay?: number | undefined;
+  baseDelay?: number | undefined;
+  /** Of `pool.query`: of 55P03, 55006, 23505 and 23P01 those that are tried again. */
+  retryOn?: readonly string[] | undefined;
 }
 
 export interface CustomTypesConfig {
@@ -310,6 +393,9 @@ export class Pool extends events.EventEmitter {
   connect(
     callback: (err: Error | undefined, client: PoolClient | undefined, done: (release?: any) => void) => void,
   ): void;
+
+  /** Switches retry and breaker while the pool runs. */
+  configure(changes: FailsafeChanges): void;
 
   /** Refuses new work, rejects who waits, closes idle connections and waits for lent ones. */
   end(): Promise<void>;
@@ -584,10 +670,10 @@ export function getPool(name?: Tier | (string & {})): Pool;
 
 /**
  * Turns pieces off and on at run time, as the DB_* variables do at start. `tiers: 'off'`: all names lead to
- * one pool; pools that are held already go on as they are.
+ * one pool; pools that are held already go on as they are. `retry` and `breaker`: of all tiers, see Pool.configure.
  * @throws TypeError naming every switch that is unknown or has no such position; then nothing is changed
  */
-export function configure(switches: { tiers?: 'on' | 'off' | undefined }): void;
+export function configure(switches: { tiers?: 'on' | 'off' | undefined } & FailsafeChanges): void;
 
 /** The same pools as properties; each is made when it is first read. */
 export const pools: { readonly [name in Tier]: Pool };
@@ -601,6 +687,27 @@ export class AcquireTimeoutError extends Error {
   readonly used: number;
   readonly waiting: number;
   readonly tier: string | undefined;
+}
+
+/** The breaker is open: nothing was sent. */
+export class CircuitOpenError extends Error {
+  readonly code: 'CIRCUIT_OPEN';
+  readonly tier: string | undefined;
+  readonly host: string;
+  /** When the server is tried again; null: when somebody says so. */
+  readonly nextProbe: Date | null;
+}
+
+/** The `cause` of an error that is not retried because the pool has spent its retries. */
+export class RetryBudgetError extends Error {
+  readonly code: 'RETRY_BUDGET_SPENT';
+  readonly tier: string | undefined;
+}
+
+/** The connection was lost while COMMIT was under way, and the server cannot say what became of it. */
+export class CommitOutcomeUnknownError extends Error {
+  readonly code: 'COMMIT_OUTCOME_UNKNOWN';
+  readonly transactionId: string | undefined;
 }
 
 /** `maxWaiting` callers wait already. */

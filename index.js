@@ -15,6 +15,7 @@ const utils = require('./lib/utils');
 const { ConfigurationError } = require('./lib/environment');
 const { addSwitch, choiceOf, configure } = require('./lib/switches');
 const { escapeIdentifier, escapeLiteral } = require('./lib/escape');
+const { checkBreaker, checkRetry } = require('./lib/settings');
 
 class BoundPool extends Pool {
   constructor(options) {
@@ -24,6 +25,8 @@ class BoundPool extends Pool {
 
 const tiers = new Tiers(BoundPool);
 addSwitch('tiers', { check: choiceOf('on', 'off'), apply: (position) => tiers.switch(position) });
+addSwitch('retry', { check: checkRetry, apply: (retry) => tiers.configure({ retry }) });
+addSwitch('breaker', { check: checkBreaker, apply: (breaker) => tiers.configure({ breaker }) });
 
 module.exports = {
   defaults,
@@ -45,6 +48,9 @@ module.exports = {
   configure,
   AcquireTimeoutError: errors.AcquireTimeoutError,
   PoolFullError: errors.PoolFullError,
+  CircuitOpenError: errors.CircuitOpenError,
+  RetryBudgetError: errors.RetryBudgetError,
+  CommitOutcomeUnknownError: errors.CommitOutcomeUnknownError,
   ConfigurationError,
 
   metrics: monitor.metrics,

@@ -19,6 +19,9 @@ export const pools = pg.pools;
 export const configure = pg.configure;
 export const AcquireTimeoutError = pg.AcquireTimeoutError;
 export const PoolFullError = pg.PoolFullError;
+export const CircuitOpenError = pg.CircuitOpenError;
+export const RetryBudgetError = pg.RetryBudgetError;
+export const CommitOutcomeUnknownError = pg.CommitOutcomeUnknownError;
 export const ConfigurationError = pg.ConfigurationError;
 
 export const metrics = pg.metrics;

@@ -43,7 +43,8 @@ describe('an empty environment', () => {
 
   test('has the defaults of retry, breaker and monitor', () => {
     expect(readEnvironment({})).toMatchObject({
-      retry: { enabled: true, attempts: 3, delayMillis: 1000 },
+      // Not set: 50 ms for statements, 1000 for a server that refuses connections.
+      retry: { enabled: true, attempts: 3, delayMillis: undefined },
       breaker: 'enforce',
       monitor: true,
       totalMax: undefined,

@@ -19,7 +19,6 @@ const SHARED_DEFAULTS = { max: 20, min: 5, idleTimeoutMillis: 30000, connectionT
 
 const ACQUIRE_TIMEOUT_MILLIS = 30000;
 const RETRY_ATTEMPTS = 3;
-const RETRY_DELAY_MILLIS = 1000;
 // Below the idle limits of common firewalls and load balancers.
 const KEEP_ALIVE_DELAY_MILLIS = 10000;
 // Credentials and addresses of a server change; no connection outlives that for long.
@@ -118,7 +117,8 @@ function readEnvironment(env = process.env) {
   const retry = {
     enabled: reader.choice('DB_RETRY', { on: true, off: false }) ?? true,
     attempts: reader.integer('DB_RETRY_ATTEMPTS', { from: 0 }) ?? RETRY_ATTEMPTS,
-    delayMillis: reader.integer('DB_RETRY_DELAY', { from: 0 }) ?? RETRY_DELAY_MILLIS,
+    // Not set: statements begin with less, connects with a second.
+    delayMillis: reader.integer('DB_RETRY_DELAY', { from: 0 }),
   };
   const breaker =
     reader.choice('DB_BREAKER', {
@@ -136,11 +136,19 @@ function readEnvironment(env = process.env) {
   checkBudget(reader, totalMax, tiered, sizes);
 
   if (reader.problems.length > 0) throw new ConfigurationError(reader.problems);
+  Object.assign(common, failsafe(retry, breaker));
   const tiers = {};
   for (const tier of TIERS) {
     tiers[tier] = { ...common, ...sizes[tier], ...places[tier], ...(tier === 'admin' ? admin : {}), tier };
   }
   return freeze({ tiered, shared: { ...common, ...sizes.shared, tier: 'shared' }, tiers, totalMax, retry, breaker, monitor });
+}
+
+/** Retry and breaker, in the words of a pool's options. */
+function failsafe({ enabled, attempts, delayMillis }, breaker) {
+  const options = { retry: enabled, retryAttempts: attempts, breaker };
+  if (delayMillis !== undefined) options.retryDelay = delayMillis;
+  return options;
 }
 
 function readCommon(reader) {

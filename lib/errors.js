@@ -90,7 +90,7 @@ const KINDS = {
   aggregate: aggregateError,
   type: (given, cause) => new TypeError(given.message, options(cause)),
   acquire: (given, cause) => new AcquireTimeoutError(given.message, { ...given, cause }),
-  circuit: (given, cause) => new CircuitOpenError(given.message, { ...given, cause }),
+  circuit: circuitOpenError,
   budget: (given, cause) => new RetryBudgetError(given.message, { ...given, cause }),
   commit: (given, cause) => new CommitOutcomeUnknownError(given.message, { ...given, cause }),
   full: (given, cause) => new PoolFullError(given.message, { ...given, cause }),
@@ -151,6 +151,11 @@ function systemMessage({ code, syscall, address, port, hostname }) {
 
 function present(value) {
   return value !== undefined && value !== null;
+}
+
+function circuitOpenError(given, cause) {
+  const nextProbe = typeof given.nextProbe === 'number' ? new Date(given.nextProbe) : given.nextProbe;
+  return new CircuitOpenError(given.message, { ...given, nextProbe, cause });
 }
 
 // libuv's numbers, which Node shows as `errno`.

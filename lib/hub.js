@@ -31,6 +31,7 @@ const FORGET = 11;
 const RESTART = 12;
 const RAW = 13;
 const SUSPENDED = 14;
+const NOTE = 15;
 const HEADER = 16;
 
 /** The memory that records are copied into, and its views. */
@@ -268,6 +269,11 @@ class Hub {
       case ASK: {
         const owner = this.owners.get(argument);
         if (owner !== undefined) owner.ask(id);
+        return;
+      }
+      case NOTE: {
+        const owner = this.owners.get(id);
+        if (owner !== undefined && owner.note !== undefined) owner.note(frame.json(word, argument));
         return;
       }
       default:

@@ -21,7 +21,7 @@ const { isUnexpected, lossErrors } = require('./loss');
 const { OwnErrors, answerPassword } = require('./password');
 const { answering, rethrow } = require('./rejection');
 const { pack } = require('./request');
-const { poolSettings, refuseUnserved } = require('./settings');
+const { breakerMode, failsafeSettings, poolSettings, refuseUnserved, switchedOn } = require('./settings');
 
 const KEEP = Symbol('keep');
 
@@ -36,6 +36,7 @@ class Pool extends EventEmitter {
   constructor(options, ClientClass) {
     super();
     refuseUnserved(options);
+    failsafeSettings(options || {});
     this.options = completed(options);
     this.log = this.options.log || function () {};
     this.Client = this.options.Client || ClientClass || Client;
@@ -443,6 +444,36 @@ class Pool extends EventEmitter {
         rethrow(uncaught);
       }
     }
+  }
+
+  /**
+   * Switches retry and breaker while the pool runs.
+   * @param changes `retry`: 'on' or 'off'; `breaker`: 'enforce', 'metrics', 'forced-open' or 'off'
+   */
+  configure({ retry, breaker } = {}) {
+    const changes = {};
+    if (retry !== undefined) changes.retry = this.options.retry = switchedOn('retry', retry);
+    if (breaker !== undefined) {
+      const mode = breakerMode(breaker);
+      const { breaker: given } = this.options;
+      this.options.breaker = given !== null && typeof given === 'object' ? { ...given, mode } : mode;
+      changes.breaker = mode;
+    }
+    if (this._native !== null) this._native.configure(JSON.stringify(changes));
+  }
+
+  // From the hub: a request runs again, or the breaker has changed.
+  note({ event, ...details }) {
+    if (event === 'retry') {
+      const { attempt, of, delay, code, phase } = details;
+      const count = of == null ? `retry ${attempt}` : `retry ${attempt} of ${of}`;
+      this.log(`${count} in ${Math.round(delay)} ms after ${code ?? 'a lost connection'} while ${phase}`, details);
+    } else {
+      details.nextProbe = details.nextProbe == null ? null : new Date(details.nextProbe);
+      details.cause = details.cause == null ? undefined : fromNative(details.cause);
+      this.log(`circuit breaker of ${details.host} is ${details.state}`, details);
+    }
+    this.emit(event, details);
   }
 
   // From the hub: the server, or a proxy, wants a password.

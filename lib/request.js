@@ -8,6 +8,7 @@
 // in between finds none and makes its own.
 
 const { toParameter } = require('./encode');
+const { WISHES, bytesOf } = require('./wishes');
 
 const HEADER = 24;
 const FIRST_SIZE = 16 * 1024;
@@ -53,16 +54,17 @@ const packed = { buffer: idle.bytes, length: 0 };
 
 // `values` is an array or absent; `rows` and `queryTimeout` are 0 where there is no limit.
 // Throws what a conversion throws, and errors of its own for what the protocol cannot carry.
-function pack({ text, name, values, flags, queryTimeout, rows }) {
+function pack({ text, name, values, flags, queryTimeout, rows, wishes }) {
   const scratch = idle === null ? new Scratch(FIRST_SIZE) : idle;
   idle = null;
   try {
     const textEnd = writeStatement(scratch, HEADER, text);
     const nameEnd = writeStatement(scratch, textEnd, name);
+    const wishesEnd = wishes === undefined ? nameEnd : writeBytes(scratch, nameEnd, bytesOf(wishes));
     const count = values ? values.length : 0;
-    const end = count === 0 ? nameEnd : writeParameters(scratch, nameEnd, values, count);
+    const end = count === 0 ? wishesEnd : writeParameters(scratch, wishesEnd, values, count);
     const words = scratch.words;
-    words[0] = flags;
+    words[0] = wishes === undefined ? flags : flags | WISHES;
     words[1] = textEnd - HEADER;
     words[2] = nameEnd - textEnd;
     words[3] = count;
@@ -89,6 +91,12 @@ function writeStatement(scratch, at, text) {
     return at + encoder.encodeInto(text, scratch.textArea).written;
   }
   return writeText(scratch, at, text);
+}
+
+function writeBytes(scratch, at, bytes) {
+  scratch.reserve(at + bytes.length);
+  scratch.bytes.set(bytes, at);
+  return at + bytes.length;
 }
 
 function writeText(scratch, at, text) {

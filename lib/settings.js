@@ -161,6 +161,54 @@ function clientSettings(client, options) {
   return { tier: null, monitor: false, ...connectionSettings(client, options), max: 1, min: 0, idleTimeoutMillis: 0 };
 }
 
+const BREAKER_MODES = ['off', 'metrics', 'enforce', 'forced-open'];
+
+/** An off switch: false and 'off' switch off. */
+function switchedOn(name, setting) {
+  if (setting === undefined || setting === null || setting === true || setting === 'on') return true;
+  if (setting === false || setting === 'off') return false;
+  throw new TypeError(`${name} must be on or off`);
+}
+
+/** A mode of the breaker; true means 'enforce', false 'off'. */
+function breakerMode(setting) {
+  if (setting === undefined || setting === null || setting === false) return 'off';
+  if (setting === true || setting === 'on') return 'enforce';
+  if (BREAKER_MODES.includes(setting)) return setting;
+  throw new TypeError(`breaker must be one of ${BREAKER_MODES.join(', ')}`);
+}
+
+function checkRetry(setting) {
+  switchedOn('retry', setting);
+}
+
+function checkBreaker(setting) {
+  breakerMode(setting);
+}
+
+/** Retry and breaker of a pool: none unless the options ask for them. */
+function failsafeSettings(options) {
+  const { breaker } = options;
+  const limits = breaker !== null && typeof breaker === 'object' ? breaker : {};
+  const { failureRate, minimumCalls, windowMillis, failedConnects, openMillis, maxOpenMillis, successes } = limits;
+  return {
+    retry: switchedOn('retry', options.retry),
+    retryAttempts: number(options.retryAttempts ?? options.maxRetries),
+    retryDelayMillis: number(options.retryDelay ?? options.baseDelay),
+    deadlineMillis: number(options.deadline),
+    breaker: {
+      mode: breakerMode(limits === breaker ? limits.mode ?? 'enforce' : breaker),
+      failureRate,
+      minimumCalls,
+      windowMillis,
+      failedConnects,
+      openMillis,
+      maxOpenMillis,
+      successes,
+    },
+  };
+}
+
 /** Of a pool; `client` is built from the same options and speaks for all its connections. */
 function poolSettings(client, options) {
   const maxUses = Number(options.maxUses);
@@ -181,7 +229,18 @@ function poolSettings(client, options) {
     // pg waits for lent clients for as long as they take.
     drainTimeoutMillis: number(options.drainTimeoutMillis) || 0,
     allowExitOnIdle: Boolean(options.allowExitOnIdle),
+    ...failsafeSettings(options),
   };
 }
 
-module.exports = { clientSettings, poolSettings, refuseUnserved, scramIterations };
+module.exports = {
+  breakerMode,
+  checkBreaker,
+  checkRetry,
+  clientSettings,
+  failsafeSettings,
+  poolSettings,
+  refuseUnserved,
+  scramIterations,
+  switchedOn,
+};

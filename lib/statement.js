@@ -5,9 +5,12 @@
 
 const Result = require('./result');
 const { rejectWith, rethrow } = require('./rejection');
+const { misuseOf, wishesOf } = require('./wishes');
 
 const SIMPLE = 1;
 const BINARY = 2;
+const IDEMPOTENT = 4;
+const READ_ONLY = 8;
 const NAME_LIMIT = 63;
 
 const longNames = new Set();
@@ -23,6 +26,8 @@ class Statement {
     this.queryTimeout = 0;
     this.rows = 0;
     this.rowMode = undefined;
+    // What it says about running again: deadline, retryAttempts, retryDelay, retryOn; mostly nothing.
+    this.wishes = undefined;
     this.types = types;
     this.callback = undefined;
     this.resolve = undefined;
@@ -54,6 +59,9 @@ class Statement {
       if (config.types) this.types = config.types;
       if (config.query_timeout) this.queryTimeout = config.query_timeout;
       if (config.binary) this.flags |= BINARY;
+      if (config.idempotent) this.flags |= IDEMPOTENT;
+      if (config.readOnly) this.flags |= READ_ONLY;
+      this.wishes = wishesOf(config);
       if (config.queryMode === 'extended') this.flags |= SIMPLE;
     }
     if (values) {
@@ -85,6 +93,10 @@ class Statement {
       if (this.name.length > NAME_LIMIT) warnOfLength(this.name);
     } else {
       this.name = '';
+    }
+    if (this.wishes !== undefined) {
+      const misuse = misuseOf(this.wishes);
+      if (misuse !== undefined) return misuse;
     }
     this.rows = Number(this.rows) || 0;
     this.queryTimeout = Number(this.queryTimeout) || 0;

@@ -21,6 +21,8 @@ class Tiers {
     // What `configure` has said; undefined: as the environment says.
     this.tiered = undefined;
     this.open = new Map();
+    // What `configure` has changed since.
+    this.changes = {};
   }
 
   /**
@@ -61,8 +63,15 @@ class Tiers {
     this.tiered = position === 'on';
   }
 
+  /** Switches retry and breaker of all tiers, those included that are opened later; see `Pool.configure`. */
+  configure(changes) {
+    Object.assign(this.changes, changes);
+    for (const pool of this.open.values()) pool.configure(changes);
+  }
+
   make(options) {
     const pool = new this.PoolClass(withSecrets(options, this.budgetOf(options.tier)));
+    pool.configure(this.changes);
     // Listeners that are added at once still hear of the first connections.
     process.nextTick(() => pool._prefill());
     return pool;

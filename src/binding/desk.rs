@@ -22,7 +22,7 @@ use super::{
     raw::Line,
 };
 use crate::{
-    dispatch::{Answer, Borrower, Direct, Face, Failure, Lease, Measured},
+    dispatch::{Answer, Borrower, BreakerNotice, Direct, Face, Failure, Lease, Measured, Retrying},
     pool::{CloseReason, Ticket},
     postgres::{AskPassword, Connection, Error, Event, Rows, Shape, Statement, Status},
     vitals::Vitals,
@@ -244,6 +244,32 @@ impl Face for Desk {
             }),
         );
     }
+
+    fn retrying(&self, notice: &Retrying) {
+        let note = json!({
+            "event": "retry",
+            "tier": self.tier.get(),
+            "attempt": notice.attempt,
+            "of": notice.of,
+            "delay": notice.delay.as_secs_f64() * 1000.0,
+            "code": notice.code,
+            "phase": notice.phase.name(),
+        });
+        self.outbox.push_json(Kind::Note, 0, self.pool, &note);
+    }
+
+    fn breaker(&self, notice: &BreakerNotice) {
+        let note = json!({
+            "event": "breaker",
+            "tier": self.tier.get(),
+            "host": notice.host,
+            "from": notice.from.name(),
+            "state": notice.to.name(),
+            "nextProbe": notice.next_probe.map(errors::epoch_millis),
+            "cause": notice.cause.as_ref().map(errors::of_wire),
+        });
+        self.outbox.push_json(Kind::Note, 0, self.pool, &note);
+    }
 }
 
 impl AskPassword for Desk {
@@ -281,6 +307,10 @@ impl Answer for Reply {
 
     fn done(&mut self, status: Status) {
         self.desk.outbox.push(Kind::Done, self.request, status.letter().into());
+    }
+
+    fn restart(&mut self) {
+        self.desk.outbox.push(Kind::Restart, self.request, 0);
     }
 
     fn failed(&mut self, failure: Failure, status: Option<Status>) {

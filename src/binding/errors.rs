@@ -1,19 +1,49 @@
 //! Errors as JavaScript reads them: one exhaustive match, from which it makes its classes.
 
+use std::time::SystemTime;
+
 use serde_json::{Value, json};
 
 use crate::{
     dispatch::Failure,
     pool::Refusal,
-    postgres::{Error, SystemError},
+    postgres::{Barred, Error, SystemError},
 };
 
 /// The JSON of a failed request.
 pub(super) fn of_failure(failure: &Failure, tier: Option<&str>) -> Value {
     match failure {
+        Failure::Wire(Error::Barred(barred)) | Failure::Refused(Refusal::Connect(Error::Barred(barred))) => {
+            of_barred(barred, tier)
+        }
         Failure::Wire(error) => of_wire(error),
         Failure::Refused(refusal) => of_refusal(refusal, tier),
+        Failure::OverBudget(failure) => over_budget(of_failure(failure, tier), tier),
     }
+}
+
+/// The failure itself, and why it was not tried again.
+fn over_budget(mut failure: Value, tier: Option<&str>) -> Value {
+    if failure.get("cause").is_none_or(Value::is_null) {
+        failure["cause"] = json!({ "kind": "budget", "message": "retry budget is spent", "tier": tier });
+    }
+    failure
+}
+
+fn of_barred(barred: &Barred, tier: Option<&str>) -> Value {
+    json!({
+        "kind": "circuit",
+        "message": "circuit breaker is open",
+        "tier": tier,
+        "host": barred.host,
+        "nextProbe": barred.next_probe.map(epoch_millis),
+        "cause": barred.cause.as_ref().map(of_wire),
+    })
+}
+
+pub(super) fn epoch_millis(at: SystemTime) -> u64 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn of_refusal(refusal: &Refusal<Error>, tier: Option<&str>) -> Value {
@@ -52,6 +82,7 @@ pub(super) fn of_wire(error: &Error) -> Value {
             "message": "",
             "errors": errors.iter().map(of_system).collect::<Vec<_>>(),
         }),
+        Error::Barred(barred) => of_barred(barred, None),
         Error::Tls { message, code } => json!({ "kind": "plain", "message": message, "code": code }),
         Error::NoSuitableHost(message) => {
             json!({ "kind": "plain", "message": message, "code": "NO_SUITABLE_HOST" })

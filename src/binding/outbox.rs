@@ -50,8 +50,10 @@ pub(super) enum Kind {
     Event = 9,
     Ask = 10,
     Forget = 11,
+    Restart = 12,
     Raw = 13,
     Suspended = 14,
+    Note = 15,
     Log = 20,
 }
 

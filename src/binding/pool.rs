@@ -1,6 +1,9 @@
 //! `Pool`: one tier, as JavaScript drives it. Every call returns at once.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use napi::{Error as NapiError, Result};
 use napi_derive::napi;
@@ -13,7 +16,7 @@ use super::{
     runtime,
 };
 use crate::{
-    dispatch::{Answer, Failure, Settings, Tier},
+    dispatch::{Answer, Changes, Failure, Settings, Tier, Wish},
     postgres::{AskPassword, Error},
 };
 
@@ -56,9 +59,9 @@ impl Pool {
         let mut answer = self.desk.answer_to(id);
         match read(buffer, length) {
             None => answer.failed(malformed(), None),
-            Some(Request { statement, cancellable }) => {
-                let ticket = self.tier.query(id, statement, answer);
-                if cancellable {
+            Some(Request { statement, cancellable, wish }) => {
+                let ticket = self.tier.query(id, statement, wish, answer);
+                if let (true, Some(ticket)) = (cancellable, ticket) {
                     self.desk.waits(id, ticket);
                 }
             }
@@ -67,9 +70,12 @@ impl Pool {
 
     /// Lends a connection.
     #[napi(catch_unwind)]
-    pub fn connect(&self, id: u32) {
-        let ticket = self.tier.connect(self.desk.answer_to(id));
-        self.desk.waits(id, ticket);
+    pub fn connect(&self, id: u32, deadline: Option<u32>) {
+        let deadline = deadline.map(|ms| Duration::from_millis(ms.into()));
+        let wish = Wish { deadline, ..Wish::default() };
+        if let Some(ticket) = self.tier.connect(id, wish, self.desk.answer_to(id)) {
+            self.desk.waits(id, ticket);
+        }
     }
 
     /// Runs a statement on a lent connection, after those sent before.
@@ -140,13 +146,25 @@ impl Pool {
     /// Withdraws a request that waits, or has the server cancel it; false: nothing is known of it.
     #[napi(catch_unwind)]
     pub fn cancel(&self, id: u32) -> bool {
-        self.desk.waiting(id).is_some_and(|ticket| self.tier.withdraw(ticket)) || self.desk.give_up(id)
+        self.desk.waiting(id).is_some_and(|ticket| self.tier.withdraw(ticket))
+            || self.tier.wake(id)
+            || self.desk.give_up(id)
     }
 
     /// Whether JavaScript greets new connections before anybody gets them.
     #[napi(catch_unwind)]
     pub fn greet(&self, on: bool) {
         self.desk.greets.store(on, Ordering::Relaxed);
+    }
+
+    /// Changes what may be changed while it runs: `retry` (boolean) and `breaker` (a mode), as JSON.
+    #[napi(catch_unwind)]
+    #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over a String")]
+    pub fn configure(&self, changes: String) -> Result<()> {
+        let changes =
+            Changes::from_json(&changes).map_err(|error| NapiError::from_reason(error.to_string()))?;
+        self.tier.configure(&changes);
+        Ok(())
     }
 
     /// Refuses new work, drains, closes; answered when all is done.

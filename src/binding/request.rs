@@ -2,22 +2,33 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::postgres::{Mode, Statement};
+use crate::{
+    dispatch::Wish,
+    postgres::{Mode, SqlState, Statement},
+};
 
 const HEADER: usize = 24;
 const SIMPLE: u32 = 1;
 const BINARY: u32 = 2;
 const UNCACHED: u32 = 16;
+const IDEMPOTENT: u32 = 4;
+const READ_ONLY: u32 = 8;
 const CANCELLABLE: u32 = 32;
 const PAGED: u32 = 64;
 /// The last four bytes are a limit in bytes.
 const LIMITED: u32 = 128;
+/// Wishes stand between the name and the parameters.
+const WISHES: u32 = 256;
+/// In a wish: as the pool has it.
+const UNSAID: u32 = u32::MAX;
 
 /// What JavaScript asks for.
 pub(super) struct Request {
     pub(super) statement: Arc<Statement>,
     /// Whether it may be withdrawn while it waits for a connection.
     pub(super) cancellable: bool,
+    /// What it says about running it again.
+    pub(super) wish: Wish,
 }
 
 /// The request in `bytes`; none: the buffer does not hold what its header promises.
@@ -30,6 +41,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Request> {
     let (text, rest) = rest.split_at_checked(usize::try_from(word(1)).ok()?)?;
     let (name, rest) = rest.split_at_checked(usize::try_from(word(2)).ok()?)?;
     let (rest, max_bytes) = limit(rest, flags)?;
+    let (wish, rest) = wishes(flags, rest)?;
     let (formats, values) = rest.split_at_checked(usize::try_from(word(3)).ok()?)?;
     let mode = if flags & SIMPLE != 0 {
         Mode::Simple
@@ -47,7 +59,25 @@ pub(super) fn read(bytes: &[u8]) -> Option<Request> {
         paged: flags & PAGED != 0,
         max_bytes,
     });
-    Some(Request { statement, cancellable: flags & CANCELLABLE != 0 })
+    Some(Request { statement, cancellable: flags & CANCELLABLE != 0, wish })
+}
+
+/// Deadline, retries, base of the delays, number of codes; then the codes, eight bytes each.
+fn wishes(flags: u32, bytes: &[u8]) -> Option<(Wish, &[u8])> {
+    let idempotent = flags & (IDEMPOTENT | READ_ONLY) != 0;
+    if flags & WISHES == 0 {
+        return Some((Wish { idempotent, ..Wish::default() }, bytes));
+    }
+    let (head, rest) = bytes.split_first_chunk::<16>()?;
+    let word = |index: usize| {
+        let word = head.get(index * 4..).and_then(<[u8]>::first_chunk::<4>);
+        word.map_or(UNSAID, |word| u32::from_le_bytes(*word))
+    };
+    let said = |index| Some(word(index)).filter(|word| *word != UNSAID);
+    let millis = |index| said(index).map(|ms| Duration::from_millis(ms.into()));
+    let (codes, rest) = rest.split_at_checked(usize::try_from(word(3)).ok()?.checked_mul(8)?)?;
+    let codes = codes.chunks_exact(8).map(|code| SqlState::new(code.get(..5).unwrap_or_default())).collect();
+    Some((Wish { idempotent, deadline: millis(0), attempts: said(1), base: millis(2), codes }, rest))
 }
 
 fn limit(rest: &[u8], flags: u32) -> Option<(&[u8], Option<u64>)> {

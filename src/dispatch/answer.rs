@@ -17,6 +17,8 @@ pub enum Failure {
     Wire(Error),
     /// It got no connection.
     Refused(Refusal<Error>),
+    /// It is not run again, because the pool has spent its retries.
+    OverBudget(Box<Failure>),
 }
 
 /// Hears the answer to a request. `done` or `failed` comes once; after `failed` nothing more.
@@ -33,27 +35,36 @@ pub trait Answer: Send + 'static {
     fn done(&mut self, status: Status);
     /// It failed. `status`: that of the transaction afterwards, if the server has told.
     fn failed(&mut self, failure: Failure, status: Option<Status>);
+    /// What was delivered so far is void: the statement runs again.
+    fn restart(&mut self) {}
 }
 
 /// An answer that is told the end once, whatever comes after.
 pub(super) struct Told<A: Answer> {
     answer: A,
     over: bool,
+    /// Whether anything was delivered.
+    begun: bool,
+    /// Whether a statement of it was completed.
+    completed: bool,
 }
 
 impl<A: Answer> Told<A> {
     pub(super) fn new(answer: A) -> Self {
-        Self { answer, over: false }
+        Self { answer, over: false, begun: false, completed: false }
     }
 
     pub(super) fn rows(&mut self, shape: &Arc<Shape>, rows: Rows<'_>) {
         if !self.over {
+            self.begun = true;
             self.answer.rows(shape, rows);
         }
     }
 
     pub(super) fn complete(&mut self, tag: &[u8]) {
+        self.completed = true;
         if !self.over {
+            self.begun = true;
             self.answer.complete(tag);
         }
     }
@@ -61,6 +72,24 @@ impl<A: Answer> Told<A> {
     pub(super) fn suspended(&mut self) {
         if !self.over {
             self.answer.suspended();
+        }
+    }
+
+    /// Whether the end has been told.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Whether a statement of it was completed.
+    pub(super) fn has_completed(&self) -> bool {
+        self.completed
+    }
+
+    /// Forgets what was delivered.
+    pub(super) fn restart(&mut self) {
+        self.completed = false;
+        if std::mem::take(&mut self.begun) {
+            self.answer.restart();
         }
     }
 

@@ -6,31 +6,80 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{Answer, Failure, Lease, Told, Wire};
+use tokio::time::Instant;
+
+use super::{
+    Answer, Failure, Lease, Told, Wire,
+    fault::{Circumstances, Fault},
+    retry::{self, Repeatable, Tries},
+};
 use crate::{
     pool::{Claim, Refusal},
-    postgres::{Error, Exchange, Outcome, Reply, Rows, Shape, Statement},
+    postgres::{Error, Exchange, Outcome, Reply, Rows, Shape, Statement, Status},
 };
 
 pub(super) struct Attempt<A: Answer> {
-    id: u32,
     statement: Arc<Statement>,
     told: Told<A>,
     lease: Option<Lease>,
+    tries: Tries,
 }
 
 impl<A: Answer> Attempt<A> {
-    pub(super) fn new(id: u32, statement: Arc<Statement>, answer: A) -> Self {
-        Self { id, statement, told: Told::new(answer), lease: None }
+    pub(super) fn new(statement: Arc<Statement>, answer: A, tries: Tries) -> Self {
+        Self { statement, told: Told::new(answer), lease: None, tries }
+    }
+
+    /// What it failed with, judged, once the connection is given back.
+    fn after(&mut self, error: &Error, sent: bool, status: Option<Status>) -> Fault {
+        drop(self.lease.take());
+        self.tries.resilience.call_failed(error);
+        let known = Circumstances {
+            statement: &self.statement,
+            sent,
+            status,
+            completed: self.told.has_completed(),
+            has_other_hosts: self.tries.resilience.has_other_hosts,
+            wish: &self.tries.wish,
+        };
+        Fault::of_statement(error, &known)
+    }
+}
+
+impl<A: Answer> Repeatable for Attempt<A> {
+    fn tries(&mut self) -> &mut Tries {
+        &mut self.tries
+    }
+
+    fn restart(&mut self) {
+        self.told.restart();
+    }
+
+    fn begin(self: Box<Self>, lease: Lease) {
+        self.granted(lease);
+    }
+
+    fn refuse(self: Box<Self>, refusal: Refusal<Error>) {
+        self.refused(refusal);
+    }
+
+    fn fail(mut self: Box<Self>, failure: Failure) {
+        self.told.fail(failure, None);
     }
 }
 
 impl<A: Answer> Claim<Wire> for Attempt<A> {
     fn granted(mut self: Box<Self>, lease: Lease) {
         let connection = Arc::clone(&lease);
+        let statement = if self.tries.deadline.is_set() {
+            let left = self.tries.deadline.remaining(Instant::now()).unwrap_or_default();
+            self.statement.within(left)
+        } else {
+            Arc::clone(&self.statement)
+        };
         let exchange = Exchange {
-            id: self.id,
-            statement: Arc::clone(&self.statement),
+            id: self.tries.id,
+            statement,
             reply: {
                 self.lease = Some(lease);
                 self
@@ -39,8 +88,8 @@ impl<A: Answer> Claim<Wire> for Attempt<A> {
         connection.submit(exchange);
     }
 
-    fn refused(mut self: Box<Self>, refusal: Refusal<Error>) {
-        self.told.fail(Failure::Refused(refusal), None);
+    fn refused(self: Box<Self>, refusal: Refusal<Error>) {
+        retry::refused(self, refusal);
     }
 }
 
@@ -62,7 +111,18 @@ impl<A: Answer> Reply for Attempt<A> {
     }
 
     fn settle(mut self: Box<Self>, outcome: Outcome) {
-        drop(self.lease.take());
-        self.told.settle(outcome);
+        match outcome {
+            Outcome::Done(_) => {
+                drop(self.lease.take());
+                self.tries.resilience.answered();
+                self.told.settle(outcome);
+            }
+            Outcome::Failed { error, sent, status } => {
+                let fault = self.after(&error, sent, status);
+                if !self.told.is_over() {
+                    retry::failed(self, Failure::Wire(error), fault);
+                }
+            }
+        }
     }
 }

@@ -5,7 +5,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{Answer, Failure, Lease, Told, Wire};
+use super::{
+    Answer, Failure, Lease, Told, Wire,
+    retry::{self, Repeatable, Tries},
+};
 use crate::{
     pool::{Claim, Refusal},
     postgres::{Connection, Error, Exchange, Outcome, Reply, Rows, Shape, Statement},
@@ -19,15 +22,44 @@ pub trait Borrower: Send + 'static {
     fn refused(self, failure: Failure);
 }
 
-pub(super) struct Checkout<B>(pub(super) B);
+pub(super) struct Checkout<B> {
+    borrower: B,
+    tries: Tries,
+}
+
+impl<B: Borrower> Checkout<B> {
+    pub(super) fn new(borrower: B, tries: Tries) -> Self {
+        Self { borrower, tries }
+    }
+}
 
 impl<B: Borrower> Claim<Wire> for Checkout<B> {
     fn granted(self: Box<Self>, lease: Lease) {
-        self.0.lent(lease);
+        self.borrower.lent(lease);
     }
 
     fn refused(self: Box<Self>, refusal: Refusal<Error>) {
-        self.0.refused(Failure::Refused(refusal));
+        retry::refused(self, refusal);
+    }
+}
+
+impl<B: Borrower> Repeatable for Checkout<B> {
+    fn tries(&mut self) -> &mut Tries {
+        &mut self.tries
+    }
+
+    fn restart(&mut self) {}
+
+    fn begin(self: Box<Self>, lease: Lease) {
+        self.granted(lease);
+    }
+
+    fn refuse(self: Box<Self>, refusal: Refusal<Error>) {
+        self.refused(refusal);
+    }
+
+    fn fail(self: Box<Self>, failure: Failure) {
+        self.borrower.refused(failure);
     }
 }
 

@@ -131,6 +131,17 @@ impl Hosts {
         Self { all, target, is_balanced, patience, memory }
     }
 
+    /// All of them, for people.
+    pub(super) fn names(&self) -> String {
+        let names: Vec<_> = self.all.iter().map(|host| format!("{}:{}", host.name, host.port)).collect();
+        names.join(",")
+    }
+
+    /// Whether another server may take what one rejects.
+    pub(super) fn has_choice(&self) -> bool {
+        self.all.len() > 1 || self.target != Target::Any
+    }
+
     /// The host that was named first.
     pub(super) fn first(&self) -> Option<&Host> {
         self.all.first().map(Arc::as_ref)
@@ -251,8 +262,7 @@ impl Hosts {
         let was_known = matches!(self.memory.lock()[index], Some((Seen::Unfit, at)) if at.elapsed() < MEMORY);
         self.note(index, Seen::Unfit);
         // A lone host that any session may use is read-only because it was chosen so.
-        let has_choice = self.all.len() > 1 || self.target != Target::Any;
-        if was_known || !has_choice { Consequence::Evict } else { Consequence::EvictHost }
+        if was_known || !self.has_choice() { Consequence::Evict } else { Consequence::EvictHost }
     }
 }
 

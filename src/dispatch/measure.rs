@@ -91,6 +91,10 @@ impl<A: Answer> Answer for Measured<A> {
         self.answer.done(status);
     }
 
+    fn restart(&mut self) {
+        self.answer.restart();
+    }
+
     fn failed(&mut self, failure: Failure, status: Option<Status>) {
         self.end(|| Some(class_of(&failure)));
         self.answer.failed(failure, status);
@@ -101,6 +105,7 @@ impl<A: Answer> Answer for Measured<A> {
 pub(super) fn class_of(failure: &Failure) -> FailureClass {
     match failure {
         Failure::Wire(error) | Failure::Refused(Refusal::Connect(error)) => error.class(),
+        Failure::OverBudget(failure) => class_of(failure),
         Failure::Refused(refusal) => match refusal {
             Refusal::Timeout { .. } => FailureClass::AcquireTimeout,
             Refusal::Full { .. } => FailureClass::PoolFull,

@@ -8,11 +8,15 @@
 mod answer;
 mod attempt;
 mod checkout;
+mod fault;
 mod hosts;
 mod measure;
 mod own;
+mod resilience;
+mod retry;
 mod settings;
 mod wire;
+mod wish;
 
 use std::sync::Arc;
 
@@ -22,10 +26,14 @@ use self::answer::Told;
 pub use self::{
     answer::{Answer, Failure},
     checkout::{Borrower, Direct},
+    fault::Phase,
     measure::Measured,
-    settings::{Settings, SettingsError},
+    resilience::{BreakerNotice, Retrying},
+    settings::{Changes, Settings, SettingsError},
     wire::{Face, Wire},
+    wish::Wish,
 };
+use self::{resilience::Resilience, retry::Tries};
 use crate::{
     pool::{Counts, Pool, Ticket},
     postgres::Statement,
@@ -39,33 +47,77 @@ pub type Lease = crate::pool::Lease<Wire>;
 pub struct Tier {
     pool: Pool<Wire>,
     vitals: Option<Arc<Vitals>>,
+    resilience: Arc<Resilience>,
 }
 
 impl Tier {
     /// A tier whose connections report to `face`. Its tasks run on `runtime`.
     pub fn new(settings: Settings, face: Arc<dyn Face>, runtime: Handle) -> Self {
         let vitals = measure::open(&settings);
-        let Settings { config, hosts, pool, .. } = settings;
+        let Settings { config, hosts, pool, policy, .. } = settings;
         let (max, min) = (pool.max, pool.min);
-        let wire = Wire::new(config, hosts, face, vitals.clone());
+        let resilience =
+            Arc::new(Resilience::new(&policy, &hosts, Arc::clone(&face), runtime.clone(), vitals.clone()));
+        let wire = Wire::new(config, hosts, face, vitals.clone(), Arc::clone(&resilience));
         let watch = wire.watch();
         let pool = Pool::new(wire, pool, runtime);
         watch.attach(&pool);
+        resilience.attach(&pool);
         if let Some(vitals) = &vitals {
             measure::attach(vitals, &pool, max, min);
         }
-        Self { pool, vitals }
+        Self { pool, vitals, resilience }
     }
 
-    /// Runs a statement on any connection. An idle one is taken before this returns.
-    pub fn query(&self, id: u32, statement: Arc<Statement>, answer: impl Answer) -> Ticket {
+    /// Runs a statement on any connection. An idle one is taken before this returns. No ticket: it
+    /// does not wait for a connection.
+    pub fn query(
+        &self,
+        id: u32,
+        statement: Arc<Statement>,
+        wish: Wish,
+        answer: impl Answer,
+    ) -> Option<Ticket> {
         let answer = Measured::begin(self.vitals.as_ref(), answer);
-        self.pool.acquire(Box::new(attempt::Attempt::new(id, statement, answer)), None)
+        let tries = Tries::new(id, wish, Arc::clone(&self.resilience));
+        let deadline = tries.deadline.at();
+        let attempt = Box::new(attempt::Attempt::new(statement, answer, tries));
+        match self.resilience.admit() {
+            Ok(()) => Some(self.pool.acquire(attempt, deadline)),
+            Err(error) => {
+                retry::barred(attempt, error);
+                None
+            }
+        }
     }
 
     /// Lends a connection.
-    pub fn connect(&self, borrower: impl Borrower) -> Ticket {
-        self.pool.acquire(Box::new(checkout::Checkout(borrower)), None)
+    pub fn connect(&self, id: u32, wish: Wish, borrower: impl Borrower) -> Option<Ticket> {
+        let tries = Tries::new(id, wish, Arc::clone(&self.resilience));
+        let deadline = tries.deadline.at();
+        let checkout = Box::new(checkout::Checkout::new(borrower, tries));
+        match self.resilience.admit() {
+            Ok(()) => Some(self.pool.acquire(checkout, deadline)),
+            Err(error) => {
+                retry::barred(checkout, error);
+                None
+            }
+        }
+    }
+
+    /// Takes back a request that waits to run again; false: it does not.
+    pub fn wake(&self, id: u32) -> bool {
+        self.resilience.wake(id, resilience::Woken::Withdrawn)
+    }
+
+    /// Switches what may be switched while it runs.
+    pub fn configure(&self, changes: &Changes) {
+        if let Some(on) = changes.retry {
+            self.resilience.set_retries(on);
+        }
+        if let Some(mode) = changes.breaker {
+            self.resilience.set_breaker(mode.into());
+        }
     }
 
     /// Takes back a request that still waits for a connection; false: it waits no longer.
@@ -75,6 +127,7 @@ impl Tier {
 
     /// Refuses new work, drains, closes; then calls `done`, once.
     pub fn end(&self, done: impl FnOnce() + Send + 'static) {
+        self.resilience.end();
         let vitals = self.vitals.clone();
         self.pool.end(move || {
             if let Some(vitals) = vitals {

@@ -7,7 +7,9 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::{Deserialize, Deserializer};
 
 use super::hosts::{Hosts, Target};
+use super::resilience::Policy;
 use crate::{
+    failsafe::{Mode, Terms, Thresholds},
     pool,
     postgres::{AskPassword, Config, Host, KeepAlive, Password, TlsSettings, VerifyServer},
 };
@@ -16,6 +18,9 @@ const DEFAULT_STATEMENT_CACHE: usize = 256;
 /// Keepalive probes of a tier: often enough that a dead peer is found within the user timeout.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 const DEFAULT_SCRAM_MAX_ITERATIONS: u32 = 100_000;
+
+/// The tier of those who repair the database.
+const ADMIN: &str = "admin";
 
 /// Where a tier connects, and how its pool behaves.
 pub struct Settings {
@@ -26,6 +31,7 @@ pub struct Settings {
     pub(super) config: Config,
     pub(super) hosts: Hosts,
     pub(super) pool: pool::Settings,
+    pub(super) policy: Policy,
 }
 
 /// Settings that make no sense, all of them at once.
@@ -56,6 +62,23 @@ impl Settings {
             return Err(SettingsError(faults.join("; ")));
         }
         Ok(told.into_settings(passwords))
+    }
+}
+
+/// What may be changed while a tier runs.
+#[derive(Debug, Deserialize)]
+pub struct Changes {
+    /// The off switch of retries.
+    pub retry: Option<bool>,
+    /// What the breaker does.
+    pub breaker: Option<ToldMode>,
+}
+
+impl Changes {
+    /// Reads JSON.
+    pub fn from_json(json: &str) -> Result<Self, SettingsError> {
+        serde_json::from_str(json)
+            .map_err(|error| SettingsError(format!("the changes cannot be read: {}", Position(&error))))
     }
 }
 
@@ -106,6 +129,13 @@ struct Told {
     fail_fast: Option<bool>,
     #[serde(default)]
     pipeline: bool,
+    /// Retries after the first attempt; none or 0: no retry.
+    retry_attempts: Option<f64>,
+    retry_delay_millis: Option<f64>,
+    /// The off switch.
+    retry: Option<bool>,
+    deadline_millis: Option<Millis>,
+    breaker: Option<ToldBreaker>,
     /// A tier of `getPool`, with the enhanced defaults; else a pool as pg's.
     #[serde(default)]
     enhanced: bool,
@@ -128,6 +158,61 @@ struct ToldTls {
     servername: Option<String>,
     #[serde(default)]
     direct: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ToldBreaker {
+    mode: ToldMode,
+    failure_rate: Option<f64>,
+    minimum_calls: Option<f64>,
+    window_millis: Option<Millis>,
+    failed_connects: Option<f64>,
+    open_millis: Option<Millis>,
+    max_open_millis: Option<Millis>,
+    successes: Option<f64>,
+}
+
+/// The modes of a breaker by name.
+#[derive(Debug, Deserialize, Clone, Copy)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToldMode {
+    /// It counts nothing.
+    Off,
+    /// It stops nobody.
+    Metrics,
+    /// It does its work.
+    Enforce,
+    /// It stops everybody.
+    ForcedOpen,
+}
+
+impl From<ToldMode> for Mode {
+    fn from(told: ToldMode) -> Self {
+        match told {
+            ToldMode::Off => Self::Off,
+            ToldMode::Metrics => Self::Metrics,
+            ToldMode::Enforce => Self::Enforce,
+            ToldMode::ForcedOpen => Self::ForcedOpen,
+        }
+    }
+}
+
+impl ToldBreaker {
+    fn thresholds(&self) -> Thresholds {
+        let defaults = Thresholds::default();
+        let time = |told: Option<Millis>, default| told.and_then(Millis::duration).unwrap_or(default);
+        let count = |told: Option<f64>, default| told.map_or(default, to_u32).max(1);
+        Thresholds {
+            failure_share: self.failure_rate.unwrap_or(defaults.failure_share),
+            least_calls: count(self.minimum_calls, defaults.least_calls),
+            window: time(self.window_millis, defaults.window),
+            connects_in_a_row: count(self.failed_connects, defaults.connects_in_a_row),
+            open: time(self.open_millis, defaults.open),
+            longest_open: time(self.max_open_millis, defaults.longest_open),
+            successes: count(self.successes, defaults.successes),
+        }
+    }
 }
 
 fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
@@ -160,6 +245,8 @@ impl Told {
             ("min", self.min, 0.0),
             ("maxUses", self.max_uses, 0.0),
             ("maxWaiting", self.max_waiting, 0.0),
+            ("retryAttempts", self.retry_attempts, 0.0),
+            ("retryDelay", self.retry_delay_millis, 0.0),
             ("statementCacheSize", self.statement_cache_size, 0.0),
             ("scramMaxIterations", self.scram_max_iterations, 0.0),
         ];
@@ -174,6 +261,7 @@ impl Told {
     fn into_settings(self, passwords: impl FnOnce() -> Arc<dyn AskPassword>) -> Settings {
         let pool = self.pool();
         let keep_alive = self.keep_alive();
+        let policy = self.policy();
         let password = match self.password {
             Some(password) if !self.ask_password => Password::Known(password),
             _ => Password::Ask(passwords()),
@@ -197,7 +285,7 @@ impl Told {
             pipelined: self.pipeline,
             statement_cache: self.statement_cache_size.map_or(DEFAULT_STATEMENT_CACHE, to_usize),
         };
-        Settings { tier: self.tier, monitor: self.monitor.unwrap_or(true), config, hosts, pool }
+        Settings { tier: self.tier, monitor: self.monitor.unwrap_or(true), config, hosts, pool, policy }
     }
 
     fn keep_alive(&self) -> Option<KeepAlive> {
@@ -207,6 +295,21 @@ impl Told {
             interval: self.enhanced.then_some(PROBE_INTERVAL),
             user_timeout: time(self.tcp_user_timeout_millis),
         })
+    }
+
+    fn policy(&self) -> Policy {
+        let mut terms = Terms { attempts: self.retry_attempts.map_or(0, to_u32), ..Terms::OFF };
+        if let Some(base) = self.retry_delay_millis {
+            terms.set_base(Duration::try_from_secs_f64(base / 1000.0).unwrap_or_default());
+        }
+        Policy {
+            on: self.retry.unwrap_or(true),
+            terms,
+            deadline: self.deadline_millis.and_then(Millis::duration),
+            breaker: self.breaker.as_ref().map_or(Mode::Off, |told| told.mode.into()),
+            thresholds: self.breaker.as_ref().map(ToldBreaker::thresholds).unwrap_or_default(),
+            bypasses_breaker: self.tier.as_deref() == Some(ADMIN),
+        }
     }
 
     fn pool(&self) -> pool::Settings {

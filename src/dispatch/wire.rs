@@ -8,8 +8,10 @@ use std::{
 };
 
 use super::{
+    BreakerNotice, Retrying,
     hosts::{CloseOnDrop, Consequence, Hosts},
     measure, own,
+    resilience::Resilience,
 };
 use crate::{
     pool::{CloseReason, Condition, Connector, Pool, WeakPool},
@@ -30,12 +32,21 @@ pub trait Face: Send + Sync + 'static {
     fn closing(&self, connection: u32, reason: CloseReason);
     /// It is gone. `error`: nobody on this side wanted that. `idle`: nobody used it.
     fn closed(&self, connection: u32, error: Option<Error>, idle: bool);
+    /// A request runs again.
+    fn retrying(&self, notice: &Retrying) {
+        let _ = notice;
+    }
+    /// The breaker has changed.
+    fn breaker(&self, notice: &BreakerNotice) {
+        let _ = notice;
+    }
 }
 
 /// Makes, judges and closes connections of the wire.
 pub struct Wire {
     config: Config,
     watch: Arc<Watch>,
+    resilience: Arc<Resilience>,
 }
 
 impl Wire {
@@ -44,12 +55,50 @@ impl Wire {
         hosts: Hosts,
         face: Arc<dyn Face>,
         vitals: Option<Arc<Vitals>>,
+        resilience: Arc<Resilience>,
     ) -> Self {
-        Self { config, watch: Arc::new(Watch { face, hosts, pool: OnceLock::new(), vitals }) }
+        let watch = Arc::new(Watch { face, hosts, pool: OnceLock::new(), vitals });
+        Self { config, watch, resilience }
+    }
+
+    /// Makes a connection for the breaker, and asks it for as long as `succeeded` wants more.
+    pub(super) async fn probe(&self, mut succeeded: impl FnMut() -> bool) -> Result<(), Error> {
+        let timeout = || Error::Plain("Connection terminated due to connection timeout".into());
+        let deaf: Arc<dyn Listener> = Arc::new(Deaf);
+        let connecting = tokio::time::timeout(PROBE_TIMEOUT, self.watch.hosts.connect(&self.config, &deaf));
+        let connection = connecting.await.map_err(|_| timeout())??;
+        let _close = CloseOnDrop(Some(Arc::clone(&connection)));
+        while succeeded() {
+            let answered = tokio::time::timeout(PROBE_TIMEOUT, own::run(&connection, "")).await;
+            answered.map_err(|_| timeout())?.ok_or(Error::Lost)?;
+        }
+        Ok(())
     }
 
     pub(super) fn watch(&self) -> Arc<Watch> {
         Arc::clone(&self.watch)
+    }
+}
+
+/// How long one step of a probe may take.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Hears nothing: a probe has no audience.
+struct Deaf;
+
+impl Listener for Deaf {
+    fn event(&self, _: u32, _: Event) {}
+    fn closed(&self, _: u32, _: Option<Error>) {}
+}
+
+/// Reports a connect that is dropped before it was over: it took too long.
+struct Unfinished<'a>(Option<&'a Arc<Resilience>>);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(resilience) = self.0 {
+            resilience.connect_failed(None);
+        }
     }
 }
 
@@ -103,9 +152,16 @@ impl Connector for Wire {
     type Error = Error;
 
     async fn connect(&self) -> Result<Self::Connection, Error> {
+        self.resilience.admit()?;
+        let mut unfinished = Unfinished(Some(&self.resilience));
         let attempt = measure::Connecting::begin(self.watch.vitals.as_ref());
         let listener: Arc<dyn Listener> = self.watch();
         let connected = self.watch.hosts.connect(&self.config, &listener).await;
+        unfinished.0 = None;
+        match &connected {
+            Ok(_) => self.resilience.connected(),
+            Err(error) => self.resilience.connect_failed(Some(error)),
+        }
         attempt.ended(connected.as_ref().map(|connection| connection.id));
         let connection = connected?;
         let unwanted = CloseOnDrop(Some(Arc::clone(&connection)));

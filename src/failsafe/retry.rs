@@ -165,7 +165,7 @@ pub fn judge(
         Pace::Slow => terms.slow.delay(so_far.delayed, dice),
         // Everybody waits for the same moment: spread out what comes after it.
         Pace::NotBefore(at) if bounded_by_deadline => {
-            at.saturating_duration_since(now) + terms.statement.delay(0, dice)
+            at.saturating_duration_since(now) + terms.statement.delay(so_far.delayed, dice)
         }
         Pace::NotBefore(_) => return Verdict::Fail(Why::Final),
     };

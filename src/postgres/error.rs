@@ -3,7 +3,7 @@
 //! Messages are those of node-postgres where it has one, because applications compare them.
 //! No variant carries a parameter or a password.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::SystemTime};
 
 use serde::Serialize;
 
@@ -53,6 +53,9 @@ pub enum Error {
     /// The greeting of a new connection was refused by the application.
     #[error("connection {0} was refused by its greeting")]
     Greeting(u32),
+    /// Not tried: the host is left alone until it has recovered.
+    #[error("circuit breaker is open")]
+    Barred(Arc<Barred>),
     /// Anything else that has a message of its own.
     #[error("{0}")]
     Plain(String),
@@ -90,6 +93,17 @@ impl Error {
     pub(super) fn from_io(error: &io::Error, syscall: &'static str) -> Self {
         Self::System(Arc::new(SystemError::new(error, syscall)))
     }
+}
+
+/// What is known of a host that is left alone.
+#[derive(Debug, Clone)]
+pub struct Barred {
+    /// Where it is.
+    pub host: String,
+    /// When it will be tried again, if that is known.
+    pub next_probe: Option<SystemTime>,
+    /// Why it is left alone.
+    pub cause: Option<Error>,
 }
 
 /// An error of the operating system, with what Node tells of it.

@@ -9,7 +9,7 @@ use std::{
 use super::{Error, Rows, Shape, Status, Tap};
 
 /// A statement with its parameters, ready for the wire. Shared, because a retry sends it again.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Statement {
     /// The SQL.
     pub text: Arc<str>,
@@ -82,6 +82,15 @@ impl Statement {
     /// Whether it can be sent behind others, in a pipeline.
     pub(super) fn is_joinable(&self) -> bool {
         self.mode != Mode::Raw && self.fetch == 0
+    }
+
+    /// The same statement, for which the server has so long at most.
+    #[must_use]
+    pub fn within(self: &Arc<Self>, time: Duration) -> Arc<Self> {
+        if self.timeout.is_some_and(|timeout| timeout <= time) {
+            return Arc::clone(self);
+        }
+        Arc::new(Self { timeout: Some(time), ..Self::clone(self) })
     }
 
     /// Whether results are wanted in binary.

@@ -32,7 +32,7 @@ pub use codec::{Column, Rows, Shape};
 pub use config::{AskPassword, Config, Host, KeepAlive, Password, TlsSettings, VerifyServer};
 pub use connect::connect;
 pub use connection::{Connection, Event, Listener, Status};
-pub use error::{DatabaseError, Error, SystemError};
+pub use error::{Barred, DatabaseError, Error, SystemError};
 pub use exchange::{Exchange, Mode, Outcome, Reply, Statement};
 pub use raw::Tap;
 pub use role::Role;

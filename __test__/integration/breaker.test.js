@@ -1,0 +1,169 @@
+'use strict';
+
+// The breaker against a server that can be made unreachable: it opens, answers at once, sends nothing but
+// its probe, and closes when the server is back.
+
+const { Pool, CircuitOpenError } = require('../..');
+const { Proxy } = require('../support/proxy');
+const { config } = require('../support/server');
+const { until } = require('../support/until');
+
+let proxy;
+let pools = [];
+
+beforeEach(async () => {
+  const { host, port } = config();
+  proxy = await Proxy.start({ host, port });
+});
+afterEach(async () => {
+  await Promise.all(pools.map((pool) => pool.ending || pool.end()));
+  pools = [];
+  await proxy.stop();
+});
+
+/** A pool through the proxy; the changes of its breaker are gathered in `pool.changes`. */
+function proxied(options) {
+  const pool = new Pool(config({ host: proxy.host, port: proxy.port, ...options }));
+  pool.changes = [];
+  pool.on('breaker', (change) => pool.changes.push(change));
+  pools.push(pool);
+  return pool;
+}
+
+const states = (pool) => pool.changes.map(({ state }) => state);
+const failing = (pool, times) =>
+  Promise.all(Array.from({ length: times }, () => pool.query('SELECT 1').then(fail, (error) => error)));
+function fail() {
+  throw new Error('the query should have failed');
+}
+
+/** Has the breaker open by failed connects. */
+async function broken(pool) {
+  await proxy.refuse();
+  proxy.cut();
+  for (let i = 0; i < 5; i++) await failing(pool, 1);
+}
+
+test('opens after five failed connects in a row, and then answers at once with the time of its probe', async () => {
+  const pool = proxied({ breaker: { openMillis: 600_000, maxOpenMillis: 600_000 } });
+  await proxy.refuse();
+  for (let i = 0; i < 5; i++) {
+    const [error] = await failing(pool, 1);
+    expect(error.code).toBe('ECONNREFUSED');
+  }
+  const begin = Date.now();
+  const [error] = await failing(pool, 1);
+  expect(error).toBeInstanceOf(CircuitOpenError);
+  expect(error).toMatchObject({ code: 'CIRCUIT_OPEN', host: `${proxy.host}:${proxy.port}` });
+  expect(error.cause).toMatchObject({ code: 'ECONNREFUSED' });
+  expect(error.nextProbe.getTime()).toBeGreaterThan(begin + 500_000);
+  expect(pool.changes).toEqual([
+    expect.objectContaining({ from: 'closed', state: 'open', nextProbe: expect.any(Date) }),
+  ]);
+  await expect(pool.connect()).rejects.toBeInstanceOf(CircuitOpenError);
+  expect(pool.totalCount).toBe(0);
+});
+
+test('sends nothing but its probe while it is open', async () => {
+  const pool = proxied({ breaker: { openMillis: 600_000, maxOpenMillis: 600_000 } });
+  await broken(pool);
+  await proxy.listen();
+  const errors = await failing(pool, 50);
+  expect(errors.every((error) => error instanceof CircuitOpenError)).toBe(true);
+  expect(proxy.accepted).toBe(0);
+});
+
+test('one connection probes it, three answers close it, and queries run again', async () => {
+  const pool = proxied({ breaker: { openMillis: 50 } });
+  await broken(pool);
+  await proxy.listen();
+  await until(() => states(pool).at(-1) === 'closed');
+  expect(proxy.accepted).toBe(1);
+  expect(states(pool).slice(-2)).toEqual(['half-open', 'closed']);
+  expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+});
+
+test('a probe that fails opens it for twice as long', async () => {
+  const pool = proxied({ breaker: { openMillis: 20 } });
+  await broken(pool);
+  await until(() => states(pool).filter((state) => state === 'open').length === 3);
+  expect(states(pool).slice(0, 5)).toEqual(['open', 'half-open', 'open', 'half-open', 'open']);
+});
+
+test('a request with a deadline of its own waits for the breaker to close', async () => {
+  const pool = proxied({ retryAttempts: 3, retryDelay: 5, breaker: { openMillis: 100 } });
+  await proxy.refuse();
+  await Promise.all(Array.from({ length: 5 }, () => pool.query({ text: 'SELECT 1', retryAttempts: 0 }).catch(() => {})));
+  expect(states(pool)).toEqual(['open']);
+  const waiting = pool.query({ text: 'SELECT 1 AS one', deadline: 15_000 });
+  await proxy.listen();
+  expect((await waiting).rows).toEqual([{ one: 1 }]);
+});
+
+test('SQL errors, cancelled queries and a full pool never open it', async () => {
+  const pool = proxied({ max: 1, breaker: { minimumCalls: 2, failedConnects: 2 } });
+  for (let i = 0; i < 25; i++) await expect(pool.query('SELECT 1 / 0')).rejects.toMatchObject({ code: '22012' });
+  for (let i = 0; i < 5; i++) {
+    await expect(pool.query({ text: 'SELECT pg_sleep(60)', query_timeout: 20 })).rejects.toThrow('Query read timeout');
+  }
+  const client = await pool.connect();
+  const waiting = pool.query({ text: 'SELECT 1', deadline: 50 });
+  await expect(waiting).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' });
+  client.release();
+  expect(pool.changes).toEqual([]);
+  expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+});
+
+test('a server that refuses for want of resources opens it by its share of the calls', async () => {
+  const pool = proxied({ breaker: { minimumCalls: 6, openMillis: 600_000, maxOpenMillis: 600_000 } });
+  const exhausted = "DO $$ BEGIN RAISE EXCEPTION 'no disk' USING ERRCODE = '53100'; END $$";
+  // The connect is a call too.
+  for (let i = 0; i < 2; i++) await pool.query('SELECT 1');
+  for (let i = 0; i < 3; i++) await expect(pool.query(exhausted)).rejects.toMatchObject({ code: '53100' });
+  await expect(pool.query('SELECT 1')).rejects.toBeInstanceOf(CircuitOpenError);
+});
+
+describe('modes', () => {
+  test('a pool that does not ask for a breaker has none', async () => {
+    const pool = proxied({});
+    await proxy.refuse();
+    const errors = await failing(pool, 20);
+    expect(errors.map((error) => error.code)).toEqual(Array(20).fill('ECONNREFUSED'));
+    expect(pool.changes).toEqual([]);
+  });
+
+  test('metrics tells and stops nobody', async () => {
+    const pool = proxied({ breaker: { mode: 'metrics', openMillis: 1 } });
+    await broken(pool);
+    expect(states(pool)).toEqual(['open']);
+    await proxy.listen();
+    await until(async () => {
+      await pool.query('SELECT 1');
+      return states(pool).at(-1) === 'closed';
+    });
+  });
+
+  test('forced-open stops everything, until it is changed', async () => {
+    const pool = proxied({ breaker: 'forced-open' });
+    const error = await pool.query('SELECT 1').then(fail, (reason) => reason);
+    expect(error).toBeInstanceOf(CircuitOpenError);
+    expect(error.nextProbe).toBeNull();
+    pool.configure({ breaker: 'enforce' });
+    expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+    pool.configure({ breaker: 'forced-open' });
+    await expect(pool.query('SELECT 1')).rejects.toBeInstanceOf(CircuitOpenError);
+    pool.configure({ breaker: 'off' });
+    expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+    expect(() => pool.configure({ breaker: 'sometimes' })).toThrow(TypeError);
+  });
+
+  test('the admin tier passes an open breaker', async () => {
+    const pool = proxied({ tier: 'admin', breaker: 'forced-open' });
+    expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+  });
+
+  test('a mode of another name is refused', () => {
+    expect(() => new Pool(config({ breaker: 'sometimes' }))).toThrow(TypeError);
+    expect(() => new Pool(config({ retry: 'sometimes' }))).toThrow(TypeError);
+  });
+});

@@ -1,0 +1,264 @@
+'use strict';
+
+// Retry against a real server behind a proxy that cuts: reads come back, writes are never doubled, and a
+// pool that does not ask for retry behaves as pg's.
+
+const { Pool, RetryBudgetError } = require('../..');
+const { Proxy } = require('../support/proxy');
+const { config, freshDatabase } = require('../support/server');
+
+let database;
+let proxy;
+let pools = [];
+
+beforeAll(async () => {
+  database = await freshDatabase();
+  const pool = new Pool(database.config());
+  await pool.query('CREATE TABLE ledger (key int PRIMARY KEY)');
+  await pool.query('CREATE TABLE seats (id int PRIMARY KEY, taken boolean NOT NULL)');
+  await pool.query('INSERT INTO seats SELECT n, false FROM generate_series(1, 2) n');
+  await pool.end();
+});
+afterAll(() => database.drop());
+
+beforeEach(async () => {
+  const { host, port } = config();
+  proxy = await Proxy.start({ host, port });
+});
+afterEach(async () => {
+  await Promise.all(pools.map((pool) => pool.ending || pool.end()));
+  pools = [];
+  await proxy.stop();
+});
+
+/** A pool through the proxy; its retries are gathered in `pool.retries`. */
+function proxied(options) {
+  const pool = new Pool(database.config({ host: proxy.host, port: proxy.port, retryDelay: 5, ...options }));
+  pool.retries = [];
+  pool.on('retry', (retry) => pool.retries.push(retry));
+  pools.push(pool);
+  return pool;
+}
+
+const count = async (pool, key) => Number((await pool.query('SELECT count(*) FROM ledger WHERE key = $1', [key])).rows[0].count);
+
+describe('a connection that is cut after the query was sent', () => {
+  test('a write whose answer is lost fails, is there once and is not sent again', async () => {
+    const pool = proxied({ retryAttempts: 3 });
+    await pool.query('SELECT 1');
+    proxy.cutOnMessage('toClient', 'C');
+    await expect(pool.query('INSERT INTO ledger VALUES ($1)', [1])).rejects.toThrow('Connection terminated unexpectedly');
+    expect(pool.retries).toEqual([]);
+    expect(await count(pool, 1)).toBe(1);
+  });
+
+  test('a write that never reached the server fails as well and is not sent again', async () => {
+    const pool = proxied({ retryAttempts: 3 });
+    await pool.query('SELECT 1');
+    proxy.cutOnMessage('toServer', 'P');
+    await expect(pool.query('INSERT INTO ledger VALUES ($1)', [2])).rejects.toThrow('Connection terminated unexpectedly');
+    expect(pool.retries).toEqual([]);
+    expect(await count(pool, 2)).toBe(0);
+  });
+
+  test('a SELECT is not taken for a read because of its first word', async () => {
+    const pool = proxied({ retryAttempts: 3 });
+    await pool.query('SELECT 1');
+    proxy.cutOnMessage('toClient', 'C');
+    await expect(pool.query('SELECT 1 AS one')).rejects.toThrow('Connection terminated unexpectedly');
+  });
+
+  test.each([['idempotent'], ['readOnly']])('a query that is %s runs again', async (flag) => {
+    const pool = proxied({ retryAttempts: 3 });
+    await pool.query('SELECT 1');
+    proxy.cutOnMessage('toClient', 'C');
+    const { rows } = await pool.query({ text: 'SELECT n FROM generate_series(1, 3) n', [flag]: true });
+    expect(rows).toEqual([{ n: 1 }, { n: 2 }, { n: 3 }]);
+    expect(pool.retries).toEqual([
+      { tier: null, attempt: 1, of: 3, delay: expect.any(Number), code: 'ECONNRESET', phase: 'sent' },
+    ]);
+  });
+
+  test('rows that came before the cut are not there twice', async () => {
+    const pool = proxied({ retryAttempts: 3 });
+    await pool.query('SELECT 1');
+    const text = 'SELECT n, repeat(md5(n::text), 30) AS text FROM generate_series(1, 3000) n';
+    proxy.cutOnMessage('toClient', 'D', { nth: 2500 });
+    const { rows } = await pool.query({ text, readOnly: true });
+    expect(rows.map((row) => row.n)).toEqual(Array.from({ length: 3000 }, (_, i) => i + 1));
+    expect(pool.retries).toHaveLength(1);
+  });
+});
+
+describe('what the server undid', () => {
+  test('a serialization failure of a single statement runs again', async () => {
+    const pool = proxied({ retryAttempts: 5, options: '-c default_transaction_isolation=serializable' });
+    await pool.query('CREATE SEQUENCE tries');
+    await pool.query(`CREATE FUNCTION flaky(code text, n int) RETURNS int LANGUAGE plpgsql AS $$
+      BEGIN
+        IF nextval('tries') % n <> 0 THEN RAISE EXCEPTION 'conflict' USING ERRCODE = code; END IF;
+        RETURN 7;
+      END $$`);
+    const { rows } = await pool.query('SELECT flaky($1, $2)', ['40001', 3]);
+    expect(rows).toEqual([{ flaky: 7 }]);
+    expect(pool.retries.map(({ attempt, of, code, phase }) => [attempt, of, code, phase])).toEqual([
+      [1, 5, '40001', 'sent'],
+      [2, 5, '40001', 'sent'],
+    ]);
+  });
+
+  test('a deadlock is retried, a unique violation only where the caller lists it', async () => {
+    const pool = proxied({ retryAttempts: 5 });
+    expect((await pool.query('SELECT flaky($1, $2)', ['40P01', 2])).rows).toEqual([{ flaky: 7 }]);
+    await pool.query("SELECT setval('tries', 10)");
+    await expect(pool.query('SELECT flaky($1, $2)', ['23505', 2])).rejects.toMatchObject({ code: '23505' });
+    const listed = { text: 'SELECT flaky($1, $2)', values: ['23505', 5], retryOn: ['23505'] };
+    expect((await pool.query(listed)).rows).toEqual([{ flaky: 7 }]);
+  });
+
+  test('it is given up after the attempts', async () => {
+    const pool = proxied({ retryAttempts: 2 });
+    await expect(pool.query('SELECT flaky($1, $2)', ['40001', 1000000])).rejects.toMatchObject({ code: '40001' });
+    expect(pool.retries).toHaveLength(2);
+  });
+
+  test('a batch of which a part may have been committed is not run again', async () => {
+    const pool = proxied({ retryAttempts: 3 });
+    const text = "INSERT INTO ledger VALUES (10); COMMIT; SELECT flaky('40001', 1000000)";
+    await expect(pool.query(text)).rejects.toMatchObject({ code: '40001' });
+    expect(pool.retries).toEqual([]);
+    expect(await count(pool, 10)).toBe(1);
+  });
+
+  test('a procedure that may have committed by itself is not run again', async () => {
+    const pool = proxied({ retryAttempts: 3 });
+    await pool.query(`CREATE PROCEDURE halves() LANGUAGE plpgsql AS $$
+      BEGIN
+        INSERT INTO ledger VALUES (11);
+        COMMIT;
+        PERFORM flaky('40001', 1000000);
+      END $$`);
+    await expect(pool.query('/* both */ CALL halves()')).rejects.toMatchObject({ code: '40001' });
+    expect(await count(pool, 11)).toBe(1);
+  });
+
+  test('any other SQL error is final', async () => {
+    const pool = proxied({ retryAttempts: 3 });
+    await expect(pool.query('SELECT 1 / 0')).rejects.toMatchObject({ code: '22012' });
+    expect(pool.retries).toEqual([]);
+  });
+});
+
+describe('connecting', () => {
+  test('goes on to the deadline, and the query succeeds when the server is back', async () => {
+    const pool = proxied({ retryAttempts: 3, deadline: 15_000 });
+    await proxy.refuse();
+    pool.on('retry', () => pool.retries.length === 6 && proxy.listen());
+    expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+    expect(pool.retries.length).toBeGreaterThanOrEqual(6);
+    expect(pool.retries[0]).toMatchObject({ code: 'ECONNREFUSED', phase: 'connecting', of: null });
+  });
+
+  test('without a deadline it ends after the attempts', async () => {
+    const pool = proxied({ retryAttempts: 2 });
+    await proxy.refuse();
+    await expect(pool.query('SELECT 1')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    expect(pool.retries.map(({ attempt }) => attempt)).toEqual([1, 2]);
+  });
+
+  test('a checkout is retried like a query', async () => {
+    const pool = proxied({ retryAttempts: 2 });
+    await proxy.refuse();
+    pool.once('retry', () => proxy.listen());
+    const client = await pool.connect();
+    expect((await client.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+    client.release();
+  });
+
+  test('a wrong password is not tried again', async () => {
+    const pool = proxied({ retryAttempts: 2, user: 'nobody_of_that_name', password: 'x' });
+    await expect(pool.query('SELECT 1')).rejects.toThrow();
+    expect(pool.retries).toEqual([]);
+  });
+
+  test('a pool that ends settles what sleeps before its retry', async () => {
+    const pool = proxied({ retryAttempts: 3, retryDelay: 600_000 });
+    await proxy.refuse();
+    const slept = new Promise((resolve) => pool.once('retry', resolve));
+    const refused = expect(pool.query('SELECT 1')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    await slept;
+    await pool.end();
+    await refused;
+  });
+});
+
+test('the deadline covers the time a statement runs', async () => {
+  const pool = proxied({});
+  await expect(pool.query({ text: 'SELECT pg_sleep(600)', deadline: 200 })).rejects.toThrow('Query read timeout');
+  expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+});
+
+describe('limits', () => {
+  test('a spent budget fails with the first error and says so', async () => {
+    const pool = proxied({ retryAttempts: 100 });
+    const failure = pool.query('SELECT flaky($1, $2)', ['40001', 1000000]);
+    await expect(failure).rejects.toMatchObject({ code: '40001', cause: expect.any(RetryBudgetError) });
+    // One per second over ten seconds, and a tenth of one request.
+    expect(pool.retries).toHaveLength(10);
+  });
+
+  test('wishes that make no sense are refused', async () => {
+    const pool = proxied({});
+    await expect(pool.query({ text: 'SELECT 1', deadline: -1 })).rejects.toThrow(TypeError);
+    await expect(pool.query({ text: 'SELECT 1', retryAttempts: 'often' })).rejects.toThrow(TypeError);
+    await expect(pool.query({ text: 'SELECT 1', retryOn: '23505' })).rejects.toThrow(TypeError);
+  });
+});
+
+describe('off', () => {
+  test('a pool that does not ask for retry has none', async () => {
+    const pool = proxied({});
+    await pool.query('SELECT 1');
+    proxy.cutOnMessage('toClient', 'C');
+    await expect(pool.query({ text: 'SELECT 1 AS one', readOnly: true })).rejects.toThrow('Connection terminated');
+    await expect(pool.query('SELECT flaky($1, $2)', ['40001', 1000000])).rejects.toMatchObject({ code: '40001' });
+    await proxy.refuse();
+    proxy.cut();
+    await expect(pool.query('SELECT 1')).rejects.toThrow();
+    // But for what was never sent: that goes to another connection at once.
+    expect(pool.retries.filter(({ phase }) => phase !== 'unsent')).toEqual([]);
+  });
+
+  test('a single query may ask for it', async () => {
+    const pool = proxied({});
+    const query = { text: 'SELECT flaky($1, $2)', values: ['40001', 2], retryAttempts: 4, retryDelay: 1 };
+    expect((await pool.query(query)).rows).toEqual([{ flaky: 7 }]);
+  });
+
+  test('configure switches it off and on while the pool runs', async () => {
+    const pool = proxied({ retryAttempts: 3 });
+    const query = { text: 'SELECT flaky($1, $2)', values: ['40001', 1000000] };
+    await pool.query('SELECT 1');
+    pool.configure({ retry: 'off' });
+    await expect(pool.query(query)).rejects.toMatchObject({ code: '40001' });
+    expect(pool.retries).toEqual([]);
+    pool.configure({ retry: 'on' });
+    await expect(pool.query(query)).rejects.toMatchObject({ code: '40001' });
+    expect(pool.retries).toHaveLength(3);
+    expect(() => pool.configure({ retry: 'perhaps' })).toThrow(TypeError);
+  });
+});
+
+test('a retry is logged once, without parameters or passwords', async () => {
+  const lines = [];
+  const pool = proxied({ retryAttempts: 3, log: (...message) => lines.push(message) });
+  const secret = 'a secret of the caller';
+  const query = { text: 'SELECT flaky($1, $2), $3::text', values: ['40001', 1000000, secret] };
+  await expect(pool.query(query)).rejects.toMatchObject({ code: '40001' });
+  const told = lines.filter(([line]) => line.startsWith('retry '));
+  expect(told.map(([line]) => line.replace(/\d+ ms/, 'N ms'))).toEqual(
+    [1, 2, 3].map((n) => `retry ${n} of 3 in N ms after 40001 while sent`),
+  );
+  expect(JSON.stringify([lines, pool.retries])).not.toContain(secret);
+  expect(JSON.stringify([lines, pool.retries])).not.toContain(config().password);
+});

@@ -1,0 +1,150 @@
+//! Runs a failed request again: asks for the verdict, tells of it, sleeps, waits for a connection.
+//!
+//! The first attempt of a request is a callback without a task. Only a request that failed and may
+//! run again gets one, in which it sleeps and waits; there it can be withdrawn.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep};
+
+use super::{
+    Failure, Lease, Retrying, Wish,
+    fault::{Fault, code_of},
+    resilience::{Resilience, Woken},
+};
+use crate::{
+    failsafe::{Deadline, Fault as _, Repeat, Retries, Verdict, Why},
+    pool::Refusal,
+    postgres::Error,
+};
+
+/// The history of a request, and what it may still do.
+pub(super) struct Tries {
+    pub(super) id: u32,
+    pub(super) resilience: Arc<Resilience>,
+    pub(super) wish: Wish,
+    pub(super) deadline: Deadline,
+    retries: Retries,
+    /// The failure of the first attempt, once there was a second one.
+    first: Option<Box<Failure>>,
+}
+
+impl Tries {
+    pub(super) fn new(id: u32, wish: Wish, resilience: Arc<Resilience>) -> Self {
+        let deadline = resilience.begin(&wish);
+        Self { id, resilience, wish, deadline, retries: Retries::default(), first: None }
+    }
+
+    /// The failure that the caller gets when there will be no further attempt.
+    fn last_word(&mut self, failure: Failure, why: Why) -> Failure {
+        let first = self.first.take();
+        if why == Why::Budget
+            && let Some(vitals) = &self.resilience.vitals
+        {
+            vitals.retry_denied();
+        }
+        match (why, &failure, first) {
+            (Why::Budget, _, first) => Failure::OverBudget(first.unwrap_or_else(|| Box::new(failure))),
+            // The pool ended meanwhile: what made the request wait says more.
+            (_, Failure::Refused(Refusal::Closed), Some(first)) => *first,
+            _ => failure,
+        }
+    }
+
+    /// Decides on a failure; a retry is counted and told.
+    fn decide(&mut self, failure: Failure, fault: Fault) -> Result<std::time::Duration, Failure> {
+        let terms = self.resilience.terms(&self.wish, self.deadline);
+        let delay = match self.resilience.judge(&fault, self.retries, &terms) {
+            Verdict::Retry(delay) => delay,
+            Verdict::Fail(why) => return Err(self.last_word(failure, why)),
+        };
+        if let Some(vitals) = &self.resilience.vitals {
+            vitals.retry();
+        }
+        self.retries.count(delay);
+        // What never left is bounded by the deadline alone, what moves at once by its own small number.
+        let bounded = !delay.is_zero() && (fault.repeat() != Repeat::Unsent || !self.deadline.is_set());
+        self.resilience.face.retrying(&Retrying {
+            attempt: self.retries.total(),
+            of: bounded.then_some(terms.attempts),
+            delay,
+            code: code_of(&failure),
+            phase: fault.phase,
+        });
+        self.first.get_or_insert_with(|| Box::new(failure));
+        Ok(delay)
+    }
+
+    /// The failure of a request that is stopped between two attempts.
+    fn stopped(&mut self, woken: Woken) -> Failure {
+        match (woken, self.first.take()) {
+            (Woken::Ending, Some(first)) => *first,
+            _ => Failure::Wire(Error::Withdrawn),
+        }
+    }
+}
+
+/// What can run again.
+pub(super) trait Repeatable: Send + 'static {
+    fn tries(&mut self) -> &mut Tries;
+    /// What it delivered so far is void.
+    fn restart(&mut self);
+    fn begin(self: Box<Self>, lease: Lease);
+    fn refuse(self: Box<Self>, refusal: Refusal<Error>);
+    /// It is over.
+    fn fail(self: Box<Self>, failure: Failure);
+}
+
+/// Ends a request that got no connection, or has it wait again.
+pub(super) fn refused<R: Repeatable>(request: Box<R>, refusal: Refusal<Error>) {
+    let fault = Fault::of_refusal(&refusal, Instant::now());
+    failed(request, Failure::Refused(refusal), fault);
+}
+
+/// Ends a request that the breaker did not let pass, or has it wait.
+pub(super) fn barred<R: Repeatable>(request: Box<R>, error: Error) {
+    let fault = Fault::of_connect(&error, Instant::now());
+    failed(request, Failure::Wire(error), fault);
+}
+
+/// Ends a failed request, or runs it again.
+pub(super) fn failed<R: Repeatable>(mut request: Box<R>, failure: Failure, fault: Fault) {
+    let delay = match request.tries().decide(failure, fault) {
+        Ok(delay) => delay,
+        Err(failure) => return request.fail(failure),
+    };
+    request.restart();
+    let tries = request.tries();
+    let (id, deadline) = (tries.id, tries.deadline);
+    let resilience = Arc::clone(&tries.resilience);
+    let mut woken = resilience.falls_asleep(id);
+    let runtime = resilience.runtime.clone();
+    runtime.spawn(async move {
+        let mut ready = std::pin::pin!(async {
+            if !delay.is_zero() {
+                sleep(delay).await;
+            }
+            if let Err(error) = resilience.admit() {
+                return Err(Refusal::Connect(error));
+            }
+            match resilience.pool() {
+                Some(pool) => pool.lease(deadline.at()).await,
+                None => Err(Refusal::Closed),
+            }
+        });
+        let outcome = tokio::select! {
+            biased;
+            Ok(why) = &mut woken => Err(why),
+            outcome = &mut ready => Ok(outcome),
+        };
+        resilience.wakes(id);
+        match outcome {
+            Ok(Ok(lease)) => request.begin(lease),
+            Ok(Err(refusal)) => request.refuse(refusal),
+            Err(why) => {
+                let failure = request.tries().stopped(why);
+                request.fail(failure);
+            }
+        }
+    });
+}
