@@ -1,14 +1,14 @@
 //! What the vitals tell JavaScript: snapshots, text, the table of names, notable events.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use napi::{Error, Result};
+use napi::{Either, Error, Result};
 use napi_derive::napi;
 use serde_json::{Value, json};
 
 use super::{hub::Hub, outbox::Kind};
 use crate::vitals::{
-    FailureClass, Thresholds,
+    Context, FailureClass, Subject, Thresholds,
     alerts::Rule,
     exposition,
     journal::{self, Level},
@@ -85,6 +85,49 @@ fn describe(metric: &names::Metric) -> Value {
     value["prometheus"] = Value::String(metric.prometheus());
     value["process"] = Value::Bool(names::OF_PROCESS.contains(metric));
     value
+}
+
+/// Looks at one pool, regularly, and tells what changed.
+#[napi]
+pub struct Watch(crate::vitals::Watch);
+
+#[napi]
+impl Watch {
+    /// `thresholds`: JSON; what is absent keeps its default.
+    #[napi(constructor, catch_unwind)]
+    #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over a String")]
+    pub fn new(thresholds: String) -> Result<Self> {
+        let thresholds = Thresholds::from_json(&thresholds).map_err(Error::from_reason)?;
+        Ok(Self(crate::vitals::Watch::new(thresholds)))
+    }
+
+    /// `at`: milliseconds of a clock that goes forward; `pool`: the number of one of ours, or the
+    /// counts of another one as JSON; `context`: JSON. The answer is JSON.
+    #[napi(catch_unwind)]
+    #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over Strings")]
+    pub fn look(&mut self, at: f64, pool: Either<u32, String>, context: String) -> Result<String> {
+        let at = Duration::try_from_secs_f64(at / 1000.0)
+            .map_err(|error| Error::from_reason(error.to_string()))?;
+        let context: Context = read_json(&context)?;
+        if let Some(lag) = context.event_loop_lag {
+            registry::set_event_loop_lag(Duration::try_from_secs_f64(lag / 1000.0).unwrap_or_default());
+        }
+        let subject = match pool {
+            Either::A(id) => Subject::Ours(registry::find(id)),
+            Either::B(counts) => Subject::Foreign(read_json(&counts)?),
+        };
+        Ok(self.0.look(at, &subject, &context).to_string())
+    }
+
+    /// The watch is over: another one may speak for the tier.
+    #[napi(catch_unwind)]
+    pub fn close(&mut self) {
+        self.0.release();
+    }
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(json: &str) -> Result<T> {
+    serde_json::from_str(json).map_err(|error| Error::from_reason(error.to_string()))
 }
 
 #[napi]

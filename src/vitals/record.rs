@@ -6,7 +6,7 @@
 use std::{
     sync::{
         OnceLock,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -95,6 +95,7 @@ pub struct Vitals {
     commits_unknown: AtomicU64,
     failovers: AtomicU64,
     alerts: [AtomicU8; Rule::ALL.len()],
+    is_watched: AtomicBool,
     last_connect_error: Mutex<Option<String>>,
 }
 
@@ -117,6 +118,7 @@ impl Vitals {
             commits_unknown: AtomicU64::new(0),
             failovers: AtomicU64::new(0),
             alerts: std::array::from_fn(|_| AtomicU8::new(0)),
+            is_watched: AtomicBool::new(false),
             last_connect_error: Mutex::new(None),
         }
     }
@@ -126,9 +128,23 @@ impl Vitals {
         let _ = self.reader.set(reader);
     }
 
-    /// What the pool counts itself.
+    /// What the pool counts itself; none: it is gone.
+    pub fn try_reading(&self) -> Option<Reading> {
+        self.reader.get().and_then(|read| read())
+    }
+
+    /// The same, zero for a pool that is gone.
     pub fn reading(&self) -> Reading {
-        self.reader.get().and_then(|read| read()).unwrap_or_default()
+        self.try_reading().unwrap_or_default()
+    }
+
+    /// One watch speaks for the tier: whether the caller's may.
+    pub(super) fn claim_watch(&self) -> bool {
+        !self.is_watched.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn release_watch(&self) {
+        self.is_watched.store(false, Ordering::Relaxed);
     }
 
     /// Begins an operation: from here its duration counts.

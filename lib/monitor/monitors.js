@@ -1,0 +1,46 @@
+'use strict';
+
+// The monitors of the tiers, made when they are first asked for, and one place to hear of all of them:
+// `alert`, `clear` and `metrics` come with the value and the monitor.
+
+const { EventEmitter } = require('node:events');
+const { TIERS } = require('../environment');
+const { ConnectionHealthMonitor } = require('./health-monitor');
+
+class Monitors extends EventEmitter {
+  constructor(getPool) {
+    super();
+    this._all = new Map();
+    for (const tier of TIERS) {
+      Object.defineProperty(this, tier, { enumerable: true, get: () => this._of(tier, () => getPool(tier)) });
+    }
+  }
+
+  /** A monitor whose alerts and metrics are heard here too. */
+  watch(pool, options) {
+    const monitor = new ConnectionHealthMonitor(pool, options);
+    monitor._parent = this;
+    this._all.set(pool, monitor);
+    return monitor;
+  }
+
+  /** Starts the monitors of all tiers, and those of `watch`. */
+  startMonitoring(interval) {
+    for (const tier of TIERS) this[tier];
+    for (const monitor of this._all.values()) monitor.startMonitoring(interval);
+    return this;
+  }
+
+  stopMonitoring() {
+    for (const monitor of this._all.values()) monitor.stopMonitoring();
+    return this;
+  }
+
+  _of(tier, pool) {
+    const found = pool();
+    // With DB_TIERS=off all tiers are one pool, and so one monitor.
+    return this._all.get(found) || this.watch(found, { name: found.options.tier || tier });
+  }
+}
+
+module.exports = { Monitors };
