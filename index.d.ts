@@ -801,3 +801,138 @@ export function metrics(): MetricsSnapshot;
 
 /** The same in the text format of Prometheus. */
 export function metricsText(): string;
+
+/** When an alert fires and clears. Times in milliseconds. */
+export interface AlertThreshold {
+  /** Fires when the value has been above this for `forMillis`. */
+  above?: number | undefined;
+  forMillis?: number | undefined;
+  /** Clears when the value has been below this for `clearMillis`. */
+  below?: number | undefined;
+  clearMillis?: number | undefined;
+}
+
+/** Limits of all alerts. What is absent comes from the DB_ALERT_* variables, else from the defaults. */
+export interface AlertThresholds {
+  /** Requests that wait. Default: above 10 for 5 min, below 5 for 2 min. */
+  waiting?: AlertThreshold | undefined;
+  /** Milliseconds to get a connection: p95 of a minute, or the oldest waiter. Default: above 5000 at once, below 2500 for 2 min. */
+  acquire?: AlertThreshold | undefined;
+  /** Share of the operations of a minute that fail. Default: above 0.05 for 15 min, below 0.03 for 5 min. */
+  errorRate?: AlertThreshold | undefined;
+  /** Share of the connections in use. Default: above 0.9 for 10 min, below 0.8 for 5 min. */
+  utilisation?: AlertThreshold | undefined;
+  /** Fewer operations in a minute say nothing about the error rate. Default: 50. */
+  leastOperations?: number | undefined;
+  /** A firing alert is repeated this often; 0: never. Default: 30 min. */
+  reminderMillis?: number | undefined;
+}
+
+/** What pg's pools tell of themselves; enough to be watched. */
+export interface Watchable {
+  readonly totalCount: number;
+  readonly idleCount: number;
+  readonly waitingCount: number;
+}
+
+/** A change of an alert. Times are milliseconds since 1970. */
+export interface Alert {
+  rule: AlertRule;
+  turn: 'fired' | 'reminded' | 'cleared';
+  tier: string | null;
+  value: number;
+  threshold: number;
+  unit: 'requests' | 'ms' | 'ratio';
+  /** Since when the value is above the limit, and when the alert fired. */
+  since: number;
+  firedAt: number;
+  /** It fires still; nothing changed. */
+  reminder: boolean;
+  /** What it is likely due to, most likely first. */
+  causes: Array<{
+    kind: 'event_loop' | 'breaker' | 'server' | 'leak' | 'failures' | 'slow_use' | 'load';
+    text: string;
+  }>;
+}
+
+/** What happened between two looks. */
+export interface MetricsWindow {
+  seconds: number;
+  operations: number;
+  errors: number;
+  errorsByClass: Record<string, number>;
+  /** Operations per second. */
+  throughput: number | null;
+  /** Known of our own pools only. */
+  rows: number | null;
+  operation: TimesInMillis | null;
+  acquire: TimesInMillis | null;
+}
+
+/** What a monitor saw at its latest look. */
+export interface MonitorMetrics {
+  at: number;
+  name: string | null;
+  connections: PoolMetrics['connections'] | null;
+  waiting: number | null;
+  oldestWait: number | null;
+  /** Since the look before, and in the last minute. */
+  interval: MetricsWindow | null;
+  minute: MetricsWindow | null;
+  /** What the alerts watch; null: nothing is known, which holds their state. */
+  values: Record<AlertRule, number | null>;
+  breaker: PoolMetrics['breaker'];
+  lastConnectError: string | null;
+  firing: AlertRule[];
+  /** p99 delay of the JavaScript thread since the look before, in milliseconds. */
+  eventLoopLag: number | null;
+  /** Clients that are not given back, with the stack of who borrowed them. */
+  leaks: Array<{ heldMillis: number; stack?: string }>;
+  recordedErrors: number;
+  lastError: { at: number; code: string | null; name?: string } | null;
+}
+
+export interface MonitorEvents {
+  alert: [alert: Alert];
+  clear: [alert: Alert];
+  metrics: [metrics: MonitorMetrics];
+}
+
+/** Looks at a pool regularly and tells of alerts. Listeners that throw are counted and harm nobody. */
+export class ConnectionHealthMonitor extends events.EventEmitter {
+  constructor(
+    pool: Watchable,
+    options?: string | { name?: string; thresholds?: AlertThresholds; leakMillis?: number },
+  );
+  readonly pool: Watchable;
+  readonly name: string | undefined;
+  /** The latest metrics; null before the first look. */
+  readonly metrics: MonitorMetrics | null;
+  /** Looks now and then every `interval` milliseconds (default 5000); keeps no process alive. */
+  startMonitoring(interval?: number): this;
+  stopMonitoring(): this;
+  /** Looks now. `at`: milliseconds of a clock that only goes forward, for tests. */
+  updateMetrics(at?: number): MonitorMetrics;
+  /** Counts an error of a pool that is not ours. */
+  recordError(error: unknown): void;
+  on<E extends keyof MonitorEvents>(event: E, listener: (...values: MonitorEvents[E]) => void): this;
+  once<E extends keyof MonitorEvents>(event: E, listener: (...values: MonitorEvents[E]) => void): this;
+  off<E extends keyof MonitorEvents>(event: E, listener: (...values: MonitorEvents[E]) => void): this;
+}
+
+/** The monitors of the tiers; hears `alert`, `clear` and `metrics` of all of them, with the monitor. */
+export interface Monitors extends events.EventEmitter {
+  readonly highPriority: ConnectionHealthMonitor;
+  readonly lowPriority: ConnectionHealthMonitor;
+  readonly admin: ConnectionHealthMonitor;
+  /** A monitor of a further pool, heard here too. */
+  watch(pool: Watchable, options?: ConstructorParameters<typeof ConnectionHealthMonitor>[1]): ConnectionHealthMonitor;
+  startMonitoring(interval?: number): this;
+  stopMonitoring(): this;
+  on<E extends keyof MonitorEvents>(
+    event: E,
+    listener: (value: MonitorEvents[E][0], monitor: ConnectionHealthMonitor) => void,
+  ): this;
+}
+
+export const monitors: Monitors;

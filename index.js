@@ -24,6 +24,7 @@ class BoundPool extends Pool {
 }
 
 const tiers = new Tiers(BoundPool);
+const monitors = new monitor.Monitors((name) => tiers.getPool(name));
 addSwitch('tiers', { check: choiceOf('on', 'off'), apply: (position) => tiers.switch(position) });
 addSwitch('retry', { check: checkRetry, apply: (retry) => tiers.configure({ retry }) });
 addSwitch('breaker', { check: checkBreaker, apply: (breaker) => tiers.configure({ breaker }) });
@@ -55,6 +56,8 @@ module.exports = {
 
   metrics: monitor.metrics,
   metricsText: monitor.metricsText,
+  ConnectionHealthMonitor: monitor.ConnectionHealthMonitor,
+  monitors,
 };
 
 // pg's binding to libpq; this package has none, so it answers as pg does where pg-native is absent.

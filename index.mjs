@@ -26,5 +26,7 @@ export const ConfigurationError = pg.ConfigurationError;
 
 export const metrics = pg.metrics;
 export const metricsText = pg.metricsText;
+export const ConnectionHealthMonitor = pg.ConnectionHealthMonitor;
+export const monitors = pg.monitors;
 
 export default pg;

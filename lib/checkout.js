@@ -5,11 +5,13 @@
 function nothing() {}
 
 class Checkout {
-  constructor(pool, callback) {
+  /** @param place where it was asked for, if somebody watches */
+  constructor(pool, callback, place) {
     this.id = 0;
     this.counted = true;
     this.pool = pool;
     this.callback = callback;
+    this.place = place;
   }
 
   takeLink(link) {

@@ -2,6 +2,8 @@
 
 // Health as JavaScript sees it: names, nothing else.
 
+const { ConnectionHealthMonitor } = require('./monitor/health-monitor');
+const { Monitors } = require('./monitor/monitors');
 const { metrics, metricsText } = require('./monitor/metrics');
 
-module.exports = { metrics, metricsText };
+module.exports = { ConnectionHealthMonitor, Monitors, metrics, metricsText };

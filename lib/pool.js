@@ -18,6 +18,7 @@ const { hide } = require('./connection-parameters');
 const { fromNative } = require('./errors');
 const { hub } = require('./hub');
 const { isUnexpected, lossErrors } = require('./loss');
+const loans = require('./monitor/loans');
 const { OwnErrors, answerPassword } = require('./password');
 const { answering, rethrow } = require('./rejection');
 const { pack } = require('./request');
@@ -93,7 +94,7 @@ class Pool extends EventEmitter {
       return callback ? callback(error) : this.Promise.reject(error);
     }
     const answer = answering(this.Promise, callback);
-    this._admit(new Checkout(this, answer.callback));
+    this._admit(new Checkout(this, answer.callback, loans.borrowed(plainConnect)));
     return answer.promise;
   }
 
@@ -353,6 +354,7 @@ class Pool extends EventEmitter {
     const isNew = link.fresh;
     link.fresh = false;
     link.lent = true;
+    loans.lent(this, link, checkout.place);
     if (this.options.allowExitOnIdle) hub().count(link, true);
     this.emit('acquire', client);
     const release = this._releaseOnce(client, link);
@@ -398,6 +400,7 @@ class Pool extends EventEmitter {
   _giveBack(link, destroy) {
     if (!link.lent) return;
     link.lent = false;
+    loans.returned(this, link);
     this._native.release(link.id, destroy);
   }
 

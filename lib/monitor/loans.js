@@ -6,6 +6,7 @@
 const LEAK_MILLIS = 30000;
 
 let watchers = 0;
+const loans = new WeakMap();
 
 /** While open, checkouts remember where they were asked for. */
 function watchLoans() {
@@ -17,7 +18,7 @@ function watchLoans() {
   };
 }
 
-/** Where the caller of `above` is; undefined while nobody watches. */
+/** Where the caller of the function `above` is; undefined while nobody watches. */
 function borrowed(above) {
   if (watchers === 0) return undefined;
   const place = {};
@@ -26,20 +27,45 @@ function borrowed(above) {
   return place;
 }
 
-/** The loans of a pool that last longer than `limit` milliseconds, longest first. */
+/** The client of `link` was lent to who asked at `place`. */
+function lent(pool, link, place) {
+  if (place === undefined) return;
+  let own = loans.get(pool);
+  if (own === undefined) loans.set(pool, (own = new Map()));
+  own.set(link, { since: performance.now(), place, told: false });
+}
+
+/** It came back, or is gone. */
+function returned(pool, link) {
+  const own = loans.get(pool);
+  if (own !== undefined) own.delete(link);
+}
+
+/** The loans of a pool that last longer than `limit` milliseconds, longest first. Each is logged once. */
 function overdueLoans(pool, limit = LEAK_MILLIS, now = performance.now()) {
   const overdue = [];
-  for (const loan of pool._loans || []) {
+  for (const [link, loan] of loans.get(pool) || []) {
     const heldMillis = now - loan.since;
-    if (heldMillis >= limit) overdue.push({ heldMillis, stack: stackOf(loan.place) });
+    if (heldMillis < limit) continue;
+    const leak = { heldMillis, stack: stackOf(loan.place) };
+    overdue.push(leak);
+    if (!loan.told) log(pool, link, leak);
+    loan.told = true;
   }
   return overdue.sort((one, other) => other.heldMillis - one.heldMillis);
 }
 
-function stackOf(place) {
-  if (place === undefined) return undefined;
-  const lines = String(place.stack).split('\n').slice(1);
-  return lines.map((line) => line.trim()).join('\n');
+function log(pool, link, leak) {
+  const fields = { connection: link.id, heldMillis: Math.round(leak.heldMillis), stack: leak.stack };
+  require('../native').Vitals.note('warn', 'leak', 'overdue', pool.options.tier || null, JSON.stringify(fields));
 }
 
-module.exports = { borrowed, overdueLoans, watchLoans };
+function stackOf(place) {
+  return String(place.stack)
+    .split('\n')
+    .slice(1)
+    .map((line) => line.trim())
+    .join('\n');
+}
+
+module.exports = { borrowed, lent, overdueLoans, returned, watchLoans };

@@ -1,0 +1,197 @@
+'use strict';
+
+// Monitors of our pools and of others, on a clock that the test moves.
+
+const pg = require('pg');
+const { ConnectionHealthMonitor, Pool, metrics, monitors } = require('../..');
+const { config } = require('../support/server');
+const { until } = require('../support/until');
+
+const MINUTE = 60000;
+const undo = [];
+
+afterEach(async () => {
+  for (const step of undo.splice(0).reverse()) await step();
+});
+
+function open(PoolClass, options) {
+  const pool = new PoolClass(config(options));
+  undo.push(() => pool.end());
+  return pool;
+}
+
+function watch(pool, options) {
+  const monitor = new ConnectionHealthMonitor(pool, options);
+  undo.push(() => monitor.stopMonitoring());
+  return monitor;
+}
+
+// What the monitor tells at which minute, when it looks every ten seconds.
+function look(monitor, from, to, told) {
+  for (let at = from; at <= to; at += 10000) {
+    monitor.now = at;
+    monitor.updateMetrics(at);
+  }
+  return told;
+}
+
+function listen(monitor) {
+  const told = [];
+  monitor.on('alert', ({ rule, reminder }) => told.push([reminder ? 'reminder' : 'alert', rule, monitor.now]));
+  monitor.on('clear', ({ rule }) => told.push(['clear', rule, monitor.now]));
+  return told;
+}
+
+describe.each([
+  ['ours', Pool],
+  ['pg', pg.Pool],
+])('a pool of %s', (name, PoolClass) => {
+  test('fires utilisation after ten minutes and clears it after five', async () => {
+    const pool = open(PoolClass, { max: 1, tier: `utilised-${name}` });
+    const monitor = watch(pool);
+    const told = listen(monitor);
+    const client = await pool.connect();
+    look(monitor, 0, 20 * MINUTE);
+    client.release();
+    await until(() => pool.idleCount === 1);
+    look(monitor, 20 * MINUTE + 10000, 40 * MINUTE);
+    expect(told).toEqual([
+      ['alert', 'utilisation', 10 * MINUTE],
+      ['clear', 'utilisation', 25 * MINUTE + 10000],
+    ]);
+    expect(monitor.metrics).toMatchObject({ waiting: 0, connections: { used: 0, idle: 1, max: 1 }, firing: [] });
+  });
+
+  test('fires waiting after five minutes and clears it after two', async () => {
+    const pool = open(PoolClass, { max: 1, tier: `waiting-${name}` });
+    const monitor = watch(pool, { thresholds: { utilisation: { above: 2 }, acquire: { above: 1e9 } } });
+    const told = listen(monitor);
+    const client = await pool.connect();
+    const waiting = Array.from({ length: 11 }, () => pool.query('SELECT 1'));
+    look(monitor, 0, 10 * MINUTE);
+    client.release();
+    await Promise.all(waiting);
+    look(monitor, 10 * MINUTE + 10000, 20 * MINUTE);
+    expect(told).toEqual([
+      ['alert', 'waiting', 5 * MINUTE],
+      ['clear', 'waiting', 12 * MINUTE + 10000],
+    ]);
+  });
+});
+
+test('an alert says tier, value, threshold, since when and why', async () => {
+  const pool = open(Pool, { max: 1, tier: 'told' });
+  const monitor = watch(pool, { leakMillis: 0 });
+  monitor.startMonitoring(3600000);
+  const client = await pool.connect(); // the borrower
+  const alerts = [];
+  monitor.on('alert', (alert) => alerts.push(alert));
+  const start = 4e12;
+  for (let at = start; at <= start + 10 * MINUTE; at += MINUTE) monitor.updateMetrics(at);
+  client.release();
+  expect(alerts).toHaveLength(1);
+  const [{ causes, ...alert }] = alerts;
+  expect(alert).toMatchObject({
+    rule: 'utilisation', tier: 'told', value: 1, threshold: 0.9, unit: 'ratio', since: start, firedAt: start + 10 * MINUTE, reminder: false,
+  });
+  const leak = causes.find(({ kind }) => kind === 'leak');
+  expect(leak.text).toContain('1 clients are not given back');
+  expect(leak.text).toContain('health-monitor.test.js');
+  monitor.updateMetrics(start + 11 * MINUTE);
+  expect(monitor.metrics.leaks).toEqual([]);
+});
+
+test('the error rate counts statements that fail, not those that were cancelled', async () => {
+  const pool = open(Pool, { max: 4, tier: 'failing' });
+  const monitor = watch(pool, { thresholds: { errorRate: { forMillis: 0 } } });
+  const told = listen(monitor);
+  await pool.query('SELECT 1');
+  look(monitor, 0, 0);
+  const results = Array.from({ length: 50 }, (_, i) => pool.query(i < 10 ? 'SELECT 1 / 0' : 'SELECT 1').catch(() => {}));
+  await Promise.all(results);
+  look(monitor, 10000, 10000);
+  expect(told).toEqual([['alert', 'error_rate', 10000]]);
+  expect(monitor.metrics.interval).toMatchObject({ operations: 50, errors: 10, errorsByClass: { data: 10 } });
+  expect(metrics().pools.find(({ name }) => name === 'failing').alerts).toEqual(['error_rate']);
+});
+
+test('errors of a foreign pool are those that it releases with and those that are recorded', async () => {
+  const pool = open(pg.Pool, { max: 1 });
+  const monitor = watch(pool, 'theirs');
+  await pool.query('SELECT 1 / 0').catch(() => {});
+  await pool.query('SELECT 1');
+  monitor.recordError(new Error('seen by the application'));
+  const seen = monitor.updateMetrics(0);
+  expect(seen).toMatchObject({ name: 'theirs', recordedErrors: 2 });
+  expect(monitor.updateMetrics(5000).interval).toMatchObject({ operations: 0, errors: 0 });
+});
+
+test('any object with the counts of a pool can be watched', () => {
+  const monitor = watch({ totalCount: 10, idleCount: 1, waitingCount: 3, options: { max: 10 } }, 'plain');
+  expect(monitor.updateMetrics(0)).toMatchObject({ waiting: 3, values: { utilisation: 0.9, waiting: 3 } });
+});
+
+test('a pool that was not used yet can be watched, and is seen once it is open', async () => {
+  const pool = open(Pool, { max: 2, tier: 'lazy' });
+  const monitor = watch(pool);
+  expect(monitor.updateMetrics(0).connections).toBeNull();
+  await pool.query('SELECT 1');
+  expect(monitor.updateMetrics(1000).connections).toMatchObject({ total: 1 });
+});
+
+test('a listener that throws is counted, and the others hear it', async () => {
+  const pool = open(Pool, { max: 1, tier: 'throwing' });
+  const monitor = watch(pool);
+  const faults = () => metrics().series.find(({ name }) => name === 'pgpool_rs.listener.faults').points[0].value;
+  const before = faults();
+  let heard = 0;
+  monitor.on('metrics', () => {
+    throw new Error('listener');
+  });
+  monitor.on('metrics', async () => {
+    throw new Error('asynchronous listener');
+  });
+  monitor.on('metrics', () => heard++);
+  monitor.updateMetrics(0);
+  expect(heard).toBe(1);
+  await until(() => faults() === before + 2);
+  expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+});
+
+test('startMonitoring looks by itself, stopMonitoring ends it', async () => {
+  const pool = open(Pool, { max: 1, tier: 'regular' });
+  const monitor = watch(pool);
+  let looks = 0;
+  monitor.on('metrics', () => looks++);
+  monitor.startMonitoring(5);
+  await until(() => looks > 3);
+  expect(monitor.metrics.eventLoopLag === null || monitor.metrics.eventLoopLag >= 0).toBe(true);
+  monitor.stopMonitoring();
+  const seen = looks;
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  expect(looks).toBe(seen);
+});
+
+test('monitors hears of every pool it watches', () => {
+  const monitor = monitors.watch({ totalCount: 1, idleCount: 0, waitingCount: 0, options: { max: 1 } }, 'heard');
+  undo.push(() => monitor.stopMonitoring());
+  const heard = [];
+  const listener = (seen, from) => heard.push([seen.name, from === monitor]);
+  monitors.on('metrics', listener);
+  monitor.updateMetrics(0);
+  monitors.off('metrics', listener);
+  expect(heard).toEqual([['heard', true]]);
+});
+
+test('limits come from options before the environment before the defaults, and senseless ones are named', () => {
+  const { thresholdsFor } = require('../../lib/monitor/thresholds');
+  const env = { DB_ALERT_WAITING: '20', DB_ALERT_WAITING_FOR: '60', DB_ALERT_ACQUIRE: '100' };
+  expect(JSON.parse(thresholdsFor({ waiting: { above: 30 } }, env))).toMatchObject({
+    waiting: { above: 30, forMillis: 60000 },
+    acquire: { above: 100 },
+  });
+  const senseless = () => thresholdsFor({}, { DB_ALERT_WAITING: 'many', DB_ALERT_REMINDER: '-1' });
+  expect(senseless).toThrow(/DB_ALERT_WAITING.*DB_ALERT_REMINDER/s);
+  const monitor = watch({ totalCount: 0, idleCount: 0, waitingCount: 0 }, { thresholds: { waiting: { above: 1, below: 2 } } });
+  expect(() => monitor.updateMetrics(0)).toThrow(/waiting/);
+});
