@@ -19,6 +19,11 @@ const TABLES = `
   CREATE TABLE articles (id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY, section text NOT NULL, title text NOT NULL,
                          views int NOT NULL DEFAULT 0, published timestamptz NOT NULL DEFAULT now());
   INSERT INTO articles (section, title) SELECT 'science', 'Article ' || n FROM generate_series(1, 20) n;
+  CREATE SEQUENCE calls;
+  CREATE FUNCTION refresh_trends() RETURNS void LANGUAGE plpgsql AS $$
+    BEGIN
+      IF nextval('calls') = 1 THEN RAISE 'could not serialize access' USING ERRCODE = '40001'; END IF;
+    END $$;
   CREATE TABLE accounts (id int PRIMARY KEY, balance int NOT NULL CHECK (balance >= 0));
   INSERT INTO accounts VALUES (1, 100), (2, 100);
 `;
