@@ -193,8 +193,15 @@ impl<C: Connector> Shared<C> {
         self.step(|state, _, actions| state.abandon_locked(actions));
     }
 
-    pub(super) fn counts(&self) -> Counts {
+    /// What is due is done first, so that nobody counts a connection whose time is over.
+    pub(super) fn counts(self: &Arc<Self>) -> Counts {
         let now = Instant::now();
+        let state = self.state.lock();
+        if !state.is_due(now) {
+            return state.counts_locked(now);
+        }
+        drop(state);
+        self.sweep();
         self.state.lock().counts_locked(now)
     }
 

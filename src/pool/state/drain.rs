@@ -1,7 +1,8 @@
 //! The end of a pool: open, draining, closed, in this order and never back.
 //!
-//! Draining waits for lent connections alone. It is over when every slot is free, which its
-//! deadline brings about by closing what is still out.
+//! Draining waits for lent connections, and for those being made for claims that were there before:
+//! as many of the oldest claims as connects are under way are still served. It is over when every slot
+//! is free, which its deadline brings about by closing what is still out.
 
 use tokio::time::Instant;
 
@@ -17,7 +18,10 @@ impl<C: Connector> State<C> {
                 let deadline = after(now, self.settings.drain);
                 self.life = Life::Draining { deadline, done: vec![done] };
                 self.note_deadline_locked(deadline, actions);
-                self.empty_locked(actions);
+                let served = self.slots.connecting();
+                self.refuse_beyond_locked(served, actions);
+                self.stop_attempts_beyond_locked(self.waiters.len(), actions);
+                self.close_idle_locked(CloseReason::Drained, actions);
                 self.finish_drain_locked(actions);
             }
         }
@@ -36,38 +40,56 @@ impl<C: Connector> State<C> {
         if let Life::Draining { deadline: Some(at), .. } = self.life
             && at <= now
         {
+            self.empty_locked(actions);
             let taken: Vec<_> =
                 self.slots.iter().filter_map(|(slot, _)| self.slots.live(slot).map(|_| slot)).collect();
             for slot in taken {
                 self.close_locked(slot, CloseReason::Drained, actions);
             }
+            self.finish_drain_locked(actions);
         }
     }
 
     /// Settles a drain once nothing is left.
     pub(super) fn finish_drain_locked(&mut self, actions: &mut Actions<C>) {
-        if self.slots.total() == 0
-            && let Life::Draining { done, .. } = &mut self.life
-        {
-            actions.rest().done.append(done);
-            self.life = Life::Closed;
+        if self.slots.total() > 0 || !matches!(self.life, Life::Draining { .. }) {
+            return;
+        }
+        self.refuse_beyond_locked(0, actions);
+        if let Life::Draining { done, .. } = std::mem::replace(&mut self.life, Life::Closed) {
+            actions.rest().done.extend(done);
         }
     }
 
     /// Refuses all claims, stops all attempts and closes all idle connections.
     fn empty_locked(&mut self, actions: &mut Actions<C>) {
+        self.refuse_beyond_locked(0, actions);
+        self.stop_attempts_beyond_locked(0, actions);
+        self.close_idle_locked(CloseReason::Drained, actions);
+    }
+
+    /// Refuses all claims but the `kept` oldest.
+    fn refuse_beyond_locked(&mut self, kept: usize, actions: &mut Actions<C>) {
+        let oldest: Vec<_> = (0..kept).map_while(|_| self.waiters.pop_oldest_locked()).collect();
         while let Some(waiter) = self.waiters.pop_oldest_locked() {
             actions.refuse(waiter, Refusal::Closed);
         }
+        for waiter in oldest {
+            self.waiters.insert_locked(waiter);
+        }
+    }
+
+    /// Stops all attempts to connect but `kept` of them.
+    fn stop_attempts_beyond_locked(&mut self, kept: usize, actions: &mut Actions<C>) {
         let connecting: Vec<_> = self
             .slots
             .iter()
             .filter_map(|(slot, content)| matches!(content, Slot::Connecting(_)).then_some(slot))
+            .skip(kept)
             .collect();
         for slot in connecting {
             let remains = self.slots.free_slot_locked(slot);
             actions.rest().remains.push(remains);
         }
-        self.close_idle_locked(CloseReason::Drained, actions);
     }
 }

@@ -139,7 +139,8 @@ impl<C: Connector> State<C> {
             return;
         }
         self.statistics.connect_failures += 1;
-        let is_told = self.settings.fail_fast || !is_passing;
+        // With no further attempt to come, waiting is pointless.
+        let is_told = self.settings.fail_fast || !self.is_open() || !is_passing;
         let (error, refusal) = match failure {
             Failure::Error(error) => (Some(error.clone()), Refusal::Connect(error)),
             Failure::Timeout => (None, Refusal::ConnectTimeout),

@@ -7,6 +7,11 @@ use super::super::slots::Slot;
 use super::{Actions, CloseReason, Connector, Life, Place, Purpose, State, after};
 
 impl<C: Connector> State<C> {
+    /// Whether the timekeeper ought to have come by now.
+    pub(in super::super) fn is_due(&self, now: Instant) -> bool {
+        self.wakes_at.is_some_and(|at| at <= now)
+    }
+
     /// Does everything that is due and returns when to come back.
     ///
     /// Attempts go first: a claim whose own connect timed out is told that, even where its deadline

@@ -165,7 +165,7 @@ impl<C: Connector> State<C> {
         let tenant = self.slots.live(slot)?;
         if condition == Condition::Broken {
             Some(CloseReason::Broken)
-        } else if !self.is_open() {
+        } else if !self.is_open() && self.waiters.is_empty() {
             Some(CloseReason::Drained)
         } else if tenant.generation != self.generation {
             Some(CloseReason::Retired)

@@ -47,23 +47,38 @@ async fn end_refuses_claims_closes_idle_and_waits_for_lent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn end_rejects_waiting_claims_and_stops_connects() {
+async fn end_serves_claims_whose_connection_is_being_made_and_rejects_the_rest() {
     let mut desk = Desk::new(Gate::default(), calm());
     let keys = [desk.claim(), desk.claim(), desk.claim()];
     settle().await;
     let ended = end(&desk);
-    assert_eq!(ended.load(Ordering::SeqCst), 1);
+    assert!(matches!(desk.refusal(keys[2]), Some(Refusal::Closed)));
+    desk.gate.answer(Reply::Succeed);
     settle().await;
-    assert_eq!(desk.gate.attempts(), 0);
-    for key in keys {
-        assert!(matches!(desk.refusal(key), Some(Refusal::Closed)));
-    }
+    assert!(desk.connection(keys[0]).is_some());
+    desk.gate.answer(Reply::Fail);
+    settle().await;
+    assert!(matches!(desk.refusal(keys[1]), Some(Refusal::Connect(_))));
+    assert_eq!(ended.load(Ordering::SeqCst), 0);
+    desk.give_back(keys[0]);
+    assert_eq!(ended.load(Ordering::SeqCst), 1);
+    assert!(desk.gate.open_connections().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_is_ready_after_the_end_is_closed() {
-    let mut desk = Desk::new(Gate::default(), calm());
-    desk.claim();
+async fn the_end_of_a_drain_stops_connects_and_refuses_their_claims() {
+    let mut desk = Desk::new(Gate::default(), Settings { drain: Some(10 * SECOND), ..calm() });
+    let key = desk.claim();
+    settle().await;
+    let ended = end(&desk);
+    pass(11 * SECOND).await;
+    assert!(matches!(desk.refusal(key), Some(Refusal::Closed)));
+    assert_eq!((ended.load(Ordering::SeqCst), desk.gate.attempts()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_made_for_the_minimum_that_is_ready_after_the_end_is_closed() {
+    let desk = Desk::new(Gate::default(), Settings { min: 1, prefill: true, ..calm() });
     settle().await;
     desk.gate.answer(Reply::Succeed);
     let ended = end(&desk);

@@ -45,7 +45,8 @@ async fn a_panic_in_a_claim_does_not_reach_whoever_returns_a_connection() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_refused_leaves_the_other_claims_to_be_refused() {
-    let mut desk = Desk::new(Gate::default(), calm());
+    let mut desk = Desk::new(Gate::default(), Settings { max: 1, ..calm() });
+    desk.claim();
     desk.pool.acquire(Box::new(Fragile), None);
     let key = desk.claim();
     desk.pool.end(|| {});
