@@ -18,6 +18,7 @@ const { requestCancel } = require('./cancel');
 const { connectToServer } = require('./dialing');
 const { escapeIdentifier, escapeLiteral } = require('./escape');
 const { fromNative } = require('./errors');
+const { inContext } = require('./context');
 const { hub } = require('./hub');
 const { pack } = require('./request');
 const { isFatal, isLoss } = require('./loss');
@@ -36,6 +37,8 @@ const warnOfQueueing = deprecate(
   'Calling client.query() when the client is already executing a query is deprecated and will be removed in pg@9.0. ' +
     'Use async/await or an external async flow control mechanism instead.',
 );
+
+function nothing() {}
 
 class Client extends EventEmitter {
   constructor(config) {
@@ -84,6 +87,7 @@ class Client extends EventEmitter {
     // The submittable that has the connection for itself.
     ConnectionParameters.hide(this, '_session', null);
     ConnectionParameters.hide(this, '_afterSession', null);
+    ConnectionParameters.hide(this, '_onAbandoned', null);
     this._queryQueue = [];
     this._sent = [];
     this._stranded = [];
@@ -115,12 +119,15 @@ class Client extends EventEmitter {
    */
   connect(callback) {
     if (callback) {
-      this._connect(callback);
+      this._connect(inContext(callback));
       return undefined;
     }
-    return new this._Promise((resolve, reject) => {
+    const promise = new this._Promise((resolve, reject) => {
       this._connect((error) => (error ? reject(error) : resolve(this)));
     });
+    // Cut short by our own `end`, whose caller need not have waited for the connect.
+    this._onAbandoned = () => promise.then(nothing, nothing);
+    return promise;
   }
 
   _connect(callback) {
@@ -150,6 +157,8 @@ class Client extends EventEmitter {
       });
     } else if (typeof statement.callback !== 'function') {
       throw new TypeError('callback is not a function');
+    } else {
+      statement.callback = inContext(statement.callback);
     }
     this._enqueue(statement);
     return result;
@@ -330,7 +339,11 @@ class Client extends EventEmitter {
 
   // Gives the connection back to its native pool, once.
   _return(destroy) {
-    if (this._link === null || !this._link.lent) return;
+    if (this._link === null || !this._link.open) return;
+    if (!this._link.lent) {
+      if (destroy) this._native.cut(this._link.id);
+      return;
+    }
     this._link.lent = false;
     this._native.release(this._link.id, destroy);
   }
@@ -354,8 +367,24 @@ class Client extends EventEmitter {
         });
     this._onEnd.push(() => callback());
     if (this._link !== null) this._return(true);
-    else if (this._dialing !== null) this._dialing.abandon();
+    else if (this._dialing !== null) this._abandon();
     return promise;
+  }
+
+  _abandon() {
+    if (this._onAbandoned) this._onAbandoned();
+    this._dialing.abandon();
+  }
+
+  // As under pg's pool, which listens to its idle clients: an error emitted on one is the end of it.
+  emit(event, ...args) {
+    if (event !== 'error' || !this._isResting()) return super.emit(event, ...args);
+    this._pool._discard(this, args[0]);
+    return true;
+  }
+
+  _isResting() {
+    return this._pool !== null && this._link !== null && this._link.open && !this._link.lent && !this._ending;
   }
 
   /** Has the server of `client` cancel `query` when it is running, or withdraws it when it is waiting. */

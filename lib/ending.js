@@ -14,6 +14,11 @@ class Ending {
   }
 
   takeDone() {
+    // The last connection is given back just before the answer to its last statement is told.
+    if (hub().serves(this.pool)) {
+      setImmediate(() => this.takeDone());
+      return;
+    }
     hub().forget(this.pool);
     this.pool.ended = true;
     this.callback();

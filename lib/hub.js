@@ -148,6 +148,16 @@ class Hub {
     else this.letGo();
   }
 
+  /** The open connections of a pool, the oldest first. */
+  linksOf(owner) {
+    return [...this.links.values()].filter((link) => link.owner === owner);
+  }
+
+  /** Whether a statement or checkout of this pool has yet to be answered. */
+  serves(pool) {
+    return this.requests.some((request) => request !== undefined && request.pool === pool);
+  }
+
   drain() {
     if (this.draining || this.postponed) return;
     this.draining = true;

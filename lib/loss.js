@@ -34,6 +34,8 @@ function unexpected() {
 function lossErrors(info, told) {
   const last = info.error;
   if (last && last.kind === 'database' && last.code !== told) return [fromNative(last), unexpected()];
+  // What broke the protocol is the whole story.
+  if (last && last.kind === 'plain' && !last.message.startsWith(TERMINATED)) return [fromNative(last)];
   return [unexpected()];
 }
 

@@ -16,6 +16,7 @@ const { Ending } = require('./ending');
 const { completed } = require('./pool-options');
 const { hide } = require('./connection-parameters');
 const { fromNative } = require('./errors');
+const { inContext } = require('./context');
 const { hub } = require('./hub');
 const { isUnexpected, lossErrors } = require('./loss');
 const loans = require('./monitor/loans');
@@ -56,6 +57,8 @@ class Pool extends EventEmitter {
     // Clients that were released while a submittable still had their connection.
     hide(this, '_late', new Set());
     hide(this, '_individual', false);
+    // Somebody has looked at `_clients`: every connection has a client of its own from now on.
+    hide(this, '_watched', false);
     // False as long as the application has yet to see its first client: it may set something on it.
     hide(this, '_welcomed', false);
     hide(this, '_queryTimeout', 0);
@@ -93,7 +96,7 @@ class Pool extends EventEmitter {
       const error = new Error('Cannot use a pool after calling end on the pool');
       return callback ? callback(error) : this.Promise.reject(error);
     }
-    const answer = answering(this.Promise, callback);
+    const answer = answering(this.Promise, inContext(callback));
     this._admit(new Checkout(this, answer.callback, loans.borrowed(plainConnect)));
     return answer.promise;
   }
@@ -130,7 +133,7 @@ class Pool extends EventEmitter {
     let promise;
     if (callback) {
       statement.success = undefined;
-      statement.callback = callback;
+      statement.callback = inContext(callback);
     } else {
       statement.callback = undefined;
       promise = new this.Promise((resolve) => {
@@ -298,10 +301,40 @@ class Pool extends EventEmitter {
     return super.prependListener(event, listener);
   }
 
+  // What pg-pool's own fields show; some tools look at them.
+  get _clients() {
+    this._watched = true;
+    const clients = this._links().map((link) => this._clientOf(link));
+    if (this.totalCount > clients.length && this._model !== null) clients.push(this._model);
+    return clients;
+  }
+
+  get _idle() {
+    const idle = this._links().filter((link) => !link.lent).slice(0, this.idleCount);
+    return idle.map((link) => ({ client: this._clientOf(link) }));
+  }
+
+  get _pendingQueue() {
+    return new Array(this.waitingCount).fill(undefined);
+  }
+
+  _links() {
+    return this._native === null ? [] : hub().linksOf(this);
+  }
+
+  _isFull() {
+    return this.totalCount >= this.options.max;
+  }
+
+  _isAboveMin() {
+    return this.totalCount > this.options.min;
+  }
+
   // From the hub: a connection is there.
   opened(link) {
     hub().count(link, !this.options.allowExitOnIdle && !this._resting);
     this.log('new client connected');
+    if (this._watched) this._clientOf(link);
     if (link.info.greet) this._greet(link);
   }
 
@@ -388,8 +421,10 @@ class Pool extends EventEmitter {
     client._poolUseCount = (client._poolUseCount || 0) + 1;
     this._notice(client);
     this.emit('release', error, client);
+    const spent = client._poolUseCount >= this.options.maxUses;
+    if (spent) this.log('remove expended client');
     const closing = destroy || !client._queryable || client._ending || client._ended;
-    if (closing) client._ending = true;
+    if (closing || spent) client._ending = true;
     if (this.options.allowExitOnIdle) hub().count(link, false);
     if (!closing && client._session !== null) this._releaseLater(client, link);
     else this._giveBack(link, Boolean(closing));
@@ -434,6 +469,13 @@ class Pool extends EventEmitter {
       rethrow(error);
     }
     client._closed([]);
+  }
+
+  // An error was emitted on an idle client: it is the client's last.
+  _discard(client, error) {
+    client._ending = true;
+    this._native.cut(client._link.id);
+    this._tellIdleDeath(client, error);
   }
 
   // An idle connection that dies is told to those who listen, and ends no process that does not.

@@ -46,10 +46,9 @@ function refuseUnserved(options) {
 
 function refuseUnservedTls(ssl) {
   if (!ssl || ssl === true) return;
-  if (typeof ssl !== 'object') {
-    if (ssl === 'true' || ssl === 'no-verify') return;
-    throw new TypeError("ssl must be true, false, 'no-verify' or an object of TLS options");
-  }
+  // Any text asks for TLS: 'require' as well as 'true'.
+  if (typeof ssl === 'string') return;
+  if (typeof ssl !== 'object') throw new TypeError("ssl must be true, false, 'no-verify' or an object of TLS options");
   for (const name of UNSERVED) {
     if (ssl[name] != null) throw new Error(`the TLS option \`${name}\` is not supported yet`);
   }
@@ -82,7 +81,7 @@ function tls(parameters) {
   if (!ssl) return null;
   refuseUnservedTls(ssl);
   const host = parameters.host || '';
-  const given = ssl === true ? {} : ssl;
+  const given = typeof ssl === 'object' ? ssl : {};
   const ca = pem(given.ca);
   return {
     ca: ca.length === 0 ? null : ca,

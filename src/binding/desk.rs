@@ -136,6 +136,16 @@ impl Desk {
         }
     }
 
+    /// Closes a connection that somebody uses.
+    pub(super) fn cut(&self, connection: u32) {
+        let mut connections = self.connections.lock();
+        let Some(known) = connections.get_mut(&connection) else { return };
+        known.reason.get_or_insert(CloseReason::Released);
+        let connection = Arc::clone(&known.connection);
+        drop(connections);
+        connection.close();
+    }
+
     /// Nobody is left to give lent connections back.
     pub(super) fn abandon(&self) {
         let leases: Vec<_> =

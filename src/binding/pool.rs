@@ -127,6 +127,14 @@ impl Pool {
         self.desk.release(connection, destroy);
     }
 
+    /// Cuts a connection, whoever has it: an idle one leaves the pool at once, what runs on it fails.
+    #[napi(catch_unwind)]
+    pub fn cut(&self, connection: u32) {
+        if !self.tier.forget(connection) {
+            self.desk.cut(connection);
+        }
+    }
+
     /// Ends the greeting of a new connection.
     #[napi(catch_unwind)]
     pub fn greeted(&self, connection: u32, ok: bool) {

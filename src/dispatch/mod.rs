@@ -35,7 +35,7 @@ pub use self::{
 };
 use self::{resilience::Resilience, retry::Tries};
 use crate::{
-    pool::{Counts, Pool, Ticket},
+    pool::{CloseReason, Counts, Pool, Ticket},
     postgres::Statement,
     vitals::{Vitals, registry},
 };
@@ -123,6 +123,11 @@ impl Tier {
     /// Takes back a request that still waits for a connection; false: it waits no longer.
     pub fn withdraw(&self, ticket: Ticket) -> bool {
         self.pool.withdraw(ticket)
+    }
+
+    /// Closes an idle connection; false: it is not idle.
+    pub fn forget(&self, connection: u32) -> bool {
+        self.pool.forget(|idle| idle.id == connection, CloseReason::Released) > 0
     }
 
     /// Refuses new work, drains, closes; then calls `done`, once.

@@ -248,6 +248,7 @@ impl Answering {
     fn message(&mut self, raw: Raw<'_>) -> Result<(), Error> {
         match raw.tag {
             b'D' => self.row(raw),
+            b'1' | b'd' if self.current().is_none() => Err(raw.unexpected()),
             b'1' | b'2' | b'3' | b't' | b'H' | b'd' | b'c' | b'W' | b'K' | b'v' => Ok(()),
             b'T' => self.columns(raw, true),
             b'n' => self.columns(raw, false),
