@@ -70,6 +70,7 @@ class Client extends EventEmitter {
     this.scramMaxIterations = scramIterations(options.scramMaxIterations);
     this.connection = new Connection({ ssl: parameters.ssl, sslNegotiation: parameters.sslnegotiation });
     this.connection._client = this;
+    this.connection.on('error', (error) => this._break(error));
     this.pipeline = false;
     this.binary = options.binary || defaults.binary;
     this.processID = null;
@@ -88,6 +89,8 @@ class Client extends EventEmitter {
     ConnectionParameters.hide(this, '_session', null);
     ConnectionParameters.hide(this, '_afterSession', null);
     ConnectionParameters.hide(this, '_onAbandoned', null);
+    // The error that somebody gave the connection to end by.
+    ConnectionParameters.hide(this, '_broken', null);
     this._queryQueue = [];
     this._sent = [];
     this._stranded = [];
@@ -187,7 +190,10 @@ class Client extends EventEmitter {
   _admit(statement, misuse) {
     const refusal = this._refusal() || misuse;
     if (refusal) {
-      process.nextTick(() => statement.fail(refusal));
+      process.nextTick(() => {
+        statement.fail(refusal);
+        if (misuse) this._rest();
+      });
       return;
     }
     if (this._queryQueue.length > 0 || this._sent.length > 1) warnOfQueueing();
@@ -296,6 +302,7 @@ class Client extends EventEmitter {
   }
 
   _bury(errors) {
+    if (this._broken !== null) errors = [this._broken];
     const wanted = this._ending && !this._severed;
     this._ended = true;
     this._ready = false;
@@ -329,18 +336,28 @@ class Client extends EventEmitter {
     }
   }
 
+  // Somebody emitted an error on the connection or its stream: it is lost, with this error.
+  _break(error) {
+    if (this._isResting()) {
+      this.emit('error', error);
+      return;
+    }
+    this._broken = error;
+    this._sever();
+  }
+
   // The connection is cut from this side without a farewell, and reported as lost.
   _sever() {
     if (this._ended) return;
     this._severed = true;
-    if (this._link !== null) this._return(true);
+    if (this._link !== null) this._native.cut(this._link.id);
     else if (this._dialing !== null) this._dialing.abandon();
   }
 
-  // Gives the connection back to its native pool, once.
+  // Gives the connection back to its native pool, once; one of a pool is given back by its release.
   _return(destroy) {
     if (this._link === null || !this._link.open) return;
-    if (!this._link.lent) {
+    if (!this._link.lent || this._pool !== null) {
       if (destroy) this._native.cut(this._link.id);
       return;
     }

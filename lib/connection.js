@@ -32,6 +32,7 @@ class Connection extends EventEmitter {
   get stream() {
     if (this._stream === null) {
       this._stream = new WireStream(this);
+      this._stream.on('error', (error) => this.tell('error', error));
       if (this._client && this._client._ended) this._stream.gone();
       else parse(this._stream, (message) => this._take(message));
     }
@@ -134,9 +135,9 @@ class Connection extends EventEmitter {
     this._send(serialize.copyFail(message));
   }
 
-  /** Closes the connection. */
+  /** Closes the connection; the client did not ask for it, so it takes it for a loss. */
   end() {
-    if (this._client) this._client.end().catch(() => {});
+    this._sever();
   }
 
   ref() {

@@ -81,6 +81,7 @@ class Dialing {
   }
 
   closed(link, info) {
+    this.native.release(link.id, true);
     hub().forget(this);
     this.client._closed(lossErrors(info, this.client._fatal));
   }

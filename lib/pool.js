@@ -471,11 +471,13 @@ class Pool extends EventEmitter {
     client._closed([]);
   }
 
-  // An error was emitted on an idle client: it is the client's last.
+  // An error was emitted on a client that is not lent: it is the client's last. If a query of the pool
+  // runs there, it is the query that fails with it.
   _discard(client, error) {
     client._ending = true;
-    this._native.cut(client._link.id);
-    this._tellIdleDeath(client, error);
+    client.connection._gone();
+    if (this._native.cut(client._link.id)) this._tellIdleDeath(client, error);
+    else this._errors.keep(error, 'Connection terminated');
   }
 
   // An idle connection that dies is told to those who listen, and ends no process that does not.

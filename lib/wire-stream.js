@@ -92,7 +92,9 @@ class WireStream extends Duplex {
 
   /** The connection is gone. */
   gone() {
-    if (!this.destroyed) super.destroy();
+    if (this.destroyed) return;
+    super.destroy();
+    process.nextTick(() => this.emit('end'));
   }
 
   setNoDelay() {

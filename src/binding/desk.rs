@@ -51,6 +51,8 @@ struct Known {
     lease: Option<Lease>,
     greeting: Option<oneshot::Sender<bool>>,
     reason: Option<CloseReason>,
+    /// It is closed, and counted until its borrower gives it back.
+    gone: bool,
     /// The one that has it in raw mode, or will have.
     line: Option<Arc<Line>>,
 }
@@ -124,9 +126,15 @@ impl Desk {
 
     /// Takes a lent connection back. What was sent on it is answered before the next one gets it.
     pub(super) fn release(&self, connection: u32, destroy: bool) {
-        let lease = self.connections.lock().get_mut(&connection).and_then(|known| known.lease.take());
+        let mut connections = self.connections.lock();
+        let Some(known) = connections.get_mut(&connection) else { return };
+        let (lease, gone) = (known.lease.take(), known.gone);
+        if gone {
+            connections.remove(&connection);
+        }
+        drop(connections);
         let Some(lease) = lease else { return };
-        if destroy {
+        if destroy || gone {
             lease.close(CloseReason::Released);
         } else if lease.is_quiet() {
             drop(lease);
@@ -196,6 +204,7 @@ impl Face for Desk {
             lease: None,
             greeting: greets.then_some(sender),
             reason: None,
+            gone: false,
             line: None,
         };
         let id = connection.id;
@@ -237,11 +246,15 @@ impl Face for Desk {
     }
 
     fn closed(&self, connection: u32, error: Option<Error>, idle: bool) {
-        let Some(known) = self.connections.lock().remove(&connection) else { return };
+        let mut connections = self.connections.lock();
+        let Some(mut known) = connections.remove(&connection) else { return };
         let reason =
             known.reason.unwrap_or(if error.is_some() { CloseReason::Broken } else { CloseReason::Released });
-        // Counts first: whoever hears of the end may ask for them.
-        drop(known);
+        if known.lease.is_some() {
+            known.gone = true;
+            connections.insert(connection, known);
+        }
+        drop(connections);
         self.outbox.push_json(
             Kind::Closed,
             0,

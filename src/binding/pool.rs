@@ -128,11 +128,14 @@ impl Pool {
     }
 
     /// Cuts a connection, whoever has it: an idle one leaves the pool at once, what runs on it fails.
+    /// Whether it was idle.
     #[napi(catch_unwind)]
-    pub fn cut(&self, connection: u32) {
-        if !self.tier.forget(connection) {
+    pub fn cut(&self, connection: u32) -> bool {
+        let idle = self.tier.forget(connection);
+        if !idle {
             self.desk.cut(connection);
         }
+        idle
     }
 
     /// Ends the greeting of a new connection.
