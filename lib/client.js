@@ -295,9 +295,10 @@ class Client extends EventEmitter {
   }
 
   // The connection is gone. `errors` are told one by one, unless the client itself wanted the end. Who
-  // awaits a query that failed with the server's last words hears of them before the loss is told.
+  // awaits a query that failed with the server's last words, or this very client, goes on before the loss
+  // is told: what came in one batch from the core came one after the other from the server.
   _closed(errors) {
-    if (this._fatal === null) this._bury(errors);
+    if (this._fatal === null && errors.length === 0) this._bury(errors);
     else setImmediate(() => this._bury(errors));
   }
 

@@ -214,6 +214,23 @@ test('an answer nobody asked for does not become the answer to the next query', 
   });
 });
 
+test('a connection lost in the moment it is lent is told to those who listen from then on', async () => {
+  const brief = [message('startup'), backend.greeting(), close()];
+  for (let i = 0; i < 20; i++) {
+    await withServer(brief, async (options) => {
+      const pool = new ours.Pool(options);
+      pool.on('error', () => {});
+      const lent = await pool.connect().catch(() => null);
+      if (lent) {
+        const told = new Promise((resolve) => lent.on('error', resolve));
+        expect((await told).message).toBe('Connection terminated unexpectedly');
+        lent.release();
+      }
+      await pool.end();
+    });
+  }
+});
+
 test('a login that never ends does not fill the memory', async () => {
   const setting = backend.parameterStatus('name', 'x'.repeat(60_000));
   const endless = [

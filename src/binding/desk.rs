@@ -154,12 +154,17 @@ impl Desk {
         connection.close();
     }
 
-    /// Nobody is left to give lent connections back.
+    /// Nobody is left to give lent connections back, or to hear the answers of busy ones.
     pub(super) fn abandon(&self) {
-        let leases: Vec<_> =
-            self.connections.lock().values_mut().filter_map(|known| known.lease.take()).collect();
+        let mut connections = self.connections.lock();
+        let leases: Vec<_> = connections.values_mut().filter_map(|known| known.lease.take()).collect();
+        let left: Vec<_> = connections.values().map(|known| Arc::clone(&known.connection)).collect();
+        drop(connections);
         for lease in leases {
             lease.close(CloseReason::Released);
+        }
+        for connection in left {
+            connection.close();
         }
     }
 

@@ -1,0 +1,39 @@
+'use strict';
+
+// A short storm. `STORM_SECONDS` and `STORM_SEED` make it longer or repeat one; the seed is in the name of
+// the test. The long form is `npm run soak`.
+
+const { Pool } = require('../..');
+const { Ledger } = require('./ledger');
+const { Storm, complaints } = require('./storm');
+
+const seconds = Number(process.env.STORM_SECONDS || 25);
+const seed = Number(process.env.STORM_SEED || 1);
+const MEGABYTE = 2 ** 20;
+const linux = process.platform === 'linux' ? test : test.skip;
+
+test('the ledger notices what is lost, doubled, risen from the dead, torn or strange', async () => {
+  const ledger = new Ledger();
+  for (const key of ['kept', 'unknown', 'lost', 'doubled', 'risen']) ledger.begin([key]);
+  for (const key of ['kept', 'lost', 'doubled']) ledger.settle([key], 'acknowledged');
+  ledger.settle(['unknown'], 'unknown');
+  ledger.settle(['risen'], 'aborted');
+  ledger.begin(['half', 'other half']);
+  ledger.settle(['half', 'other half'], 'unknown');
+  const held = { kept: 1, unknown: 1, doubled: 2, risen: 1, half: 1, strange: 1 };
+  const audit = await ledger.audit(async () => ({ rows: Object.entries(held).map(([key, times]) => ({ key, times })) }));
+  expect(audit).toMatchObject({ lost: ['lost'], doubled: ['doubled'], risen: ['risen'], torn: [['half', 'other half']], strange: ['strange'] });
+});
+
+linux(
+  `after ${seconds} s of faults (seed ${seed}) every write is there as often as it was acknowledged`,
+  async () => {
+    const report = await new Storm({ Pool, seed, seconds, every: 600 }).run();
+    expect(complaints(report, 150 * MEGABYTE)).toEqual({});
+    // A storm that met nothing, or let nothing through, has shown nothing.
+    expect(Object.keys(report.faults).length).toBeGreaterThan(3);
+    expect(report.audit.counts.acknowledged).toBeGreaterThan(100);
+    expect(report.audit.counts.unknown).toBeGreaterThan(0);
+  },
+  (seconds + 180) * 1000,
+);
