@@ -175,13 +175,10 @@ describe('end()', () => {
 
   test('before the first connection is there settles all', async () => {
     const pool = new Pool(config({ max: 2 }));
-    const ends = [pool.query('SELECT 1'), pool.connect(), pool.query('SELECT 2')].map((promise) => outcome(promise));
+    const lent = pool.connect().then((client) => client.release());
+    const ends = [pool.query('SELECT 1'), lent, pool.query('SELECT 2')].map((promise) => outcome(promise));
     await pool.end();
-    for (const end of await Promise.all(ends)) {
-      // What had a connection already may finish.
-      if (end.value?.release) end.value.release();
-      else expect(end.error ?? end.value.rows).toBeDefined();
-    }
+    for (const end of await Promise.all(ends)) expect(end).not.toBe('hung');
     const client = new Client(config());
     const connecting = outcome(client.connect());
     await client.end();
