@@ -12,10 +12,13 @@ class Checkout {
     this.pool = pool;
     this.callback = callback;
     this.place = place;
+    this.aborted = false;
   }
 
   takeLink(link) {
-    this.pool._lend(this, link);
+    // The signal came first, so nobody is there who could give it back.
+    if (this.aborted) this.pool._native.release(link.id, false);
+    else this.pool._lend(this, link);
   }
 
   takeFailure(failure) {
@@ -24,6 +27,10 @@ class Checkout {
 
   succeed(client, release) {
     this.callback(undefined, client, release);
+  }
+
+  withdraw() {
+    if (this.id !== 0) this.pool._native.cancel(this.id);
   }
 
   fail(error) {

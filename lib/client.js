@@ -24,7 +24,9 @@ const { pack } = require('./request');
 const { isFatal, isLoss } = require('./loss');
 const { rethrow } = require('./rejection');
 const { submit } = require('./submittable');
+const { refusePaging, refuseSubmittable, whenAnswered } = require('./pipeline');
 const { refuseUnserved, scramIterations } = require('./settings');
+const { RowStream } = require('./stream');
 
 const warnOfActiveQuery = deprecate(() => {}, 'Client.activeQuery is deprecated and will be removed in pg@9.0');
 const warnOfQueryQueue = deprecate(() => {}, 'Client.queryQueue is deprecated and will be removed in pg@9.0.');
@@ -45,7 +47,6 @@ class Client extends EventEmitter {
     super();
     const options = config || {};
     refuseUnserved(options);
-    if (options.pipeline) throw new Error('pipeline mode is not supported yet');
 
     const parameters = new ConnectionParameters(config);
     this.connectionParameters = parameters;
@@ -71,7 +72,7 @@ class Client extends EventEmitter {
     this.connection = new Connection({ ssl: parameters.ssl, sslNegotiation: parameters.sslnegotiation });
     this.connection._client = this;
     this.connection.on('error', (error) => this._break(error));
-    this.pipeline = false;
+    this.pipeline = Boolean(options.pipeline);
     this.binary = options.binary || defaults.binary;
     this.processID = null;
     this.secretKey = null;
@@ -91,6 +92,9 @@ class Client extends EventEmitter {
     ConnectionParameters.hide(this, '_onAbandoned', null);
     // The error that somebody gave the connection to end by.
     ConnectionParameters.hide(this, '_broken', null);
+    // Whether a pool has lent it to somebody.
+    ConnectionParameters.hide(this, '_borrowed', false);
+    ConnectionParameters.hide(this, '_maxResultBytes', options.maxResultBytes || 0);
     this._queryQueue = [];
     this._sent = [];
     this._stranded = [];
@@ -118,29 +122,34 @@ class Client extends EventEmitter {
 
   /**
    * Opens the connection. A client connects once.
-   * @param callback `(error)` or `(null, client)`; without it a promise of the client is returned
+   * @param callback `(error)` or `(null, client)`; without it a promise of the client is returned. It may
+   *   come after `{ signal }`, an AbortSignal that ends the attempt
    */
-  connect(callback) {
+  connect(callback, second) {
+    let signal;
+    if (callback !== null && typeof callback === 'object') {
+      signal = callback.signal;
+      callback = second;
+    }
     if (callback) {
-      this._connect(inContext(callback));
+      this._connect(inContext(callback), signal);
       return undefined;
     }
     const promise = new this._Promise((resolve, reject) => {
-      this._connect((error) => (error ? reject(error) : resolve(this)));
+      this._connect((error) => (error === null || error === undefined ? resolve(this) : reject(error)), signal);
     });
     // Cut short by our own `end`, whose caller need not have waited for the connect.
     this._onAbandoned = () => promise.then(nothing, nothing);
     return promise;
   }
 
-  _connect(callback) {
+  _connect(callback, signal) {
     if (this._connecting || this._connected) {
       const error = new Error('Client has already been connected. You cannot reuse a client.');
       process.nextTick(() => callback(error));
       return;
     }
-    this._connecting = true;
-    connectToServer(this, callback);
+    connectToServer(this, callback, signal);
   }
 
   /**
@@ -168,6 +177,7 @@ class Client extends EventEmitter {
   }
 
   _queryObject(query, values, callback) {
+    if (this.pipeline && !(query instanceof Query)) return refuseSubmittable(this, query);
     if (!(query instanceof Query)) return submit(this, query, values, callback);
     if (!query.callback) {
       if (typeof values === 'function') query.callback = values;
@@ -183,7 +193,8 @@ class Client extends EventEmitter {
     statement.client = this;
     if (this.binary) statement.binary();
     if (!statement.queryTimeout) statement.queryTimeout = this.connectionParameters.query_timeout;
-    this._admit(statement, statement.misuse());
+    if (statement.maxBytes === 0) statement.maxBytes = this._maxResultBytes;
+    this._admit(statement, refusePaging(this, statement) || statement.misuse());
   }
 
   // Sends it, or keeps it until the connection is there; `misuse` is why it cannot be sent at all.
@@ -196,7 +207,7 @@ class Client extends EventEmitter {
       });
       return;
     }
-    if (this._queryQueue.length > 0 || this._sent.length > 1) warnOfQueueing();
+    if (!this.pipeline && (this._queryQueue.length > 0 || this._sent.length > 1)) warnOfQueueing();
     if (this._ready) this._send(statement);
     else this._queryQueue.push(statement);
   }
@@ -226,6 +237,13 @@ class Client extends EventEmitter {
       this._drop(statement);
       process.nextTick(() => statement.fail(error));
     }
+  }
+
+  // Takes back what its caller no longer waits for.
+  _withdraw(statement) {
+    const index = this._queryQueue.indexOf(statement);
+    if (index !== -1) this._queryQueue.splice(index, 1);
+    else if (statement.id !== 0) this._native.cancel(statement.id);
   }
 
   _drop(statement) {
@@ -281,6 +299,8 @@ class Client extends EventEmitter {
     try {
       statement.fail(error);
     } finally {
+      // Behind a statement that hangs a pipeline is stuck.
+      if (this.pipeline && error.message === 'Query read timeout') this._sever();
       if (!fatal) this._rest();
     }
   }
@@ -384,8 +404,10 @@ class Client extends EventEmitter {
           callback = resolve;
         });
     this._onEnd.push(() => callback());
-    if (this._link !== null) this._return(true);
-    else if (this._dialing !== null) this._abandon();
+    whenAnswered(this, () => {
+      if (this._link !== null) this._return(true);
+      else if (this._dialing !== null) this._abandon();
+    });
     return promise;
   }
 
@@ -416,6 +438,14 @@ class Client extends EventEmitter {
     } else if (statement && client._sent.includes(statement)) {
       client._native.cancel(statement.id);
     }
+  }
+
+  /**
+   * The rows of one statement as an async iterable that holds two pages of them at most. The client does
+   * nothing else meanwhile.
+   */
+  stream(text, values, options) {
+    return new RowStream(() => Promise.resolve({ client: this, giveBack: () => {} }), text, values, options);
   }
 
   setTypeParser(oid, format, parser) {
@@ -473,6 +503,13 @@ class Client extends EventEmitter {
 function statusOf(status) {
   return status ? String.fromCharCode(status) : undefined;
 }
+
+// `await using client = await pool.connect()`: given back, or ended if it stands alone.
+async function dispose() {
+  if (this._pool === null) await this.end();
+  else if (this._borrowed) this.release();
+}
+if (Symbol.asyncDispose) Object.defineProperty(Client.prototype, Symbol.asyncDispose, { configurable: true, writable: true, value: dispose });
 
 Client.Query = Query;
 

@@ -18,6 +18,8 @@ class Dialing {
     this.callback = callback;
     this.errors = new OwnErrors();
     this.abandoned = false;
+    // Why, if a signal has ended it.
+    this.signal = undefined;
     this.native = null;
   }
 
@@ -45,7 +47,7 @@ class Dialing {
     client._attach(this.native, link);
     if (this.abandoned) {
       client._return(true);
-      this.callback(new Error('Connection terminated'));
+      this.callback(this.errorOf());
       return;
     }
     try {
@@ -61,6 +63,8 @@ class Dialing {
     client._dialing = null;
     client._connectionError = true;
     hub().forget(this);
+    // A connection that is still under way closes as soon as it is there.
+    if (this.abandoned && this.native !== null) this.native.end(0);
     try {
       this.callback(this.errorOf(failure));
     } finally {
@@ -73,6 +77,7 @@ class Dialing {
   }
 
   errorOf(failure) {
+    if (this.signal !== undefined && this.signal.aborted) return this.signal.reason;
     if (this.abandoned) return new Error('Connection terminated');
     if (failure.kind === 'acquire' || failure.message === 'Connection terminated due to connection timeout') {
       return new Error('timeout expired');
@@ -91,8 +96,22 @@ class Dialing {
   }
 }
 
-function connectToServer(client, callback) {
+function connectToServer(client, callback, signal) {
+  if (signal !== undefined && signal.aborted) {
+    process.nextTick(() => callback(signal.reason));
+    return;
+  }
+  client._connecting = true;
   const dialing = new Dialing(client, callback);
+  if (signal !== undefined) {
+    const abort = () => dialing.abandon();
+    signal.addEventListener('abort', abort, { once: true });
+    dialing.signal = signal;
+    dialing.callback = (...args) => {
+      signal.removeEventListener('abort', abort);
+      callback(...args);
+    };
+  }
   client._dialing = dialing;
   try {
     dialing.begin();

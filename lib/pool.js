@@ -11,6 +11,7 @@ const { EventEmitter } = require('node:events');
 const Client = require('./client');
 const Statement = require('./statement');
 const TypeOverrides = require('./type-overrides');
+const { heed } = require('./abort');
 const { Checkout } = require('./checkout');
 const { Ending } = require('./ending');
 const { completed } = require('./pool-options');
@@ -24,6 +25,7 @@ const { OwnErrors, answerPassword } = require('./password');
 const { answering, rethrow } = require('./rejection');
 const { pack } = require('./request');
 const { breakerMode, failsafeSettings, poolSettings, refuseUnserved, switchedOn } = require('./settings');
+const { RowStream } = require('./stream');
 
 const KEEP = Symbol('keep');
 
@@ -61,6 +63,7 @@ class Pool extends EventEmitter {
     hide(this, '_watched', false);
     // False as long as the application has yet to see its first client: it may set something on it.
     hide(this, '_welcomed', false);
+    hide(this, '_maxResultBytes', this.options.maxResultBytes || 0);
     hide(this, '_queryTimeout', 0);
     hide(this, '_binary', false);
     // Filled ahead of its first use; until then its connections keep no process alive.
@@ -89,15 +92,24 @@ class Pool extends EventEmitter {
 
   /**
    * Takes a client out of the pool; give it back with `client.release()`.
-   * @param callback `(error, client, release)`; without it a promise of the client is returned
+   * @param callback `(error, client, release)`; without it a promise of the client is returned. It may
+   *   come after `{ signal }`, an AbortSignal that ends the wait
    */
-  connect(callback) {
+  connect(callback, ...rest) {
+    let signal;
+    if (callback !== null && typeof callback === 'object') {
+      signal = callback.signal;
+      [callback] = rest;
+    }
     if (this.ending) {
       const error = new Error('Cannot use a pool after calling end on the pool');
       return callback ? callback(error) : this.Promise.reject(error);
     }
     const answer = answering(this.Promise, inContext(callback));
-    this._admit(new Checkout(this, answer.callback, loans.borrowed(plainConnect)));
+    const checkout = new Checkout(this, answer.callback, loans.borrowed(plainConnect));
+    const refusal = signal === undefined ? undefined : heed(checkout, signal);
+    if (refusal === undefined) this._admit(checkout);
+    else process.nextTick(() => checkout.fail(refusal));
     return answer.promise;
   }
 
@@ -142,6 +154,7 @@ class Pool extends EventEmitter {
     }
     if (this._binary) statement.binary();
     if (!statement.queryTimeout) statement.queryTimeout = this._queryTimeout;
+    if (statement.maxBytes === 0) statement.maxBytes = this._maxResultBytes;
     const refusal = statement.misuse();
     if (refusal === undefined) this._send(native, statement);
     else process.nextTick(() => statement.fail(refusal));
@@ -189,7 +202,7 @@ class Pool extends EventEmitter {
 
   _queryOnClient(text, values, callback) {
     const answer = answering(this.Promise, callback);
-    this.connect((error, client) => {
+    const run = (error, client) => {
       if (error) {
         answer.callback(error);
         return;
@@ -214,8 +227,32 @@ class Pool extends EventEmitter {
       } catch (failure) {
         settle(failure);
       }
-    });
+    };
+    if (text && text.signal) this.connect({ signal: text.signal }, run);
+    else this.connect(run);
     return answer.promise;
+  }
+
+  /**
+   * The rows of one statement as an async iterable that holds two pages of them at most. The connection
+   * is taken when the first row is asked for, and given back at the end, or when the iteration is left.
+   */
+  stream(text, values, options) {
+    return new RowStream((signal) => this._borrow(signal), text, values, options);
+  }
+
+  async _borrow(signal) {
+    const client = await (signal ? this.connect({ signal }) : this.connect());
+    // The loss of the connection is told to whoever iterates.
+    const heard = () => {};
+    client.on('error', heard);
+    return {
+      client,
+      giveBack: () => {
+        client.removeListener('error', heard);
+        client.release();
+      },
+    };
   }
 
   /**
@@ -392,6 +429,7 @@ class Pool extends EventEmitter {
     this.emit('acquire', client);
     const release = this._releaseOnce(client, link);
     client.release = release;
+    client._borrowed = true;
     const { verify } = this.options;
     if (!isNew || !verify) {
       checkout.succeed(client, release);
@@ -413,6 +451,7 @@ class Pool extends EventEmitter {
     return (error, mark) => {
       if (released) throw new Error('Release called on client which has already been released to the pool.');
       released = true;
+      client._borrowed = false;
       this._release(client, link, error, Boolean(error) && mark !== KEEP);
     };
   }

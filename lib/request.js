@@ -11,6 +11,7 @@ const { toParameter } = require('./encode');
 const { WISHES, bytesOf } = require('./wishes');
 
 const HEADER = 24;
+const LIMITED = 128;
 const FIRST_SIZE = 16 * 1024;
 const KEPT_SIZE = 1024 * 1024;
 // The server takes no message of 1 GiB, and ends the connection that sends one. What the protocol adds to
@@ -54,7 +55,7 @@ const packed = { buffer: idle.bytes, length: 0 };
 
 // `values` is an array or absent; `rows` and `queryTimeout` are 0 where there is no limit.
 // Throws what a conversion throws, and errors of its own for what the protocol cannot carry.
-function pack({ text, name, values, flags, queryTimeout, rows, wishes }) {
+function pack({ text, name, values, flags, queryTimeout, rows, wishes, maxBytes }) {
   const scratch = idle === null ? new Scratch(FIRST_SIZE) : idle;
   idle = null;
   try {
@@ -62,7 +63,11 @@ function pack({ text, name, values, flags, queryTimeout, rows, wishes }) {
     const nameEnd = writeStatement(scratch, textEnd, name);
     const wishesEnd = wishes === undefined ? nameEnd : writeBytes(scratch, nameEnd, bytesOf(wishes));
     const count = values ? values.length : 0;
-    const end = count === 0 ? wishesEnd : writeParameters(scratch, wishesEnd, values, count);
+    let end = count === 0 ? wishesEnd : writeParameters(scratch, wishesEnd, values, count);
+    if (maxBytes > 0) {
+      end = writeLimit(scratch, end, maxBytes);
+      flags |= LIMITED;
+    }
     const words = scratch.words;
     words[0] = wishes === undefined ? flags : flags | WISHES;
     words[1] = textEnd - HEADER;
@@ -148,6 +153,12 @@ function writeParameters(scratch, start, values, count) {
     at = end;
   }
   return at;
+}
+
+// The most bytes that the rows may have stands behind everything else.
+function writeLimit(scratch, at, maxBytes) {
+  scratch.reserve(at + 4);
+  return scratch.bytes.writeUInt32LE(Math.min(Math.floor(maxBytes), 0xffffffff), at);
 }
 
 function writeLength(bytes, at, length) {

@@ -148,6 +148,7 @@ function connectionSettings(client, options) {
     channelBinding: client.enableChannelBinding,
     scramMaxIterations: client.scramMaxIterations,
     connectionTimeoutMillis: number(options.connectionTimeoutMillis) || 0,
+    pipeline: Boolean(options.pipeline),
     keepAlive: Boolean(options.keepAlive),
     keepAliveInitialDelayMillis: number(options.keepAliveInitialDelayMillis) || 0,
     tcpUserTimeoutMillis: number(options.tcpUserTimeoutMillis),

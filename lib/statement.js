@@ -4,6 +4,7 @@
 // Query) and the results as they arrive. One object per call. Its fields are read by `request.pack`.
 
 const Result = require('./result');
+const { heed } = require('./abort');
 const { rejectWith, rethrow } = require('./rejection');
 const { misuseOf, wishesOf } = require('./wishes');
 
@@ -11,7 +12,9 @@ const SIMPLE = 1;
 const BINARY = 2;
 const IDEMPOTENT = 4;
 const READ_ONLY = 8;
+const CANCELLABLE = 32;
 const NAME_LIMIT = 63;
+const UNLIMITED = -1;
 
 const longNames = new Set();
 
@@ -25,6 +28,9 @@ class Statement {
     this.flags = 0;
     this.queryTimeout = 0;
     this.rows = 0;
+    // The most bytes its rows may have; 0: as the client or pool has it, below: no limit.
+    this.maxBytes = 0;
+    this.signal = undefined;
     this.rowMode = undefined;
     // What it says about running again: deadline, retryAttempts, retryDelay, retryOn; mostly nothing.
     this.wishes = undefined;
@@ -58,6 +64,8 @@ class Statement {
       this.callback = config.callback;
       if (config.types) this.types = config.types;
       if (config.query_timeout) this.queryTimeout = config.query_timeout;
+      if (config.signal !== undefined) this.signal = config.signal;
+      if (config.maxResultBytes) this.maxBytes = config.maxResultBytes;
       if (config.binary) this.flags |= BINARY;
       if (config.idempotent) this.flags |= IDEMPOTENT;
       if (config.readOnly) this.flags |= READ_ONLY;
@@ -98,9 +106,15 @@ class Statement {
       const misuse = misuseOf(this.wishes);
       if (misuse !== undefined) return misuse;
     }
+    if (this.maxBytes !== 0 && !(this.maxBytes >= 1)) {
+      if (this.maxBytes !== UNLIMITED) return new TypeError('maxResultBytes must be a positive number');
+      this.maxBytes = 0;
+    }
     this.rows = Number(this.rows) || 0;
     this.queryTimeout = Number(this.queryTimeout) || 0;
-    return undefined;
+    if (this.signal === undefined || this.signal === null) return undefined;
+    this.flags |= CANCELLABLE;
+    return heed(this, this.signal);
   }
 
   takeRows(shape, frame, word) {
@@ -180,11 +194,25 @@ class Statement {
       error = this.failure;
       this.failed = false;
     }
-    if (this.resolve !== undefined) rejectWith(this.resolve, error);
+    if (this.resolve !== undefined) this.reject(error);
     else if (this.callback) this.callback(error);
     else if (this.query !== null) this.query.emit('error', error);
   }
+
+  reject(error) {
+    // The reason of a signal belongs to whoever aborted: its stack stays as it is.
+    if (this.signal && this.signal.aborted && error === this.signal.reason) this.resolve(Promise.reject(error));
+    else rejectWith(this.resolve, error);
+  }
+
+  /** Its signal has aborted, and its caller knows: what is under way is taken back. */
+  withdraw() {
+    if (this.client !== null) this.client._withdraw(this);
+    else if (this.id !== 0) this.pool._native.cancel(this.id);
+  }
 }
+
+Statement.UNLIMITED = UNLIMITED;
 
 function warnOfLength(name) {
   if (longNames.has(name)) return;

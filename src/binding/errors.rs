@@ -87,12 +87,14 @@ pub(super) fn of_wire(error: &Error) -> Value {
         Error::NoSuitableHost(message) => {
             json!({ "kind": "plain", "message": message, "code": "NO_SUITABLE_HOST" })
         }
+        Error::TooLarge(_) => {
+            json!({ "kind": "plain", "message": error.to_string(), "code": "RESULT_TOO_LARGE" })
+        }
         Error::Type(message) => json!({ "kind": "type", "message": message }),
         Error::Lost
         | Error::Ended
         | Error::QueryTimeout
         | Error::Withdrawn
-        | Error::TooLarge(_)
         | Error::Protocol(_)
         | Error::Greeting(_)
         | Error::Plain(_) => plain(&error.to_string()),

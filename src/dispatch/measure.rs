@@ -82,6 +82,10 @@ impl<A: Answer> Answer for Measured<A> {
         self.answer.complete(tag);
     }
 
+    fn suspended(&mut self) {
+        self.answer.suspended();
+    }
+
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.answer.poll_ready(cx)
     }

@@ -1,0 +1,206 @@
+'use strict';
+
+// AbortSignals in every phase of a query and of a checkout, and `await using`.
+
+const net = require('node:net');
+const { once } = require('node:events');
+const { Client, Pool } = require('../..');
+const { config } = require('../support/server');
+const { until } = require('../support/until');
+
+const REASON = new Error('no longer wanted');
+
+let pool;
+
+beforeEach(() => {
+  pool = new Pool(config({ max: 1 }));
+});
+
+afterEach(() => pool.end());
+
+/** Aborted as soon as the server runs the query. */
+async function abortWhenRunning(controller) {
+  const other = new Client(config());
+  await other.connect();
+  const running = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active' AND wait_event = 'PgSleep'";
+  await until(async () => (await other.query(running)).rowCount > 0);
+  controller.abort(REASON);
+  await other.end();
+}
+
+describe('a query of the pool', () => {
+  test('is rejected at once by a signal that has aborted already, and never sent', async () => {
+    const signal = AbortSignal.abort(REASON);
+    await expect(pool.query({ text: 'SELECT 1', signal })).rejects.toBe(REASON);
+    expect(pool.totalCount).toBe(0);
+  });
+
+  test('is withdrawn while it connects', async () => {
+    const controller = new AbortController();
+    const query = pool.query({ text: 'SELECT 1', signal: controller.signal });
+    controller.abort(REASON);
+    await expect(query).rejects.toBe(REASON);
+    expect(pool.waitingCount).toBe(0);
+  });
+
+  test('is withdrawn while it waits', async () => {
+    const client = await pool.connect();
+    const controller = new AbortController();
+    const query = pool.query({ text: 'SELECT 1', signal: controller.signal });
+    expect(pool.waitingCount).toBe(1);
+    controller.abort(REASON);
+    expect(pool.waitingCount).toBe(0);
+    await expect(query).rejects.toBe(REASON);
+    client.release();
+  });
+
+  test('is cancelled on the server while it runs, and the next query is not hit', async () => {
+    await pool.query('SELECT 1');
+    for (let i = 0; i < 3; i++) {
+      const controller = new AbortController();
+      const query = pool.query({ text: 'SELECT pg_sleep(60)', signal: controller.signal });
+      await Promise.all([expect(query).rejects.toBe(REASON), abortWhenRunning(controller)]);
+      expect((await pool.query('SELECT 2 AS two')).rows).toEqual([{ two: 2 }]);
+    }
+    expect(pool.totalCount).toBe(1);
+  });
+
+  test('takes no notice of a signal that aborts after it has been answered', async () => {
+    const controller = new AbortController();
+    const { rows } = await pool.query({ text: 'SELECT 3 AS three', signal: controller.signal });
+    controller.abort(REASON);
+    expect(rows).toEqual([{ three: 3 }]);
+    expect((await pool.query('SELECT 4 AS four')).rows).toEqual([{ four: 4 }]);
+  });
+
+  test('tells its callback', async () => {
+    const heard = new Promise((resolve) => {
+      pool.query({ text: 'SELECT 1', signal: AbortSignal.abort(REASON) }, (error) => resolve(error));
+    });
+    expect(await heard).toBe(REASON);
+  });
+
+  test('is also heeded where queries run on clients', async () => {
+    pool.on('acquire', () => {});
+    const client = await pool.connect();
+    const controller = new AbortController();
+    const query = pool.query({ text: 'SELECT 1', signal: controller.signal });
+    controller.abort(REASON);
+    await expect(query).rejects.toBe(REASON);
+    client.release();
+  });
+
+  test('refuses what is no signal', async () => {
+    await expect(pool.query({ text: 'SELECT 1', signal: 5 })).rejects.toThrow('signal must be an AbortSignal');
+  });
+});
+
+describe('a query of a client', () => {
+  test('is withdrawn behind another one, which goes on', async () => {
+    const client = await pool.connect();
+    const controller = new AbortController();
+    const first = client.query("SELECT pg_sleep(0.1), 'first' AS name");
+    const second = client.query({ text: 'SELECT 1', signal: controller.signal });
+    controller.abort(REASON);
+    await expect(second).rejects.toBe(REASON);
+    expect((await first).rows[0].name).toBe('first');
+    client.release();
+  });
+
+  test('is cancelled while it runs inside a transaction, which then is a failed one', async () => {
+    const client = await pool.connect();
+    await client.query('BEGIN');
+    const controller = new AbortController();
+    const query = client.query({ text: 'SELECT pg_sleep(60)', signal: controller.signal });
+    await Promise.all([expect(query).rejects.toBe(REASON), abortWhenRunning(controller)]);
+    await expect(client.query('SELECT 1')).rejects.toMatchObject({ code: '25P02' });
+    await client.query('ROLLBACK');
+    client.release();
+    expect(pool.totalCount).toBe(1);
+  });
+});
+
+describe('a checkout', () => {
+  test('is withdrawn while it waits, and the connection goes to the next', async () => {
+    const client = await pool.connect();
+    const controller = new AbortController();
+    const given = pool.connect({ signal: controller.signal });
+    const next = pool.connect();
+    controller.abort(REASON);
+    await expect(given).rejects.toBe(REASON);
+    client.release();
+    (await next).release();
+    expect([pool.idleCount, pool.totalCount]).toEqual([1, 1]);
+  });
+
+  test('that has come already is no longer touched', async () => {
+    const controller = new AbortController();
+    const client = await pool.connect({ signal: controller.signal });
+    controller.abort(REASON);
+    expect((await client.query('SELECT 5 AS five')).rows).toEqual([{ five: 5 }]);
+    client.release();
+  });
+
+  test('of an aborted signal is rejected', async () => {
+    await expect(pool.connect({ signal: AbortSignal.abort(REASON) })).rejects.toBe(REASON);
+  });
+});
+
+describe('the connect of a client', () => {
+  test('ends with the reason, and its socket is closed', async () => {
+    // It accepts and never answers.
+    const silent = net.createServer().listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const accepted = once(silent, 'connection');
+    const controller = new AbortController();
+    const client = new Client(config({ host: '127.0.0.1', port: silent.address().port, ssl: false }));
+    const connecting = client.connect({ signal: controller.signal });
+    const [socket] = await accepted;
+    const closed = once(socket, 'close');
+    socket.resume();
+    socket.on('error', () => {});
+    controller.abort(REASON);
+    await expect(connecting).rejects.toBe(REASON);
+    await closed;
+    silent.close();
+  });
+
+  test('by a signal that has aborted already is not begun', async () => {
+    const client = new Client(config());
+    await expect(client.connect({ signal: AbortSignal.abort(REASON) })).rejects.toBe(REASON);
+    await client.connect();
+    await client.end();
+  });
+});
+
+(Symbol.asyncDispose ? describe : describe.skip)('await using', () => {
+  test('gives a client back, once', async () => {
+    const client = await pool.connect();
+    await client[Symbol.asyncDispose]();
+    await client[Symbol.asyncDispose]();
+    expect(pool.idleCount).toBe(1);
+  });
+
+  test('leaves a client alone that was released', async () => {
+    const client = await pool.connect();
+    client.release();
+    await client[Symbol.asyncDispose]();
+    expect(pool.idleCount).toBe(1);
+  });
+
+  test('rolls an open transaction back', async () => {
+    const client = await pool.connect();
+    await client.query('BEGIN');
+    await client[Symbol.asyncDispose]();
+    const { rows } = await pool.query('SELECT pg_current_xact_id_if_assigned() IS NULL AS clean');
+    expect(rows).toEqual([{ clean: true }]);
+  });
+
+  test('ends a client that stands alone', async () => {
+    const client = new Client(config());
+    await client.connect();
+    const ended = once(client, 'end');
+    await client[Symbol.asyncDispose]();
+    await ended;
+  });
+});

@@ -1,0 +1,30 @@
+'use strict';
+
+// What differs for a client with `pipeline: true`: its statements are written at once, each with a Sync
+// of its own, so it takes nothing that needs the connection for itself.
+
+const SUBMITTABLE =
+  'Custom query classes such as pg-cursor and pg-query-stream are not supported in pipeline mode';
+const ROWS = 'The `rows` option is not supported in pipeline mode';
+
+/** Why a pipeline cannot take the statement. */
+function refusePaging(client, statement) {
+  return client.pipeline && statement.rows ? new Error(ROWS) : undefined;
+}
+
+/** Refuses a submittable, by its `handleError`. */
+function refuseSubmittable(client, query) {
+  process.nextTick(() => query.handleError(new Error(SUBMITTABLE), client.connection));
+  return query;
+}
+
+/** Runs `close` once everything that was sent is answered. */
+function whenAnswered(client, close) {
+  if (client.pipeline && client._queryable && (client._sent.length > 0 || client._queryQueue.length > 0)) {
+    client.once('drain', close);
+  } else {
+    close();
+  }
+}
+
+module.exports = { refusePaging, refuseSubmittable, whenAnswered };
