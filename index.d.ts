@@ -85,8 +85,10 @@ export interface ClientConfig {
   client_encoding?: string | undefined;
   /** Starts a replication connection. */
   replication?: string | undefined;
-  /** Not supported yet: a client with it throws when it is built. */
+  /** Queries are sent without waiting for the answers to those before. Default: false. */
   pipeline?: boolean | undefined;
+  /** A result whose rows have more bytes than this on the wire fails. Default: no limit. */
+  maxResultBytes?: number | undefined;
   /** Prepared statements kept per connection; 0: none are cached. */
   statementCacheSize?: number | undefined;
 }
@@ -230,6 +232,13 @@ export interface QueryConfig<I = any[]> {
   queryMode?: string | undefined;
   /** Milliseconds, see ClientConfig. */
   query_timeout?: number | undefined;
+  /**
+   * Ends the query, whether it waits or runs, with the signal's reason; what runs is cancelled on the
+   * server, and its connection is not lent before that is settled.
+   */
+  signal?: AbortSignal | undefined;
+  /** A result whose rows have more bytes than this fails with code RESULT_TOO_LARGE. Default: the client's. */
+  maxResultBytes?: number | undefined;
   /** Running it twice does no harm: `pool.query` may run it again when its answer is lost. Default: false. */
   idempotent?: boolean | undefined;
   /** It changes nothing; as `idempotent`. Default: false. */
@@ -249,9 +258,23 @@ export interface CustomTypesConfig {
   getTypeParser: typeof pgTypes.getTypeParser;
 }
 
-/** Has pg's meaning; of these, only Query is accepted so far. */
+/** Takes the connection for itself, as pg-cursor, pg-query-stream and pg-copy-streams do. */
 export interface Submittable {
   submit: (connection: Connection) => void;
+}
+
+/** Options of `connect`. */
+export interface ConnectOptions {
+  /** Ends the wait, or the attempt to connect, with the signal's reason. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Options of `stream`. */
+export interface StreamOptions {
+  /** Rows per page. Default: 1000. */
+  batchSize?: number | undefined;
+  /** Ends the iteration with the signal's reason. */
+  signal?: AbortSignal | undefined;
 }
 
 export interface QueryArrayConfig<I = any[]> extends QueryConfig<I> {
@@ -335,8 +358,8 @@ export function escapeIdentifier(str: string): string;
 export function escapeLiteral(str: string): string;
 
 /**
- * What stands behind a client. It emits `parameterStatus`, `notice`, `notification` and `end`; the methods
- * of the protocol are declared for the sake of pg's types and not there yet.
+ * What stands behind a client. It emits `parameterStatus`, `notice`, `notification` and `end`; while a
+ * submittable has the connection also each message of the server, which its methods write to.
  */
 export class Connection extends events.EventEmitter {
   readonly stream: stream.Duplex;
@@ -390,9 +413,21 @@ export class Pool extends events.EventEmitter {
    * calling end on the pool".
    */
   connect(): Promise<PoolClient>;
+  connect(options: ConnectOptions): Promise<PoolClient>;
   connect(
     callback: (err: Error | undefined, client: PoolClient | undefined, done: (release?: any) => void) => void,
   ): void;
+
+  /**
+   * The rows of one statement as an async iterable: the server sends a page of `batchSize` rows at a time,
+   * and at most two pages are in memory. The connection is taken when the first row is asked
+   * for, and given back at the end or when the iteration is left.
+   */
+  stream<R extends QueryResultRow = any, I = any[]>(
+    query: string | QueryConfig<I>,
+    values?: QueryConfigValues<I>,
+    options?: StreamOptions,
+  ): AsyncIterableIterator<R>;
 
   /** Switches retry and breaker while the pool runs. */
   configure(changes: FailsafeChanges): void;
@@ -514,7 +549,21 @@ export class Client extends ClientBase {
   constructor(config?: string | ClientConfig);
 
   connect(): Promise<Client>;
+  connect(options: ConnectOptions): Promise<Client>;
   connect(callback: ((err: Error) => void) | ((err: null, c: Client) => void)): void;
+
+  /**
+   * The rows of one statement as an async iterable: the server sends a page of `batchSize` rows at a time,
+   * and at most two pages are in memory. The client does nothing else meanwhile.
+   */
+  stream<R extends QueryResultRow = any, I = any[]>(
+    query: string | QueryConfig<I>,
+    values?: QueryConfigValues<I>,
+    options?: StreamOptions,
+  ): AsyncIterableIterator<R>;
+
+  /** Gives a pool's client back, if that has not been done; ends a client that stands alone. */
+  [Symbol.asyncDispose](): Promise<void>;
 
   /** Closes the connection; a query under way fails with "Connection terminated". */
   end(): Promise<void>;
