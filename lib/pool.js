@@ -273,7 +273,7 @@ class Pool extends EventEmitter {
       return answer.promise;
     }
     const ending = new Ending(this, answer.callback);
-    for (const client of this._late) client._return(true);
+    for (const client of this._late) this._giveBack(client._link, true);
     hub().admit(ending);
     this._native.end(ending.id);
     return answer.promise;
