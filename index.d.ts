@@ -985,3 +985,25 @@ export interface Monitors extends events.EventEmitter {
 }
 
 export const monitors: Monitors;
+
+/** A running monitor server. */
+export interface MonitorServer {
+  readonly url: string;
+  readonly port: number;
+  readonly host: string;
+  close(): Promise<void>;
+}
+
+/**
+ * Serves the live page at `/`, Prometheus' text at `/metrics`, and `/health`: 200, or 503 with the reason when a
+ * pool cannot work. Listens on loopback by default, and keeps no process alive.
+ */
+export function monitorServer(options?: {
+  /** Default: 9187. 0: any free one. */
+  port?: number | undefined;
+  /** Default: 127.0.0.1. */
+  host?: string | undefined;
+  /** Milliseconds between two looks. Default: 2000. */
+  interval?: number | undefined;
+  thresholds?: AlertThresholds | undefined;
+}): Promise<MonitorServer>;

@@ -58,6 +58,7 @@ module.exports = {
   metricsText: monitor.metricsText,
   ConnectionHealthMonitor: monitor.ConnectionHealthMonitor,
   monitors,
+  monitorServer: monitor.monitorServer,
 };
 
 // pg's binding to libpq; this package has none, so it answers as pg does where pg-native is absent.

@@ -28,5 +28,6 @@ export const metrics = pg.metrics;
 export const metricsText = pg.metricsText;
 export const ConnectionHealthMonitor = pg.ConnectionHealthMonitor;
 export const monitors = pg.monitors;
+export const monitorServer = pg.monitorServer;
 
 export default pg;

@@ -4,6 +4,7 @@
 
 const { ConnectionHealthMonitor } = require('./monitor/health-monitor');
 const { Monitors } = require('./monitor/monitors');
+const { monitorServer } = require('./monitor/server');
 const { metrics, metricsText } = require('./monitor/metrics');
 
-module.exports = { ConnectionHealthMonitor, Monitors, metrics, metricsText };
+module.exports = { ConnectionHealthMonitor, Monitors, metrics, metricsText, monitorServer };

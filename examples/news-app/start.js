@@ -86,7 +86,14 @@ async function rise(stack, env) {
   const server = createServer();
   const { port, url } = await listen(server, wanted);
   stack.push(() => stop(server));
-  console.log(`\nopen ${url}   (also /search, /reports, /health)   Ctrl-C stops\n`);
+  console.log(`\nopen ${url}   (also /search, /reports, /health)   Ctrl-C stops`);
+  // Only a driver that watches itself has something to show.
+  const { monitorServer } = require('./driver');
+  if (monitorServer) {
+    const monitor = await monitorServer({ port: Number(env.NEWS_MONITOR_PORT) || 0 });
+    stack.push(() => monitor.close());
+    console.log(`and  ${monitor.url}   the pools, live (also /metrics, /health)\n`);
+  }
 
   const { total } = await articles.list({ pageSize: 1 });
   const { Load } = require('./load');

@@ -7,6 +7,8 @@ const LEAK_MILLIS = 30000;
 
 let watchers = 0;
 const loans = new WeakMap();
+// By the core's number of the pool, for those who know no more of it.
+const pools = new Map();
 
 /** While open, checkouts remember where they were asked for. */
 function watchLoans() {
@@ -31,7 +33,10 @@ function borrowed(above) {
 function lent(pool, link, place) {
   if (place === undefined) return;
   let own = loans.get(pool);
-  if (own === undefined) loans.set(pool, (own = new Map()));
+  if (own === undefined) {
+    loans.set(pool, (own = new Map()));
+    pools.set(pool._native.vitals, new WeakRef(pool));
+  }
   own.set(link, { since: performance.now(), place, told: false });
 }
 
@@ -55,6 +60,12 @@ function overdueLoans(pool, limit = LEAK_MILLIS, now = performance.now()) {
   return overdue.sort((one, other) => other.heldMillis - one.heldMillis);
 }
 
+/** The same for the pool of this number. */
+function overdueLoansOf(number) {
+  const pool = pools.has(number) ? pools.get(number).deref() : undefined;
+  return pool === undefined ? [] : overdueLoans(pool);
+}
+
 function log(pool, link, leak) {
   const fields = { connection: link.id, heldMillis: Math.round(leak.heldMillis), stack: leak.stack };
   require('../native').Vitals.note('warn', 'leak', 'overdue', pool.options.tier || null, JSON.stringify(fields));
@@ -68,4 +79,4 @@ function stackOf(place) {
     .join('\n');
 }
 
-module.exports = { borrowed, lent, overdueLoans, returned, watchLoans };
+module.exports = { borrowed, lent, overdueLoans, overdueLoansOf, returned, watchLoans };
