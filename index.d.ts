@@ -189,6 +189,27 @@ export interface BreakerConfig {
   successes?: number | undefined;
 }
 
+export interface TransactionOptions {
+  /** Default: the server's. */
+  isolationLevel?: 'serializable' | 'repeatable read' | 'read committed' | 'read uncommitted' | (string & {}) | undefined;
+  /** Default: false. */
+  readOnly?: boolean | undefined;
+  /** Default: false. */
+  deferrable?: boolean | undefined;
+  /** Runs after the first one. Default: the pool's `retryAttempts`, else 3. */
+  retries?: number | undefined;
+  /** The same as `retries`. */
+  maxRetries?: number | undefined;
+  /** Milliseconds: the base of the delays. Default: the pool's. */
+  retryDelay?: number | undefined;
+  /** The same as `retryDelay`. */
+  baseDelay?: number | undefined;
+  /** Of 55P03, 55006, 23505 and 23P01 those after which it runs again. */
+  retryOn?: readonly string[] | undefined;
+  /** Milliseconds for everything; then the transaction is cut off. Default: the pool's. */
+  deadline?: number | undefined;
+}
+
 /** What may be changed while a pool runs. */
 export interface FailsafeChanges {
   retry?: Switch | undefined;
@@ -428,6 +449,14 @@ export class Pool extends events.EventEmitter {
     values?: QueryConfigValues<I>,
     options?: StreamOptions,
   ): AsyncIterableIterator<R>;
+
+  /**
+   * Runs `work` between BEGIN and COMMIT on one client, and all of it again when the server has rolled it
+   * back: so `work` must not have effects of its own that may not happen twice.
+   *
+   * Rejects with what `work` throws, with DatabaseError, or with CommitOutcomeUnknownError.
+   */
+  transaction<T>(work: (client: PoolClient) => Promise<T> | T, options?: TransactionOptions): Promise<T>;
 
   /** Switches retry and breaker while the pool runs. */
   configure(changes: FailsafeChanges): void;
@@ -737,6 +766,28 @@ export class AcquireTimeoutError extends Error {
   readonly waiting: number;
   readonly tier: string | undefined;
 }
+
+/**
+ * Runs one statement with retry, on the tier `highPriority` or on `pool`. What may have run already runs
+ * again only with `idempotent` or `readOnly`.
+ * @param maxRetries default 3
+ * @param baseDelay milliseconds, default 1000
+ */
+export function executeQueryWithRetry<R extends QueryResultRow = any, I = any[]>(
+  query: string | QueryConfig<I>,
+  values?: QueryConfigValues<I>,
+  maxRetries?: number,
+  baseDelay?: number,
+  options?: Pick<QueryConfig, 'idempotent' | 'readOnly' | 'deadline' | 'retryOn'> & { pool?: Pool | undefined },
+): Promise<QueryResult<R>>;
+
+/** Runs statements in one transaction, and all of it again when the server has rolled it back. */
+export function executeTransactionWithRetry<R extends QueryResultRow = any>(
+  queries: readonly { query: string | QueryConfig<any>; values?: any[] | undefined }[],
+  maxRetries?: number,
+  baseDelay?: number,
+  options?: Omit<TransactionOptions, 'retries' | 'maxRetries' | 'retryDelay' | 'baseDelay'> & { pool?: Pool | undefined },
+): Promise<QueryResult<R>[]>;
 
 /** The breaker is open: nothing was sent. */
 export class CircuitOpenError extends Error {

@@ -12,6 +12,7 @@ const defaults = require('./lib/defaults');
 const errors = require('./lib/errors');
 const monitor = require('./lib/monitor');
 const utils = require('./lib/utils');
+const { dbUtils } = require('./lib/db-utils');
 const { ConfigurationError } = require('./lib/environment');
 const { addSwitch, choiceOf, configure } = require('./lib/switches');
 const { escapeIdentifier, escapeLiteral } = require('./lib/escape');
@@ -47,6 +48,7 @@ module.exports = {
   getPool: (name) => tiers.getPool(name),
   pools: tiers.pools,
   configure,
+  ...dbUtils((name) => tiers.getPool(name)),
   AcquireTimeoutError: errors.AcquireTimeoutError,
   PoolFullError: errors.PoolFullError,
   CircuitOpenError: errors.CircuitOpenError,

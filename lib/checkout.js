@@ -4,6 +4,8 @@
 
 function nothing() {}
 
+const POOLS_TERMS = {};
+
 class Checkout {
   /** @param place where it was asked for, if somebody watches */
   constructor(pool, callback, place) {
@@ -13,6 +15,8 @@ class Checkout {
     this.callback = callback;
     this.place = place;
     this.aborted = false;
+    // Deadline, attempts and base of the delays where they are not the pool's.
+    this.terms = POOLS_TERMS;
   }
 
   takeLink(link) {

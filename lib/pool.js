@@ -24,6 +24,7 @@ const loans = require('./monitor/loans');
 const { OwnErrors, answerPassword } = require('./password');
 const { answering, rethrow } = require('./rejection');
 const { pack } = require('./request');
+const { transaction } = require('./transaction');
 const { breakerMode, failsafeSettings, poolSettings, refuseUnserved, switchedOn } = require('./settings');
 const { RowStream } = require('./stream');
 
@@ -113,12 +114,23 @@ class Pool extends EventEmitter {
     return answer.promise;
   }
 
+  // A checkout with terms of its own, for a transaction.
+  _checkout(terms) {
+    if (this.ending || this.connect !== plainConnect) return this.connect();
+    const answer = answering(this.Promise);
+    const checkout = new Checkout(this, answer.callback, loans.borrowed(plainConnect));
+    checkout.terms = terms;
+    this._admit(checkout);
+    return answer.promise;
+  }
+
   _admit(checkout) {
     const native = this._opened();
     const core = hub();
     core.admit(checkout);
     try {
-      native.connect(checkout.id);
+      const { deadline, attempts, base } = checkout.terms;
+      native.connect(checkout.id, deadline, attempts, base);
     } catch (error) {
       if (checkout.id !== 0) core.settle(checkout.id);
       process.nextTick(() => checkout.fail(error));
@@ -530,6 +542,16 @@ class Pool extends EventEmitter {
         rethrow(uncaught);
       }
     }
+  }
+
+  /**
+   * Runs `work(client)` between BEGIN and COMMIT on one client, and all of it again when the server has
+   * rolled it back. See docs/guide/retry.md.
+   * @param options `isolationLevel`, `readOnly`, `deferrable`, `retries`, `retryDelay`, `retryOn`, `deadline`
+   * @returns {Promise} of what `work` returns
+   */
+  transaction(work, options) {
+    return transaction(this, work, options);
   }
 
   /**

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     dispatch::{Answer, Borrower, BreakerNotice, Direct, Face, Failure, Lease, Measured, Retrying},
+    failsafe::Why,
     pool::{CloseReason, Ticket},
     postgres::{AskPassword, Connection, Error, Event, Rows, Shape, Statement, Status},
     vitals::Vitals,
@@ -83,6 +84,21 @@ impl Desk {
     pub(super) fn measure(&self, vitals: Option<&Arc<Vitals>>) {
         if let Some(vitals) = vitals {
             let _ = self.vitals.set(Arc::clone(vitals));
+        }
+    }
+
+    /// Tells a request that waits for its time that it has come, or why it has not.
+    pub(super) fn verdict_to(
+        self: &Arc<Self>,
+        request: u32,
+    ) -> impl FnOnce(Result<(), Why>) + Send + 'static {
+        let desk = Arc::clone(self);
+        move |verdict| match verdict {
+            Ok(()) => desk.outbox.push(Kind::Done, request, 0),
+            Err(why) => {
+                let value = json!({ "kind": "verdict", "message": why.name(), "tier": desk.tier.get() });
+                desk.outbox.push_json(Kind::Fail, 0, request, &value);
+            }
         }
     }
 

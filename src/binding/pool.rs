@@ -16,7 +16,7 @@ use super::{
     runtime,
 };
 use crate::{
-    dispatch::{Answer, Changes, Failure, Settings, Tier, Wish},
+    dispatch::{Answer, Changes, Failure, Run, Settings, Tier, Wish},
     postgres::{AskPassword, Error},
 };
 
@@ -70,9 +70,9 @@ impl Pool {
 
     /// Lends a connection.
     #[napi(catch_unwind)]
-    pub fn connect(&self, id: u32, deadline: Option<u32>) {
-        let deadline = deadline.map(|ms| Duration::from_millis(ms.into()));
-        let wish = Wish { deadline, ..Wish::default() };
+    pub fn connect(&self, id: u32, deadline: Option<u32>, attempts: Option<u32>, base: Option<u32>) {
+        let millis = |ms: Option<u32>| ms.map(|ms| Duration::from_millis(ms.into()));
+        let wish = Wish { deadline: millis(deadline), attempts, base: millis(base), ..Wish::default() };
         if let Some(ticket) = self.tier.connect(id, wish, self.desk.answer_to(id)) {
             self.desk.waits(id, ticket);
         }
@@ -176,6 +176,29 @@ impl Pool {
             Changes::from_json(&changes).map_err(|error| NapiError::from_reason(error.to_string()))?;
         self.tier.configure(&changes);
         Ok(())
+    }
+
+    /// Whether a transaction runs again, `run` (JSON) telling of its last run: answered when it begins,
+    /// or by why it does not.
+    #[napi(catch_unwind)]
+    #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over a String")]
+    pub fn again(&self, id: u32, run: String) -> Result<()> {
+        let run = serde_json::from_str::<Run>(&run)
+            .map_err(|error| NapiError::from_reason(format!("the run cannot be read: {error}")))?;
+        self.tier.again(id, run, self.desk.verdict_to(id));
+        Ok(())
+    }
+
+    /// Answered after so many milliseconds, or with a failure when it is cancelled.
+    #[napi(catch_unwind)]
+    pub fn rest(&self, id: u32, millis: u32) {
+        self.tier.rest(id, Duration::from_millis(millis.into()), self.desk.verdict_to(id));
+    }
+
+    /// Counts a COMMIT whose outcome stays unknown.
+    #[napi(catch_unwind)]
+    pub fn commit_unknown(&self) {
+        self.tier.commit_unknown();
     }
 
     /// Refuses new work, drains, closes; answered when all is done.

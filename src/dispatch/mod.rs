@@ -15,10 +15,11 @@ mod own;
 mod resilience;
 mod retry;
 mod settings;
+mod transaction;
 mod wire;
 mod wish;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::runtime::Handle;
 
@@ -30,11 +31,13 @@ pub use self::{
     measure::Measured,
     resilience::{BreakerNotice, Retrying},
     settings::{Changes, Settings, SettingsError},
+    transaction::Run,
     wire::{Face, Wire},
     wish::Wish,
 };
 use self::{resilience::Resilience, retry::Tries};
 use crate::{
+    failsafe::Why,
     pool::{CloseReason, Counts, Pool, Ticket},
     postgres::Statement,
     vitals::{Vitals, registry},
@@ -102,6 +105,23 @@ impl Tier {
                 retry::barred(checkout, error);
                 None
             }
+        }
+    }
+
+    /// Whether a transaction that JavaScript ran runs again: `answer` hears so when its time has come.
+    pub fn again(&self, id: u32, run: Run, answer: impl FnOnce(Result<(), Why>) + Send + 'static) {
+        transaction::again(&self.resilience, id, run, answer);
+    }
+
+    /// Answers after that time, or when it is woken.
+    pub fn rest(&self, id: u32, time: Duration, answer: impl FnOnce(Result<(), Why>) + Send + 'static) {
+        transaction::rest(&self.resilience, id, time, answer);
+    }
+
+    /// A COMMIT of which nobody knows what became of it.
+    pub fn commit_unknown(&self) {
+        if let Some(vitals) = &self.vitals {
+            vitals.commit_unknown();
         }
     }
 

@@ -160,6 +160,14 @@ impl Resilience {
         self.retries_are_on.store(on, Ordering::Relaxed);
     }
 
+    /// Tells of a retry.
+    pub(super) fn tell(&self, notice: &Retrying) {
+        if let Some(vitals) = &self.vitals {
+            vitals.retry();
+        }
+        self.face.retrying(notice);
+    }
+
     // Sleepers.
 
     /// Notes that the request sleeps; the receiver tells when it is woken early.

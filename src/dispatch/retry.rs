@@ -58,13 +58,10 @@ impl Tries {
             Verdict::Retry(delay) => delay,
             Verdict::Fail(why) => return Err(self.last_word(failure, why)),
         };
-        if let Some(vitals) = &self.resilience.vitals {
-            vitals.retry();
-        }
         self.retries.count(delay);
         // What never left is bounded by the deadline alone, what moves at once by its own small number.
         let bounded = !delay.is_zero() && (fault.repeat() != Repeat::Unsent || !self.deadline.is_set());
-        self.resilience.face.retrying(&Retrying {
+        self.resilience.tell(&Retrying {
             attempt: self.retries.total(),
             of: bounded.then_some(terms.attempts),
             delay,

@@ -132,6 +132,20 @@ pub enum Why {
     Budget,
 }
 
+impl Why {
+    /// The name JavaScript knows it by.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Final => "final",
+            Self::Ambiguous => "ambiguous",
+            Self::Off => "off",
+            Self::Attempts => "attempts",
+            Self::Deadline => "deadline",
+            Self::Budget => "budget",
+        }
+    }
+}
+
 /// Decides on a failed attempt. A retry is taken out of the budget, unless nothing was sent and the
 /// caller's deadline bounds it: then the server has no work with it.
 pub fn judge(
