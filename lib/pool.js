@@ -118,7 +118,7 @@ class Pool extends EventEmitter {
   _checkout(terms) {
     if (this.ending || this.connect !== plainConnect) return this.connect();
     const answer = answering(this.Promise);
-    const checkout = new Checkout(this, answer.callback, loans.borrowed(plainConnect));
+    const checkout = new Checkout(this, answer.callback, loans.borrowed(this._checkout));
     checkout.terms = terms;
     this._admit(checkout);
     return answer.promise;
