@@ -1058,3 +1058,24 @@ export function monitorServer(options?: {
   interval?: number | undefined;
   thresholds?: AlertThresholds | undefined;
 }): Promise<MonitorServer>;
+
+/** A notable event. The names of targets, events and fields are stable; secrets and parameters are never in it. */
+export interface LogEvent {
+  /** Counts up. */
+  number: number;
+  /** Milliseconds since 1970. */
+  at: number;
+  level: 'debug' | 'info' | 'warn' | 'error';
+  /** What it is about: `connection`, `retry`, `breaker`, `leak`, `failover`, `alert`. */
+  target: string;
+  event: string;
+  pool: string | null;
+  fields: Record<string, unknown>;
+}
+
+/**
+ * Calls `listener` with every notable event from now on. Default level: info. A listener that throws is counted and
+ * harms nobody. The same is written to standard error where PGPOOL_LOG asks for it (PGPOOL_LOG_FORMAT=json).
+ * @returns a function that ends it
+ */
+export function onLog(listener: (event: LogEvent) => void, options?: { level?: LogEvent['level'] }): () => void;

@@ -11,6 +11,7 @@ const TypeOverrides = require('./lib/type-overrides');
 const defaults = require('./lib/defaults');
 const errors = require('./lib/errors');
 const monitor = require('./lib/monitor');
+const { onLog } = require('./lib/log');
 const utils = require('./lib/utils');
 const { dbUtils } = require('./lib/db-utils');
 const { ConfigurationError } = require('./lib/environment');
@@ -61,6 +62,7 @@ module.exports = {
   ConnectionHealthMonitor: monitor.ConnectionHealthMonitor,
   monitors,
   monitorServer: monitor.monitorServer,
+  onLog,
 };
 
 // pg's binding to libpq; this package has none, so it answers as pg does where pg-native is absent.

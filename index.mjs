@@ -31,5 +31,6 @@ export const metricsText = pg.metricsText;
 export const ConnectionHealthMonitor = pg.ConnectionHealthMonitor;
 export const monitors = pg.monitors;
 export const monitorServer = pg.monitorServer;
+export const onLog = pg.onLog;
 
 export default pg;

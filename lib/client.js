@@ -27,6 +27,7 @@ const { submit } = require('./submittable');
 const { refusePaging, refuseSubmittable, whenAnswered } = require('./pipeline');
 const { refuseUnserved, scramIterations } = require('./settings');
 const { RowStream } = require('./stream');
+const tracing = require('./tracing');
 
 const warnOfActiveQuery = deprecate(() => {}, 'Client.activeQuery is deprecated and will be removed in pg@9.0');
 const warnOfQueryQueue = deprecate(() => {}, 'Client.queryQueue is deprecated and will be removed in pg@9.0.');
@@ -126,6 +127,7 @@ class Client extends EventEmitter {
    *   come after `{ signal }`, an AbortSignal that ends the attempt
    */
   connect(callback, second) {
+    if (tracing.isTraced('connect')) return tracing.traceConnect(plainConnect, this, [callback, second]);
     let signal;
     if (callback !== null && typeof callback === 'object') {
       signal = callback.signal;
@@ -159,6 +161,7 @@ class Client extends EventEmitter {
   query(config, values, callback) {
     if (config == null) throw new TypeError('Client was passed a null or undefined query');
     if (typeof config.submit === 'function') return this._queryObject(config, values, callback);
+    if (tracing.isTraced('query')) return tracing.traceQuery(plainQuery, this, [config, values, callback]);
 
     const statement = new Statement(this._types);
     statement.read(config, values, callback);
@@ -512,5 +515,7 @@ async function dispose() {
 if (Symbol.asyncDispose) Object.defineProperty(Client.prototype, Symbol.asyncDispose, { configurable: true, writable: true, value: dispose });
 
 Client.Query = Query;
+
+const { connect: plainConnect, query: plainQuery } = Client.prototype;
 
 module.exports = Client;

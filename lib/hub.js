@@ -9,6 +9,7 @@
 
 const { performance } = require('node:perf_hooks');
 const Shape = require('./decode/shape');
+const log = require('./log');
 const { rethrow } = require('./rejection');
 
 const BUFFER_BYTES = 256 * 1024;
@@ -32,6 +33,7 @@ const RESTART = 12;
 const RAW = 13;
 const SUSPENDED = 14;
 const NOTE = 15;
+const LOG = 20;
 const HEADER = 16;
 
 /** The memory that records are copied into, and its views. */
@@ -286,6 +288,9 @@ class Hub {
         if (owner !== undefined && owner.note !== undefined) owner.note(frame.json(word, argument));
         return;
       }
+      case LOG:
+        log.deliver(frame.json(word, argument));
+        return;
       default:
         throw new Error(`a record of unknown kind ${kind} came from the native core`);
     }

@@ -21,6 +21,7 @@ const { inContext } = require('./context');
 const { hub } = require('./hub');
 const { isUnexpected, lossErrors } = require('./loss');
 const loans = require('./monitor/loans');
+const tracing = require('./tracing');
 const { OwnErrors, answerPassword } = require('./password');
 const { answering, rethrow } = require('./rejection');
 const { pack } = require('./request');
@@ -97,6 +98,7 @@ class Pool extends EventEmitter {
    *   come after `{ signal }`, an AbortSignal that ends the wait
    */
   connect(callback, ...rest) {
+    if (tracing.isTraced('acquire')) return tracing.traceAcquire(plainConnect, this, [callback, ...rest]);
     let signal;
     if (callback !== null && typeof callback === 'object') {
       signal = callback.signal;
@@ -143,6 +145,10 @@ class Pool extends EventEmitter {
    */
   query(text, values, callback) {
     if (typeof text === 'function') return this._misplaced(text);
+    // What runs on a client is traced there.
+    if (tracing.isTraced('query') && this._isPlain() && !(text && text.submit)) {
+      return tracing.traceQuery(plainPoolQuery, this, [text, values, callback]);
+    }
     if (typeof values === 'function') {
       callback = values;
       values = undefined;
@@ -601,5 +607,6 @@ class Pool extends EventEmitter {
 }
 
 const plainConnect = Pool.prototype.connect;
+const plainPoolQuery = Pool.prototype.query;
 
 module.exports = Pool;

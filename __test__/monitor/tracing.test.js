@@ -1,0 +1,105 @@
+'use strict';
+
+// The tracing channels: what is published, in which order, and in whose async context.
+
+const { AsyncLocalStorage } = require('node:async_hooks');
+const { tracingChannel } = require('node:diagnostics_channel');
+const { Client, Pool } = require('../..');
+const { config } = require('../support/server');
+
+const undo = [];
+afterEach(async () => {
+  for (const step of undo.splice(0).reverse()) await step();
+});
+
+function open(options) {
+  const pool = new Pool(config({ max: 2, tier: 'traced', ...options }));
+  undo.push(() => pool.end());
+  return pool;
+}
+
+function follow(kind) {
+  const seen = [];
+  const channel = tracingChannel(`pgpool-rs:${kind}`);
+  const note = (event) => (context) => seen.push([event, context]);
+  const handlers = {
+    start: note('start'), end: note('end'), asyncStart: note('asyncStart'), asyncEnd: note('asyncEnd'), error: note('error'),
+  };
+  channel.subscribe(handlers);
+  undo.push(() => channel.unsubscribe(handlers));
+  return seen;
+}
+
+const names = (seen) => seen.map(([event]) => event);
+
+test('a query of a pool is one operation, with its text and its result and without its parameters', async () => {
+  const seen = follow('query');
+  const pool = open();
+  const { rows } = await pool.query('SELECT $1::text AS told', ['planted-parameter']);
+  expect(rows).toEqual([{ told: 'planted-parameter' }]);
+  expect(names(seen)).toEqual(['start', 'end', 'asyncStart', 'asyncEnd']);
+  const [, { result, ...context }] = seen[0];
+  expect(context).toEqual({ text: 'SELECT $1::text AS told', name: undefined, pool: 'traced' });
+  expect(result.rows).toEqual(rows);
+  expect(seen.every(([, other]) => other === seen[0][1])).toBe(true);
+});
+
+test.each([
+  ['config with a callback', (pool, done) => pool.query({ text: 'SELECT 1 AS one' }, done)],
+  ['callback in place of values', (pool, done) => pool.query('SELECT 1 AS one', done)],
+  ['text, values and callback', (pool, done) => pool.query('SELECT $1::int AS one', [1], done)],
+])('%s: the caller is answered once', async (name, run) => {
+  const seen = follow('query');
+  const pool = open();
+  const result = await new Promise((resolve, reject) => run(pool, (error, value) => (error ? reject(error) : resolve(value))));
+  expect(result.rows).toEqual([{ one: 1 }]);
+  expect(names(seen)).toEqual(['start', 'end', 'asyncStart', 'asyncEnd']);
+});
+
+test('a query of a pool that runs on a client is traced once', async () => {
+  const seen = follow('query');
+  const pool = open();
+  pool.on('acquire', () => {});
+  await pool.query('SELECT 1');
+  expect(names(seen).filter((event) => event === 'start')).toHaveLength(1);
+});
+
+test('an error is published and reaches the caller', async () => {
+  const seen = follow('query');
+  const pool = open();
+  await expect(pool.query('SELECT 1 / 0')).rejects.toMatchObject({ code: '22012' });
+  expect(names(seen)).toContain('error');
+  expect(seen[0][1].error.code).toBe('22012');
+});
+
+test('checkouts, and connects of clients that stand alone, have channels of their own', async () => {
+  const acquires = follow('acquire');
+  const connects = follow('connect');
+  const pool = open();
+  const client = await pool.connect();
+  expect((await client.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+  client.release();
+  await new Promise((resolve, reject) => pool.connect((error, lent, release) => (error ? reject(error) : resolve(release()))));
+  expect(names(acquires)).toEqual(['start', 'end', 'asyncStart', 'asyncEnd', 'start', 'end', 'asyncStart', 'asyncEnd']);
+  const alone = new Client(config());
+  await alone.connect();
+  await alone.end();
+  expect(names(connects)).toEqual(['start', 'end', 'asyncStart', 'asyncEnd']);
+  expect(connects[0][1]).toMatchObject({ database: config().database });
+  expect(JSON.stringify(Object.keys(connects[0][1]))).not.toContain('password');
+});
+
+test('the context of the caller is kept, for promises and for callbacks', async () => {
+  const storage = new AsyncLocalStorage();
+  const channel = tracingChannel('pgpool-rs:query');
+  channel.start.bindStore(storage, (context) => ({ span: context.text }));
+  undo.push(() => channel.start.unbindStore(storage));
+  const seen = [];
+  const handlers = { asyncEnd: () => seen.push(storage.getStore()) };
+  channel.subscribe(handlers);
+  undo.push(() => channel.unsubscribe(handlers));
+  const pool = open();
+  await pool.query('SELECT 1');
+  await new Promise((resolve) => pool.query('SELECT 2', resolve));
+  expect(seen).toEqual([{ span: 'SELECT 1' }, { span: 'SELECT 2' }]);
+});
