@@ -9,8 +9,10 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { ROOT, step, run, runPackage, main } = require('./step');
 const { prepare } = require('./prepare');
+const { smoke } = require('./smoke');
 
 const TYPES = '__test__/types/tsconfig.json';
+const LIBRARY_TYPES = '__test__/types/libraries/tsconfig.json';
 
 const GATE = [
   ['rust format', () => run('cargo', ['fmt', '--check'])],
@@ -18,7 +20,9 @@ const GATE = [
   ['core tests, without Node', () => run('cargo', ['test', '--no-default-features'])],
   ['jest', () => jest([])],
   ['types', () => runPackage('typescript', ['-p', TYPES]), () => fs.existsSync(path.join(ROOT, TYPES))],
+  ['types, as libraries expect them', () => runPackage('typescript', ['-p', LIBRARY_TYPES])],
   ['package', () => runPackage('publint', ['--strict'])],
+  ['other Node versions', smoke],
 ];
 
 const jest = (args) => runPackage('jest', args);

@@ -18,7 +18,8 @@ module.exports = async function scenario(config, { Client }) {
   const same = (await pool.connect()) === client;
   client.release(new Error('done with it'));
   const refused = await pool.query('SELECT 1 / 0').catch(({ code }) => code);
+  const told = [...events];
   const many = await Promise.all([1, 2, 3, 4, 5].map((n) => pool.query('SELECT $1::int AS n', [n])));
   await pool.end();
-  return { rows, status, counts, same, refused, many: many.map((result) => result.rows[0].n), isOurs: client instanceof Client, events };
+  return { rows, status, counts, same, refused, many: many.map((result) => result.rows[0].n), isOurs: client instanceof Client, told };
 };
