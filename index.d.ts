@@ -48,7 +48,7 @@ export interface ClientConfig {
   keepAlive?: boolean | undefined;
   /** Milliseconds of silence before the first probe. Default: 0, the system's own. */
   keepAliveInitialDelayMillis?: number | undefined;
-  /** Not supported yet: a client with it throws when it is built. */
+  /** Makes the socket of each connection; Node carries its bytes. Default: sockets of the core. */
   stream?: (() => stream.Duplex | undefined) | undefined;
   /** Milliseconds after which the server stops a statement. Default: false, the server's own setting. */
   statement_timeout?: false | number | undefined;
@@ -62,9 +62,9 @@ export interface ClientConfig {
    */
   query_timeout?: number | undefined;
   /**
-   * `true` or TLS options; the certificate is verified unless `rejectUnauthorized` is false. Served are
-   * `ca`, `cert`, `key`, `rejectUnauthorized` and `servername`; an option that is not supported yet throws
-   * when the client or the pool is built. Default: false, or what PGSSLMODE says.
+   * `true` or options of `tls.connect`; the certificate is verified unless `rejectUnauthorized` is false.
+   * The core serves `ca`, `cert`, `key`, `rejectUnauthorized` and `servername`; with any other option the
+   * connection is encrypted by Node. Default: false, or what PGSSLMODE says.
    */
   ssl?: boolean | ConnectionOptions | undefined;
   /** `direct` begins with TLS at once (PostgreSQL 17 and later). Default: `postgres`. */
@@ -130,7 +130,7 @@ export interface PoolConfig extends ClientConfig {
   maxUses?: number | undefined;
   /** Seconds after which a connection is closed, when it is idle; 0: never. Default: 0. */
   maxLifetimeSeconds?: number | undefined;
-  /** The class of the pool's clients; a class derived from Client. */
+  /** The class of the pool's clients. One that is not derived from Client has its connections pooled by pg-pool. */
   Client?: (new () => ClientBase) | undefined;
   /** Awaited for each new connection before anybody gets it; if it fails, so does the checkout, with its error. */
   onConnect?: ((client: ClientBase) => void) | undefined;

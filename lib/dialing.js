@@ -8,6 +8,7 @@ const { hub } = require('./hub');
 const { lossErrors, unexpected } = require('./loss');
 const { OwnErrors, answerPassword } = require('./password');
 const { clientSettings } = require('./settings');
+const { Tunnel } = require('./fallback/tunnel');
 
 class Dialing {
   constructor(client, callback) {
@@ -89,6 +90,10 @@ class Dialing {
     this.native.release(link.id, true);
     hub().forget(this);
     this.client._closed(lossErrors(info, this.client._fatal));
+  }
+
+  dial(id, place) {
+    return new Tunnel(this.native, id, place, this.client, (error) => this.errors.keep(error));
   }
 
   ask(attempt) {

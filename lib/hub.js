@@ -32,6 +32,10 @@ const FORGET = 11;
 const RESTART = 12;
 const RAW = 13;
 const SUSPENDED = 14;
+const DIAL = 16;
+const CARRY = 17;
+const RESUME = 18;
+const HANG_UP = 19;
 const NOTE = 15;
 const LOG = 20;
 const HEADER = 16;
@@ -94,6 +98,8 @@ class Hub {
     this.requests = [undefined];
     this.free = [];
     this.links = new Map();
+    // Streams that Node carries for the core.
+    this.tunnels = new Map();
     this.shapes = new Map();
     this.owners = new Map();
     this.lastOwner = 0;
@@ -261,6 +267,14 @@ class Hub {
         if (request !== undefined) request.takePause();
         return;
       }
+      case DIAL:
+        this.dial(id, frame.json(word, argument));
+        return;
+      case CARRY:
+      case RESUME:
+      case HANG_UP:
+        this.tunnel(kind, id, frame, word, argument);
+        return;
       case SHAPE:
         this.shapes.set(id, new Shape(id, frame.json(word, argument)));
         return;
@@ -293,6 +307,27 @@ class Hub {
         return;
       default:
         throw new Error(`a record of unknown kind ${kind} came from the native core`);
+    }
+  }
+
+  dial(id, info) {
+    const owner = this.owners.get(info.pool);
+    if (owner === undefined) return;
+    const tunnel = owner.dial(id, info);
+    this.tunnels.set(id, tunnel);
+    tunnel.open();
+  }
+
+  tunnel(kind, id, frame, word, length) {
+    const tunnel = this.tunnels.get(id);
+    if (tunnel === undefined) return;
+    if (kind === CARRY) {
+      tunnel.write(frame.copy(word, length));
+    } else if (kind === RESUME) {
+      tunnel.resume();
+    } else {
+      this.tunnels.delete(id);
+      tunnel.hangUp();
     }
   }
 

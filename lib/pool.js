@@ -28,6 +28,8 @@ const { pack } = require('./request');
 const { transaction } = require('./transaction');
 const { breakerMode, failsafeSettings, poolSettings, refuseUnserved, switchedOn } = require('./settings');
 const { RowStream } = require('./stream');
+const { foreignPool, isForeign } = require('./fallback/foreign-pool');
+const { Tunnel } = require('./fallback/tunnel');
 
 const KEEP = Symbol('keep');
 
@@ -41,14 +43,13 @@ class Pool extends EventEmitter {
    */
   constructor(options, ClientClass) {
     super();
+    const Clients = (options && options.Client) || ClientClass || Client;
+    if (isForeign(Clients, Client)) return foreignPool(options, Clients, new.target, Pool);
     refuseUnserved(options);
     failsafeSettings(options || {});
     this.options = completed(options);
     this.log = this.options.log || function () {};
-    this.Client = this.options.Client || ClientClass || Client;
-    if (this.Client !== Client && !(this.Client.prototype instanceof Client)) {
-      throw new Error('a Client class of another package is not supported yet');
-    }
+    this.Client = Clients;
     this.Promise = this.options.Promise || Promise;
     this.ending = false;
     this.ended = false;
@@ -588,6 +589,12 @@ class Pool extends EventEmitter {
       this.log(`circuit breaker of ${details.host} is ${details.state}`, details);
     }
     this.emit(event, details);
+  }
+
+  // From the hub: a stream is wanted that Node opens.
+  dial(id, place) {
+    const client = this._model || new this.Client(this.options);
+    return new Tunnel(this._native, id, place, client, (error) => this._errors.keep(error));
   }
 
   // From the hub: the server, or a proxy, wants a password.

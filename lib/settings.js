@@ -34,29 +34,32 @@ const UNSERVED = [
 ];
 
 /**
- * Refuses what only Node's own sockets could serve.
+ * Refuses what nobody could serve.
  * @throws Error naming the option
  */
 function refuseUnserved(options) {
   if (options == null || typeof options !== 'object') return;
-  if (options.stream) throw new Error('the `stream` option is not supported yet');
-  if (options.connection) throw new Error('the `connection` option is not supported yet');
-  refuseUnservedTls(options.ssl);
+  if (options.connection) throw new Error('the `connection` option is not supported');
+  checkTls(options.ssl);
 }
 
-function refuseUnservedTls(ssl) {
-  if (!ssl || ssl === true) return;
+function checkTls(ssl) {
   // Any text asks for TLS: 'require' as well as 'true'.
-  if (typeof ssl === 'string') return;
-  if (typeof ssl !== 'object') throw new TypeError("ssl must be true, false, 'no-verify' or an object of TLS options");
-  for (const name of UNSERVED) {
-    if (ssl[name] != null) throw new Error(`the TLS option \`${name}\` is not supported yet`);
-  }
-  for (const name of ['minVersion', 'maxVersion']) {
+  if (!ssl || ssl === true || typeof ssl === 'string' || typeof ssl === 'object') return;
+  throw new TypeError("ssl must be true, false, 'no-verify' or an object of TLS options");
+}
+
+/** Whether the stream has to come from Node: the application's own, or TLS as only Node can do it. */
+function isCarried(options, ssl) {
+  return Boolean(options.stream) || (typeof ssl === 'object' && ssl !== null && !isServed(ssl));
+}
+
+function isServed(ssl) {
+  if (UNSERVED.some((name) => ssl[name] != null)) return false;
+  return ['minVersion', 'maxVersion'].every((name) => {
     const version = ssl[name];
-    if (version == null || (name === 'minVersion' ? version !== 'TLSv1.3' : version === 'TLSv1.3')) continue;
-    throw new Error(`the TLS option \`${name}: ${version}\` is not supported yet`);
-  }
+    return version == null || (name === 'minVersion' ? version !== 'TLSv1.3' : version === 'TLSv1.3');
+  });
 }
 
 /** PEM text of an option that may be a string, a Buffer or an array of them. */
@@ -79,7 +82,7 @@ function joined(material) {
 function tls(parameters) {
   const ssl = parameters.ssl;
   if (!ssl) return null;
-  refuseUnservedTls(ssl);
+  checkTls(ssl);
   const host = parameters.host || '';
   const given = typeof ssl === 'object' ? ssl : {};
   const ca = pem(given.ca);
@@ -144,7 +147,8 @@ function connectionSettings(client, options) {
     password: typeof password === 'string' ? password : null,
     askPassword: typeof password !== 'string',
     parameters: named,
-    tls: tls(parameters),
+    dial: isCarried(options, parameters.ssl),
+    tls: isCarried(options, parameters.ssl) ? null : tls(parameters),
     channelBinding: client.enableChannelBinding,
     scramMaxIterations: client.scramMaxIterations,
     connectionTimeoutMillis: number(options.connectionTimeoutMillis) || 0,

@@ -20,6 +20,7 @@ use super::{
     errors,
     outbox::{Kind, Outbox},
     raw::Line,
+    tunnel::Exchange,
 };
 use crate::{
     dispatch::{Answer, Borrower, BreakerNotice, Direct, Face, Failure, Lease, Measured, Retrying},
@@ -45,6 +46,7 @@ pub(super) struct Desk {
     next_question: AtomicU32,
     /// Requests that may be withdrawn while they wait for a connection.
     waiting: Mutex<HashMap<u32, Ticket>>,
+    pub(super) exchange: Arc<Exchange>,
 }
 
 struct Known {
@@ -60,6 +62,7 @@ struct Known {
 
 impl Desk {
     pub(super) fn new(outbox: Arc<Outbox>, pool: u32) -> Arc<Self> {
+        let exchange = Exchange::new(Arc::clone(&outbox), pool);
         Arc::new(Self {
             outbox,
             pool,
@@ -70,6 +73,7 @@ impl Desk {
             questions: Mutex::default(),
             next_question: AtomicU32::new(1),
             waiting: Mutex::default(),
+            exchange,
         })
     }
 

@@ -12,4 +12,5 @@ mod pool;
 mod raw;
 mod request;
 mod runtime;
+mod tunnel;
 mod vitals;

@@ -54,6 +54,10 @@ pub(super) enum Kind {
     Raw = 13,
     Suspended = 14,
     Note = 15,
+    Dial = 16,
+    Carry = 17,
+    Resume = 18,
+    HangUp = 19,
     Log = 20,
 }
 

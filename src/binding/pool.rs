@@ -14,6 +14,7 @@ use super::{
     outbox::Kind,
     request::{self, Request},
     runtime,
+    tunnel::Phone,
 };
 use crate::{
     dispatch::{Answer, Changes, Failure, Run, Settings, Tier, Wish},
@@ -43,8 +44,9 @@ impl Pool {
         let runtime = runtime::handle().map_err(|error| NapiError::from_reason(error.to_string()))?;
         let desk = Desk::new(Arc::clone(&hub.outbox), pool);
         let asked = Arc::clone(&desk);
-        let settings = Settings::from_json(&settings, || asked as Arc<dyn AskPassword>)
+        let mut settings = Settings::from_json(&settings, || asked as Arc<dyn AskPassword>)
             .map_err(|error| NapiError::from_reason(error.to_string()))?;
+        settings.dial_by(|| Arc::new(Phone(Arc::clone(&desk.exchange))));
         desk.name(settings.tier.clone());
         // The pool starts its housekeeping, for which it needs to be inside the runtime.
         let _inside = runtime.enter();
@@ -119,6 +121,35 @@ impl Pool {
     #[napi(catch_unwind)]
     pub fn turn_page(&self, connection: u32, id: u32, on: bool) -> bool {
         self.desk.connection(connection).is_some_and(|connection| connection.turn_page(id, on))
+    }
+
+    /// Answers DIAL: the stream is there, or why it is not.
+    #[napi(catch_unwind)]
+    pub fn dialed(&self, tunnel: u32, failure: Option<String>) {
+        let outcome = failure.map_or(Ok(()), |failure| Err(Error::Plain(failure)));
+        self.desk.exchange.dialed(tunnel, outcome);
+    }
+
+    /// Bytes of the server from a tunnel. False: no more until RESUME.
+    #[napi(catch_unwind)]
+    pub fn feed(&self, tunnel: u32, bytes: &[u8]) -> bool {
+        self.desk.exchange.tunnel(tunnel).is_none_or(|tunnel| tunnel.feed(bytes))
+    }
+
+    /// So many of the bytes of CARRY records have left.
+    #[napi(catch_unwind)]
+    pub fn sent(&self, tunnel: u32, bytes: u32) {
+        if let Some(tunnel) = self.desk.exchange.tunnel(tunnel) {
+            tunnel.sent(usize::try_from(bytes).unwrap_or(usize::MAX));
+        }
+    }
+
+    /// The stream of a tunnel has ended.
+    #[napi(catch_unwind)]
+    pub fn hung_up(&self, tunnel: u32) {
+        if let Some(tunnel) = self.desk.exchange.tunnel(tunnel) {
+            tunnel.end();
+        }
     }
 
     /// Gives a lent connection back, or closes it.

@@ -11,7 +11,7 @@ use super::resilience::Policy;
 use crate::{
     failsafe::{Mode, Terms, Thresholds},
     pool,
-    postgres::{AskPassword, Config, Host, KeepAlive, Password, TlsSettings, VerifyServer},
+    postgres::{AskPassword, Config, Dialer, Host, KeepAlive, Password, TlsSettings, VerifyServer},
 };
 
 const DEFAULT_STATEMENT_CACHE: usize = 256;
@@ -28,6 +28,7 @@ pub struct Settings {
     pub tier: Option<String>,
     /// Whether the tier is measured.
     pub monitor: bool,
+    dial: bool,
     pub(super) config: Config,
     pub(super) hosts: Hosts,
     pub(super) pool: pool::Settings,
@@ -47,6 +48,13 @@ impl Settings {
             let host = self.hosts.first();
             host.map_or_else(|| database.clone(), |host| format!("{}:{}/{database}", host.name, host.port))
         })
+    }
+
+    /// Has streams opened by `dialer`, if the settings ask for that.
+    pub fn dial_by(&mut self, dialer: impl FnOnce() -> Arc<dyn Dialer>) {
+        if self.dial {
+            self.config.dialer = Some(dialer());
+        }
     }
 
     /// Reads JSON. `passwords` is asked when the password is not among the settings.
@@ -129,6 +137,9 @@ struct Told {
     fail_fast: Option<bool>,
     #[serde(default)]
     pipeline: bool,
+    /// Whether streams are opened by JavaScript.
+    #[serde(default)]
+    dial: bool,
     /// Retries after the first attempt; none or 0: no retry.
     retry_attempts: Option<f64>,
     retry_delay_millis: Option<f64>,
@@ -283,9 +294,18 @@ impl Told {
             scram_max_iterations: self.scram_max_iterations.map_or(DEFAULT_SCRAM_MAX_ITERATIONS, to_u32),
             keep_alive,
             pipelined: self.pipeline,
+            dialer: None,
             statement_cache: self.statement_cache_size.map_or(DEFAULT_STATEMENT_CACHE, to_usize),
         };
-        Settings { tier: self.tier, monitor: self.monitor.unwrap_or(true), config, hosts, pool, policy }
+        Settings {
+            tier: self.tier,
+            monitor: self.monitor.unwrap_or(true),
+            dial: self.dial,
+            config,
+            hosts,
+            pool,
+            policy,
+        }
     }
 
     fn keep_alive(&self) -> Option<KeepAlive> {

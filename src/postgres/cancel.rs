@@ -7,25 +7,37 @@ use std::time::Duration;
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::timeout,
 };
 
-use super::socket::{Address, Socket};
+use super::{socket::Socket, tunnel::Route};
 
 /// After this the request counts as lost.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Asks the server to interrupt a process. Whether it did is seen on the connection itself.
-pub(super) async fn cancel(address: Address, process_id: i32, secret_key: i32) {
+pub(super) async fn cancel(route: Route, process_id: i32, secret_key: i32) {
     let request = async {
-        let mut socket = Socket::connect(&address, None).await.ok()?;
-        let mut bytes = BytesMut::new();
-        frontend::cancel_request(process_id, secret_key, &mut bytes);
-        socket.write_all(&bytes).await.ok()?;
-        // The answer is the end of the stream.
-        let mut nothing = [0; 1];
-        socket.read(&mut nothing).await.ok()
+        match route {
+            Route::Direct(address) => {
+                ask(Socket::connect(&address, None).await.ok()?, process_id, secret_key).await
+            }
+            Route::Tunnel(dialer, host) => ask(dialer.dial(&host).await.ok()?, process_id, secret_key).await,
+        }
     };
     let _ = timeout(LIMIT, request).await;
+}
+
+async fn ask(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    process_id: i32,
+    secret_key: i32,
+) -> Option<usize> {
+    let mut bytes = BytesMut::new();
+    frontend::cancel_request(process_id, secret_key, &mut bytes);
+    stream.write_all(&bytes).await.ok()?;
+    // The answer is the end of the stream.
+    let mut nothing = [0; 1];
+    stream.read(&mut nothing).await.ok()
 }

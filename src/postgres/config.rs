@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use super::{Error, pooler::Sharing};
+use super::{Dialer, Error, pooler::Sharing};
 
 /// One server address.
 #[derive(Debug)]
@@ -22,7 +22,6 @@ impl Host {
 }
 
 /// Everything a connection needs to know before it exists.
-#[derive(Debug)]
 pub struct Config {
     /// The role.
     pub user: String,
@@ -42,6 +41,8 @@ pub struct Config {
     pub keep_alive: Option<KeepAlive>,
     /// Prepared statements kept per connection; 0: statements are not cached. Default 256.
     pub statement_cache: usize,
+    /// Opens the streams; none: sockets of our own. With it, TLS is its business.
+    pub dialer: Option<Arc<dyn Dialer>>,
     /// Exchanges are sent without waiting for the answers to those before. Default false.
     pub pipelined: bool,
 }

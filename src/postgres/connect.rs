@@ -20,9 +20,10 @@ use super::{
     connection::State,
     driver::{Transport, drive},
     messages::Inbox,
-    socket::{Address, Socket},
+    socket::Socket,
     statements::Statements,
     tls,
+    tunnel::Route,
 };
 
 /// A login takes a few kilobytes. A server that sends this much before it is ready never will be.
@@ -37,6 +38,19 @@ pub async fn connect(
     config: &Config,
     listener: Arc<dyn Listener>,
 ) -> Result<Arc<Connection>, Error> {
+    let (transport, route) = open(host, config).await?;
+    let mut startup = Startup::new(transport);
+    startup.send(|out| frontend::startup_message(startup_parameters(config), out)).await?;
+    authenticate(&mut startup, config).await?;
+    startup.until_ready().await?;
+    Ok(startup.into_connection(Arc::clone(host), route, config, listener))
+}
+
+async fn open(host: &Arc<Host>, config: &Config) -> Result<(Transport, Route), Error> {
+    if let Some(dialer) = &config.dialer {
+        let stream = dialer.dial(host).await?;
+        return Ok((Transport::Tunnel(stream), Route::Tunnel(Arc::clone(dialer), Arc::clone(host))));
+    }
     let (socket, address) = Socket::open(host, config.keep_alive).await?;
     let transport = match &config.tls {
         None => {
@@ -45,11 +59,7 @@ pub async fn connect(
         }
         Some(settings) => Transport::Tls(Box::new(secure(socket, &host.name, settings).await?)),
     };
-    let mut startup = Startup::new(transport);
-    startup.send(|out| frontend::startup_message(startup_parameters(config), out)).await?;
-    authenticate(&mut startup, config).await?;
-    startup.until_ready().await?;
-    Ok(startup.into_connection(Arc::clone(host), address, config, listener))
+    Ok((transport, Route::Direct(address)))
 }
 
 async fn secure(
@@ -153,7 +163,7 @@ impl Startup {
     /// What SCRAM binds to; none without TLS.
     pub(super) fn server_end_point(&self) -> Option<Vec<u8>> {
         match &self.transport {
-            Transport::Plain(..) => None,
+            Transport::Plain(..) | Transport::Tunnel(_) => None,
             Transport::Tls(stream) => tls::server_end_point(stream),
         }
     }
@@ -179,7 +189,7 @@ impl Startup {
     fn into_connection(
         self,
         host: Arc<Host>,
-        address: Address,
+        route: Route,
         config: &Config,
         listener: Arc<dyn Listener>,
     ) -> Arc<Connection> {
@@ -187,7 +197,7 @@ impl Startup {
         inbox.lift_startup_limit();
         let plain = match &transport {
             Transport::Plain(_, writer) => Some(Arc::clone(writer)),
-            Transport::Tls(_) => None,
+            Transport::Tls(_) | Transport::Tunnel(_) => None,
         };
         host.sharing.logged_in(process_id);
         let statements = Statements::new(config.statement_cache, Arc::clone(&host.sharing), config.pipelined);
@@ -198,7 +208,7 @@ impl Startup {
             secret_key,
             parameters,
             host,
-            address,
+            route,
             listener,
             state: Mutex::new(State::new(plain, statements, role, config.pipelined)),
         });

@@ -16,8 +16,9 @@ use super::{
     DatabaseError, Error, Exchange, Host, Mode, Outcome, Reply, Role, Shape, Statement,
     paging::Suspended,
     raw::Raw,
-    socket::{Address, Writer},
+    socket::Writer,
     statements::{Plan, Prepared, Statements},
+    tunnel::Route,
 };
 
 /// The transaction status the server reports when it is ready.
@@ -95,7 +96,7 @@ pub struct Connection {
     pub parameters: Vec<(String, String)>,
     /// Where it leads.
     pub host: Arc<Host>,
-    pub(super) address: Address,
+    pub(super) route: Route,
     pub(super) listener: Arc<dyn Listener>,
     pub(super) state: Mutex<State>,
 }

@@ -21,7 +21,7 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 use super::{
-    Connection, DatabaseError, Error, Event, Outcome, Shape, SqlState, Status, Tap,
+    Connection, DatabaseError, Error, Event, Outcome, Shape, SqlState, Status, Stream, Tap,
     cancel::cancel,
     codec::Packer,
     connection::{End, Heard, InFlight, Preparation, Refused, State},
@@ -42,6 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) enum Transport {
     Plain(Reader, Arc<Writer>),
     Tls(Box<TlsStream<Socket>>),
+    Tunnel(Stream),
 }
 
 impl Transport {
@@ -50,6 +51,7 @@ impl Transport {
         let result = match self {
             Self::Plain(reader, _) => reader.poll_read(cx, &mut buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
+            Self::Tunnel(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
         };
         ready!(result)?;
         Poll::Ready(Ok(buffer.filled().len()))
@@ -65,6 +67,7 @@ impl Transport {
             let written = ready!(match self {
                 Self::Plain(_, writer) => writer.poll_write(cx, bytes),
                 Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+                Self::Tunnel(stream) => Pin::new(stream).poll_write(cx, bytes),
             })?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -72,7 +75,7 @@ impl Transport {
             bytes.advance(written);
         }
         match self {
-            Self::Plain(..) => Poll::Ready(Ok(())),
+            Self::Plain(..) | Self::Tunnel(_) => Poll::Ready(Ok(())),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -531,8 +534,8 @@ impl Answering {
             }
             self.patience = Some(Instant::now() + PATIENCE);
         }
-        let Connection { address, process_id, secret_key, .. } = &*self.connection;
-        self.cancel = Some(Box::pin(cancel(address.clone(), *process_id, *secret_key)));
+        let Connection { route, process_id, secret_key, .. } = &*self.connection;
+        self.cancel = Some(Box::pin(cancel(route.clone(), *process_id, *secret_key)));
     }
 
     /// When the exchange, or the cancel of it, is late.

@@ -27,6 +27,7 @@ mod socket;
 mod sqlstate;
 mod statements;
 mod tls;
+mod tunnel;
 
 pub use codec::{Column, Rows, Shape};
 pub use config::{AskPassword, Config, Host, KeepAlive, Password, TlsSettings, VerifyServer};
@@ -37,3 +38,4 @@ pub use exchange::{Exchange, Mode, Outcome, Reply, Statement};
 pub use raw::Tap;
 pub use role::Role;
 pub use sqlstate::{Action, SqlState};
+pub use tunnel::{Carrier, Dialer, Stream, Tunnel};

@@ -1,0 +1,159 @@
+//! A connection over a stream that somebody else holds, such as a socket that the application made.
+//! Bytes are handed over and taken in; either side waits when the other is behind.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::{Buf, BytesMut};
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{Error, Host, socket::Address};
+
+/// Bytes that may be under way in each direction.
+const WINDOW: usize = 1024 * 1024;
+
+/// Opens streams to a host.
+pub trait Dialer: Send + Sync {
+    /// A stream on which the server expects a startup message, encrypted if that is wanted.
+    fn dial(&self, host: &Host) -> Pin<Box<dyn Future<Output = Result<Stream, Error>> + Send>>;
+}
+
+/// The far side of a tunnel.
+pub trait Carrier: Send + Sync {
+    /// Sends these bytes; tells [`Tunnel::sent`] when they have left.
+    fn carry(&self, bytes: &[u8]);
+    /// There is room again for what the server sends.
+    fn resume(&self);
+    /// The stream is not wanted any longer.
+    fn hang_up(&self);
+}
+
+/// What the holder of the stream knows of a tunnel.
+pub struct Tunnel {
+    carrier: Box<dyn Carrier>,
+    ends: Mutex<Ends>,
+}
+
+#[derive(Default)]
+struct Ends {
+    incoming: BytesMut,
+    /// The far side reads no more until it is told.
+    held: bool,
+    reader: Option<Waker>,
+    /// Bytes carried and not yet sent.
+    under_way: usize,
+    writer: Option<Waker>,
+    over: bool,
+}
+
+impl Tunnel {
+    /// A tunnel, and its near side. Dropping the near side hangs up.
+    pub fn new(carrier: Box<dyn Carrier>) -> (Arc<Self>, Stream) {
+        let tunnel = Arc::new(Self { carrier, ends: Mutex::default() });
+        (Arc::clone(&tunnel), Stream(tunnel))
+    }
+
+    /// Bytes of the server. False: no more until [`Carrier::resume`].
+    pub fn feed(&self, bytes: &[u8]) -> bool {
+        let mut ends = self.ends.lock();
+        ends.incoming.extend_from_slice(bytes);
+        ends.held = ends.incoming.len() > WINDOW;
+        let held = ends.held;
+        wake(ends.reader.take());
+        !held
+    }
+
+    /// So many of the bytes carried have left.
+    pub fn sent(&self, bytes: usize) {
+        let mut ends = self.ends.lock();
+        ends.under_way = ends.under_way.saturating_sub(bytes);
+        wake(ends.writer.take());
+    }
+
+    /// The stream has ended.
+    pub fn end(&self) {
+        let mut ends = self.ends.lock();
+        ends.over = true;
+        wake(ends.reader.take());
+        wake(ends.writer.take());
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// The near side of a tunnel.
+pub struct Stream(Arc<Tunnel>);
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut ends = self.0.ends.lock();
+        if ends.incoming.is_empty() && !ends.over {
+            ends.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let length = ends.incoming.len().min(buffer.remaining());
+        buffer.put_slice(&ends.incoming[..length]);
+        ends.incoming.advance(length);
+        let resume = ends.held && ends.incoming.len() <= WINDOW / 2;
+        if resume {
+            ends.held = false;
+        }
+        drop(ends);
+        if resume {
+            self.0.carrier.resume();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut ends = self.0.ends.lock();
+        if ends.over {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if ends.under_way > WINDOW {
+            ends.writer = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        ends.under_way += bytes.len();
+        drop(ends);
+        self.0.carrier.carry(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.carrier.hang_up();
+    }
+}
+
+/// The way to the server of a connection; a cancel request takes it, too.
+#[derive(Clone)]
+pub(super) enum Route {
+    Direct(Address),
+    Tunnel(Arc<dyn Dialer>, Arc<Host>),
+}
