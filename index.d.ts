@@ -490,6 +490,8 @@ export class Pool extends events.EventEmitter {
     callback: (err: Error, result: QueryResult<R>) => void,
   ): void;
 
+  on(event: 'retry', listener: (retry: RetryEvent) => void): this;
+  on(event: 'breaker', listener: (change: BreakerEvent) => void): this;
   on<K extends 'error' | 'release' | 'connect' | 'acquire' | 'remove'>(
     event: K,
     listener: K extends 'error' | 'release'

@@ -25,11 +25,13 @@ const tracing = require('./tracing');
 const { OwnErrors, answerPassword } = require('./password');
 const { answering, rethrow } = require('./rejection');
 const { pack } = require('./request');
+const { explained, isGone, runOf, termsOf } = require('./rerun');
 const { transaction } = require('./transaction');
 const { breakerMode, failsafeSettings, poolSettings, refuseUnserved, switchedOn } = require('./settings');
 const { RowStream } = require('./stream');
 const { foreignPool, isForeign } = require('./fallback/foreign-pool');
 const { Tunnel } = require('./fallback/tunnel');
+const { Verdict } = require('./verdict');
 
 const KEEP = Symbol('keep');
 
@@ -221,6 +223,22 @@ class Pool extends EventEmitter {
 
   _queryOnClient(text, values, callback) {
     const answer = answering(this.Promise, callback);
+    const terms = text == null ? undefined : termsOf(this.options, text);
+    let retries = 0;
+    const fail = (failure, lost) => {
+      if (terms === undefined) {
+        answer.callback(failure);
+        return;
+      }
+      new Verdict().of(this._native, runOf(terms, retries, failure, lost)).then((refusal) => {
+        if (refusal !== undefined) {
+          answer.callback(explained(failure, refusal));
+          return;
+        }
+        retries += 1;
+        begin();
+      });
+    };
     const run = (error, client) => {
       if (error) {
         answer.callback(error);
@@ -231,9 +249,10 @@ class Pool extends EventEmitter {
         if (over) return;
         over = true;
         client.removeListener('error', settle);
+        const lost = isGone(client);
         // A statement that fails leaves its connection as good as it was.
         client.release(failure, KEEP);
-        if (failure) answer.callback(failure);
+        if (failure) fail(failure, lost);
         else answer.callback(undefined, result);
       };
       client.once('error', settle);
@@ -247,8 +266,11 @@ class Pool extends EventEmitter {
         settle(failure);
       }
     };
-    if (text && text.signal) this.connect({ signal: text.signal }, run);
-    else this.connect(run);
+    const begin = () => {
+      if (text && text.signal) this.connect({ signal: text.signal }, run);
+      else this.connect(run);
+    };
+    begin();
     return answer.promise;
   }
 

@@ -8,13 +8,13 @@
 // sent, and afterwards, on another connection, what became of it.
 
 const { performance } = require('node:perf_hooks');
-const { DatabaseError, CommitOutcomeUnknownError, RetryBudgetError } = require('./errors');
-const { Alarm, Verdict } = require('./verdict');
+const { DatabaseError, CommitOutcomeUnknownError } = require('./errors');
 const { fateOf, identify } = require('./fate');
+const { codeOf, explained, isGone, speaksOfLoss } = require('./rerun');
+const { Alarm, Verdict } = require('./verdict');
 
 const DEFAULT_RETRIES = 3;
 const LEVELS = ['serializable', 'repeatable read', 'read committed', 'read uncommitted'];
-const CAUSES_LOOKED_AT = 8;
 const AMBIGUOUS = { message: 'ambiguous' };
 
 /**
@@ -189,33 +189,6 @@ function count(name, value) {
   throw new TypeError(`${name} must be a number of at least 0`);
 }
 
-function isGone(client) {
-  return client._fatal !== null || client._ended || !client._queryable || client._ending;
-}
-
-/** The error and what caused it, as far as somebody wrapped it. */
-function* causes(error) {
-  for (let i = 0; i < CAUSES_LOOKED_AT && error !== null && typeof error === 'object'; i++) {
-    yield error;
-    error = error.cause;
-  }
-}
-
-function codeOf(error) {
-  for (const one of causes(error)) if (one instanceof DatabaseError) return one.code;
-  return undefined;
-}
-
-/** Whether an error is about the connection; the application's own error stays its own. */
-function speaksOfLoss(error) {
-  for (const one of causes(error)) {
-    if (one instanceof DatabaseError || one.syscall !== undefined) return true;
-    const { message } = one;
-    if (typeof message === 'string' && /^(Connection terminated|Client (has encountered|was closed))/.test(message)) return true;
-  }
-  return false;
-}
-
 function ended() {
   const error = new Error('the transaction was ended by its own function');
   error.code = 'TRANSACTION_ENDED';
@@ -225,14 +198,6 @@ function ended() {
 function rolledBack() {
   const error = new Error('the transaction was rolled back: COMMIT was answered by ROLLBACK');
   error.code = 'TRANSACTION_ROLLED_BACK';
-  return error;
-}
-
-function explained(error, refusal) {
-  if (refusal.message === 'budget' && error.cause === undefined && Object.isExtensible(error)) {
-    const cause = new RetryBudgetError(undefined, { tier: refusal.tier ?? undefined });
-    Object.defineProperty(error, 'cause', { value: cause, configurable: true, writable: true });
-  }
   return error;
 }
 

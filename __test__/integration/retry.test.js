@@ -6,6 +6,7 @@
 const { Pool, RetryBudgetError } = require('../..');
 const { Proxy } = require('../support/proxy');
 const { config, freshDatabase } = require('../support/server');
+const { until } = require('../support/until');
 
 let database;
 let proxy;
@@ -14,9 +15,7 @@ let pools = [];
 beforeAll(async () => {
   database = await freshDatabase();
   const pool = new Pool(database.config());
-  await pool.query('CREATE TABLE ledger (key int PRIMARY KEY)');
-  await pool.query('CREATE TABLE seats (id int PRIMARY KEY, taken boolean NOT NULL)');
-  await pool.query('INSERT INTO seats SELECT n, false FROM generate_series(1, 2) n');
+  await pool.query('CREATE TABLE ledger (key int NOT NULL)');
   await pool.end();
 });
 afterAll(() => database.drop());
@@ -35,7 +34,9 @@ afterEach(async () => {
 function proxied(options) {
   const pool = new Pool(database.config({ host: proxy.host, port: proxy.port, retryDelay: 5, ...options }));
   pool.retries = [];
+  pool.changes = [];
   pool.on('retry', (retry) => pool.retries.push(retry));
+  pool.on('breaker', (change) => pool.changes.push(change));
   pools.push(pool);
   return pool;
 }
@@ -248,6 +249,81 @@ describe('off', () => {
     expect(() => pool.configure({ retry: 'perhaps' })).toThrow(TypeError);
   });
 });
+
+// A listener wants to see the client of each query.
+describe('a pool whose queries run on clients', () => {
+  const watched = (options) => proxied(options).on('acquire', () => {});
+
+  test('retries a read and never a write', async () => {
+    const pool = watched({ retryAttempts: 3 });
+    await pool.query('SELECT 1');
+    proxy.cutOnMessage('toClient', 'C');
+    expect((await pool.query({ text: 'SELECT 1 AS one', readOnly: true })).rows).toEqual([{ one: 1 }]);
+    expect(pool.retries).toEqual([expect.objectContaining({ attempt: 1, of: 3, phase: 'sent' })]);
+    proxy.cutOnMessage('toClient', 'C');
+    await expect(pool.query('INSERT INTO ledger VALUES ($1)', [20])).rejects.toThrow('Connection terminated unexpectedly');
+    expect(await count(pool, 20)).toBe(1);
+  });
+
+  test('retries what the server undid, unless a part may have stayed', async () => {
+    const pool = watched({ retryAttempts: 3 });
+    const conflict = { text: 'SELECT flaky($1, $2)', values: ['40001', 1000000] };
+    await expect(pool.query(conflict)).rejects.toMatchObject({ code: '40001' });
+    expect(pool.retries).toHaveLength(3);
+    const batch = "INSERT INTO ledger VALUES (21); COMMIT; SELECT flaky('40001', 1000000)";
+    await expect(pool.query(batch)).rejects.toMatchObject({ code: '40001' });
+    await expect(pool.query('CALL halves()')).rejects.toMatchObject({ code: '40001' });
+    expect(pool.retries).toHaveLength(3);
+    expect(await count(pool, 21)).toBe(1);
+  });
+
+  test('retries nothing when it does not ask for it', async () => {
+    const pool = watched({});
+    await expect(pool.query('SELECT flaky($1, $2)', ['40001', 1000000])).rejects.toMatchObject({ code: '40001' });
+    expect(pool.retries).toEqual([]);
+  });
+});
+
+test.each([
+  ['waits for the server', { failFast: false }],
+  ['fails fast', { failFast: true }],
+])('reads with a deadline outlive an outage and writes are never doubled, in a pool that %s', async (_, options) => {
+  const pool = proxied({ max: 5, enhanced: true, retryAttempts: 3, breaker: { openMillis: 300 }, ...options });
+  const keys = Array.from({ length: 2000 }, (_, i) => 1000 + i);
+  await pool.query('DELETE FROM ledger WHERE key >= 1000');
+  const written = new Set();
+  let running = true;
+  let next = 0;
+  let reads = 0;
+  const reader = async () => {
+    while (running) {
+      const { rows } = await pool.query({ text: 'SELECT $1::int AS n', values: [reads], readOnly: true, deadline: 18_000 });
+      expect(rows).toHaveLength(1);
+      reads += 1;
+    }
+  };
+  const writer = async () => {
+    while (running && next < keys.length) {
+      const key = keys[next++];
+      await pool.query('INSERT INTO ledger VALUES ($1)', [key]).then(() => written.add(key), () => undefined);
+    }
+  };
+  const workers = Promise.all([...Array.from({ length: 10 }, reader), ...Array.from({ length: 5 }, writer)]);
+  const reached = (n) => until(() => reads >= n);
+  await reached(50);
+  await proxy.refuse();
+  proxy.cut();
+  const before = reads;
+  await until(() => pool.changes.length > 0);
+  await proxy.listen();
+  await until(() => reads > before + 50, { timeout: 15_000 });
+  running = false;
+  await workers;
+  const { rows } = await pool.query({ text: 'SELECT key FROM ledger WHERE key >= 1000', readOnly: true });
+  const there = rows.map(({ key }) => key);
+  expect(new Set(there).size).toBe(there.length);
+  expect([...written].filter((key) => !there.includes(key))).toEqual([]);
+}, 40_000);
 
 test('a retry is logged once, without parameters or passwords', async () => {
   const lines = [];

@@ -3,7 +3,9 @@
 
 import {
   AcquireTimeoutError,
+  CircuitOpenError,
   Client,
+  CommitOutcomeUnknownError,
   ConfigurationError,
   DatabaseError,
   Pool,
@@ -13,9 +15,12 @@ import {
   QueryArrayResult,
   QueryResult,
   Tier,
+  configure,
   defaults,
   escapeIdentifier,
   escapeLiteral,
+  executeQueryWithRetry,
+  executeTransactionWithRetry,
   getPool,
   native,
   pools,
@@ -114,9 +119,26 @@ export function additions(): void {
   getPool(1);
 }
 
+export async function failsafe(pool: Pool): Promise<number> {
+  const config: PoolConfig = { retryAttempts: 3, retryDelay: 50, deadline: 1000, retry: 'on', breaker: { mode: 'metrics', openMillis: 10 } };
+  pool.on('retry', ({ attempt, of, phase }) => [attempt, of, phase === 'sent']);
+  pool.on('breaker', ({ state, nextProbe }) => [state, nextProbe?.getTime()]);
+  configure({ tiers: 'on', retry: 'off', breaker: 'forced-open' });
+  pool.configure({ breaker: false });
+  await pool.query({ text: 'select 1', idempotent: true, deadline: 100, retryOn: ['23505'] });
+  await executeQueryWithRetry('select $1', [1], 3, 1000, { pool, readOnly: true });
+  await executeTransactionWithRetry([{ query: 'select $1', values: [1] }], 3, 10);
+  // @ts-expect-error there is no such mode
+  pool.configure({ breaker: 'sometimes' });
+  void config;
+  return pool.transaction(async (client) => (await client.query('select 1')).rowCount ?? 0, { isolationLevel: 'serializable', retries: 5 });
+}
+
 export function failures(error: unknown): string | number | undefined {
   if (error instanceof DatabaseError) return error.code ?? error.detail;
   if (error instanceof AcquireTimeoutError) return error.waiting;
+  if (error instanceof CircuitOpenError) return error.nextProbe?.getTime();
+  if (error instanceof CommitOutcomeUnknownError) return error.transactionId;
   if (error instanceof ConfigurationError) return error.problems.join();
   // @ts-expect-error nothing is known about it
   return error.code;

@@ -180,7 +180,7 @@ impl Circumstances<'_> {
 }
 
 /// Procedures and DO blocks may commit a part of their work before they fail.
-fn may_commit_by_itself(text: &str) -> bool {
+pub(super) fn may_commit_by_itself(text: &str) -> bool {
     let word = first_word(text);
     ["call", "do"].iter().any(|verb| word.eq_ignore_ascii_case(verb))
 }
@@ -246,6 +246,108 @@ pub(super) fn code_of(failure: &Failure) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use crate::failsafe::Fault as _;
+
+    fn server_error(code: &str, severity: &str) -> Error {
+        let none = || None;
+        Error::Database(std::sync::Arc::new(crate::postgres::DatabaseError {
+            length: 0,
+            message: String::new(),
+            severity: none(),
+            severity_code: severity.to_owned(),
+            code: SqlState::new(code.as_bytes()),
+            detail: none(),
+            hint: none(),
+            position: none(),
+            internal_position: none(),
+            internal_query: none(),
+            context: none(),
+            schema: none(),
+            table: none(),
+            column: none(),
+            data_type: none(),
+            constraint: none(),
+            file: none(),
+            line: none(),
+            routine: none(),
+        }))
+    }
+
+    fn judged(error: &Error, sent: bool, status: Option<Status>, completed: bool) -> Fault {
+        let wish = Wish { codes: Box::new([SqlState::new(b"23505")]), ..Wish::default() };
+        let statement = Statement::simple("INSERT INTO t VALUES (1)");
+        let known = Circumstances {
+            statement: &statement,
+            sent,
+            status,
+            completed,
+            has_other_hosts: false,
+            wish: &wish,
+        };
+        Fault::of_statement(error, &known)
+    }
+
+    #[test]
+    fn what_was_never_sent_on_a_dead_connection_goes_elsewhere_at_once() {
+        for error in [Error::Lost, Error::Ended, server_error("57P01", "FATAL")] {
+            let fault = judged(&error, false, None, false);
+            assert_eq!((fault.repeat(), fault.pace()), (Repeat::Unsent, Pace::AtOnce));
+        }
+        // Refused before it was sent, by our own end: the connection is well.
+        let refused = judged(&Error::Plain("it cannot be encoded".into()), false, Some(Status::Idle), false);
+        assert_eq!(refused.repeat(), Repeat::Never);
+    }
+
+    #[test]
+    fn what_was_sent_on_a_connection_that_is_lost_is_ambiguous() {
+        for error in [Error::Lost, server_error("57P01", "FATAL"), server_error("57P02", "FATAL")] {
+            assert_eq!(judged(&error, true, None, false).repeat(), Repeat::Ambiguous);
+        }
+        for error in [Error::Ended, Error::QueryTimeout, Error::Withdrawn, Error::Protocol("odd".into())] {
+            assert_eq!(judged(&error, true, None, false).repeat(), Repeat::Never);
+        }
+        assert_eq!(
+            judged(&server_error("40003", "ERROR"), true, Some(Status::Idle), false).repeat(),
+            Repeat::Ambiguous
+        );
+    }
+
+    #[test]
+    fn a_conflict_is_safe_only_where_nothing_of_it_can_have_stayed() {
+        for code in ["40001", "40P01", "23505"] {
+            let error = server_error(code, "ERROR");
+            assert_eq!(judged(&error, true, Some(Status::Idle), false).repeat(), Repeat::Safe, "{code}");
+            assert_eq!(judged(&error, true, Some(Status::Idle), true).repeat(), Repeat::Never, "{code}");
+            assert_eq!(judged(&error, true, Some(Status::Failed), false).repeat(), Repeat::Never, "{code}");
+        }
+        assert_eq!(
+            judged(&server_error("55P03", "ERROR"), true, Some(Status::Idle), false).repeat(),
+            Repeat::Never
+        );
+    }
+
+    #[test]
+    fn a_busy_pool_is_asked_again_only_by_who_has_a_deadline() {
+        let now = Instant::now();
+        let busy = Refusal::Timeout {
+            total: 1,
+            idle: 0,
+            used: 1,
+            waiting: 1,
+            last_connect_error: None,
+            phase: pool::Phase::Waiting,
+        };
+        assert_eq!(Fault::of_refusal(&busy, now).pace(), Pace::NotBefore(now));
+        for last in [Refusal::Full { waiting: 1 }, Refusal::Closed, Refusal::Withdrawn] {
+            assert_eq!(Fault::of_refusal(&last, now).repeat(), Repeat::Never);
+        }
+        assert_eq!(Fault::of_refusal(&Refusal::ConnectTimeout, now).pace(), Pace::Slow);
+        let wrong_password = Refusal::Connect(server_error("28P01", "FATAL"));
+        assert_eq!(Fault::of_refusal(&wrong_password, now).repeat(), Repeat::Never);
+        let full_server = Fault::of_refusal(&Refusal::Connect(server_error("53300", "FATAL")), now);
+        assert_eq!((full_server.repeat(), full_server.pace()), (Repeat::Unsent, Pace::Slow));
+    }
 
     #[test]
     fn the_first_word_is_found_behind_comments() {

@@ -11,6 +11,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use serde_json::json;
 use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
 use super::{Face, Phase, Wire, Wish, hosts::Hosts};
@@ -18,7 +19,10 @@ use crate::{
     failsafe::{self, Barred, Breaker, Budget, Change, Deadline, Dice, Retries, Stage, Terms, Verdict},
     pool::{Pool, WeakPool},
     postgres::{self, Error},
-    vitals::{BreakerState, Vitals},
+    vitals::{
+        BreakerState, Vitals,
+        journal::{self, Level},
+    },
 };
 
 /// Tells of a request that runs again.
@@ -164,6 +168,14 @@ impl Resilience {
     pub(super) fn tell(&self, notice: &Retrying) {
         if let Some(vitals) = &self.vitals {
             vitals.retry();
+            let fields = json!({
+                "attempt": notice.attempt,
+                "of": notice.of,
+                "delayMillis": notice.delay.as_secs_f64() * 1000.0,
+                "code": notice.code,
+                "phase": notice.phase.name(),
+            });
+            journal::note(Level::Info, "retry", "retrying", Some(&vitals.name), fields);
         }
         self.face.retrying(notice);
     }
@@ -282,6 +294,9 @@ impl Resilience {
                 Stage::HalfOpen => BreakerState::HalfOpen,
                 Stage::Open(_) => BreakerState::Open,
             });
+            let level = if to == Stage::Closed { Level::Info } else { Level::Warn };
+            let fields = json!({ "host": self.host, "from": from.name() });
+            journal::note(level, "breaker", to.name(), Some(&vitals.name), fields);
         }
         self.face.breaker(&BreakerNotice {
             host: self.host.clone(),

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Retrying, Wish,
-    fault::{Fault, Phase},
+    fault::{Fault, Phase, may_commit_by_itself},
     resilience::Resilience,
 };
 use crate::{
@@ -39,6 +39,11 @@ pub struct Run {
     base_millis: Option<f64>,
     /// What is left of its deadline.
     remaining_millis: Option<f64>,
+    /// Of a statement: whether running it twice does no harm.
+    #[serde(default)]
+    idempotent: bool,
+    /// Of a statement.
+    text: Option<String>,
     /// Codes that are tried again because the caller lists them.
     #[serde(default)]
     codes: Vec<String>,
@@ -53,11 +58,17 @@ enum Stage {
     Aborted,
     /// COMMIT was lost, and the server cannot say yet.
     Asking,
+    /// It is one statement of the pool's that ran on a client, for somebody wanted to see the client.
+    Statement,
 }
 
 impl Run {
     fn fault(&self, has_other_hosts: bool) -> Fault {
-        let phase = if self.stage == Stage::Open { Phase::Transaction } else { Phase::Commit };
+        let phase = match self.stage {
+            Stage::Open => Phase::Transaction,
+            Stage::Aborted | Stage::Asking => Phase::Commit,
+            Stage::Statement => Phase::Sent,
+        };
         let action = self.code.as_deref().map(|code| SqlState::new(code.as_bytes()).action());
         let repeat = match self.stage {
             // The server refuses to answer it.
@@ -66,6 +77,9 @@ impl Run {
             Stage::Aborted => Repeat::Safe,
             Stage::Open if self.lost => Repeat::Safe,
             Stage::Open => self.repeat_after(action, has_other_hosts),
+            Stage::Statement if self.lost => Repeat::Ambiguous,
+            Stage::Statement if self.is_single() => self.repeat_after(action, has_other_hosts),
+            Stage::Statement => Repeat::Never,
         };
         Fault::new(phase, repeat, Pace::Statement)
     }
@@ -81,6 +95,13 @@ impl Run {
         if may_run_again { Repeat::Safe } else { Repeat::Never }
     }
 
+    /// Whether the server has undone all of it when it reports an error.
+    fn is_single(&self) -> bool {
+        let text = self.text.as_deref().unwrap_or_default();
+        let rest = text.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
+        !rest.contains(';') && !may_commit_by_itself(rest)
+    }
+
     fn is_listed(&self) -> bool {
         self.code.as_ref().is_some_and(|code| self.codes.contains(code))
     }
@@ -88,7 +109,12 @@ impl Run {
     fn terms(&self, resilience: &Resilience) -> Terms {
         let time = |millis: Option<f64>| millis.and_then(|ms| Duration::try_from_secs_f64(ms / 1000.0).ok());
         let deadline = Deadline::after(Instant::now(), time(self.remaining_millis));
-        let wish = Wish { attempts: Some(self.attempts), base: time(self.base_millis), ..Wish::default() };
+        let wish = Wish {
+            attempts: Some(self.attempts),
+            base: time(self.base_millis),
+            idempotent: self.idempotent,
+            ..Wish::default()
+        };
         let terms = resilience.terms(&wish, deadline);
         // A question is no retry.
         Terms { enabled: terms.enabled || self.stage == Stage::Asking, ..terms }
