@@ -6,6 +6,8 @@
 const { readEnvironment, TIERS } = require('./environment');
 
 const DEFAULT_TIER = 'highPriority';
+// Who is served first from a shared budget. Operators come rarely and mean it.
+const BY_PRIORITY = ['admin', 'highPriority', 'lowPriority'];
 
 class Tiers {
   /**
@@ -77,11 +79,13 @@ class Tiers {
     return pool;
   }
 
-  // In order of priority. The one pool of DB_TIERS=off has its own limit and shares with nobody.
+  // The one pool of DB_TIERS=off has its own limit and shares with nobody.
   budgetOf(tier) {
-    const { totalMax } = this.configuration;
-    const rank = ['admin', 'highPriority', 'lowPriority'].indexOf(tier);
-    return totalMax === undefined || rank < 0 ? undefined : { name: this.budget, total: totalMax, rank };
+    const { totalMax, tiers } = this.configuration;
+    const rank = BY_PRIORITY.indexOf(tier);
+    if (totalMax === undefined || rank < 0) return undefined;
+    const guarantees = BY_PRIORITY.map((name) => tiers[name].min);
+    return { name: this.budget, total: totalMax, rank, guarantees };
   }
 }
 

@@ -7,6 +7,7 @@
 
 mod answer;
 mod attempt;
+mod budget;
 mod checkout;
 mod fault;
 mod hosts;
@@ -57,7 +58,8 @@ impl Tier {
     /// A tier whose connections report to `face`. Its tasks run on `runtime`.
     pub fn new(settings: Settings, face: Arc<dyn Face>, runtime: Handle) -> Self {
         let vitals = measure::open(&settings);
-        let Settings { config, hosts, pool, policy, .. } = settings;
+        let Settings { config, hosts, mut pool, budget, policy, .. } = settings;
+        let member = budget.map(|part| budget::join(&part, &mut pool, &runtime));
         let (max, min) = (pool.max, pool.min);
         let resilience =
             Arc::new(Resilience::new(&policy, &hosts, Arc::clone(&face), runtime.clone(), vitals.clone()));
@@ -66,6 +68,9 @@ impl Tier {
         let pool = Pool::new(wire, pool, runtime);
         watch.attach(&pool);
         resilience.attach(&pool);
+        if let Some(member) = member {
+            budget::attach(&member, &pool);
+        }
         if let Some(vitals) = &vitals {
             measure::attach(vitals, &pool, max, min);
         }

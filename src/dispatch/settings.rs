@@ -6,6 +6,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Deserializer};
 
+use super::budget::Part;
 use super::hosts::{Hosts, Target};
 use super::resilience::Policy;
 use crate::{
@@ -31,6 +32,7 @@ pub struct Settings {
     dial: bool,
     pub(super) config: Config,
     pub(super) hosts: Hosts,
+    pub(super) budget: Option<Part>,
     pub(super) pool: pool::Settings,
     pub(super) policy: Policy,
 }
@@ -135,6 +137,7 @@ struct Told {
     tcp_user_timeout_millis: Option<Millis>,
     /// Whether a failed connect fails the request that waits longest, as in pg.
     fail_fast: Option<bool>,
+    budget: Option<Part>,
     #[serde(default)]
     pipeline: bool,
     /// Whether streams are opened by JavaScript.
@@ -303,6 +306,7 @@ impl Told {
             dial: self.dial,
             config,
             hosts,
+            budget: self.budget,
             pool,
             policy,
         }

@@ -85,7 +85,9 @@ pub enum CloseReason {
     Unresponsive,
     /// A transaction was left open and could not be rolled back.
     Leak,
-    /// Made before `Pool::retire_generation`.
+    /// Given up for another pool of the same budget.
+    Yielded,
+    /// Made before `Pool::retire_generation`, or meant by `Pool::retire`.
     Retired,
     /// The pool ended.
     Drained,
@@ -93,7 +95,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, in the order of their counters.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Released,
         Self::Idle,
         Self::Lifetime,
@@ -101,6 +103,7 @@ impl CloseReason {
         Self::Broken,
         Self::Unresponsive,
         Self::Leak,
+        Self::Yielded,
         Self::Retired,
         Self::Drained,
     ];
@@ -115,6 +118,7 @@ impl CloseReason {
             Self::Broken => "broken",
             Self::Unresponsive => "unresponsive",
             Self::Leak => "leak",
+            Self::Yielded => "yielded",
             Self::Retired => "retired",
             Self::Drained => "drained",
         }

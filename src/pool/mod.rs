@@ -11,6 +11,8 @@
 //! ```
 
 mod actions;
+mod allowance;
+mod budget;
 mod claim;
 mod connector;
 mod counts;
@@ -36,6 +38,8 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+pub use self::allowance::{Allowance, Need};
+pub use self::budget::{Budget, Member};
 pub use self::claim::{Claim, Ticket};
 pub use self::connector::{CloseReason, Condition, Connector};
 pub use self::counts::{Counts, Statistics};
@@ -110,6 +114,11 @@ impl<C: Connector> Pool<C> {
     /// returns how many those are.
     pub fn retire(&self, is_meant: impl Fn(&C::Connection) -> bool) -> usize {
         self.0.0.retire(is_meant)
+    }
+
+    /// Looks again at what can be served and what is to be given up: the allowance has changed.
+    pub fn reconsider(&self) {
+        self.0.0.reconsider();
     }
 
     /// Ends the pool: refuses new and waiting claims, closes idle connections, waits for lent ones

@@ -50,6 +50,11 @@ impl<E: Clone> Outage<E> {
         self.last_error = None;
     }
 
+    /// Whether something has failed and not everything is back.
+    pub(super) fn is_recovering(&self) -> bool {
+        self.is_recovering
+    }
+
     /// Nothing is missing any more.
     pub(super) fn is_over(&mut self) {
         if self.failures == 0 {

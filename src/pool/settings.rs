@@ -1,6 +1,9 @@
 //! The settings of one pool, already parsed and validated by whoever builds them.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::Allowance;
 
 /// pg's default for the number of connections.
 const DEFAULT_MAX: usize = 10;
@@ -50,6 +53,8 @@ pub struct Settings {
     /// Whether a failed attempt to connect refuses the oldest claim at once, as pg does. Otherwise
     /// claims wait to their deadline while attempts are repeated with backoff. Default true.
     pub fail_fast: bool,
+    /// A limit shared with other pools, within `max`. Default none.
+    pub allowance: Option<Arc<dyn Allowance>>,
 }
 
 impl Default for Settings {
@@ -70,6 +75,7 @@ impl Default for Settings {
             keepalive_after: Some(DEFAULT_KEEPALIVE_AFTER),
             leak_after: None,
             fail_fast: true,
+            allowance: None,
         }
     }
 }

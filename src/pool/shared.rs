@@ -43,7 +43,10 @@ impl<C: Connector> Shared<C> {
     fn step<R>(self: &Arc<Self>, transition: impl FnOnce(&mut State<C>, Instant, &mut Actions<C>) -> R) -> R {
         let now = Instant::now();
         let mut actions = Actions::none();
-        let result = transition(&mut self.state.lock(), now, &mut actions);
+        let mut state = self.state.lock();
+        let result = transition(&mut state, now, &mut actions);
+        state.report_locked(now);
+        drop(state);
         actions.carry_out(self);
         result
     }
@@ -166,6 +169,13 @@ impl<C: Connector> Shared<C> {
 
     pub(super) fn retire_generation(self: &Arc<Self>) {
         self.step(State::retire_generation_locked);
+    }
+
+    pub(super) fn reconsider(self: &Arc<Self>) {
+        self.step(|state, now, actions| {
+            state.yield_idle_locked(actions);
+            state.supply_locked(now, actions);
+        });
     }
 
     pub(super) fn prefill(self: &Arc<Self>) {

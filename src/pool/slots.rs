@@ -5,10 +5,12 @@
 //! connection is in exactly one [`Place`]; its number tells it from the former tenants of its slot.
 
 use std::mem;
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::Allowance;
 use super::lease::Loan;
 
 pub(super) enum Slot<K> {
@@ -70,6 +72,7 @@ pub(super) struct Slots<K> {
     /// Idle slots by `idle_since`; the end is lent first.
     idle: Vec<usize>,
     max: usize,
+    allowance: Option<Arc<dyn Allowance>>,
     next_number: u64,
     connecting: usize,
     lent: usize,
@@ -78,12 +81,13 @@ pub(super) struct Slots<K> {
 }
 
 impl<K: Clone> Slots<K> {
-    pub(super) fn new(max: usize) -> Self {
+    pub(super) fn new(max: usize, allowance: Option<Arc<dyn Allowance>>) -> Self {
         Self {
             table: Vec::new(),
             free: Vec::new(),
             idle: Vec::new(),
             max,
+            allowance,
             next_number: 1,
             connecting: 0,
             lent: 0,
@@ -116,6 +120,11 @@ impl<K: Clone> Slots<K> {
         self.total() < self.max
     }
 
+    /// Whether a connection that is free is to be given up for other pools.
+    pub(super) fn is_one_claimed_back(&self) -> bool {
+        self.allowance.as_ref().is_some_and(|allowance| allowance.claims_one_back())
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Slot<K>)> {
         self.table.iter().enumerate()
     }
@@ -128,7 +137,7 @@ impl<K: Clone> Slots<K> {
         generation: u64,
         abort: oneshot::Sender<()>,
     ) -> Option<(usize, u64)> {
-        if !self.has_room() {
+        if !self.has_room() || self.allowance.as_ref().is_some_and(|allowance| !allowance.take()) {
             return None;
         }
         let number = self.next_number;
@@ -154,6 +163,9 @@ impl<K: Clone> Slots<K> {
             Slot::Live(tenant) => self.depart_locked(slot, tenant.place),
         }
         self.free.push(slot);
+        if let Some(allowance) = &self.allowance {
+            allowance.give_back();
+        }
         former
     }
 
@@ -232,5 +244,14 @@ impl<K: Clone> Slots<K> {
             _ => self.idle.len(),
         };
         self.idle.insert(rank, slot);
+    }
+}
+
+impl<K> Drop for Slots<K> {
+    fn drop(&mut self) {
+        if let Some(allowance) = &self.allowance {
+            let taken = self.table.len() - self.free.len();
+            (0..taken).for_each(|_| allowance.give_back());
+        }
     }
 }

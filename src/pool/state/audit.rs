@@ -40,6 +40,7 @@ impl<C: Connector> State<C> {
         assert!(stacked.iter().copied().eq(idle.iter().map(|entry| entry.0)));
         if self.is_open() && self.settings.fail_fast {
             let is_served = self.waiters.is_empty()
+                || self.is_denied
                 || counts.total == self.settings.max
                 || self.under_way() >= self.waiters.len();
             assert!(is_served, "claims wait although there is room: {counts:?}");

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::super::opening::{Failure, Order};
 use super::super::slots::Tenant;
-use super::{Actions, Condition, Connector, Duration, Place, Purpose, Refusal, Source, State, after};
+use super::{Actions, Condition, Connector, Duration, Need, Place, Purpose, Refusal, Source, State, after};
 
 impl<C: Connector> State<C> {
     /// Serves claims from the idle stack and begins the connects that are missing.
@@ -17,11 +17,15 @@ impl<C: Connector> State<C> {
             return;
         }
         self.serve_from_idle_locked(now, actions);
+        self.is_denied = false;
         while self.wants_attempt(now) {
             let deadline = after(now, self.settings.connect_timeout);
             let (abort, aborted) = oneshot::channel();
             let reserved = self.slots.reserve_slot_locked(deadline, self.generation, abort);
-            let Some((slot, number)) = reserved else { break };
+            let Some((slot, number)) = reserved else {
+                self.is_denied = self.slots.has_room();
+                break;
+            };
             self.note_deadline_locked(deadline, actions);
             actions.rest().orders.push(Order { slot, number, aborted });
         }
@@ -63,6 +67,24 @@ impl<C: Connector> State<C> {
         self.waiters.len() > self.under_way()
     }
 
+    /// Tells the allowance what is needed, where there is one.
+    pub(in super::super) fn report_locked(&mut self, now: Instant) {
+        let Some(allowance) = &self.settings.allowance else { return };
+        let connecting = self.slots.connecting();
+        let may_begin = self.settings.fail_fast || self.outage.allows_attempt(now, connecting);
+        let wanted = if self.is_open() && may_begin {
+            let missing = self.waiters.len().saturating_sub(self.under_way());
+            missing.min(self.settings.max - self.slots.total())
+        } else {
+            0
+        };
+        let since = if wanted > 0 { self.waiters.oldest_since() } else { None };
+        let need = Need { wanted, since, idle: self.slots.idle().len() };
+        if std::mem::replace(&mut self.reported, need) != need {
+            allowance.report(need);
+        }
+    }
+
     fn needs_filling(&self) -> bool {
         self.settings.prefill && self.slots.total() < self.settings.min.min(self.settings.max)
     }
@@ -84,6 +106,7 @@ impl<C: Connector> State<C> {
     pub(super) fn restart_if_stalled_locked(&mut self, now: Instant) {
         if let Some(since) = self.stalled_since
             && now.saturating_duration_since(since) >= Self::STALL
+            && !self.is_denied
         {
             self.stalled_since = None;
             self.statistics.restarts += 1;

@@ -21,7 +21,7 @@ use super::lease::Loan;
 use super::outage::Outage;
 use super::slots::{Place, Slots};
 use super::waiters::{Waiter, Waiters};
-use super::{Claim, CloseReason, Condition, Connector, Counts, Phase, Refusal, Settings, Statistics};
+use super::{Claim, CloseReason, Condition, Connector, Counts, Need, Phase, Refusal, Settings, Statistics};
 
 pub(super) struct State<C: Connector> {
     settings: Settings,
@@ -34,6 +34,10 @@ pub(super) struct State<C: Connector> {
     next_ticket: u64,
     /// When the timekeeper wakes.
     wakes_at: Option<Instant>,
+    /// The allowance has refused the last slot that was wanted.
+    is_denied: bool,
+    /// What the allowance was last told.
+    reported: Need,
     /// Since when claims wait, there is room, and nothing is being made.
     stalled_since: Option<Instant>,
     pub(super) statistics: Statistics,
@@ -49,7 +53,7 @@ enum Life {
 impl<C: Connector> State<C> {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
-            slots: Slots::new(settings.max),
+            slots: Slots::new(settings.max, settings.allowance.clone()),
             settings,
             waiters: Waiters::new(),
             life: Life::Open,
@@ -58,6 +62,8 @@ impl<C: Connector> State<C> {
             generation: 0,
             next_ticket: 1,
             wakes_at: None,
+            is_denied: false,
+            reported: Need::default(),
             stalled_since: None,
             statistics: Statistics::default(),
         }
@@ -176,11 +182,17 @@ impl<C: Connector> State<C> {
     /// number that may.
     fn is_full(&self) -> bool {
         let queued = self.waiters.len().checked_sub(self.under_way());
-        let has_supply = !self.slots.idle().is_empty() || self.slots.has_room();
+        let has_supply = !self.slots.idle().is_empty() || self.may_grow();
         match (self.settings.max_waiting, queued) {
             (Some(most), Some(queued)) => !has_supply && queued >= most,
             _ => false,
         }
+    }
+
+    /// Whether a claim may hope for a connection of its own.
+    fn may_grow(&self) -> bool {
+        let is_away = !self.settings.fail_fast && self.outage.is_recovering();
+        self.slots.has_room() && !self.is_denied && !is_away
     }
 
     /// Connections that will be free for a claim shortly.

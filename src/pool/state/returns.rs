@@ -151,8 +151,25 @@ impl<C: Connector> State<C> {
         } else if condition == Condition::Dirty {
             self.statistics.leaked_transactions += 1;
             self.send_on_errand_locked(slot, Purpose::Reset, actions);
+        } else if self.has_served(slot) && self.slots.is_one_claimed_back() {
+            self.close_locked(slot, CloseReason::Yielded, actions);
+            self.supply_locked(now, actions);
         } else {
             self.hand_on_locked(slot, now, actions);
+        }
+    }
+
+    /// A connection that was just made goes to the claim it was made for, whoever else wants it.
+    fn has_served(&self, slot: usize) -> bool {
+        self.slots.live(slot).is_some_and(|tenant| tenant.uses > 0)
+    }
+
+    /// Gives up idle connections for other pools, the longest idle first.
+    pub(in super::super) fn yield_idle_locked(&mut self, actions: &mut Actions<C>) {
+        while let Some(&slot) = self.slots.idle().first()
+            && self.slots.is_one_claimed_back()
+        {
+            self.close_locked(slot, CloseReason::Yielded, actions);
         }
     }
 

@@ -79,6 +79,7 @@ prop_compose! {
             keepalive_after: keepalive,
             leak_after: leak,
             fail_fast,
+            allowance: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! command. Time is tokio's and paused.
 
 mod ageing;
+mod budget;
 mod deadlines;
 mod desk;
 mod ending;

@@ -1,0 +1,235 @@
+'use strict';
+
+// The tiers of a process on a real server: filled ahead, each with its own place and credentials, and
+// sharing a budget in which readers come before reports and nobody starves.
+
+const { execFile } = require('node:child_process');
+const { promisify } = require('node:util');
+const pgpool = require('../..');
+const Tiers = require('../../lib/tiers');
+const { server, admin, config } = require('../support/server');
+const { Proxy } = require('../support/proxy');
+const { until } = require('../support/until');
+
+const run = promisify(execFile);
+const LONG = { timeout: 15_000 };
+const SLEEP = 'SELECT pg_sleep(0.05)';
+
+let opened = [];
+let budgets = 0;
+
+function environment(more = {}) {
+  const { host, port, user, password, database } = config();
+  return { DB_HOST: host, DB_PORT: String(port), DB_NAME: database, DB_USER: user, DB_PASSWORD: password, ...more };
+}
+
+function tiersOf(more) {
+  const tiers = new Tiers(pgpool.Pool, environment(more), `test ${++budgets}`);
+  opened.push(tiers);
+  return tiers;
+}
+
+afterEach(async () => {
+  await Promise.all(opened.flatMap((tiers) => [...tiers.open.values()].map((pool) => pool.ending || pool.end())));
+  opened = [];
+});
+
+jest.setTimeout(60_000);
+
+describe('a tier', () => {
+  test('is filled to its minimum before anybody asks', async () => {
+    const pool = tiersOf({ DB_HIGH_PRIORITY_MIN: '4' }).getPool('highPriority');
+    const seen = [];
+    pool.on('connect', (client) => seen.push(client.processID));
+    await until(() => pool.idleCount === 4, { ...LONG, what: 'four idle connections' });
+    expect(seen.length).toBe(4);
+  });
+
+  test('fills up again after a connection was lost', async () => {
+    const pool = tiersOf({ DB_ADMIN_MIN: '3' }).getPool('admin');
+    const { rows } = await pool.query('SELECT pg_backend_pid() AS pid');
+    await until(() => pool.idleCount === 3, { ...LONG, what: 'three idle connections' });
+    const happens = (event) => new Promise((resolve) => pool.once(event, resolve));
+    const replaced = Promise.all([happens('remove'), happens('connect')]);
+    await admin('SELECT pg_terminate_backend($1)', [rows[0].pid]);
+    await replaced;
+    await until(() => pool.idleCount === 3, { ...LONG, what: 'three idle connections again' });
+  });
+
+  test('that nobody uses keeps no process alive', async () => {
+    const script = `
+      const pool = require('.').getPool('highPriority');
+      pool.on('connect', () => {
+        if (pool.idleCount >= 2) process.stdout.write('filled');
+      });
+      setTimeout(() => {}, 500);
+    `;
+    const env = { ...process.env, ...environment({ DB_HIGH_PRIORITY_MIN: '3' }) };
+    const { stdout } = await run(process.execPath, ['-e', script], { env, cwd: `${__dirname}/../..`, timeout: 60_000 });
+    expect(stdout).toContain('filled');
+  });
+
+  test('goes where it is told, with credentials of its own', async () => {
+    const proxy = await Proxy.start(server());
+    try {
+      await admin("CREATE ROLE tier_admin LOGIN PASSWORD 'of the tier'");
+      const tiers = tiersOf({
+        DB_LOW_PRIORITY_HOST: proxy.host,
+        DB_LOW_PRIORITY_PORT: String(proxy.port),
+        DB_ADMIN_USER: 'tier_admin',
+        DB_ADMIN_PASSWORD: 'of the tier',
+      });
+      const who = async (name) => (await tiers.getPool(name).query('SELECT current_user AS who')).rows[0].who;
+      expect(await who('highPriority')).toBe(server().user);
+      expect(proxy.accepted).toBe(0);
+      expect(await who('lowPriority')).toBe(server().user);
+      expect(proxy.accepted).toBeGreaterThan(0);
+      expect(await who('admin')).toBe('tier_admin');
+    } finally {
+      await Promise.all([...opened.at(-1).open.values()].map((pool) => pool.end()));
+      await proxy.stop();
+      await admin('DROP ROLE tier_admin');
+    }
+  });
+
+  test('that was ended is made anew when it is asked for', async () => {
+    const tiers = tiersOf();
+    const first = tiers.getPool('admin');
+    await first.end();
+    const second = tiers.getPool('admin');
+    expect(second).not.toBe(first);
+    await second.query('SELECT 1');
+  });
+
+  test('refuses who would wait behind too many', async () => {
+    const pool = tiersOf({ DB_MAX_WAITING: '5', DB_ADMIN_MAX: '1' }).getPool('admin');
+    await pool.query('SELECT 1');
+    const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => pool.query(SLEEP)));
+    const refused = outcomes.filter(({ reason }) => reason instanceof pgpool.PoolFullError);
+    expect(refused.length).toBeGreaterThan(0);
+    expect(outcomes.filter(({ status }) => status === 'fulfilled').length).toBe(20 - refused.length);
+  });
+});
+
+describe('tiers off', () => {
+  test('at start: all names lead to one pool', () => {
+    const tiers = tiersOf({ DB_TIERS: 'off' });
+    expect(tiers.getPool('admin')).toBe(tiers.getPool('lowPriority'));
+    expect(tiers.getPool('admin').options.max).toBe(20);
+  });
+
+  test('at run time, and on again', () => {
+    const tiers = tiersOf();
+    const [high, low] = [tiers.getPool('highPriority'), tiers.getPool('lowPriority')];
+    expect(high).not.toBe(low);
+    tiers.switch('off');
+    expect(tiers.getPool('highPriority')).toBe(tiers.getPool('lowPriority'));
+    expect(tiers.getPool('highPriority')).not.toBe(high);
+    tiers.switch('on');
+    expect(tiers.getPool('highPriority')).toBe(high);
+  });
+
+  test('configure names what makes no sense and changes nothing', () => {
+    expect(() => pgpool.configure({ tiers: 'maybe', speed: 'high' })).toThrow(/tiers must be one of on, off, not "maybe"; speed is no switch/);
+    expect(() => pgpool.configure()).toThrow(TypeError);
+    pgpool.configure({ tiers: 'on' });
+  });
+});
+
+describe('a shared budget', () => {
+  const sizes = { DB_TOTAL_MAX: '8', DB_HIGH_PRIORITY_MIN: '2', DB_LOW_PRIORITY_MIN: '1', DB_ADMIN_MIN: '1' };
+
+  /** Runs `work` while it watches that the tiers together stay within their budget. */
+  async function watched(tiers, total, work) {
+    let most = 0;
+    let over = false;
+    const watching = (async () => {
+      while (!over) {
+        const now = [...tiers.open.values()].reduce((sum, pool) => sum + pool.totalCount, 0);
+        most = Math.max(most, now);
+        await new Promise(setImmediate);
+      }
+    })();
+    try {
+      await work();
+    } finally {
+      over = true;
+      await watching;
+    }
+    expect(most).toBeLessThanOrEqual(total);
+    return most;
+  }
+
+  test('is never exceeded, and all of it is used', async () => {
+    const tiers = tiersOf(sizes);
+    const most = await watched(tiers, 8, async () => {
+      const floods = ['highPriority', 'lowPriority', 'admin'].map((name) =>
+        Promise.all(Array.from({ length: 60 }, () => tiers.getPool(name).query('SELECT pg_sleep(0.01)'))),
+      );
+      await Promise.all(floods);
+    });
+    expect(most).toBe(8);
+  });
+
+  test('takes an idle connection of a lower tier for a higher one', async () => {
+    const tiers = tiersOf(sizes);
+    const low = tiers.getPool('lowPriority');
+    tiers.getPool('admin');
+    const high = tiers.getPool('highPriority');
+    await Promise.all(Array.from({ length: 10 }, () => low.query(SLEEP)));
+    // What the guarantees of the others leave: 8 - 2 - 1.
+    expect(low.totalCount).toBe(5);
+    await watched(tiers, 8, () => Promise.all(Array.from({ length: 30 }, () => high.query(SLEEP))));
+    expect(low.totalCount).toBe(1);
+    expect(high.totalCount).toBe(6);
+  });
+
+  test('lets a higher tier have what a lower one returns', async () => {
+    const tiers = tiersOf(sizes);
+    const [low, high] = [tiers.getPool('lowPriority'), tiers.getPool('highPriority')];
+    tiers.getPool('admin');
+    let running = true;
+    const reports = Array.from({ length: 20 }, async () => {
+      while (running) await low.query(SLEEP);
+    });
+    await until(() => low.totalCount === 5, { ...LONG, what: 'the reports to have spread' });
+    let served = 0;
+    const readers = Array.from({ length: 20 }, async () => {
+      while (running) {
+        await high.query('SELECT pg_sleep(0.005)');
+        served += 1;
+      }
+    });
+    await until(() => high.totalCount >= 5, { ...LONG, what: 'readers to have taken over' });
+    const before = served;
+    await until(() => served > before + 50, { ...LONG, what: 'readers to be served' });
+    running = false;
+    await Promise.all([...reports, ...readers]);
+  });
+
+  test('never starves a lower tier that is guaranteed nothing', async () => {
+    const tiers = tiersOf({ ...sizes, DB_TOTAL_MAX: '4', DB_LOW_PRIORITY_MIN: '0' });
+    const [high, low] = [tiers.getPool('highPriority'), tiers.getPool('lowPriority')];
+    tiers.getPool('admin');
+    let running = true;
+    const readers = Array.from({ length: 20 }, async () => {
+      while (running) await high.query('SELECT pg_sleep(0.01)');
+    });
+    await until(() => high.totalCount === 3, { ...LONG, what: 'the readers to hold everything' });
+    const { rows } = await low.query('SELECT 1 AS served');
+    expect(rows).toEqual([{ served: 1 }]);
+    running = false;
+    await Promise.all(readers);
+  });
+
+  test('is given back by a tier that ends', async () => {
+    const tiers = tiersOf(sizes);
+    const [high, low] = [tiers.getPool('highPriority'), tiers.getPool('lowPriority')];
+    await Promise.all(Array.from({ length: 20 }, () => high.query(SLEEP)));
+    expect(high.totalCount).toBe(6);
+    await high.end();
+    await Promise.all(Array.from({ length: 20 }, () => low.query(SLEEP)));
+    // Its guarantee is kept for when it is opened again.
+    expect(low.totalCount).toBe(5);
+  });
+});

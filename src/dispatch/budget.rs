@@ -1,0 +1,53 @@
+//! The budgets of the process, by name: the tiers of one process share one, in whichever thread of it
+//! they were opened.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Weak},
+};
+
+use parking_lot::Mutex;
+use serde::Deserialize;
+use tokio::runtime::Handle;
+
+use super::Wire;
+use crate::pool::{self, Allowance, Budget, Member, Pool};
+
+static BUDGETS: LazyLock<Mutex<HashMap<String, Weak<Budget>>>> = LazyLock::new(Mutex::default);
+
+/// A tier's part in a budget, as JavaScript tells it.
+#[derive(Deserialize, Debug, Clone)]
+pub(super) struct Part {
+    name: String,
+    /// Connections of all members together. The first member's word counts.
+    total: usize,
+    /// 0 goes first.
+    rank: usize,
+    /// The guarantees of all ranks, those included that are not open yet.
+    #[serde(default)]
+    guarantees: Vec<usize>,
+}
+
+/// Joins the budget; the tier's minimum is its guarantee.
+pub(super) fn join(part: &Part, settings: &mut pool::Settings, runtime: &Handle) -> Arc<Member> {
+    let mut budgets = BUDGETS.lock();
+    budgets.retain(|_, budget| budget.strong_count() > 0);
+    let budget = budgets.get(&part.name).and_then(Weak::upgrade).unwrap_or_else(|| {
+        let budget = Budget::new(part.total, part.guarantees.clone(), runtime);
+        budgets.insert(part.name.clone(), Arc::downgrade(&budget));
+        budget
+    });
+    let member = budget.join(settings.min.min(settings.max), part.rank);
+    settings.allowance = Some(Arc::clone(&member) as Arc<dyn Allowance>);
+    member
+}
+
+/// Has the pool look again when the budget has changed.
+pub(super) fn attach(member: &Member, pool: &Pool<Wire>) {
+    let pool = pool.downgrade();
+    member.attach(move || {
+        if let Some(pool) = pool.upgrade() {
+            pool.reconsider();
+        }
+    });
+}

@@ -1,0 +1,333 @@
+//! A budget of connections that several pools share.
+//!
+//! Each member is guaranteed its share; what is left goes to who waits, by rank. A member that was
+//! denied for long is served before all others, so that nobody starves. To make room, idle
+//! connections of lower ranks are given up first, then those that are returned.
+//!
+//! Invariant: the sum of `max(held, guarantee)` over the members never exceeds the total, so a
+//! guarantee can always be taken up.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::{
+    runtime::Handle,
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+use super::{Allowance, Need};
+
+/// A member denied for this long goes first.
+pub(super) const AGE: Duration = Duration::from_secs(2);
+/// While somebody waits the budget is looked at again after this long, whatever has been told.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The budget. It lives as long as one of its members.
+pub struct Budget {
+    total: usize,
+    /// By rank, for members that are not there yet, or no more.
+    reserved: Vec<usize>,
+    members: Mutex<Vec<Option<Entry>>>,
+    /// Wakes the task that makes room.
+    bell: Arc<Notify>,
+}
+
+struct Entry {
+    guarantee: usize,
+    rank: usize,
+    held: usize,
+    /// Connections it would begin at once.
+    wanted: usize,
+    /// What it wanted when room was last made.
+    planned: usize,
+    /// Since when its oldest claim waits.
+    since: Option<Instant>,
+    /// When it last got a connection beyond its guarantee.
+    served: Option<Instant>,
+    member: Weak<Member>,
+}
+
+impl Entry {
+    fn is_waiting(&self) -> bool {
+        self.wanted > 0 && self.held >= self.guarantee
+    }
+
+    /// When it will have waited for long. Each connection it gets begins that anew, so that a queue
+    /// that is always long is served at intervals and takes nothing over.
+    fn ages_at(&self) -> Option<Instant> {
+        let since = self.since.filter(|_| self.is_waiting())?;
+        since.max(self.served.unwrap_or(since)).checked_add(AGE)
+    }
+
+    fn is_aged(&self, now: Instant) -> bool {
+        self.ages_at().is_some_and(|at| at <= now)
+    }
+
+    /// Who is less goes first: the aged by their age, the others by rank.
+    fn turn(&self, now: Instant) -> (bool, Option<Instant>, usize) {
+        let is_aged = self.is_aged(now);
+        (!is_aged, self.ages_at().filter(|_| is_aged), self.rank)
+    }
+
+    fn surplus(&self) -> usize {
+        self.held.saturating_sub(self.guarantee)
+    }
+}
+
+impl Budget {
+    /// A budget of `total` connections, of which `reserved` are kept, by rank, for members that have
+    /// yet to join. The task that makes room runs on `runtime`.
+    pub fn new(total: usize, reserved: Vec<usize>, runtime: &Handle) -> Arc<Self> {
+        let budget = Self::idle(total, reserved);
+        let (weak, bell) = (Arc::downgrade(&budget), Arc::clone(&budget.bell));
+        drop(runtime.spawn(async move {
+            while let Some(budget) = weak.upgrade() {
+                let next = budget.make_room(Instant::now());
+                drop(budget);
+                match next {
+                    None => bell.notified().await,
+                    Some(at) => tokio::select! {
+                        () = bell.notified() => {}
+                        () = sleep_until(at) => {}
+                    },
+                }
+            }
+        }));
+        budget
+    }
+
+    /// Without the task.
+    pub(super) fn idle(total: usize, reserved: Vec<usize>) -> Arc<Self> {
+        Arc::new(Self { total, reserved, members: Mutex::default(), bell: Arc::default() })
+    }
+
+    /// A new member. Its guarantee is cut to what is left for its rank; rank 0 goes first.
+    pub fn join(self: &Arc<Self>, guarantee: usize, rank: usize) -> Arc<Member> {
+        let mut members = self.members.lock();
+        let guarantee = guarantee.min(self.free(&members) + self.reserved_for(rank, &members));
+        let index = members.iter().position(Option::is_none).unwrap_or(members.len());
+        let member = Arc::new(Member {
+            budget: Arc::clone(self),
+            index,
+            idle: AtomicUsize::new(0),
+            asked: AtomicUsize::new(0),
+            reconsider: OnceLock::new(),
+        });
+        let entry = Entry {
+            guarantee,
+            rank,
+            held: 0,
+            wanted: 0,
+            planned: 0,
+            since: None,
+            served: None,
+            member: Arc::downgrade(&member),
+        };
+        if index == members.len() {
+            members.push(Some(entry));
+        } else {
+            members[index] = Some(entry);
+        }
+        member
+    }
+
+    /// What nobody holds and nobody is guaranteed.
+    fn free(&self, members: &[Option<Entry>]) -> usize {
+        let taken: usize = members.iter().flatten().map(|entry| entry.held.max(entry.guarantee)).sum();
+        let kept: usize = (0..self.reserved.len()).map(|rank| self.reserved_for(rank, members)).sum();
+        self.total.saturating_sub(taken + kept)
+    }
+
+    fn reserved_for(&self, rank: usize, members: &[Option<Entry>]) -> usize {
+        let is_there = members.iter().flatten().any(|entry| entry.rank == rank);
+        if is_there { 0 } else { self.reserved.get(rank).copied().unwrap_or(0) }
+    }
+
+    /// Tells who may take what is free, and asks for connections back where that is not enough.
+    /// Returns when somebody will have waited for long.
+    pub(super) fn make_room(&self, now: Instant) -> Option<Instant> {
+        let mut members = self.members.lock();
+        let mut free = self.free(&members);
+        let mut asked = vec![0; members.len()];
+        let mut awake = vec![false; members.len()];
+        let mut waiting: Vec<_> = (0..members.len()).filter(|&index| is_waiting(&members, index)).collect();
+        waiting.sort_by_key(|&index| members[index].as_ref().map(|entry| entry.turn(now)));
+        for &index in &waiting {
+            let Some(entry) = &members[index] else { continue };
+            let is_aged = entry.is_aged(now);
+            let mut missing = if is_aged { 1 } else { entry.wanted };
+            let served = missing.min(free);
+            free -= served;
+            missing -= served;
+            awake[index] |= served > 0;
+            while missing > 0
+                && let Some(giver) = giver_for(&members, index, is_aged, &asked)
+            {
+                asked[giver] += 1;
+                missing -= 1;
+            }
+        }
+        let mut calls = Vec::new();
+        for (index, entry) in members.iter().enumerate() {
+            let Some(member) = entry.as_ref().and_then(|entry| entry.member.upgrade()) else { continue };
+            member.asked.store(asked[index], Ordering::Relaxed);
+            if awake[index] || (asked[index] > 0 && member.idle() > 0) {
+                calls.push(member);
+            }
+        }
+        for entry in members.iter_mut().flatten() {
+            entry.planned = entry.wanted;
+        }
+        let ages = members.iter().flatten().filter_map(Entry::ages_at).filter(|&at| at > now);
+        let tick = if waiting.is_empty() { None } else { now.checked_add(TICK) };
+        let next = ages.chain(tick).min();
+        drop(members);
+        for member in calls {
+            member.reconsider();
+        }
+        next
+    }
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Budget").field("total", &self.total).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Budget {
+    fn drop(&mut self) {
+        self.bell.notify_one();
+    }
+}
+
+fn is_waiting(members: &[Option<Entry>], index: usize) -> bool {
+    members[index].as_ref().is_some_and(Entry::is_waiting)
+}
+
+/// Who gives a connection up: of those below the taker (an aged one takes from all), first who has an
+/// idle one, then the lowest rank.
+fn giver_for(members: &[Option<Entry>], taker: usize, is_aged: bool, asked: &[usize]) -> Option<usize> {
+    let rank = members[taker].as_ref()?.rank;
+    let candidates = members.iter().enumerate().filter_map(|(index, entry)| {
+        let entry = entry.as_ref()?;
+        let may = index != taker && (is_aged || entry.rank > rank) && entry.surplus() > asked[index];
+        let idle = entry.member.upgrade().map_or(0, |member| member.idle());
+        may.then_some((idle > asked[index], entry.rank, index))
+    });
+    candidates.max().map(|(_, _, index)| index)
+}
+
+/// One pool's part in a budget.
+pub struct Member {
+    budget: Arc<Budget>,
+    index: usize,
+    idle: AtomicUsize,
+    /// Connections it is to give up as they become free.
+    asked: AtomicUsize,
+    reconsider: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl Member {
+    /// What has the pool look again at whom it can serve. Called without any lock.
+    pub fn attach(&self, reconsider: impl Fn() + Send + Sync + 'static) {
+        let _ = self.reconsider.set(Box::new(reconsider));
+        // What was decided before is told now.
+        self.budget.bell.notify_one();
+    }
+
+    /// What is left of it for this member after those before it.
+    #[cfg(test)]
+    pub(super) fn guarantee(&self) -> usize {
+        self.budget.members.lock()[self.index].as_ref().map_or(0, |entry| entry.guarantee)
+    }
+
+    fn reconsider(&self) {
+        if let Some(reconsider) = self.reconsider.get() {
+            reconsider();
+        }
+    }
+
+    fn idle(&self) -> usize {
+        self.idle.load(Ordering::Relaxed)
+    }
+}
+
+impl Allowance for Member {
+    fn take(&self) -> bool {
+        let now = Instant::now();
+        let mut members = self.budget.members.lock();
+        let free = self.budget.free(&members);
+        let Some(entry) = &members[self.index] else { return false };
+        let may = entry.held < entry.guarantee
+            || (free > 0
+                && members.iter().enumerate().all(|(index, other)| {
+                    index == self.index
+                        || other
+                            .as_ref()
+                            .is_none_or(|other| !other.is_waiting() || other.turn(now) >= entry.turn(now))
+                }));
+        if may && let Some(entry) = &mut members[self.index] {
+            entry.served = Some(now);
+            entry.held += 1;
+        }
+        may
+    }
+
+    fn give_back(&self) {
+        let mut members = self.budget.members.lock();
+        if let Some(entry) = &mut members[self.index] {
+            entry.held = entry.held.saturating_sub(1);
+        }
+        let is_awaited = members.iter().flatten().any(Entry::is_waiting);
+        drop(members);
+        if is_awaited {
+            self.budget.bell.notify_one();
+        }
+    }
+
+    fn report(&self, need: Need) {
+        let before = self.idle.swap(need.idle, Ordering::Relaxed);
+        let mut members = self.budget.members.lock();
+        let Some(entry) = &mut members[self.index] else { return };
+        // A queue that only sways is left alone.
+        let has_changed = need.wanted > entry.planned || (need.wanted == 0 && entry.wanted > 0);
+        entry.wanted = need.wanted;
+        entry.since = need.since;
+        let is_awaited =
+            has_changed || (need.idle > before && members.iter().flatten().any(Entry::is_waiting));
+        drop(members);
+        if is_awaited {
+            self.budget.bell.notify_one();
+        }
+    }
+
+    fn claims_one_back(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) > 0
+            && self
+                .asked
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |asked| asked.checked_sub(1))
+                .is_ok()
+    }
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Member").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.budget.members.lock()[self.index] = None;
+        self.budget.bell.notify_one();
+    }
+}
