@@ -521,6 +521,11 @@ class Pool extends EventEmitter {
 
   // A submittable still has the connection: nobody else gets it before that is over.
   _releaseLater(client, link) {
+    if (!client._session.leave()) {
+      client._ending = true;
+      this._giveBack(link, true);
+      return;
+    }
     this._late.add(client);
     client._afterSession = () => {
       this._late.delete(client);

@@ -11,6 +11,8 @@ const { rethrow } = require('./rejection');
 
 const BEGUN = 1;
 const DRAINED = 2;
+// After these an extended query goes on only when it is asked to.
+const QUIET = new Set(['rowDescription', 'noData', 'portalSuspended']);
 
 class Session {
   /** @param query the submittable; null for bytes that were written outside of any session */
@@ -25,6 +27,8 @@ class Session {
     // ReadyForQuery messages that are expected, and those of them that a Sync asked for.
     this.owed = 0;
     this.syncs = 0;
+    // Whether the server has done what it was asked for, and waits.
+    this.quiet = false;
     this.timer = undefined;
     // What `submit` has thrown.
     this.thrown = undefined;
@@ -74,9 +78,23 @@ class Session {
     if (sync) this.syncs++;
   }
 
+  /**
+   * Its client is given back while it is open. False: only closing the connection would end it.
+   */
+  leave() {
+    const { connection } = this.client;
+    // Somebody has taken over the reading, and reads no more.
+    const { _stream: stream } = connection;
+    if (this.query !== null && this.query.destroyed && stream !== null && stream.listenerCount('data') === 0) return false;
+    const idle = this.quiet && this.owed === 0 && (stream === null || !stream.isPending);
+    if (idle) this.takeError(new Error('the client was released while its query was still open'));
+    return true;
+  }
+
   /** One message of the server. */
   take(message) {
     const { active } = this;
+    this.quiet = QUIET.has(message.name);
     const { connection } = this.client;
     switch (message.name) {
       case 'rowDescription':
@@ -247,6 +265,7 @@ function submit(client, query, values, callback) {
 function transmit(client, bytes) {
   const { _session: session, _link: link } = client;
   if (link === null || !link.open) return 0;
+  if (session !== null) session.quiet = false;
   if (session !== null) return Math.max(client._native.write(link.id, bytes), 0);
   if (!link.lent) {
     client.connection._owed = 0;

@@ -53,6 +53,11 @@ class WireStream extends Duplex {
     else callback();
   }
 
+  /** Whether something was written that the core does not have yet. */
+  get isPending() {
+    return this._bytes > 0;
+  }
+
   /** Hands what was written to the core. */
   flush() {
     if (this._bytes === 0) return;

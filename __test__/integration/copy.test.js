@@ -6,7 +6,7 @@ const { once } = require('node:events');
 const { Readable, Writable } = require('node:stream');
 const { pipeline } = require('node:stream/promises');
 const { from, to } = require('pg-copy-streams');
-const { Client } = require('../..');
+const { Client, Pool } = require('../..');
 const { alike } = require('../compat/alike');
 const { bulk } = require('../support/bulk-run');
 const { config } = require('../support/server');
@@ -120,6 +120,16 @@ test('a reader that stops stops the server', () =>
     }));
     expect(bytes).toBe(100_100_000);
   }));
+
+test('a copy that was broken off costs its pool the connection, and nobody waits for it', async () => {
+  const pool = new Pool(config({ max: 1 }));
+  const client = await pool.connect();
+  const outgoing = client.query(to("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT"));
+  for await (const chunk of outgoing) if (chunk.length > 0) break;
+  client.release();
+  expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+  await pool.end();
+});
 
 test('a million rows go in in bounded memory', async () => {
   const { rows, sum, growth } = await bulk('copyIn', 1_000_000);

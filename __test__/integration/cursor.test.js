@@ -155,24 +155,35 @@ describe('in a pool', () => {
     await pool.end();
   });
 
-  test('a client released too early is lent again only after its cursor is closed', async () => {
+  test('a client released too early is lent again only after its cursor has answered', async () => {
+    const pool = new Pool(config({ max: 1 }));
+    const client = await pool.connect();
+    const reading = client.query(new Cursor(SERIES, [3])).read(10);
+    client.release();
+    const next = pool.query('SELECT 6 AS six');
+    expect(pool.idleCount).toBe(0);
+    expect(await reading).toHaveLength(3);
+    expect((await next).rows).toEqual([{ six: 6 }]);
+    await pool.end();
+  });
+
+  test('a cursor left open ends with the release of its client', async () => {
     const pool = new Pool(config({ max: 1 }));
     const client = await pool.connect();
     const cursor = client.query(new Cursor(SERIES, [3]));
     await cursor.read(1);
     client.release();
-    const next = pool.query('SELECT 6 AS six');
-    expect(pool.idleCount).toBe(0);
-    await cursor.close();
-    expect((await next).rows).toEqual([{ six: 6 }]);
+    expect((await pool.query('SELECT 6 AS six')).rows).toEqual([{ six: 6 }]);
+    await expect(cursor.read(1)).rejects.toThrow('the client was released while its query was still open');
+    expect(pool.totalCount).toBe(1);
     await pool.end();
   });
 
-  test('ending closes a connection whose cursor was left open', async () => {
+  test('ending closes a connection whose cursor still reads', async () => {
     const pool = new Pool(config({ max: 1 }));
     const client = await pool.connect();
     client.on('error', () => {});
-    await client.query(new Cursor(SERIES, [3])).read(1);
+    client.query(new Cursor('SELECT pg_sleep(60)')).read(1).catch(() => {});
     client.release();
     await pool.end();
     expect(pool.totalCount).toBe(0);
