@@ -18,6 +18,8 @@ mod connection;
 mod driver;
 mod error;
 mod exchange;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod messages;
 mod paging;
 mod pooler;
@@ -26,6 +28,8 @@ mod role;
 mod socket;
 mod sqlstate;
 mod statements;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod tunnel;
 

@@ -63,6 +63,13 @@ pub(super) enum Slot {
     Binary = 5,
 }
 
+#[cfg(any(test, fuzzing))]
+impl Column {
+    pub(in crate::postgres) fn is_text(&self) -> bool {
+        matches!(self.slot, Slot::Text | Slot::Binary)
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
 fn slot_number<S: serde::Serializer>(slot: &Slot, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u8(*slot as u8)

@@ -1,0 +1,148 @@
+//! A query whose answer goes wrong: an error, an end, a lie about a length, in each message position.
+//! Whatever comes, the query is settled once, the end of the connection is told once, and success is
+//! told only of a whole answer.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+use super::peer::{Asked, Ear, Peer, answer, ask, error, lying, message, read_query, ready, row, soon};
+use crate::postgres::{Connection, Error, Outcome};
+
+async fn asked(peer: &Peer) -> (Arc<Connection>, TcpStream, Arc<Ear>, Asked) {
+    let (connection, mut stream, ear) = peer.connected().await;
+    let asked = ask(&connection, "select word");
+    soon(read_query(&mut stream)).await;
+    (connection, stream, ear, asked)
+}
+
+/// The server sends `bytes` as its answer and closes.
+async fn outcome_of(peer: &Peer, bytes: &[u8]) -> (Outcome, Vec<String>) {
+    let (_connection, mut stream, ear, asked) = asked(peer).await;
+    let _ = stream.write_all(bytes).await;
+    let _ = stream.shutdown().await;
+    let (outcome, heard) = asked.outcome().await;
+    soon(async {
+        while ear.closed.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    drop(stream);
+    tokio::task::yield_now().await;
+    assert_eq!(ear.closed.load(Ordering::SeqCst), 1, "the end is told once");
+    assert_eq!(heard.lock().settled, 1);
+    let tags = heard.lock().tags.clone();
+    (outcome, tags)
+}
+
+#[tokio::test]
+async fn a_whole_answer_is_a_success() {
+    let peer = Peer::listen().await;
+    let (_connection, mut stream, ear, asked) = asked(&peer).await;
+    stream.write_all(&answer().concat()).await.unwrap();
+    let (outcome, heard) = asked.outcome().await;
+    assert!(matches!(outcome, Outcome::Done(_)));
+    let heard = heard.lock();
+    assert_eq!((heard.rows, heard.tags.clone()), (2, vec!["SELECT 2".to_owned()]));
+    assert_eq!(ear.closed.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn an_error_in_each_position_fails_the_query_and_spares_the_connection() {
+    let peer = Peer::listen().await;
+    for position in 0..answer().len() {
+        let (connection, mut stream, ear, first) = asked(&peer).await;
+        let mut bytes = answer()[..position].concat();
+        bytes.extend(error("ERROR", "22012"));
+        bytes.extend(ready());
+        stream.write_all(&bytes).await.unwrap();
+        match first.outcome().await.0 {
+            Outcome::Failed { error: Error::Database(error), sent: true, status: Some(_) } => {
+                assert_eq!(error.code.as_str(), "22012");
+            }
+            other => panic!("position {position}: {other:?}"),
+        }
+        let second = ask(&connection, "select again");
+        soon(read_query(&mut stream)).await;
+        stream.write_all(&answer().concat()).await.unwrap();
+        assert!(matches!(second.outcome().await.0, Outcome::Done(_)), "position {position}");
+        assert_eq!(ear.closed.load(Ordering::SeqCst), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_fatal_error_in_each_position_ends_the_connection_with_its_reason() {
+    let peer = Peer::listen().await;
+    for position in 0..answer().len() {
+        let bytes = [answer()[..position].concat(), error("FATAL", "57P01")].concat();
+        match outcome_of(&peer, &bytes).await.0 {
+            Outcome::Failed { error: Error::Database(error), sent: true, status: None } => {
+                assert_eq!(error.code.as_str(), "57P01");
+            }
+            other => panic!("position {position}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_end_after_any_byte_is_a_loss_and_never_a_success() {
+    let peer = Peer::listen().await;
+    let bytes = answer().concat();
+    for cut in 0..bytes.len() {
+        match outcome_of(&peer, &bytes[..cut]).await.0 {
+            Outcome::Failed { error: Error::Lost, sent: true, status: None } => {}
+            other => panic!("after {cut} bytes: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_length_in_each_message_is_never_a_success() {
+    let peer = Peer::listen().await;
+    for position in 0..answer().len() {
+        let honest = answer();
+        let body = honest[position][5..].to_vec();
+        let length = i32::try_from(body.len() + 4).unwrap();
+        for wrong in [i32::MIN, -1, 0, 3, length - 1, length + 1, length + 1000, 0x3fff_ffff, i32::MAX] {
+            let mut messages = answer();
+            messages[position] = lying(honest[position][0], wrong, &body);
+            let (outcome, _) = outcome_of(&peer, &messages.concat()).await;
+            assert!(
+                matches!(outcome, Outcome::Failed { sent: true, .. }),
+                "{position}, {wrong}: {outcome:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_out_of_place_is_a_breach_of_protocol() {
+    let peer = Peer::listen().await;
+    let cases: [(&str, Vec<u8>); 7] = [
+        ("the end without a result", ready()),
+        ("a row without a description", [message(b'1', b""), message(b'2', b""), row(b"x")].concat()),
+        ("rows without a tag", [answer()[..5].concat(), ready()].concat()),
+        ("an unknown tag", message(b'?', b"")),
+        ("a status nobody knows", [answer()[..6].concat(), message(b'Z', b"?")].concat()),
+        ("a status of two letters", [answer()[..6].concat(), message(b'Z', b"II")].concat()),
+        ("an authentication in the middle", [answer()[..3].concat(), message(b'R', &[0; 4])].concat()),
+    ];
+    for (name, bytes) in cases {
+        let (outcome, _) = outcome_of(&peer, &bytes).await;
+        assert!(
+            matches!(outcome, Outcome::Failed { error: Error::Protocol(_), sent: true, .. }),
+            "{name}: {outcome:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_comes_unasked_is_not_taken_for_the_next_answer() {
+    let peer = Peer::listen().await;
+    let (connection, mut stream, _ear, first) = asked(&peer).await;
+    stream.write_all(&[answer().concat(), answer()[1..].concat()].concat()).await.unwrap();
+    assert!(matches!(first.outcome().await.0, Outcome::Done(_)));
+    let second = ask(&connection, "select other");
+    assert!(matches!(second.outcome().await.0, Outcome::Failed { .. }));
+}
