@@ -281,6 +281,7 @@ class Client extends EventEmitter {
     try {
       statement.finish();
     } finally {
+      if (!statement.isSession) this.connection.ready(this._txStatus);
       this._rest();
     }
   }
@@ -301,10 +302,14 @@ class Client extends EventEmitter {
     if (fatal) this._fatal = failure.code;
     try {
       statement.fail(error);
+      if (failure.kind === 'database') this.connection.tell('errorMessage', error);
     } finally {
       // Behind a statement that hangs a pipeline is stuck.
       if (this.pipeline && error.message === 'Query read timeout') this._sever();
-      if (!fatal) this._rest();
+      if (!fatal) {
+        if (!statement.isSession) this.connection.ready(this._txStatus);
+        this._rest();
+      }
     }
   }
 

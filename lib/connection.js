@@ -1,8 +1,8 @@
 'use strict';
 
 // `client.connection`: what libraries look for behind a client. It emits `parameterStatus`, `notice`,
-// `notification`, `error` and `end`; while a submittable has the connection, also every message of the
-// server under pg's names, and its methods write messages to the server.
+// `notification`, `errorMessage`, `readyForQuery`, `error` and `end`; while a submittable has the
+// connection also every other message of the server under pg's names. Its methods write messages.
 
 const { EventEmitter } = require('node:events');
 const { parse, serialize } = require('pg-protocol');
@@ -58,6 +58,11 @@ class Connection extends EventEmitter {
   /** Emits to those who listen. */
   tell(event, message) {
     if (this.listenerCount(event) > 0) this.emit(event, message);
+  }
+
+  /** Tells the end of a query that the core has run. */
+  ready(status) {
+    this.tell('readyForQuery', { name: 'readyForQuery', length: 5, status });
   }
 
   /** Writes to the core; returns the bytes that have not left. */

@@ -213,3 +213,32 @@ describe('in a pool', () => {
     await pool.end();
   });
 });
+
+describe('the connection of a client', () => {
+  alike('tells errors and the end of each query', async (driver, config) => {
+    const client = new driver.Client(config());
+    await client.connect();
+    const heard = [];
+    client.connection.on('errorMessage', ({ code }) => heard.push(code));
+    client.connection.on('readyForQuery', ({ name, status }) => heard.push([name, status]));
+    await client.query('SELECT 1');
+    await client.query('BEGIN');
+    await client.query('SELECT nonsense').catch(() => {});
+    await client.query('ROLLBACK');
+    await client.query(new Cursor('SELECT 1')).close();
+    await client.end();
+    return heard;
+  });
+
+  alike('tells every message while a cursor has it', async (driver, config) => {
+    const client = new driver.Client(config());
+    await client.connect();
+    const heard = [];
+    client.connection.on('message', ({ name }) => heard.push(name));
+    const cursor = client.query(new Cursor('SELECT 1 AS one'));
+    await cursor.read(10);
+    await cursor.close();
+    await client.end();
+    return heard;
+  });
+});
