@@ -16,8 +16,9 @@ use super::{socket::Socket, tunnel::Route};
 /// After this the request counts as lost.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Asks the server to interrupt a process. Whether it did is seen on the connection itself.
-pub(super) async fn cancel(route: Route, process_id: i32, secret_key: i32) {
+/// Asks the server to interrupt a process. False: the server has not settled the request, so it may
+/// yet hit whatever the process does next.
+pub(super) async fn cancel(route: Route, process_id: i32, secret_key: i32) -> bool {
     let request = async {
         match route {
             Route::Direct(address) => {
@@ -26,7 +27,7 @@ pub(super) async fn cancel(route: Route, process_id: i32, secret_key: i32) {
             Route::Tunnel(dialer, host) => ask(dialer.dial(&host).await.ok()?, process_id, secret_key).await,
         }
     };
-    let _ = timeout(LIMIT, request).await;
+    timeout(LIMIT, request).await.is_ok()
 }
 
 async fn ask(

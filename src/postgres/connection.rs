@@ -5,7 +5,12 @@
 //! when nothing runs and the socket is plain, else the driver. All state that both share is behind
 //! one lock, and nothing foreign is called under it.
 
-use std::{collections::VecDeque, sync::Arc, task::Waker, time::Instant};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
 
 use bytes::{Buf, BytesMut};
 use parking_lot::Mutex;
@@ -20,6 +25,9 @@ use super::{
     statements::{Plan, Prepared, Statements},
     tunnel::Route,
 };
+
+/// An outbox that one large request has grown beyond this is given back.
+const KEPT_OUTBOX: usize = 1024 * 1024;
 
 /// The transaction status the server reports when it is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +90,11 @@ pub trait Listener: Send + Sync {
     fn refused_write(&self, connection: &Connection, status: Status) {
         let _ = (connection, status);
     }
+    /// Pending while no more events can be taken; the server is not read until they can.
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = cx;
+        Poll::Ready(())
+    }
 }
 
 /// A live connection. Dropping it does not close it: [`Connection::close`] does.
@@ -118,6 +131,8 @@ pub(super) struct State {
     pub(super) pipelined: bool,
     /// The exchange that is between its first byte and its end.
     pub(super) busy: Option<u32>,
+    /// Whether the Sync that ends that exchange has been sent. A second one would end the next.
+    pub(super) synced: bool,
     pub(super) status: Status,
     pub(super) end: End,
     /// The exchange whose caller will not wait, and what to tell it.
@@ -163,6 +178,8 @@ pub(super) struct InFlight {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Heard {
     Nothing,
+    /// That it is bound: from here on the server executes.
+    Bound,
     /// The beginning of a result.
     Rows,
     /// At least one result to its end.
@@ -281,6 +298,7 @@ impl State {
             suspended: None,
             pipelined,
             busy: None,
+            synced: true,
             status: Status::Idle,
             end: End::Open,
             given_up: None,
@@ -301,9 +319,20 @@ impl State {
                 }
             }
         }
+        if self.outbox.is_empty() && self.outbox.capacity() > KEPT_OUTBOX {
+            self.outbox = BytesMut::new();
+        }
         let timed = self.sent.front().is_some_and(|sent| sent.deadline.is_some());
         if timed || !self.outbox.is_empty() {
             self.wake_locked();
+        }
+    }
+
+    /// Sends the Sync of an exchange that is fetched in pieces, once.
+    pub(super) fn sync_locked(&mut self) {
+        if !std::mem::replace(&mut self.synced, true) {
+            frontend::sync(&mut self.outbox);
+            self.flush_locked();
         }
     }
 
@@ -339,7 +368,7 @@ impl State {
             return None;
         }
         let mut next = self.sent.pop_front()?;
-        if self.pipelined && matches!(next.preparation, Preparation::Cached) {
+        if next.shape.is_none() && self.pipelined && matches!(next.preparation, Preparation::Cached) {
             // When it was sent, the answer that tells the columns may still have been under way.
             next.shape = self.statements.shape_of(&next.exchange.statement);
         }
@@ -357,6 +386,7 @@ impl State {
                     tap.begun();
                 }
                 self.busy.get_or_insert(exchange.id);
+                self.synced = statement.fetch == 0;
                 self.sent.push_back(InFlight {
                     exchange,
                     deadline: statement.timeout.map(|timeout| Instant::now() + timeout),
@@ -397,10 +427,16 @@ fn encode(
         return Ok(Encoded::default());
     }
     let (name, encoded) = match statements.plan(statement, anew) {
-        Plan::Ready(Prepared { name, shape }) => (name, (Preparation::Cached, shape)),
+        Plan::Ready(Prepared { name, shape, binary }) => {
+            if binary != statement.is_binary() {
+                // The columns are known in the other format only.
+                frontend::describe(b'S', &name, out).map_err(unsendable)?;
+            }
+            (name, (Preparation::Cached, shape))
+        }
         Plan::Prepare { name, close } => {
-            if let Some(close) = close {
-                frontend::close(b'S', &close, out).map_err(unsendable)?;
+            for unwanted in close {
+                frontend::close(b'S', &unwanted, out).map_err(unsendable)?;
             }
             frontend::parse(&name, &statement.text, [], out).map_err(unsendable)?;
             frontend::describe(b'S', &name, out).map_err(unsendable)?;

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
-use postgres_protocol::message::{backend::Message, frontend};
+use postgres_protocol::message::frontend;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::{Sleep, timeout},
@@ -145,11 +145,15 @@ impl Driver {
             if let Err(error) = self.poll_timer(cx) {
                 return Poll::Ready(End::Closed(error));
             }
-            self.answering.poll_cancel(cx);
+            if let Err(error) = self.answering.poll_cancel(cx) {
+                return Poll::Ready(End::Closed(error));
+            }
             if let Some(current) = &mut self.answering.current {
                 ready!(current.exchange.reply.poll_ready(cx));
             } else if let Some(tap) = self.answering.tap() {
                 ready!(tap.poll_ready(cx));
+            } else {
+                ready!(self.answering.connection.listener.poll_ready(cx));
             }
             match ready!(self.transport.poll_read(cx, self.inbox.space())) {
                 Ok(0) | Err(_) => return Poll::Ready(End::Closed(Error::Lost)),
@@ -217,7 +221,7 @@ struct Answering {
     packer: Packer,
     current: Option<InFlight>,
     /// A cancel request on its way.
-    cancel: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    cancel: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
     /// The server is ready, but the cancel request is not settled yet.
     ready: Option<Status>,
     /// Until when the server may take to answer what was given up.
@@ -252,7 +256,8 @@ impl Answering {
         match raw.tag {
             b'D' => self.row(raw),
             b'1' | b'd' if self.current().is_none() => Err(raw.unexpected()),
-            b'1' | b'2' | b'3' | b't' | b'H' | b'd' | b'c' | b'W' | b'K' | b'v' => Ok(()),
+            b'2' => self.bound(),
+            b'1' | b'3' | b't' | b'H' | b'd' | b'c' | b'W' | b'K' | b'v' => Ok(()),
             b'T' => self.columns(raw, true),
             b'n' => self.columns(raw, false),
             b'C' => self.complete(raw),
@@ -278,6 +283,14 @@ impl Answering {
             self.current = self.connection.state.lock().take_sent_locked();
         }
         self.current.as_mut()
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "reads as the other arms of the match do")]
+    fn bound(&mut self) -> Result<(), Error> {
+        if let Some(current) = self.current() {
+            current.heard = current.heard.max(Heard::Bound);
+        }
+        Ok(())
     }
 
     fn row(&mut self, raw: Raw<'_>) -> Result<(), Error> {
@@ -379,15 +392,7 @@ impl Answering {
 
     /// A statement that is fetched in pieces was sent without Sync.
     fn end_fetching(&mut self) {
-        if self.current.as_ref().is_some_and(|current| current.exchange.statement.fetch != 0) {
-            self.send(frontend::sync);
-        }
-    }
-
-    fn send(&self, encode: impl FnOnce(&mut BytesMut)) {
-        let mut state = self.connection.state.lock();
-        encode(&mut state.outbox);
-        state.flush_locked();
+        self.connection.state.lock().sync_locked();
     }
 
     fn error(&mut self, raw: Raw<'_>) -> Result<(), Error> {
@@ -420,34 +425,27 @@ impl Answering {
     fn refuse_copy(&mut self, raw: Raw<'_>) -> Result<(), Error> {
         let Some(current) = self.current() else { return Err(raw.unexpected()) };
         let simple = current.exchange.statement.mode == super::Mode::Simple;
-        self.send(|out| {
-            let _ = frontend::copy_fail("No source stream defined", out);
-            // The Sync sent with the statement was swallowed by the COPY.
-            if !simple {
-                frontend::sync(out);
-            }
-        });
+        let mut state = self.connection.state.lock();
+        let _ = frontend::copy_fail("No source stream defined", &mut state.outbox);
+        // A Sync sent with the statement was swallowed by the COPY.
+        if !simple && state.synced {
+            frontend::sync(&mut state.outbox);
+        }
+        state.flush_locked();
         Ok(())
     }
 
+    /// Texts are taken as they come: a session may have set an encoding of its own.
     fn asynchronous(&mut self, raw: Raw<'_>) -> Result<(), Error> {
-        let malformed = |_| raw.malformed();
-        let event = match raw.parse()? {
-            Message::NotificationResponse(body) => Event::Notification {
-                length: raw.length(),
-                process_id: body.process_id(),
-                channel: body.channel().map_err(malformed)?.to_owned(),
-                payload: body.message().map_err(malformed)?.to_owned(),
-            },
-            Message::ParameterStatus(body) => {
-                let parameter_name = body.name().map_err(malformed)?.to_owned();
-                let parameter_value = body.value().map_err(malformed)?.to_owned();
-                self.connection.state.lock().role.note(&parameter_name, &parameter_value);
-                Event::ParameterStatus { parameter_name, parameter_value }
-            }
-            _ => return Err(raw.unexpected()),
-        };
-        self.tell(event)
+        if raw.tag == b'A' {
+            let (process_id, texts) = raw.body().split_first_chunk::<4>().ok_or_else(|| raw.malformed())?;
+            let [channel, payload] = raw.texts(texts)?;
+            let process_id = i32::from_be_bytes(*process_id);
+            return self.tell(Event::Notification { length: raw.length(), process_id, channel, payload });
+        }
+        let [parameter_name, parameter_value] = raw.texts(raw.body())?;
+        self.connection.state.lock().role.note(&parameter_name, &parameter_value);
+        self.tell(Event::ParameterStatus { parameter_name, parameter_value })
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "reads as the other arms of the match do")]
@@ -483,20 +481,26 @@ impl Answering {
         {
             state.statements.abandon(&failed.exchange.statement);
         }
+        let mut refused = Vec::new();
         let finished = match finished {
-            Some(finished) if finished.is_healable(status) && state.sent.is_empty() => {
-                match state.heal_locked(finished) {
-                    Ok(()) => return state.flush_locked(),
-                    Err(refused) => {
-                        drop(state);
-                        return refused.settle();
+            Some(finished) if finished.is_stale() => {
+                state.disown_locked(&finished);
+                if finished.is_healable(status) && state.sent.is_empty() {
+                    match state.start_locked(finished.exchange, true) {
+                        Ok(()) => return state.flush_locked(),
+                        Err(unhealed) => refused.push(unhealed),
                     }
+                    None
+                } else {
+                    Some(finished)
                 }
             }
             finished => finished,
         };
         state.busy = state.sent.front().map(|next| next.exchange.id);
-        let refused = if state.busy.is_none() { state.start_next_locked() } else { Vec::new() };
+        if state.busy.is_none() {
+            refused.extend(state.start_next_locked());
+        }
         state.flush_locked();
         drop(state);
         if let Some(finished) = finished {
@@ -514,8 +518,7 @@ impl Answering {
         let pipelined = state.pipelined;
         if state.suspended.take_if(|suspended| suspended.id == id).is_some() {
             // Nothing runs that could be cancelled: the portal is closed instead.
-            frontend::sync(&mut state.outbox);
-            state.flush_locked();
+            state.sync_locked();
         }
         drop(state);
         if !is_raw {
@@ -543,15 +546,20 @@ impl Answering {
         self.patience.or_else(|| self.current.as_ref().and_then(|current| current.deadline))
     }
 
-    fn poll_cancel(&mut self, cx: &mut Context<'_>) {
-        let Some(cancel) = &mut self.cancel else { return };
-        if cancel.as_mut().poll(cx).is_ready() {
+    /// A cancel request that is not settled may hit a later statement: there must be none.
+    fn poll_cancel(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        let Some(cancel) = &mut self.cancel else { return Ok(()) };
+        if let Poll::Ready(settled) = cancel.as_mut().poll(cx) {
             self.cancel = None;
+            if !settled {
+                return Err(Error::Lost);
+            }
             self.connection.raw_cancel_settled();
             if let Some(status) = self.ready.take() {
                 self.finish(status);
             }
         }
+        Ok(())
     }
 
     fn is_quiet(&self) -> bool {
@@ -591,9 +599,9 @@ impl Answering {
 }
 
 impl InFlight {
-    /// Whether running it again, with the statement prepared anew, is safe and may help: the server
-    /// refused before it executed anything, and no transaction was lost by that.
-    fn is_healable(&self, status: Status) -> bool {
+    /// Whether the server refused it, before it executed anything, because of how it was prepared.
+    /// Code of the user can raise the same errors, but only after the statement was bound.
+    fn is_stale(&self) -> bool {
         let stale = match self.error.as_ref().and_then(Error::sqlstate) {
             Some(code) if code.is_stale_statement() => matches!(self.preparation, Preparation::Cached),
             Some(code) => {
@@ -603,7 +611,14 @@ impl InFlight {
             }
             None => false,
         };
-        stale && !self.healed && self.heard == Heard::Nothing && status == Status::Idle
+        stale && self.heard == Heard::Nothing
+    }
+
+    /// Whether a stale one may run again: no transaction was lost, and somebody still waits for it. A
+    /// statement that was named without its text could not be prepared anew.
+    fn is_healable(&self, status: Status) -> bool {
+        let has_text = !self.exchange.statement.text.is_empty() || self.exchange.statement.name.is_none();
+        status == Status::Idle && !self.healed && !self.given_up && has_text
     }
 
     /// Whether the statement it was to prepare has not come to be.
@@ -625,13 +640,16 @@ fn unnamed_in(message: &str) -> String {
     let mut parts = message.split(OWN_NAME);
     let mut result = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        result.push_str(part.trim_start_matches(|character: char| character.is_ascii_digit()));
+        result.push_str(
+            part.trim_start_matches(|character: char| character.is_ascii_hexdigit() || character == '_'),
+        );
     }
     result
 }
 
 impl State {
-    fn heal_locked(&mut self, stale: InFlight) -> Result<(), Refused> {
+    /// Counts no more on what a stale exchange counted on.
+    fn disown_locked(&mut self, stale: &InFlight) {
         let is_lost = stale.error.as_ref().and_then(Error::sqlstate).is_some_and(SqlState::is_lost_statement);
         if !matches!(stale.preparation, Preparation::Cached) {
             self.statements.disable();
@@ -640,6 +658,5 @@ impl State {
         } else {
             self.statements.forget(&stale.exchange.statement);
         }
-        self.start_locked(stale.exchange, true)
     }
 }

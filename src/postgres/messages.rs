@@ -161,6 +161,15 @@ impl<'a> Raw<'a> {
         }
     }
 
+    /// The first zero-terminated texts of `bytes`, a part of the message.
+    pub(super) fn texts<const N: usize>(self, bytes: &[u8]) -> Result<[String; N], Error> {
+        let mut texts = bytes.split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned());
+        let found: Vec<_> = texts.by_ref().take(N).collect();
+        // Whatever follows the last zero is one more part, if an empty one.
+        let complete = texts.next().is_some();
+        found.try_into().ok().filter(|_| complete).ok_or_else(|| self.malformed())
+    }
+
     /// The error for a message that does not hold what its type promises.
     pub(super) fn malformed(self) -> Error {
         Error::protocol(format!("received a malformed message of type {}", char::from(self.tag)))

@@ -21,7 +21,7 @@ impl Connection {
             state.fetch_locked(suspended.fetch);
         } else {
             // Sync ends the implicit transaction, and with it the portal.
-            frontend::sync(&mut state.outbox);
+            state.sync_locked();
         }
         state.flush_locked();
         true

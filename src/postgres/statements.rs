@@ -5,7 +5,8 @@
 //! exception of a statement whose Parse is still in flight: the owner takes it out if that fails.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::RandomState},
+    hash::{BuildHasher, Hasher},
     num::NonZeroUsize,
     sync::Arc,
 };
@@ -14,16 +15,25 @@ use lru::LruCache;
 
 use super::{Mode, Shape, Statement, pooler::Sharing};
 
-/// Statements the application did not name are named this and a number.
+/// Statements the application did not name are named this, a word that is random for each
+/// connection, and a number. Random, because behind a pooler two clients may meet on one session,
+/// and must never run each other's statements.
 pub(super) const OWN_NAME: &str = "pgpool_rs_";
 
-/// A statement that exists on the server. A named one keeps the result format of its first use.
+/// A prepared statement stays in the server's memory, parameters and all. Beyond these sizes (long
+/// lists of values, as a rule never sent twice) that costs more than it saves.
+const MAX_CACHED_TEXT: usize = 8 * 1024;
+const MAX_CACHED_PARAMETERS: usize = 100;
+
+/// A statement that exists on the server.
 #[derive(Debug, Clone)]
 pub(super) struct Prepared {
     /// Its name there.
     pub(super) name: Arc<str>,
     /// The columns it returns; none: no rows.
     pub(super) shape: Option<Arc<Shape>>,
+    /// Whether `shape` is that of binary results.
+    pub(super) binary: bool,
 }
 
 /// What must be sent to run a statement.
@@ -31,8 +41,8 @@ pub(super) struct Prepared {
 pub(super) enum Plan {
     /// Bind to what is there.
     Ready(Prepared),
-    /// Parse first, under this name (empty: unnamed), after closing another one.
-    Prepare { name: Arc<str>, close: Option<Arc<str>> },
+    /// Parse first, under this name (empty: unnamed), after closing others.
+    Prepare { name: Arc<str>, close: Vec<Arc<str>> },
     /// The name belongs to another text.
     Taken,
 }
@@ -54,8 +64,12 @@ impl Key {
 pub(super) struct Statements {
     by_text: Option<LruCache<Key, Prepared>>,
     by_name: HashMap<Arc<str>, (Arc<str>, Prepared)>,
+    /// Names of ours begin with it.
+    prefix: String,
     /// Makes names unique within the connection.
     serial: u32,
+    /// What may still be there on the server and is closed before the next Parse.
+    unwanted: Vec<Arc<str>>,
     /// While sessions are shared nothing is cached.
     sharing: Arc<Sharing>,
     /// In a pipeline: texts whose Parse is in flight. Nobody else may count on it yet.
@@ -67,7 +81,9 @@ impl Statements {
     pub(super) fn new(capacity: usize, sharing: Arc<Sharing>, pipelined: bool) -> Self {
         let by_text = NonZeroUsize::new(capacity).map(LruCache::new);
         let pending = pipelined.then(HashSet::new);
-        Self { by_text, by_name: HashMap::new(), serial: 0, sharing, pending }
+        let prefix = format!("{OWN_NAME}{:016x}_", RandomState::new().build_hasher().finish());
+        let (by_name, unwanted) = (HashMap::new(), Vec::new());
+        Self { by_text, by_name, prefix, serial: 0, unwanted, sharing, pending }
     }
 
     /// `anew`: whatever is prepared is not to be trusted.
@@ -81,25 +97,27 @@ impl Statements {
             return plan;
         }
         let cached = matches!(statement.mode, Mode::Extended { cache: true, .. });
-        let cached = cached && !anew && !self.sharing.is_shared();
+        let cached = cached && !anew && !self.sharing.is_shared() && is_worth_caching(statement);
         let Some(by_text) = self.by_text.as_mut().filter(|_| cached) else {
-            return Plan::Prepare { name: "".into(), close: None };
+            return Plan::Prepare { name: "".into(), close: Vec::new() };
         };
         if let Some(prepared) = by_text.get(&Key::of(statement)) {
             return Plan::Ready(prepared.clone());
         }
         if self.pending.as_mut().is_some_and(|pending| !pending.insert(Key::of(statement))) {
-            return Plan::Prepare { name: "".into(), close: None };
+            return Plan::Prepare { name: "".into(), close: Vec::new() };
         }
         self.serial = self.serial.wrapping_add(1);
-        let full = by_text.len() == by_text.cap().get();
-        let close = if full { by_text.pop_lru().map(|(_, prepared)| prepared.name) } else { None };
-        Plan::Prepare { name: format!("{OWN_NAME}{}", self.serial).into(), close }
+        if by_text.len() == by_text.cap().get() {
+            self.unwanted.extend(by_text.pop_lru().map(|(_, prepared)| prepared.name));
+        }
+        let name = format!("{}{}", self.prefix, self.serial).into();
+        Plan::Prepare { name, close: std::mem::take(&mut self.unwanted) }
     }
 
-    fn plan_named(&self, name: &Arc<str>, statement: &Statement) -> Plan {
+    fn plan_named(&mut self, name: &Arc<str>, statement: &Statement) -> Plan {
         match self.by_name.get(name) {
-            None => Plan::Prepare { name: Arc::clone(name), close: None },
+            None => Plan::Prepare { name: Arc::clone(name), close: std::mem::take(&mut self.unwanted) },
             // pg, too, lets a later call name the statement without repeating its text.
             Some((text, prepared)) if statement.text.is_empty() || *text == statement.text => {
                 Plan::Ready(prepared.clone())
@@ -110,7 +128,7 @@ impl Statements {
 
     /// The server has it, and it returns these columns.
     pub(super) fn insert(&mut self, statement: &Statement, name: Arc<str>, shape: Option<Arc<Shape>>) {
-        let prepared = Prepared { name: Arc::clone(&name), shape };
+        let prepared = Prepared { name: Arc::clone(&name), shape, binary: statement.is_binary() };
         if let Some(pending) = &mut self.pending
             && !name.is_empty()
         {
@@ -145,15 +163,17 @@ impl Statements {
 
     /// The server does not have it, or not in this form, any more.
     pub(super) fn forget(&mut self, statement: &Statement) {
-        if let Some(name) = &statement.name {
-            self.by_name.remove(name);
-        } else if let Some(by_text) = &mut self.by_text {
-            by_text.pop(&Key::of(statement));
-        }
+        let forgotten = match &statement.name {
+            Some(name) => self.by_name.remove(name).map(|(_, prepared)| prepared),
+            None => self.by_text.as_mut().and_then(|by_text| by_text.pop(&Key::of(statement))),
+        };
+        self.unwanted.extend(forgotten.map(|prepared| prepared.name));
     }
 
     /// A cached statement is gone although nothing here gave it up: the others may be, too.
     pub(super) fn lost(&mut self) {
+        // Some may be there all the same: closing what is not there does no harm.
+        self.unwanted.extend(self.by_name.keys().cloned());
         self.deallocated();
         self.sharing.statement_lost();
     }
@@ -171,4 +191,8 @@ impl Statements {
         self.by_text = None;
         self.sharing.found();
     }
+}
+
+fn is_worth_caching(statement: &Statement) -> bool {
+    statement.text.len() <= MAX_CACHED_TEXT && statement.formats.len() <= MAX_CACHED_PARAMETERS
 }

@@ -110,6 +110,7 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         if self.trusted.iter().any(|trusted| trusted == end_entity) {
+            check_validity(end_entity, now)?;
             verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
             return Ok(ServerCertVerified::assertion());
         }
@@ -144,6 +145,20 @@ impl ServerCertVerifier for Verifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.chain.supported_verify_schemes()
     }
+}
+
+/// webpki checks the dates of every certificate it verifies; one that is trusted as it stands it does
+/// not see.
+fn check_validity(der: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustls::Error> {
+    let certificate = Certificate::from_der(der).map_err(|_| CertificateError::BadEncoding)?;
+    let validity = certificate.tbs_certificate.validity;
+    if now.as_secs() < validity.not_before.to_unix_duration().as_secs() {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    if now.as_secs() > validity.not_after.to_unix_duration().as_secs() {
+        return Err(CertificateError::Expired.into());
+    }
+    Ok(())
 }
 
 /// `rejectUnauthorized: false`. The handshake's signatures are still checked.

@@ -9,10 +9,8 @@ use std::{
     },
 };
 
-use fallible_iterator::FallibleIterator;
 use lru::LruCache;
 use parking_lot::Mutex;
-use postgres_protocol::message::backend::Message;
 use serde::Serialize;
 
 use super::super::{Error, messages::Raw};
@@ -100,22 +98,43 @@ impl Shape {
         Ok(shape)
     }
 
+    /// Read by hand, because a session may have set an encoding in which names are no UTF-8.
     fn parse(raw: Raw<'_>, binary: bool) -> Result<Self, Error> {
-        let Message::RowDescription(body) = raw.parse()? else { return Err(raw.malformed()) };
-        let column = |field: postgres_protocol::message::backend::Field<'_>| {
-            let data_type = field.type_oid();
-            Ok(Column {
-                name: field.name().to_owned(),
-                table: field.table_oid(),
-                number: field.column_id(),
-                data_type,
-                size: field.type_size(),
-                modifier: field.type_modifier(),
-                format: if binary { "binary" } else { "text" },
-                slot: if binary { Slot::Binary } else { Slot::of_text(data_type) },
-            })
-        };
-        let columns: Vec<_> = body.fields().map(column).collect().map_err(|_| raw.malformed())?;
+        let (count, mut rest) = raw.body().split_first_chunk::<2>().ok_or_else(|| raw.malformed())?;
+        let mut columns = Vec::new();
+        for _ in 0..u16::from_be_bytes(*count) {
+            let (column, after) = Column::parse(rest, binary).ok_or_else(|| raw.malformed())?;
+            columns.push(column);
+            rest = after;
+        }
+        if !rest.is_empty() {
+            return Err(raw.malformed());
+        }
         Ok(Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), columns: columns.into() })
+    }
+}
+
+impl Column {
+    fn parse(bytes: &[u8], binary: bool) -> Option<(Self, &[u8])> {
+        let end = bytes.iter().position(|byte| *byte == 0)?;
+        let (name, rest) = bytes.split_at(end);
+        let (table, rest) = rest.get(1..)?.split_first_chunk()?;
+        let (number, rest) = rest.split_first_chunk()?;
+        let (data_type, rest) = rest.split_first_chunk()?;
+        let (size, rest) = rest.split_first_chunk()?;
+        let (modifier, rest) = rest.split_first_chunk()?;
+        let (_format, rest) = rest.split_first_chunk::<2>()?;
+        let data_type = u32::from_be_bytes(*data_type);
+        let column = Self {
+            name: String::from_utf8_lossy(name).into_owned(),
+            table: u32::from_be_bytes(*table),
+            number: i16::from_be_bytes(*number),
+            data_type,
+            size: i16::from_be_bytes(*size),
+            modifier: i32::from_be_bytes(*modifier),
+            format: if binary { "binary" } else { "text" },
+            slot: if binary { Slot::Binary } else { Slot::of_text(data_type) },
+        };
+        Some((column, rest))
     }
 }
