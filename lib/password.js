@@ -12,6 +12,8 @@ const warnOfPasswordFile = deprecate(
     'You can provide an async function as the password property to the Client/Pool constructor that returns a password instead. Within this function you can call the pgpass module in your own code.',
 );
 
+const MOST_KEPT = 100;
+
 /** Errors of user code that the core knows by their text only. */
 class OwnErrors {
   constructor() {
@@ -21,6 +23,8 @@ class OwnErrors {
   /** `text` is what the core will say; as a rule it has it from here. */
   keep(error, text = String((error && error.message) || error)) {
     this.kept.push({ text, error });
+    // Not every kept error is asked for: an attempt that nobody waited for fails unheard.
+    if (this.kept.length > MOST_KEPT) this.kept.shift();
     return text;
   }
 
