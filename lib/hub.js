@@ -249,7 +249,10 @@ class Hub {
       }
       case LENT: {
         const request = this.settle(id);
-        if (request !== undefined) request.takeLink(this.links.get(argument));
+        const link = this.links.get(argument);
+        if (request === undefined) return;
+        if (link === undefined) request.takeFailure({ kind: 'plain', message: 'Connection terminated unexpectedly' }, 0);
+        else request.takeLink(link);
         return;
       }
       case RESTART: {

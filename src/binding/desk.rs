@@ -264,6 +264,10 @@ impl Face for Desk {
         self.outbox.push_json(Kind::Event, 0, connection, &event);
     }
 
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.outbox.poll_ready(cx)
+    }
+
     fn closing(&self, connection: u32, reason: CloseReason) {
         if let Some(known) = self.connections.lock().get_mut(&connection) {
             known.reason.get_or_insert(reason);
@@ -379,7 +383,7 @@ impl Borrower for Reply {
             return desk.answer_to(request).failed(Failure::Wire(Error::Lost), None);
         };
         known.lease = Some(lease);
-        drop(connections);
+        // Told under the lock, so that the end of the connection cannot be told before it.
         desk.outbox.push(Kind::Lent, request, id);
     }
 

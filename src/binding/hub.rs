@@ -14,6 +14,13 @@ pub struct Hub {
     wake: sys::napi_threadsafe_function,
 }
 
+/// JavaScript has let go of the hub, or its thread has ended.
+impl Drop for Hub {
+    fn drop(&mut self) {
+        self.outbox.end();
+    }
+}
+
 #[napi]
 impl Hub {
     /// `wake` is called once for each batch of records.

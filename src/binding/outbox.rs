@@ -72,6 +72,8 @@ struct Queue {
     call: Call,
     known: LruCache<u32, ()>,
     waiting: VecDeque<Waker>,
+    /// JavaScript is gone: nothing is kept any more.
+    over: bool,
 }
 
 /// Where the call into JavaScript stands.
@@ -93,6 +95,7 @@ impl Outbox {
             call: Call::Unneeded,
             known: LruCache::new(KNOWN_SHAPES),
             waiting: VecDeque::new(),
+            over: false,
         };
         Arc::new(Self { queue: Mutex::new(queue), wake: OnceLock::new() })
     }
@@ -157,6 +160,9 @@ impl Outbox {
 
     fn append(self: &Arc<Self>, write: impl FnOnce(&mut Queue)) {
         let mut queue = self.queue.lock();
+        if queue.over {
+            return;
+        }
         write(&mut queue);
         let hurry = queue.pending() > HURRY || !runtime::is_io_thread();
         let before = queue.call;
@@ -169,6 +175,17 @@ impl Outbox {
             Call::Unneeded => runtime::call_when_idle(self),
             Call::Planned | Call::Made => {}
         }
+    }
+
+    /// The JavaScript thread is gone: nobody waits for it from now on.
+    pub(super) fn end(&self) {
+        let mut queue = self.queue.lock();
+        queue.over = true;
+        queue.bytes = Vec::new();
+        queue.start = 0;
+        let waiting = std::mem::take(&mut queue.waiting);
+        drop(queue);
+        waiting.into_iter().for_each(Waker::wake);
     }
 
     /// Copies whole records into `into`; 0: none; negative: the first needs that many bytes.

@@ -28,16 +28,12 @@ pub(super) fn handle() -> io::Result<Handle> {
     }
     let runtime = Builder::new_current_thread().enable_all().on_thread_park(wake_all).build()?;
     let handle = runtime.handle().clone();
-    // Two JavaScript threads may come here at once: the second runtime is dropped unused.
-    let handle = RUNTIME.get_or_init(|| {
-        let spawned = thread::Builder::new().name("pgpool-rs".into()).spawn(move || {
-            IS_IO_THREAD.set(true);
-            runtime.block_on(std::future::pending::<()>());
-        });
-        drop(spawned);
-        handle
-    });
-    Ok(handle.clone())
+    thread::Builder::new().name("pgpool-rs".into()).spawn(move || {
+        IS_IO_THREAD.set(true);
+        runtime.block_on(std::future::pending::<()>());
+    })?;
+    // Two JavaScript threads may come here at once: the second one's I/O thread stays unused.
+    Ok(RUNTIME.get_or_init(|| handle).clone())
 }
 
 /// Whether this is the I/O thread.

@@ -4,6 +4,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, OnceLock},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -28,6 +29,8 @@ pub trait Face: Send + Sync + 'static {
     ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
     /// A notice, a notification or a change of a setting.
     fn event(&self, connection: u32, event: Event);
+    /// Pending while no more events can be taken.
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()>;
     /// The pool is closing it.
     fn closing(&self, connection: u32, reason: CloseReason);
     /// It is gone. `error`: nobody on this side wanted that. `idle`: nobody used it.
@@ -120,6 +123,10 @@ impl Watch {
 impl Listener for Watch {
     fn event(&self, connection: u32, event: Event) {
         self.face.event(connection, event);
+    }
+
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.face.poll_ready(cx)
     }
 
     fn closed(&self, connection: u32, error: Option<Error>) {

@@ -1,6 +1,7 @@
 //! One request on a connection: what is asked, and who hears the answer.
 
 use std::{
+    fmt,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -9,7 +10,7 @@ use std::{
 use super::{Error, Rows, Shape, Status, Tap};
 
 /// A statement with its parameters, ready for the wire. Shared, because a retry sends it again.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Statement {
     /// The SQL.
     pub text: Arc<str>,
@@ -46,6 +47,18 @@ pub enum Mode {
         /// Whether an unnamed statement may be kept prepared.
         cache: bool,
     },
+}
+
+/// Without the parameters, which are nobody else's business.
+impl fmt::Debug for Statement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { text, name, mode, .. } = self;
+        f.debug_struct("Statement")
+            .field("text", text)
+            .field("name", name)
+            .field("mode", mode)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Statement {

@@ -1,0 +1,133 @@
+'use strict';
+
+// Prepared statements behind the caller's back: they must never be noticed but by their speed.
+
+const { Pool } = require('../..');
+const { config, freshDatabase } = require('../support/server');
+const { until } = require('../support/until');
+
+let database;
+let pool;
+
+beforeAll(async () => {
+  database = await freshDatabase();
+});
+
+afterAll(() => database.drop());
+
+beforeEach(() => {
+  pool = new Pool({ ...config({ database: database.name }), max: 1 });
+});
+
+afterEach(() => pool.end());
+
+const onClient = async (work) => {
+  const client = await pool.connect();
+  try {
+    return await work(client);
+  } finally {
+    client.release();
+  }
+};
+
+test('a paged statement that fails at its very end leaves the next one its own answer', async () => {
+  await pool.query('create table parent (id int primary key)');
+  await pool.query('create table child (parent int references parent deferrable initially deferred)');
+  const paged = { text: 'insert into child values ($1) returning parent', values: [1], rows: 10 };
+  await expect(pool.query(paged)).rejects.toMatchObject({ code: '23503' });
+  const answers = await Promise.all([1, 2, 3].map((n) => pool.query('select $1::int as n', [n])));
+  expect(answers.map(({ rows }) => rows[0].n)).toEqual([1, 2, 3]);
+});
+
+test('a COPY that nobody feeds, fetched in pages, fails and leaves the connection in step', async () => {
+  await pool.query('create table fed (n int)');
+  await expect(pool.query({ text: 'copy fed from stdin', rows: 10 })).rejects.toThrow('No source stream defined');
+  expect((await pool.query('select $1::int as n', [7])).rows).toEqual([{ n: 7 }]);
+});
+
+test('a procedure that raises the error of a stale plan is not run twice', async () => {
+  await pool.query('create table ledger (n int)');
+  await pool.query(`create procedure book(n int) language plpgsql as $$
+    begin
+      insert into ledger values (n);
+      commit;
+      raise exception 'not stale at all' using errcode = '0A000';
+    end $$`);
+  await pool.query('create procedure warm(n int) language plpgsql as $$ begin end $$');
+  for (let n = 0; n < 3; n++) {
+    await expect(pool.query('call book($1)', [n])).rejects.toMatchObject({ code: '0A000' });
+  }
+  expect((await pool.query('select n from ledger order by n')).rows).toEqual([{ n: 0 }, { n: 1 }, { n: 2 }]);
+});
+
+test('a statement made stale by a migration fails one transaction at most', async () => {
+  await pool.query('create table migrated (a int)');
+  await pool.query('insert into migrated values (1)');
+  const read = (client) => client.query('select * from migrated where a = $1', [1]);
+  await onClient(async (client) => {
+    await read(client);
+    await client.query('alter table migrated add b int');
+    await client.query('begin');
+    await expect(read(client)).rejects.toMatchObject({ code: '0A000' });
+    await client.query('rollback');
+    await client.query('begin');
+    expect((await read(client)).rows).toEqual([{ a: 1, b: null }]);
+    await client.query('commit');
+  });
+});
+
+test('a stale statement outside a transaction is prepared again unnoticed', async () => {
+  await pool.query('create table healed (a int)');
+  await pool.query('insert into healed values (1)');
+  const read = () => pool.query('select * from healed where a = $1', [1]);
+  await read();
+  await pool.query('alter table healed add b int');
+  expect((await read()).rows).toEqual([{ a: 1, b: null }]);
+  await pool.query('deallocate all');
+  expect((await read()).rows).toEqual([{ a: 1, b: null }]);
+});
+
+test('a named statement made stale is prepared again under its name', async () => {
+  await pool.query('create table named (a int)');
+  const read = () => pool.query({ name: 'read named', text: 'select * from named where $1', values: [true] });
+  await read();
+  await pool.query('alter table named add b int');
+  for (let n = 0; n < 3; n++) expect((await read()).fields.map(({ name }) => name)).toEqual(['a', 'b']);
+});
+
+test('a named statement may be read as text and in binary', async () => {
+  const config = { name: 'both', text: 'select 825373492 as n, $1::text as t', values: ['x'] };
+  expect((await pool.query(config)).rows).toEqual([{ n: 825373492, t: 'x' }]);
+  expect((await pool.query({ ...config, binary: true })).rows).toEqual([{ n: 825373492, t: 'x' }]);
+  expect((await pool.query(config)).rows).toEqual([{ n: 825373492, t: 'x' }]);
+});
+
+test('a statement with a long list of values is not kept on the server', async () => {
+  const values = Array.from({ length: 500 }, (_, index) => index);
+  const list = values.map((_, index) => `($${index + 1}::int)`).join(',');
+  await pool.query(`select * from (values ${list}) as list`, values);
+  await pool.query('select $1::int', [1]);
+  const kept = await pool.query('select statement from pg_prepared_statements');
+  expect(kept.rows).toEqual([{ statement: 'select $1::int' }]);
+});
+
+test('a notification in an encoding of its own does not cost the connection', async () => {
+  await onClient(async (client) => {
+    const heard = [];
+    client.on('notification', ({ payload }) => heard.push(payload));
+    await client.query('listen channel');
+    await client.query("set client_encoding to 'LATIN1'");
+    await client.query("select pg_notify('channel', chr(228))");
+    await client.query("set client_encoding to 'UTF8'");
+    await client.query("select pg_notify('channel', 'ä')");
+    await until(() => heard.length === 2);
+    expect(heard[1]).toBe('ä');
+  });
+});
+
+test('a client that was given back can still be ended', async () => {
+  const client = await pool.connect();
+  client.release();
+  await client.end();
+  expect((await pool.query('select 1 as n')).rows).toEqual([{ n: 1 }]);
+});
