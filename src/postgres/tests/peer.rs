@@ -130,6 +130,7 @@ fn config() -> Config {
         keep_alive: None,
         statement_cache: 10,
         pipelined: false,
+        dialer: None,
     }
 }
 
