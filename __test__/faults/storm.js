@@ -1,7 +1,7 @@
 'use strict';
 
-// A storm: workers write, read and run transactions through two pools, one plain and one with TLS, while
-// the weather does to connections and server what bad days do. Afterwards the ledger is compared with
+// A storm: workers write, read and run transactions through pools, plain and with TLS, with retry and
+// without, while the weather does to connections and server what bad days do. Afterwards the ledger is compared with
 // the server, and everything that was opened has to be closed again. The same seed gives the same storm,
 // as far as decisions go; `ledger.test.js` runs a short one, `npm run soak` a long one.
 
@@ -15,12 +15,15 @@ const { blow } = require('./weather');
 const { sockets, told } = require('./trial');
 
 const WORKERS = 12;
-const POOL = { max: 6, connectionTimeoutMillis: 2000, query_timeout: 3000, idleTimeoutMillis: 1000, application_name: 'storm' };
+const POOL = { max: 4, connectionTimeoutMillis: 2000, query_timeout: 3000, idleTimeoutMillis: 1000, application_name: 'storm' };
 // Waiting, connecting and running are bounded by the pool's own limits; this is their sum with much room.
 const PATIENCE = 45_000;
 const LONGEST_RECOVERY = 60_000;
 
-const WORK = { insert: 40, transaction: 20, rollback: 5, echo: 25, series: 8, mistake: 5, callback: 5 };
+// With retry: the pool answers for what runs again.
+const PERSISTENT = { ...POOL, retryAttempts: 4, retryDelay: 50, deadline: 10_000 };
+
+const WORK = { insert: 40, transaction: 15, whole: 15, rollback: 5, echo: 25, series: 8, mistake: 5, callback: 5 };
 
 class Storm {
   #chance;
@@ -54,12 +57,12 @@ class Storm {
     try {
       await server.query(Ledger.create);
       const { user, password, database, host } = server;
-      const common = { ...POOL, user, password, database, host };
+      const common = { user, password, database, host };
       const before = { sockets: sockets() };
-      const pools = [
-        new this.Pool({ ...common, port: plain.port }),
-        new this.Pool({ ...common, port: secure.port, ssl: { ca: server.ca } }),
-      ];
+      const pools = [POOL, PERSISTENT].flatMap((options) => [
+        new this.Pool({ ...common, ...options, port: plain.port }),
+        new this.Pool({ ...common, ...options, port: secure.port, ssl: { ca: server.ca } }),
+      ]);
       for (const pool of pools) pool.on('error', (error) => this.#count(this.told, error));
       const report = await this.#rage(sky, pools);
       report.uncaught = uncaught;
@@ -168,6 +171,26 @@ class Storm {
     return this.#inTransaction(pool, key, chance, 'COMMIT');
   }
 
+  /** A transaction handed over as a whole: it may run again, and says what it cannot know. */
+  async whole(pool, key, chance) {
+    if (!pool.transaction) return;
+    const keys = [key, `${key}+`];
+    this.#ledger.begin(keys);
+    const failure = new Error('the work itself failed');
+    const fails = chance.isTrue(0.1);
+    try {
+      await pool.transaction(async (client) => {
+        for (const one of keys) await client.query(Ledger.insert, [one]);
+        if (fails) throw failure;
+      });
+      if (fails) this.#ledger.wrong.push(`${key}: a transaction whose work failed was fulfilled`);
+      this.#ledger.settle(keys, 'acknowledged');
+    } catch (error) {
+      this.#count(this.failures, error);
+      this.#ledger.settle(keys, error.code === 'COMMIT_OUTCOME_UNKNOWN' ? 'unknown' : 'aborted');
+    }
+  }
+
   rollback(pool, key, chance) {
     return this.#inTransaction(pool, key, chance, 'ROLLBACK');
   }
@@ -210,7 +233,12 @@ class Storm {
     const text = `${key} ${'x'.repeat(chance.between(0, 300))}`;
     try {
       const named = chance.isTrue(0.2) ? { name: 'echo' } : {};
-      const { rows } = await pool.query({ ...named, text: 'SELECT $1::text AS text, $2::int AS number', values: [text, text.length] });
+      const { rows } = await pool.query({
+        ...named,
+        text: 'SELECT $1::text AS text, $2::int AS number',
+        values: [text, text.length],
+        idempotent: chance.isTrue(0.5),
+      });
       if (rows.length !== 1 || rows[0].text !== text || rows[0].number !== text.length) this.#ledger.wrong.push(`${key}: a foreign answer`);
     } catch (error) {
       this.#count(this.failures, error);
