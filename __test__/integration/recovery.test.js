@@ -107,6 +107,7 @@ describe('the pool is back at its minimum by itself', () => {
     const pool = await filled({ user: 'moving', password: () => password });
     await server.query("ALTER ROLE moving PASSWORD 'second'");
     await server.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'moving'");
+    await until(() => pool.idleCount === 0, { ...LONG, what: 'the pool to notice' });
     // A wrong password will not pass by waiting: it is told at once.
     await expect(pool.query('SELECT 1')).rejects.toMatchObject({ code: '28P01' });
     password = 'second';
