@@ -308,6 +308,11 @@ impl Resilience {
             },
             cause: self.last_fault.lock().clone(),
         });
+        if to == Stage::Closed
+            && let Some(pool) = self.pool()
+        {
+            pool.resume();
+        }
         if let Some(probe) = probe {
             self.runtime.spawn(run_probe(Arc::downgrade(self), probe));
         }

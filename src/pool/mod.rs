@@ -116,6 +116,11 @@ impl<C: Connector> Pool<C> {
         self.0.0.retire(is_meant)
     }
 
+    /// Goes on making connections at once: what made them fail is known to be over.
+    pub fn resume(&self) {
+        self.0.0.resume();
+    }
+
     /// Looks again at what can be served and what is to be given up: the allowance has changed.
     pub fn reconsider(&self) {
         self.0.0.reconsider();

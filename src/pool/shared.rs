@@ -171,6 +171,13 @@ impl<C: Connector> Shared<C> {
         self.step(State::retire_generation_locked);
     }
 
+    pub(super) fn resume(self: &Arc<Self>) {
+        self.step(|state, now, actions| {
+            state.forget_delay_locked();
+            state.supply_locked(now, actions);
+        });
+    }
+
     pub(super) fn reconsider(self: &Arc<Self>) {
         self.step(|state, now, actions| {
             state.yield_idle_locked(actions);

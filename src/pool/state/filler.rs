@@ -102,6 +102,10 @@ impl<C: Connector> State<C> {
         self.outage.retry_at().filter(|&at| at > now).into_iter().chain(tick).min()
     }
 
+    pub(in super::super) fn forget_delay_locked(&mut self) {
+        self.outage.forget_delay();
+    }
+
     /// Restarts a connector that has been at rest although claims wait.
     pub(super) fn restart_if_stalled_locked(&mut self, now: Instant) {
         if let Some(since) = self.stalled_since

@@ -197,3 +197,16 @@ async fn claims_that_waited_out_an_outage_are_served_by_one_then_two_then_four_a
     settle().await;
     assert_eq!(desk.gate.attempts(), 8, "the outage is over");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_is_told_the_outage_is_over_does_not_wait_for_its_next_attempt() {
+    let desk = Desk::new(Gate::default(), Settings { max: 4, min: 2, prefill: true, ..calm() });
+    settle().await;
+    while desk.gate.answer(Reply::Fail) {
+        settle().await;
+    }
+    assert_eq!(desk.gate.attempts(), 0);
+    desk.pool.resume();
+    settle().await;
+    assert_eq!(desk.gate.attempts(), 1);
+}
