@@ -16,6 +16,7 @@ mod config;
 mod connect;
 mod connection;
 mod driver;
+mod encode;
 mod error;
 mod exchange;
 #[cfg(any(test, fuzzing))]

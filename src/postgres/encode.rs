@@ -1,0 +1,104 @@
+//! A statement as messages for the server.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use postgres_protocol::{IsNull, message::frontend};
+
+use super::{
+    Error, Mode, Shape, Statement,
+    connection::Preparation,
+    statements::{Plan, Prepared, Statements},
+};
+
+/// Where the statement comes from, and its columns if they are known.
+pub(super) type Encoded = (Preparation, Option<Arc<Shape>>);
+
+/// Encodes what the statement takes: Query, or Parse, Describe, Bind, Execute and Sync as needed.
+pub(super) fn encode(
+    statement: &Statement,
+    anew: bool,
+    statements: &mut Statements,
+    out: &mut BytesMut,
+) -> Result<Encoded, Error> {
+    if statement.mode == Mode::Raw {
+        return Ok(Encoded::default());
+    }
+    if statement.mode == Mode::Simple {
+        frontend::query(&statement.text, out).map_err(unsendable)?;
+        return Ok(Encoded::default());
+    }
+    let (name, encoded) = match statements.plan(statement, anew) {
+        Plan::Ready(Prepared { name, shape, binary }) => {
+            if binary != statement.is_binary() {
+                // The columns are known in the other format only.
+                frontend::describe(b'S', &name, out).map_err(unsendable)?;
+            }
+            (name, (Preparation::Cached, shape))
+        }
+        Plan::Prepare { name, close } => {
+            for unwanted in close {
+                frontend::close(b'S', &unwanted, out).map_err(unsendable)?;
+            }
+            frontend::parse(&name, &statement.text, [], out).map_err(unsendable)?;
+            frontend::describe(b'S', &name, out).map_err(unsendable)?;
+            (Arc::clone(&name), (Preparation::Pending(name), None))
+        }
+        Plan::Taken => {
+            let name = statement.name.as_deref().unwrap_or_default();
+            return Err(Error::Plain(format!(
+                "Prepared statements must be unique - '{name}' was used for a different statement"
+            )));
+        }
+    };
+    bind(statement, &name, out)?;
+    frontend::execute("", statement.fetch, out).map_err(unsendable)?;
+    if statement.fetch == 0 {
+        frontend::sync(out);
+    } else {
+        // Sync would end the implicit transaction, and with it the portal that is fetched from.
+        frontend::flush(out);
+    }
+    Ok(encoded)
+}
+
+fn bind(statement: &Statement, name: &str, out: &mut BytesMut) -> Result<(), Error> {
+    let formats = statement.formats.iter().map(|format| i16::from(*format));
+    let result_format = i16::from(statement.is_binary());
+    let write = |value: Option<&[u8]>, out: &mut BytesMut| {
+        Ok(match value {
+            None => IsNull::Yes,
+            Some(bytes) => {
+                out.extend_from_slice(bytes);
+                IsNull::No
+            }
+        })
+    };
+    let values = Values(&statement.values);
+    frontend::bind("", name, formats, values, write, Some(result_format), out).map_err(|error| match error {
+        frontend::BindError::Serialization(error) => unsendable(error),
+        frontend::BindError::Conversion(error) => unsendable(error),
+    })
+}
+
+fn unsendable(error: impl std::fmt::Display) -> Error {
+    Error::Plain(format!("the statement cannot be sent: {error}"))
+}
+
+/// Cuts a parameter area into its values.
+struct Values<'a>(&'a [u8]);
+
+impl<'a> Iterator for Values<'a> {
+    type Item = Option<&'a [u8]>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (length, rest) = self.0.split_first_chunk::<4>()?;
+        let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
+            self.0 = rest;
+            return Some(None);
+        };
+        let (value, rest) = rest.split_at_checked(length)?;
+        self.0 = rest;
+        Some(Some(value))
+    }
+}
