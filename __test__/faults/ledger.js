@@ -9,10 +9,36 @@
 
 const TABLE = 'ledger';
 
+const STATES = ['', 'pending', 'acknowledged', 'aborted', 'unknown'];
+
+/**
+ * The states of writes by key: `<writer>.<turn>`, and for the second row of a transaction the same with a
+ * `+`. An hour's storm has a million of them, so each takes a number in a list and no object of its own.
+ */
+class States {
+  #writers = new Map();
+
+  set(key, state) {
+    const [, writer, turn, second] = /^(\w+)\.(\d+)(\+?)$/.exec(key);
+    if (!this.#writers.has(writer)) this.#writers.set(writer, []);
+    const list = this.#writers.get(writer);
+    const index = Number(turn) * 2 + second.length;
+    while (list.length <= index) list.push(0);
+    list[index] = STATES.indexOf(state);
+  }
+
+  /** `[key, state]` of each write. */
+  *[Symbol.iterator]() {
+    for (const [writer, list] of this.#writers) {
+      for (let index = 0; index < list.length; index++) {
+        if (list[index] !== 0) yield [`${writer}.${index >> 1}${index & 1 ? '+' : ''}`, STATES[list[index]]];
+      }
+    }
+  }
+}
+
 class Ledger {
-  #states = new Map();
-  /** Writes whose rows belong together: all there or none. */
-  #groups = [];
+  #states = new States();
   /** Answers that were not the answer to the question asked. */
   wrong = [];
   /** Promises that did not settle in their time. */
@@ -24,7 +50,6 @@ class Ledger {
 
   begin(keys) {
     for (const key of keys) this.#states.set(key, 'pending');
-    if (keys.length > 1) this.#groups.push(keys);
   }
 
   settle(keys, state) {
@@ -33,7 +58,7 @@ class Ledger {
 
   counts() {
     const counts = { acknowledged: 0, aborted: 0, unknown: 0, pending: 0 };
-    for (const state of this.#states.values()) counts[state] += 1;
+    for (const [, state] of this.#states) counts[state] += 1;
     return counts;
   }
 
@@ -42,16 +67,17 @@ class Ledger {
     const { rows } = await query(`SELECT key, count(*)::int AS times FROM ${TABLE} GROUP BY key`);
     const times = new Map(rows.map((row) => [row.key, row.times]));
     const faults = { lost: [], doubled: [], risen: [], strange: [], torn: [] };
+    const strange = new Set(times.keys());
     for (const [key, state] of this.#states) {
+      strange.delete(key);
       const count = times.get(key) ?? 0;
       if (count > 1) faults.doubled.push(key);
       else if (state === 'acknowledged' && count === 0) faults.lost.push(key);
       else if (state === 'aborted' && count > 0) faults.risen.push(key);
+      // The rows of a transaction are all there or none.
+      if (key.endsWith('+') && count !== (times.get(key.slice(0, -1)) ?? 0)) faults.torn.push(key);
     }
-    for (const key of times.keys()) if (!this.#states.has(key)) faults.strange.push(key);
-    for (const keys of this.#groups) {
-      if (new Set(keys.map((key) => times.get(key) ?? 0)).size > 1) faults.torn.push(keys);
-    }
+    faults.strange.push(...strange);
     return { ...faults, wrong: this.wrong, hung: this.hung, counts: this.counts(), rows: rows.length };
   }
 }

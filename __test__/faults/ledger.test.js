@@ -14,15 +14,17 @@ const linux = process.platform === 'linux' ? test : test.skip;
 
 test('the ledger notices what is lost, doubled, risen from the dead, torn or strange', async () => {
   const ledger = new Ledger();
-  for (const key of ['kept', 'unknown', 'lost', 'doubled', 'risen']) ledger.begin([key]);
-  for (const key of ['kept', 'lost', 'doubled']) ledger.settle([key], 'acknowledged');
-  ledger.settle(['unknown'], 'unknown');
-  ledger.settle(['risen'], 'aborted');
-  ledger.begin(['half', 'other half']);
-  ledger.settle(['half', 'other half'], 'unknown');
-  const held = { kept: 1, unknown: 1, doubled: 2, risen: 1, half: 1, strange: 1 };
+  const [kept, unknown, lost, doubled, risen, half] = ['w.0', 'w.1', 'w.2', 'w.3', 'v.0', 'v.7'];
+  for (const key of [kept, unknown, lost, doubled, risen]) ledger.begin([key]);
+  for (const key of [kept, lost, doubled]) ledger.settle([key], 'acknowledged');
+  ledger.settle([unknown], 'unknown');
+  ledger.settle([risen], 'aborted');
+  ledger.begin([half, `${half}+`]);
+  ledger.settle([half, `${half}+`], 'unknown');
+  const held = { [kept]: 1, [unknown]: 1, [doubled]: 2, [risen]: 1, [half]: 1, 'u.1': 1 };
   const audit = await ledger.audit(async () => ({ rows: Object.entries(held).map(([key, times]) => ({ key, times })) }));
-  expect(audit).toMatchObject({ lost: ['lost'], doubled: ['doubled'], risen: ['risen'], torn: [['half', 'other half']], strange: ['strange'] });
+  expect(audit).toMatchObject({ lost: [lost], doubled: [doubled], risen: [risen], torn: [`${half}+`], strange: ['u.1'] });
+  expect(audit.counts).toEqual({ acknowledged: 3, aborted: 1, unknown: 3, pending: 0 });
 });
 
 linux(
