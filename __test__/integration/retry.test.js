@@ -168,7 +168,7 @@ describe('connecting', () => {
   });
 
   test('a checkout is retried like a query', async () => {
-    const pool = proxied({ retryAttempts: 2 });
+    const pool = proxied({ retryAttempts: 2, deadline: 15_000 });
     await proxy.refuse();
     pool.once('retry', () => proxy.listen());
     const client = await pool.connect();

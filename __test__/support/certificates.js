@@ -32,7 +32,8 @@ function certificate({ commonName, keys, issuer, extensions, from = -DAY, until 
   const cert = forge.pki.createCertificate();
   const subject = [{ name: 'commonName', value: commonName }];
   cert.publicKey = keys.public;
-  cert.serialNumber = '00' + crypto.randomBytes(15).toString('hex');
+  // The first byte is neither zero nor above 127: DER forbids padding, and a serial number is positive.
+  cert.serialNumber = '01' + crypto.randomBytes(15).toString('hex');
   cert.validity.notBefore = new Date(Date.now() + from);
   cert.validity.notAfter = new Date(Date.now() + until);
   cert.setSubject(subject);
