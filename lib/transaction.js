@@ -5,11 +5,11 @@
 // the statements and their order.
 //
 // A COMMIT whose answer is lost is never guessed at. The transaction's id is asked for before COMMIT is
-// sent, and afterwards, on another connection, what became of it.
+// sent, and afterwards, on another connection, what became of it (fate.js).
 
 const { performance } = require('node:perf_hooks');
 const { DatabaseError, CommitOutcomeUnknownError } = require('./errors');
-const { fateOf, identify } = require('./fate');
+const { fateOf, identify, learn } = require('./fate');
 const { codeOf, explained, isGone, speaksOfLoss } = require('./rerun');
 const { Alarm, Verdict } = require('./verdict');
 
@@ -118,11 +118,12 @@ class Run {
     const { client, transaction } = this;
     let value;
     try {
+      if (!transaction.readOnly) await learn(transaction.pool, client);
       await client.query(transaction.begin);
       value = await transaction.work(client);
       if (client.getTransactionStatus() === 'I') throw ended();
       const isOpen = client.getTransactionStatus() === 'T';
-      this.commit = isOpen && !transaction.readOnly ? await identify(client) : { xid: null };
+      this.commit = isOpen && !transaction.readOnly ? await identify(transaction.pool, client) : { xid: null };
     } catch (error) {
       return this.rollBack(error);
     }
