@@ -100,6 +100,24 @@ test('a request with a deadline of its own waits for the breaker to close', asyn
   expect((await waiting).rows).toEqual([{ one: 1 }]);
 });
 
+test('who waits for a connection as it opens is served when it closes', async () => {
+  const pool = proxied({ failFast: false, breaker: { openMillis: 300 } });
+  await proxy.refuse();
+  const waiting = Array.from({ length: 5 }, () => pool.query('SELECT 1 AS one'));
+  const served = Promise.all(waiting);
+  await until(() => states(pool).includes('open'));
+  await proxy.listen();
+  for (const { rows } of await served) expect(rows).toEqual([{ one: 1 }]);
+});
+
+test('forced open it sends away who waits', async () => {
+  const pool = proxied({ failFast: false });
+  await proxy.refuse();
+  const waiting = failing(pool, 5);
+  pool.configure({ breaker: 'forced-open' });
+  for (const error of await waiting) expect(error).toBeInstanceOf(CircuitOpenError);
+});
+
 test('SQL errors, cancelled queries and a full pool never open it', async () => {
   const pool = proxied({ max: 1, breaker: { minimumCalls: 2, failedConnects: 2 } });
   for (let i = 0; i < 25; i++) await expect(pool.query('SELECT 1 / 0')).rejects.toMatchObject({ code: '22012' });
@@ -141,6 +159,7 @@ describe('modes', () => {
       await pool.query('SELECT 1');
       return states(pool).at(-1) === 'closed';
     });
+    expect(states(pool)).toEqual(['open', 'half-open', 'closed']);
   });
 
   test('forced-open stops everything, until it is changed', async () => {

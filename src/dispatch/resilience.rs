@@ -241,7 +241,7 @@ impl Resilience {
     /// The server has answered a statement; an SQL error is an answer.
     pub(super) fn answered(self: &Arc<Self>) {
         if self.counts() {
-            self.changed(self.breaker.call_succeeded(Instant::now()));
+            self.count(Breaker::call_succeeded);
         }
     }
 
@@ -252,7 +252,7 @@ impl Resilience {
         }
         if error.action().counts_for_breaker() {
             *self.last_fault.lock() = Some(error.clone());
-            self.changed(self.breaker.call_failed(Instant::now()));
+            self.count(Breaker::call_failed);
         } else if matches!(error, Error::Database(_)) {
             self.answered();
         }
@@ -260,7 +260,7 @@ impl Resilience {
 
     pub(super) fn connected(self: &Arc<Self>) {
         if self.counts() {
-            self.changed(self.breaker.connect_succeeded(Instant::now()));
+            self.count(Breaker::connect_succeeded);
         }
     }
 
@@ -273,7 +273,13 @@ impl Resilience {
         if let Some(error) = error {
             *self.last_fault.lock() = Some(error.clone());
         }
-        self.changed(self.breaker.connect_failed(Instant::now()));
+        self.count(Breaker::connect_failed);
+    }
+
+    fn count(self: &Arc<Self>, result: impl FnOnce(&Breaker, Instant) -> Option<Change>) {
+        let now = Instant::now();
+        self.changed(self.breaker.turn(now));
+        self.changed(result(&self.breaker, now));
     }
 
     pub(super) fn set_breaker(self: &Arc<Self>, mode: failsafe::Mode) {

@@ -5,7 +5,10 @@
 
 use std::sync::Arc;
 
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep},
+};
 
 use super::{
     Failure, Lease, Retrying, Wish,
@@ -104,6 +107,11 @@ pub(super) fn barred<R: Repeatable>(request: Box<R>, error: Error) {
     failed(request, Failure::Wire(error), fault);
 }
 
+/// Who wakes a request in the moment it is ready has been told that it is awake.
+fn last_word<T>(outcome: Result<T, Woken>, woken: &mut oneshot::Receiver<Woken>) -> Result<T, Woken> {
+    woken.try_recv().map_or(outcome, Err)
+}
+
 /// Ends a failed request, or runs it again.
 pub(super) fn failed<R: Repeatable>(mut request: Box<R>, failure: Failure, fault: Fault) {
     let delay = match request.tries().decide(failure, fault) {
@@ -135,7 +143,7 @@ pub(super) fn failed<R: Repeatable>(mut request: Box<R>, failure: Failure, fault
             outcome = &mut ready => Ok(outcome),
         };
         resilience.wakes(id);
-        match outcome {
+        match last_word(outcome, &mut woken) {
             Ok(Ok(lease)) => request.begin(lease),
             Ok(Err(refusal)) => request.refuse(refusal),
             Err(why) => {
@@ -144,4 +152,18 @@ pub(super) fn failed<R: Repeatable>(mut request: Box<R>, failure: Failure, fault
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_withdrawn_in_the_moment_it_is_ready_is_withdrawn() {
+        let (wake, mut woken) = oneshot::channel();
+        assert_eq!(last_word(Ok(1), &mut woken), Ok(1));
+        assert!(wake.send(Woken::Withdrawn).is_ok());
+        assert_eq!(last_word(Ok(1), &mut woken), Err(Woken::Withdrawn));
+        assert_eq!(last_word(Err::<u8, _>(Woken::Ending), &mut woken), Err(Woken::Ending));
+    }
 }

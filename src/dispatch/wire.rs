@@ -178,7 +178,11 @@ impl Connector for Wire {
     }
 
     fn is_passing(&self, error: &Error) -> bool {
-        error.action().passes()
+        match error {
+            // The breaker says when the pool is to go on.
+            Error::Barred(barred) => barred.next_probe.is_some(),
+            error => error.action().passes(),
+        }
     }
 
     fn condition(&self, connection: &Self::Connection) -> Condition {

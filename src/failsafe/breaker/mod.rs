@@ -181,13 +181,6 @@ impl Breaker {
             return None;
         }
         let mut state = self.state.lock();
-        if mode == Mode::Metrics
-            && let Stage::Open(Some(until)) = state.stage
-            && until <= now
-        {
-            state.successes = 0;
-            state.stage = Stage::HalfOpen;
-        }
         match state.stage {
             Stage::Closed => {
                 if connect {
@@ -205,16 +198,32 @@ impl Breaker {
         }
     }
 
+    /// Where ordinary results are the probes: the time of being open is over. To be asked before a result
+    /// is reported.
+    pub fn turn(&self, now: Instant) -> Option<Change> {
+        if self.mode() != Mode::Metrics {
+            return None;
+        }
+        let mut state = self.state.lock();
+        match state.stage {
+            Stage::Open(Some(until)) if until <= now => Some(Self::half_open_locked(&mut state)),
+            _ => None,
+        }
+    }
+
+    fn half_open_locked(state: &mut State) -> Change {
+        let from = std::mem::replace(&mut state.stage, Stage::HalfOpen);
+        state.successes = 0;
+        Change { from, to: Stage::HalfOpen, probe: None }
+    }
+
     /// The time of a probe has come. None: it is not wanted any more.
     pub fn begin_probe(&self, probe: Probe) -> Option<Change> {
         let mut state = self.state.lock();
         if state.opening != probe.opening || !matches!(state.stage, Stage::Open(Some(_))) {
             return None;
         }
-        let from = state.stage;
-        state.stage = Stage::HalfOpen;
-        state.successes = 0;
-        Some(Change { from, to: Stage::HalfOpen, probe: None })
+        Some(Self::half_open_locked(&mut state))
     }
 
     /// Whether the probe is to go on.
@@ -373,6 +382,10 @@ mod tests {
         }
         assert_eq!(breaker.stage(), Stage::Open(Some(now + 5 * SECOND)));
         assert_eq!(breaker.admit(), Ok(()));
+        assert_eq!(breaker.turn(now + 4 * SECOND), None);
+        let turned = breaker.turn(now + 5 * SECOND).unwrap();
+        assert_eq!((turned.from, turned.to), (Stage::Open(Some(now + 5 * SECOND)), Stage::HalfOpen));
+        assert_eq!(breaker.turn(now + 5 * SECOND), None);
         for _ in 0..2 {
             assert_eq!(breaker.call_succeeded(now + 5 * SECOND), None);
         }

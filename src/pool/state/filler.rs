@@ -10,6 +10,9 @@ use super::super::opening::{Failure, Order};
 use super::super::slots::Tenant;
 use super::{Actions, Condition, Connector, Duration, Need, Place, Purpose, Refusal, Source, State, after};
 
+/// How long a connection past its lifetime waits for its successor.
+pub(super) const SUCCESSION: Duration = Duration::from_secs(30);
+
 impl<C: Connector> State<C> {
     /// Serves claims from the idle stack and begins the connects that are missing.
     pub(in super::super) fn supply_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
@@ -29,7 +32,7 @@ impl<C: Connector> State<C> {
             self.note_deadline_locked(deadline, actions);
             actions.rest().orders.push(Order { slot, number, aborted });
         }
-        if !self.has_claim_to_supply() && !self.needs_filling() {
+        if !self.has_claim_to_supply() && !self.needs_filling(now) {
             self.outage.is_over();
         }
         let deadline = self.supply_deadline_locked(now);
@@ -59,7 +62,7 @@ impl<C: Connector> State<C> {
         let connecting = self.slots.connecting();
         let for_a_claim = self.has_claim_to_supply()
             && (self.settings.fail_fast || self.outage.allows_attempt(now, connecting));
-        let to_fill = self.needs_filling() && self.outage.allows_filling(now, connecting);
+        let to_fill = self.needs_filling(now) && self.outage.allows_filling(now, connecting);
         for_a_claim || to_fill
     }
 
@@ -85,17 +88,43 @@ impl<C: Connector> State<C> {
         }
     }
 
-    fn needs_filling(&self) -> bool {
-        self.settings.prefill && self.slots.total() < self.settings.min.min(self.settings.max)
+    /// Whether the minimum is not there. What is past its lifetime does not count: it is replaced
+    /// before it goes.
+    fn needs_filling(&self, now: Instant) -> bool {
+        if !self.settings.prefill || !self.slots.has_room() {
+            return false;
+        }
+        let (total, min) = (self.slots.total(), self.settings.min);
+        total < min || (self.settings.max_lifetime.is_some() && total - self.expired(now) < min)
+    }
+
+    /// Connections past their lifetime, whoever has them.
+    fn expired(&self, now: Instant) -> usize {
+        let live = self.slots.iter().filter_map(|(slot, _)| self.slots.live(slot));
+        live.filter(|tenant| tenant.has_expired(now)).count()
+    }
+
+    /// Whether an idle connection past its lifetime stays until another has taken its place; in vain
+    /// where there is no room, and not for ever where none can be made.
+    pub(super) fn awaits_successor(&self, expires: Instant, now: Instant) -> bool {
+        let there = self.slots.total() - self.slots.connecting();
+        let is_missed = self.settings.prefill && there <= self.settings.min;
+        let may_come = self.slots.connecting() > 0 || (self.slots.has_room() && !self.is_denied);
+        is_missed && may_come && now < expires + SUCCESSION
     }
 
     /// When supply is to be looked at again: at the end of a backoff, and regularly while claims
     /// wait, there is room, and nothing is being made.
     pub(super) fn supply_deadline_locked(&mut self, now: Instant) -> Option<Instant> {
-        let is_starved = !self.waiters.is_empty() && self.slots.has_room() && self.under_way() == 0;
+        // A check serves one claim and wakes nobody else.
+        let is_starved = self.has_claim_to_supply() && self.slots.has_room() && self.slots.connecting() == 0;
         if !is_starved {
             self.stalled_since = None;
-            return if self.needs_filling() { self.outage.retry_at().filter(|&at| at > now) } else { None };
+            return if self.needs_filling(now) {
+                self.outage.retry_at().filter(|&at| at > now)
+            } else {
+                None
+            };
         }
         self.stalled_since.get_or_insert(now);
         let tick = after(now, Some(Self::TICK));
@@ -149,6 +178,7 @@ impl<C: Connector> State<C> {
         self.outage.succeeded();
         self.statistics.opened += 1;
         self.dispose_locked(slot, Condition::Fit, now, actions);
+        self.close_replaced_locked(now, actions);
         self.supply_locked(now, actions);
     }
 
@@ -168,6 +198,7 @@ impl<C: Connector> State<C> {
         self.statistics.connect_failures += 1;
         // With no further attempt to come, waiting is pointless.
         let is_told = self.settings.fail_fast || !self.is_open() || !is_passing;
+        let is_error = matches!(failure, Failure::Error(_));
         let (error, refusal) = match failure {
             Failure::Error(error) => (Some(error.clone()), Refusal::Connect(error)),
             Failure::Timeout => (None, Refusal::ConnectTimeout),
@@ -177,7 +208,13 @@ impl<C: Connector> State<C> {
         let remains = self.slots.free_slot_locked(slot);
         actions.rest().remains.push(remains);
         if is_told && let Some(waiter) = self.waiters.pop_oldest_locked() {
-            actions.refuse(waiter, refusal);
+            actions.refuse(waiter, refusal.clone());
+        }
+        // Claims that would wait it out wait for nothing: there is nobody who could return a connection.
+        if is_told && is_error && !self.settings.fail_fast && self.slots.total() == 0 {
+            while let Some(waiter) = self.waiters.pop_oldest_locked() {
+                actions.refuse(waiter, refusal.clone());
+            }
         }
         self.finish_drain_locked(actions);
     }

@@ -175,7 +175,7 @@ impl<C: Connector> State<C> {
             .settings
             .check_after
             .is_none_or(|limit| now.saturating_duration_since(tenant.verified) <= limit);
-        (is_fresh && !tenant.has_expired(now)).then_some(slot)
+        (is_fresh && !self.is_over(slot, now)).then_some(slot)
     }
 
     /// Whether a further claim would wait for a connection that nobody is making, beyond the

@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use super::super::opening::Failure;
 use super::super::slots::Slot;
+use super::filler::SUCCESSION;
 use super::{Actions, CloseReason, Connector, Life, Place, Purpose, State, after};
 
 impl<C: Connector> State<C> {
@@ -60,7 +61,7 @@ impl<C: Connector> State<C> {
         // From the longest idle on.
         for slot in self.slots.idle().to_vec() {
             let Some(tenant) = self.slots.live(slot) else { continue };
-            if tenant.has_expired(now) {
+            if self.is_over(slot, now) {
                 self.close_locked(slot, CloseReason::Lifetime, actions);
             } else if self.slots.total() > self.settings.min
                 && is_due(after(tenant.idle_since, self.settings.idle_timeout))
@@ -70,6 +71,24 @@ impl<C: Connector> State<C> {
                 self.send_on_errand_locked(slot, Purpose::Check, actions);
             }
         }
+    }
+
+    /// Closes idle connections past their lifetime whose successors have come.
+    pub(super) fn close_replaced_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
+        if self.settings.max_lifetime.is_none() {
+            return;
+        }
+        for slot in self.slots.idle().to_vec() {
+            if self.is_over(slot, now) {
+                self.close_locked(slot, CloseReason::Lifetime, actions);
+            }
+        }
+    }
+
+    /// Whether an idle connection is past its lifetime, and nothing is waited for.
+    pub(super) fn is_over(&self, slot: usize, now: Instant) -> bool {
+        let expires = self.slots.live(slot).and_then(|tenant| tenant.expires);
+        expires.is_some_and(|at| at <= now && !self.awaits_successor(at, now))
     }
 
     fn report_overdue_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
@@ -102,7 +121,7 @@ impl<C: Connector> State<C> {
             Slot::Free => None,
             Slot::Connecting(attempt) => attempt.deadline,
             Slot::Live(tenant) => match tenant.place {
-                Place::Idle => self.idle_deadline(slot),
+                Place::Idle => self.idle_deadline(slot, now),
                 Place::Lent { report_at, .. } => report_at,
                 Place::Checking | Place::Resetting => None,
             },
@@ -113,11 +132,12 @@ impl<C: Connector> State<C> {
     /// When something is to be done about an idle connection. Its idle timeout counts only above
     /// `min`: nothing is idle while a further connection is made, so it cannot come to count later
     /// without this being asked again.
-    pub(super) fn idle_deadline(&self, slot: usize) -> Option<Instant> {
+    pub(super) fn idle_deadline(&self, slot: usize, now: Instant) -> Option<Instant> {
         let tenant = self.slots.live(slot)?;
         let is_above_min = self.slots.total() > self.settings.min;
         let timeout = after(tenant.idle_since, self.settings.idle_timeout).filter(|_| is_above_min);
         let keepalive = after(tenant.verified, self.settings.keepalive_after);
-        tenant.expires.into_iter().chain(timeout).chain(keepalive).min()
+        let expires = tenant.expires.map(|at| if at <= now { at + SUCCESSION } else { at });
+        expires.into_iter().chain(timeout).chain(keepalive).min()
     }
 }

@@ -188,7 +188,7 @@ impl<C: Connector> State<C> {
             Some(CloseReason::Retired)
         } else if self.settings.max_uses.is_some_and(|max| tenant.uses >= max) {
             Some(CloseReason::Uses)
-        } else if tenant.has_expired(now) {
+        } else if tenant.has_expired(now) && (tenant.place != Place::Idle || self.is_over(slot, now)) {
             Some(CloseReason::Lifetime)
         } else {
             None
@@ -201,7 +201,7 @@ impl<C: Connector> State<C> {
             self.lend_locked(waiter, slot, Source::Vetted, now, actions);
         } else {
             self.slots.place_locked(slot, Place::Idle);
-            let deadline = self.idle_deadline(slot);
+            let deadline = self.idle_deadline(slot, now);
             self.note_deadline_locked(deadline, actions);
         }
     }

@@ -54,6 +54,46 @@ async fn a_connection_past_its_lifetime_is_closed_when_idle_and_counted_while_le
     assert_eq!(desk.gate.closed()[1].1, CloseReason::Lifetime);
 }
 
+fn filled(max: usize) -> Settings {
+    Settings { max, min: 2, prefill: true, max_lifetime: Some(60 * SECOND), ..calm() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_of_the_minimum_is_replaced_before_it_goes() {
+    let mut desk = Desk::new(Gate::open(), filled(4));
+    settle().await;
+    desk.gate.connects(None);
+    pass(61 * SECOND).await;
+    assert_eq!((desk.gate.attempts(), desk.pool.counts().idle, desk.gate.closed().len()), (2, 2, 0));
+    for gone in [1, 2] {
+        desk.gate.answer(Reply::Succeed);
+        settle().await;
+        assert_eq!((desk.gate.closed().len(), desk.pool.counts().idle), (gone, 2));
+    }
+    assert_eq!(desk.pool.statistics().closed(CloseReason::Lifetime), 2);
+    // Who comes meanwhile gets what is there.
+    pass(60 * SECOND).await;
+    let key = desk.claim();
+    assert!(desk.is_settled(key));
+    desk.give_back(key);
+    assert_eq!(desk.pool.statistics().closed(CloseReason::Lifetime), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_past_its_lifetime_goes_at_last_where_it_cannot_be_replaced() {
+    let full = Desk::new(Gate::open(), filled(2));
+    pass(61 * SECOND).await;
+    assert_eq!(full.pool.statistics().closed(CloseReason::Lifetime), 2);
+    assert_eq!(full.pool.counts().idle, 2);
+    let away = Desk::new(Gate::open(), filled(4));
+    settle().await;
+    away.gate.connects(Some(Reply::Fail));
+    pass(61 * SECOND).await;
+    assert_eq!(away.pool.counts().idle, 2);
+    pass(30 * SECOND).await;
+    assert_eq!(away.pool.statistics().closed(CloseReason::Lifetime), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn jitter_shortens_lifetimes_by_at_most_its_share() {
     let settings = Settings { max: 8, max_lifetime: Some(100 * SECOND), lifetime_jitter: 0.25, ..calm() };

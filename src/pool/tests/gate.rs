@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use crate::pool::{CloseReason, Condition, Connector};
 
@@ -14,10 +15,16 @@ use crate::pool::{CloseReason, Condition, Connector};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reply {
     Succeed,
+    /// Half a second later.
+    SucceedLate,
     Fail,
+    /// In a way that does not pass by itself.
+    FailForGood,
     Hang,
     Panic,
 }
+
+const FOR_GOOD: &str = "refused for good";
 
 #[derive(Default)]
 struct Ledger {
@@ -116,7 +123,11 @@ impl Gate {
 async fn play(reply: Reply) -> bool {
     match reply {
         Reply::Succeed => true,
-        Reply::Fail => false,
+        Reply::SucceedLate => {
+            sleep(Duration::from_millis(500)).await;
+            true
+        }
+        Reply::Fail | Reply::FailForGood => false,
         Reply::Hang => pending().await,
         Reply::Panic => panic!("on command"),
     }
@@ -135,7 +146,12 @@ impl Connector for Gate {
             self.0.lock().attempts.push_back(sender);
             receiver.await.unwrap_or(Reply::Fail)
         };
-        if play(reply).await { Ok(self.make()) } else { Err("refused") }
+        let error = if reply == Reply::FailForGood { FOR_GOOD } else { "refused" };
+        if play(reply).await { Ok(self.make()) } else { Err(error) }
+    }
+
+    fn is_passing(&self, error: &&'static str) -> bool {
+        *error != FOR_GOOD
     }
 
     fn condition(&self, connection: &u64) -> Condition {

@@ -54,6 +54,21 @@ async fn a_failed_check_sends_the_claim_to_a_new_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_claim_beside_one_that_is_served_by_a_check_does_not_miss_the_end_of_a_backoff() {
+    let mut desk = with_one_idle(Settings { fail_fast: false, ..checked() }).await;
+    pass(2 * SECOND).await;
+    desk.gate.checks(Reply::SucceedLate);
+    desk.gate.connects(Some(Reply::Fail));
+    let keys = [desk.claim(), desk.claim()];
+    settle().await;
+    desk.gate.connects(Some(Reply::Succeed));
+    pass(SECOND / 2).await;
+    assert_eq!(desk.connection(keys[0]), Some(1));
+    pass(3 * SECOND).await;
+    assert_eq!(desk.connection(keys[1]), Some(2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_check_goes_on_when_its_claim_leaves() {
     let mut desk = with_one_idle(checked()).await;
     pass(2 * SECOND).await;

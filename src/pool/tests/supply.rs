@@ -67,6 +67,31 @@ async fn claims_wait_out_failures_where_fail_fast_is_off() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failure_that_lasts_is_told_to_all_whom_no_returned_connection_can_serve() {
+    let gate = Gate::default();
+    gate.connects(Some(Reply::FailForGood));
+    let mut desk = Desk::new(gate, Settings { fail_fast: false, ..calm() });
+    let keys = [desk.claim(), desk.claim(), desk.claim()];
+    settle().await;
+    for key in keys {
+        assert!(matches!(desk.refusal(key), Some(Refusal::Connect("refused for good"))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_lasts_spares_who_may_get_a_returned_connection() {
+    let mut desk = Desk::new(Gate::open(), Settings { fail_fast: false, ..calm() });
+    let first = desk.claim();
+    settle().await;
+    desk.gate.connects(Some(Reply::FailForGood));
+    let keys = [desk.claim(), desk.claim()];
+    settle().await;
+    assert!(desk.refusal(keys[0]).is_some());
+    desk.give_back(first);
+    assert_eq!(desk.connection(keys[1]), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_timed_out_claim_names_the_last_connect_error() {
     let gate = Gate::default();
     gate.connects(Some(Reply::Fail));
