@@ -3,20 +3,23 @@
 // Behind PgBouncer in transaction mode, where every transaction may meet another server session:
 // prepared statements would fail there, so they are given up, and nothing fails.
 
+const pg = require('pg');
 const { Pool } = require('../..');
-const { findPgBouncer, startPgBouncer } = require('../support/pgbouncer');
+const { findPgBouncers, startPgBouncer } = require('../support/pgbouncer');
 const { server, admin } = require('../support/server');
 
-const found = findPgBouncer();
-if (!found) process.stderr.write('skipped: no pgbouncer is installed (PATH, or PGBOUNCER=<path>)\n');
-const described = found ? describe : describe.skip;
+const found = findPgBouncers();
+const described = found.length > 0 ? describe.each(found) : describe.skip.each([{ name: 'none' }]);
 
-described('behind PgBouncer in transaction mode', () => {
+/** Whether it hands named statements on to whichever server connection runs them. */
+const keepsStatements = ({ version: [major, minor] }) => major > 1 || minor >= 21;
+
+described('behind PgBouncer $name in transaction mode', (program) => {
   let bouncer;
   let pool;
 
   beforeAll(async () => {
-    bouncer = await startPgBouncer(server());
+    bouncer = await startPgBouncer(program, server());
   });
 
   afterAll(() => bouncer?.stop());
@@ -55,10 +58,38 @@ described('behind PgBouncer in transaction mode', () => {
     await Promise.all(alone);
   });
 
+  test('transactions handed over as a whole commit', async () => {
+    const work = (value) => async (client) => (await client.query('SELECT $1::int AS kept', [value])).rows[0].kept;
+    const values = Array.from({ length: 40 }, (_, index) => index);
+    expect(await Promise.all(values.map((value) => pool.transaction(work(value))))).toEqual(values);
+  });
+
   test('no statement of ours stays prepared on the server', async () => {
     await Promise.all(Array.from({ length: 50 }, (_, index) => pool.query('SELECT $1::int', [index])));
     const { rows } = await pool.query("SELECT count(*)::int AS left FROM pg_prepared_statements WHERE name LIKE 'pgpool%'");
     expect(rows[0].left).toBe(0);
+  });
+
+  test('statements that the application names fail in an old one as with pg, and work in a new one', async () => {
+    const { user, database } = server();
+    const rivals = new pg.Pool({ host: bouncer.host, port: bouncer.port, user, database, max: 12 });
+    const codes = async (tested) => {
+      const text = `SELECT $1::int AS ${tested === rivals ? 'theirs' : 'ours'}`;
+      const ask = (value) => tested.query({ name: text, text, values: [value] }).then(() => undefined, ({ code }) => code);
+      const ends = [];
+      for (let round = 0; round < 5; round++) ends.push(...(await Promise.all(Array.from({ length: 40 }, (_, value) => ask(value)))));
+      return [...new Set(ends)].sort();
+    };
+    try {
+      const expected = await codes(rivals);
+      if (keepsStatements(program)) expect(expected).toEqual([undefined]);
+      else expect(expected).toContain('42P05');
+      const got = await codes(pool);
+      if (keepsStatements(program)) expect(got).toEqual([undefined]);
+      for (const code of got) expect([undefined, '42P05', '26000']).toContain(code);
+    } finally {
+      await rivals.end();
+    }
   });
 
   test('a lost server connection is replaced and the pool goes on', async () => {

@@ -1,32 +1,46 @@
 'use strict';
 
-// A PgBouncer in front of a server, with few server connections, so that clients share them. Where
-// no PgBouncer is installed there is none: `findPgBouncer` says so, and the tests that need it skip
-// themselves aloud.
+// A PgBouncer in front of a server, with few server connections, so that clients share them. Where none
+// can be had the tests that need it skip themselves aloud.
 
 const fs = require('node:fs');
 const net = require('node:net');
 const os = require('node:os');
 const path = require('node:path');
+const { spawnSync } = require('node:child_process');
 const { freePort } = require('./postgres');
+const { packagedPgBouncers } = require('./pgbouncer-packages');
 const { unprivileged } = require('./unprivileged');
 const { until } = require('./until');
 
-/** The path of the binary (PGBOUNCER names another than the system's), or undefined. */
-function findPgBouncer() {
-  if (process.env.PGBOUNCER) return process.env.PGBOUNCER;
+/**
+ * The PgBouncers to test with: the one that PGBOUNCER names, else the installed one, and those of Debian's packages.
+ * @returns {{ name: string, version: number[], command: string, args: string[] }[]}
+ */
+function findPgBouncers() {
+  if (process.env.PGBOUNCER) return [described({ name: process.env.PGBOUNCER, command: process.env.PGBOUNCER, args: [] })];
   const directories = [...(process.env.PATH || '').split(path.delimiter), '/usr/sbin', '/usr/local/sbin'];
-  return directories.map((directory) => path.join(directory, 'pgbouncer')).find((file) => fs.existsSync(file));
+  const installed = directories.map((directory) => path.join(directory, 'pgbouncer')).find((file) => fs.existsSync(file));
+  const { found, missing } = packagedPgBouncers();
+  for (const why of missing) process.stderr.write(`skipped: ${why} (PGBOUNCER=<path> names one)\n`);
+  if (installed) found.unshift({ name: 'installed', command: installed, args: [] });
+  return found.map(described);
+}
+
+function described({ name, command, args }) {
+  const { stdout } = spawnSync(command, [...args, '--version'], { encoding: 'utf8' });
+  const version = /(\d+)\.(\d+)/.exec(stdout).slice(1).map(Number);
+  return { name: `${version.join('.')} ${name}`, version, command, args };
 }
 
 /**
+ * @param {{ command: string, args: string[] }} program of `findPgBouncers`
  * @param {{ host: string, port: number, user: string, password: string, database: string }} server
  * @param {object} [settings] lines of pgbouncer.ini
  * @returns {Promise<{ host: string, port: number, stop: () => Promise<void> }>}
  */
-async function startPgBouncer(server, settings = {}) {
-  const binary = findPgBouncer();
-  const rights = unprivileged(binary);
+async function startPgBouncer(program, server, settings = {}) {
+  const rights = unprivileged(program.command);
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'pgpool-rs-pgbouncer-'));
   const port = await freePort();
   const lines = {
@@ -46,7 +60,7 @@ async function startPgBouncer(server, settings = {}) {
   const file = path.join(directory, 'pgbouncer.ini');
   fs.writeFileSync(file, `[databases]\n* = ${target}\n[pgbouncer]\n${text.join('')}`);
   for (const owned of [directory, file]) rights.own(owned);
-  const child = rights.spawn(binary, ['-q', file], { stdio: 'ignore', cwd: directory });
+  const child = rights.spawn(program.command, [...program.args, '-q', file], { stdio: 'ignore', cwd: directory });
   const exited = new Promise((resolve) => child.once('exit', resolve));
   const stop = async () => {
     child.kill('SIGKILL');
@@ -71,4 +85,4 @@ function accepts(port) {
   });
 }
 
-module.exports = { findPgBouncer, startPgBouncer };
+module.exports = { findPgBouncers, startPgBouncer };
