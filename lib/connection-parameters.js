@@ -39,6 +39,14 @@ function hide(object, name, secret) {
   Object.defineProperty(object, name, { configurable: true, enumerable: false, writable: true, value: secret });
 }
 
+/** The same for what `ssl` holds; pg hides the key only. */
+function hideKeys(ssl) {
+  if (ssl === null || typeof ssl !== 'object') return;
+  for (const name of ['key', 'passphrase', 'pfx']) {
+    if (ssl[name]) Object.defineProperty(ssl, name, { enumerable: false });
+  }
+}
+
 function quote(text) {
   return "'" + String(text).replace(/\\/g, '\\\\').replace(/'/g, "\\'") + "'";
 }
@@ -121,7 +129,7 @@ function sslOption(config) {
   let ssl = typeof config.ssl === 'undefined' ? sslOfEnvironment() : config.ssl;
   if (ssl === 'true') ssl = true;
   if (ssl === 'no-verify') ssl = { rejectUnauthorized: false };
-  if (ssl && ssl.key) Object.defineProperty(ssl, 'key', { enumerable: false });
+  hideKeys(ssl);
   return ssl;
 }
 
@@ -134,3 +142,4 @@ function checkNegotiation(negotiation, ssl) {
 
 module.exports = ConnectionParameters;
 module.exports.hide = hide;
+module.exports.hideKeys = hideKeys;

@@ -2,7 +2,7 @@
 
 // What `pool.options` holds: a copy of what was given, with pg-pool's defaults.
 
-const { hide } = require('./connection-parameters');
+const { hide, hideKeys } = require('./connection-parameters');
 
 const DEFAULT_MAX = 10;
 const DEFAULT_IDLE_TIMEOUT_MILLIS = 10000;
@@ -11,7 +11,9 @@ const DEFAULT_IDLE_TIMEOUT_MILLIS = 10000;
 function completed(options) {
   const own = Object.assign({}, options);
   if (options != null && 'password' in options) hide(own, 'password', options.password);
-  if (own.ssl && own.ssl.key) Object.defineProperty(own.ssl, 'key', { enumerable: false });
+  // A connection string may hold the password; pg shows it.
+  if (typeof own.connectionString === 'string') hide(own, 'connectionString', own.connectionString);
+  hideKeys(own.ssl);
   own.max = own.max || own.poolSize || DEFAULT_MAX;
   own.min = own.min || 0;
   own.maxUses = own.maxUses || Infinity;

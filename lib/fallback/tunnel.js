@@ -72,7 +72,7 @@ class Tunnel {
 
   encrypt(socket, ssl, ALPNProtocols) {
     try {
-      const options = typeof ssl === 'object' ? { ...ssl, key: ssl.key } : {};
+      const options = typeof ssl === 'object' ? { ...ssl, key: ssl.key, passphrase: ssl.passphrase, pfx: ssl.pfx } : {};
       if (options.key === undefined) delete options.key;
       if (ALPNProtocols) options.ALPNProtocols = ALPNProtocols;
       if (net.isIP(this.place.host) === 0) options.servername = this.place.host;
