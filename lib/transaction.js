@@ -11,6 +11,7 @@ const { performance } = require('node:perf_hooks');
 const { DatabaseError, CommitOutcomeUnknownError } = require('./errors');
 const { fateOf, identify, learn } = require('./fate');
 const { codeOf, explained, isGone, speaksOfLoss } = require('./rerun');
+const { traceTransaction } = require('./tracing');
 const { Alarm, Verdict } = require('./verdict');
 
 const DEFAULT_RETRIES = 3;
@@ -23,7 +24,8 @@ const AMBIGUOUS = { message: 'ambiguous' };
  */
 async function transaction(pool, work, options = {}) {
   if (typeof work !== 'function') throw new TypeError('a transaction takes a function of its client');
-  return new Transaction(pool, work, options).complete();
+  const whole = new Transaction(pool, work, options);
+  return traceTransaction(pool, () => whole.complete());
 }
 
 class Transaction {

@@ -103,3 +103,36 @@ test('the context of the caller is kept, for promises and for callbacks', async 
   await new Promise((resolve) => pool.query('SELECT 2', resolve));
   expect(seen).toEqual([{ span: 'SELECT 1' }, { span: 'SELECT 2' }]);
 });
+
+test('a transaction is one operation, however often it runs, around its checkouts and statements', async () => {
+  const transactions = follow('transaction');
+  const acquires = follow('acquire');
+  const queries = follow('query');
+  const pool = open();
+  let runs = 0;
+  const work = async (client) => {
+    if (runs++ === 0) await client.query("DO $$ BEGIN RAISE 'again' USING ERRCODE = '40001'; END $$");
+    return (await client.query('SELECT 1 AS one')).rows;
+  };
+  expect(await pool.transaction(work, { retryDelay: 1 })).toEqual([{ one: 1 }]);
+  expect(names(transactions)).toEqual(['start', 'end', 'asyncStart', 'asyncEnd']);
+  expect(transactions[0][1]).toMatchObject({ pool: 'traced', result: [{ one: 1 }] });
+  expect(queries.filter(([event]) => event === 'start').map(([, { text }]) => text).filter((text) => text === 'BEGIN')).toHaveLength(2);
+  expect(acquires.every(([, context]) => context.pool === 'traced')).toBe(true);
+  await expect(pool.transaction(async () => Promise.reject(new Error('the work failed')))).rejects.toThrow('the work failed');
+  expect(names(transactions).slice(4)).toEqual(['start', 'end', 'error', 'asyncStart', 'asyncEnd']);
+});
+
+test('what runs inside a transaction knows whose it is', async () => {
+  const storage = new AsyncLocalStorage();
+  const channel = tracingChannel('pgpool-rs:transaction');
+  channel.start.bindStore(storage, () => 'the transaction');
+  undo.push(() => channel.start.unbindStore(storage));
+  const pool = open();
+  const inside = await pool.transaction(async (client) => {
+    await client.query('SELECT 1');
+    return storage.getStore();
+  });
+  expect(inside).toBe('the transaction');
+  expect(storage.getStore()).toBeUndefined();
+});
