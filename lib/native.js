@@ -32,4 +32,9 @@ function load() {
   throw failure;
 }
 
-module.exports = load();
+const native = load();
+
+// Lines are written by a thread of their own; the last ones are waited for, but not long.
+if (process.env.PGPOOL_LOG) process.on('exit', () => native.Vitals.flush());
+
+module.exports = native;

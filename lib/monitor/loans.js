@@ -67,8 +67,7 @@ function overdueLoansOf(number) {
 }
 
 function log(pool, link, leak) {
-  const fields = { connection: link.id, heldMillis: Math.round(leak.heldMillis), stack: leak.stack };
-  require('../native').Vitals.note('warn', 'leak', 'overdue', pool.options.tier || null, JSON.stringify(fields));
+  require('../native').Vitals.overdue(pool._native ? pool._native.vitals : 0, link.id, Math.round(leak.heldMillis), leak.stack);
 }
 
 function stackOf(place) {

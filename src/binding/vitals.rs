@@ -5,14 +5,11 @@ use std::{sync::Arc, time::Duration};
 use napi::{Either, Error, Result};
 use napi_derive::napi;
 use serde_json::{Value, json};
+use tracing::warn;
 
 use super::{hub::Hub, outbox::Kind};
 use crate::vitals::{
-    Context, FailureClass, Subject, Thresholds,
-    alerts::Rule,
-    exposition,
-    journal::{self, Level},
-    names, registry, snapshot,
+    Context, FailureClass, Subject, Thresholds, alerts::Rule, exposition, journal, names, registry, snapshot,
 };
 
 /// What there is to tell: static methods only.
@@ -37,10 +34,13 @@ impl Vitals {
     #[napi(catch_unwind)]
     pub fn table() -> String {
         let metrics: Vec<_> = names::ALL.iter().map(describe).collect();
-        let rules: Vec<_> =
-            Rule::ALL.iter().map(|rule| json!({ "rule": rule.name(), "unit": rule.unit() })).collect();
+        let rules: Vec<_> = Rule::ALL
+            .iter()
+            .map(|rule| json!({ "rule": rule.name(), "unit": rule.unit(), "setting": rule.setting() }))
+            .collect();
         json!({
             "metrics": metrics,
+            "pool": names::POOL,
             "rules": rules,
             "thresholds": Thresholds::default().to_json(),
             "failures": FailureClass::ALL.map(FailureClass::name),
@@ -57,20 +57,19 @@ impl Vitals {
         json!(entries.iter().map(Arc::as_ref).collect::<Vec<_>>()).to_string()
     }
 
-    /// Notes an event that JavaScript saw. `fields` is a JSON object.
+    /// A client of this pool is lent for too long, to whom `stack` tells.
     #[napi(catch_unwind)]
     #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over Strings")]
-    pub fn note(
-        level: String,
-        target: String,
-        event: String,
-        pool: Option<String>,
-        fields: String,
-    ) -> Result<()> {
-        let level = Level::parse(&level).ok_or_else(|| Error::from_reason("no such level"))?;
-        let fields = serde_json::from_str(&fields).map_err(|error| Error::from_reason(error.to_string()))?;
-        journal::note(level, &target, &event, pool.as_deref(), fields);
-        Ok(())
+    pub fn overdue(pool: u32, connection: u32, held_millis: f64, stack: String) {
+        let vitals = registry::find(pool);
+        let pool = vitals.as_ref().map(|vitals| vitals.name.as_str());
+        warn!(target: "leak", pool, connection, heldMillis = held_millis, stack, "overdue");
+    }
+
+    /// The process ends: what was logged is written, as far as standard error takes it soon.
+    #[napi(catch_unwind)]
+    pub fn flush() {
+        journal::flush();
     }
 
     /// A listener of logs or alerts threw.

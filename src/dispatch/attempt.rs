@@ -69,6 +69,10 @@ impl<A: Answer> Repeatable for Attempt<A> {
 }
 
 impl<A: Answer> Claim<Wire> for Attempt<A> {
+    fn is_loan(&self) -> bool {
+        false
+    }
+
     fn granted(mut self: Box<Self>, lease: Lease) {
         let connection = Arc::clone(&lease);
         let statement = if self.tries.deadline.is_set() {

@@ -114,6 +114,8 @@ pub(super) struct Hosts {
     /// What one host may take, so that there is time for the next.
     patience: Option<Duration>,
     memory: Mutex<Vec<Option<(Seen, Instant)>>>,
+    /// Where the latest connection leads.
+    current: Mutex<Option<Arc<Host>>>,
 }
 
 impl Hosts {
@@ -128,7 +130,7 @@ impl Hosts {
         let patience = (count > 1).then(|| connect_timeout.map_or(PATIENCE, |all| all / count));
         let memory = Mutex::new(vec![None; hosts.len()]);
         let all = hosts.into_iter().map(Arc::new).collect();
-        Self { all, target, is_balanced, patience, memory }
+        Self { all, target, is_balanced, patience, memory, current: Mutex::new(None) }
     }
 
     /// All of them, for people.
@@ -243,6 +245,16 @@ impl Hosts {
         self.memory.lock()[index] = Some((seen, Instant::now()));
     }
 
+    /// A connection to `host` was made; the host that was left for it, if it was another one. Balanced
+    /// hosts take turns, which is no failover.
+    pub(super) fn moved_to(&self, host: &Arc<Host>) -> Option<Arc<Host>> {
+        if self.is_balanced || self.all.len() < 2 {
+            return None;
+        }
+        let before = self.current.lock().replace(Arc::clone(host));
+        before.filter(|before| !Arc::ptr_eq(before, host))
+    }
+
     /// The server behind the connection refused to write (25006). `status`: after that.
     pub(super) fn refused_write(&self, connection: &Connection, status: Status) -> Consequence {
         if !self.target.writes() {
@@ -346,6 +358,16 @@ mod tests {
         hosts.note(1, Seen::Fit);
         assert_eq!(hosts.order(Instant::now()), [1, 2, 0]);
         assert_eq!(hosts.order(Instant::now() + MEMORY), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_host_is_left_when_the_next_connection_leads_elsewhere() {
+        let hosts = hosts(Target::ReadWrite, false);
+        let moves = [0, 0, 2, 2, 0].map(|index| {
+            let host = Arc::clone(&hosts.all[index]);
+            hosts.moved_to(&host).map(|left| left.name.clone())
+        });
+        assert_eq!(moves, [None, None, Some("a".into()), None, Some("c".into())]);
     }
 
     #[test]

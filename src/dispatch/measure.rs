@@ -6,17 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
+use tracing::{info, warn};
 
 use super::{Answer, Failure, Settings, Wire};
 use crate::{
     pool::{CloseReason, Pool, Refusal, WeakPool},
-    postgres::{Error, Rows, Shape, Status},
-    vitals::{
-        FailureClass, Operation, Reading, Vitals,
-        journal::{self, Level},
-        registry,
-    },
+    postgres::{Error, Host, Rows, Shape, Status},
+    vitals::{FailureClass, Operation, Reading, Vitals, registry},
 };
 
 /// The record of a new tier; none: monitoring is off.
@@ -142,8 +138,8 @@ impl<'a> Connecting<'a> {
         let Some(vitals) = self.vitals.take() else { return };
         let took = self.started.elapsed();
         vitals.connected(took, None);
-        let fields = json!({ "connection": connection, "millis": millis(took) });
-        journal::note(Level::Info, "connection", "opened", Some(&vitals.name), fields);
+        let millis = millis(took);
+        info!(target: "connection", pool = vitals.name, connection, millis, "opened");
     }
 
     fn failed(mut self, error: &Error) {
@@ -154,8 +150,8 @@ impl<'a> Connecting<'a> {
         let Some(vitals) = self.vitals.take() else { return };
         let took = self.started.elapsed();
         vitals.connected(took, Some(description.to_owned()));
-        let fields = json!({ "class": class.name(), "error": description, "millis": millis(took) });
-        journal::note(Level::Warn, "connection", "connect_failed", Some(&vitals.name), fields);
+        let (class, error, millis) = (class.name(), description, millis(took));
+        warn!(target: "connection", pool = vitals.name, class, error, millis, "connect_failed");
     }
 }
 
@@ -168,19 +164,51 @@ impl Drop for Connecting<'_> {
 /// The pool closes a connection.
 pub(super) fn closing(vitals: Option<&Arc<Vitals>>, connection: u32, reason: CloseReason) {
     let Some(vitals) = vitals else { return };
-    let level = match reason {
-        CloseReason::Broken | CloseReason::Unresponsive | CloseReason::Leak => Level::Warn,
-        _ => Level::Info,
-    };
-    let fields = json!({ "connection": connection, "reason": reason.name() });
-    journal::note(level, "connection", "closed", Some(&vitals.name), fields);
+    let (pool, name) = (vitals.name.as_str(), reason.name());
+    match reason {
+        CloseReason::Broken | CloseReason::Unresponsive | CloseReason::Leak => {
+            warn!(target: "connection", pool, connection, reason = name, "closed");
+        }
+        _ => info!(target: "connection", pool, connection, reason = name, "closed"),
+    }
 }
 
 /// A connection was lost.
 pub(super) fn lost(vitals: Option<&Arc<Vitals>>, connection: u32, error: &Error) {
     let Some(vitals) = vitals else { return };
-    let fields = json!({ "connection": connection, "class": error.class().name(), "error": describe(error) });
-    journal::note(Level::Warn, "connection", "lost", Some(&vitals.name), fields);
+    let (class, error) = (error.class().name(), describe(error));
+    warn!(target: "connection", pool = vitals.name, connection, class, error, "lost");
+}
+
+/// A connection was given back with a transaction open, which is rolled back.
+pub(super) fn dirty(vitals: Option<&Arc<Vitals>>, connection: u32) {
+    let Some(vitals) = vitals else { return };
+    warn!(target: "leak", pool = vitals.name, connection, "transaction");
+}
+
+/// A connection is lent for too long. Who watches the tier knows who borrowed it, and tells more.
+pub(super) fn overdue(vitals: Option<&Arc<Vitals>>, held: Duration) {
+    let Some(vitals) = vitals.filter(|vitals| !vitals.is_watched()) else { return };
+    warn!(target: "leak", pool = vitals.name, heldMillis = millis(held), "overdue");
+}
+
+/// New connections lead to another host from now on.
+pub(super) fn failed_over(vitals: Option<&Arc<Vitals>>, from: &Host, to: &Host) {
+    let Some(vitals) = vitals else { return };
+    vitals.failover();
+    let (from, to) = (place(from), place(to));
+    warn!(target: "failover", pool = vitals.name, from, to, "left");
+}
+
+/// Nobody knows what became of a COMMIT.
+pub(super) fn commit_unknown(vitals: Option<&Arc<Vitals>>) {
+    let Some(vitals) = vitals else { return };
+    vitals.commit_unknown();
+    tracing::error!(target: "commit", pool = vitals.name, "unknown");
+}
+
+fn place(host: &Host) -> String {
+    format!("{}:{}", host.name, host.port)
 }
 
 /// The message, unless the application wrote it: what it says is nobody's business.

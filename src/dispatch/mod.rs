@@ -125,9 +125,7 @@ impl Tier {
 
     /// A COMMIT of which nobody knows what became of it.
     pub fn commit_unknown(&self) {
-        if let Some(vitals) = &self.vitals {
-            vitals.commit_unknown();
-        }
+        measure::commit_unknown(self.vitals.as_ref());
     }
 
     /// Takes back a request that waits to run again; false: it does not.

@@ -11,18 +11,15 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use serde_json::json;
 use tokio::{runtime::Handle, sync::oneshot, time::Instant};
+use tracing::{info, warn};
 
 use super::{Face, Phase, Wire, Wish, hosts::Hosts};
 use crate::{
     failsafe::{self, Barred, Breaker, Budget, Change, Deadline, Dice, Retries, Stage, Terms, Verdict},
     pool::{Pool, WeakPool},
     postgres::{self, Error},
-    vitals::{
-        BreakerState, Vitals,
-        journal::{self, Level},
-    },
+    vitals::{BreakerState, Vitals},
 };
 
 /// Tells of a request that runs again.
@@ -168,14 +165,10 @@ impl Resilience {
     pub(super) fn tell(&self, notice: &Retrying) {
         if let Some(vitals) = &self.vitals {
             vitals.retry();
-            let fields = json!({
-                "attempt": notice.attempt,
-                "of": notice.of,
-                "delayMillis": notice.delay.as_secs_f64() * 1000.0,
-                "code": notice.code,
-                "phase": notice.phase.name(),
-            });
-            journal::note(Level::Info, "retry", "retrying", Some(&vitals.name), fields);
+            let (pool, phase) = (vitals.name.as_str(), notice.phase.name());
+            let Retrying { attempt, of, delay, code, .. } = notice;
+            let (delay, code) = (delay.as_secs_f64() * 1000.0, code.as_deref());
+            info!(target: "retry", pool, attempt, of, delayMillis = delay, code, phase, "retrying");
         }
         self.face.retrying(notice);
     }
@@ -300,9 +293,14 @@ impl Resilience {
                 Stage::HalfOpen => BreakerState::HalfOpen,
                 Stage::Open(_) => BreakerState::Open,
             });
-            let level = if to == Stage::Closed { Level::Info } else { Level::Warn };
-            let fields = json!({ "host": self.host, "from": from.name() });
-            journal::note(level, "breaker", to.name(), Some(&vitals.name), fields);
+            let (pool, host) = (vitals.name.as_str(), self.host.as_str());
+            let (from, name) = (from.name(), to.name());
+            if to == Stage::Closed {
+                info!(target: "breaker", pool, host, from, "{name}");
+            } else {
+                let wait = until_probe(to);
+                warn!(target: "breaker", pool, host, from, nextProbeMillis = wait, "{name}");
+            }
         }
         self.face.breaker(&BreakerNotice {
             host: self.host.clone(),
@@ -350,6 +348,11 @@ fn mode_for(mode: failsafe::Mode, bypasses: bool) -> failsafe::Mode {
         failsafe::Mode::Enforce | failsafe::Mode::ForcedOpen if bypasses => failsafe::Mode::Metrics,
         mode => mode,
     }
+}
+
+fn until_probe(stage: Stage) -> Option<f64> {
+    let Stage::Open(Some(at)) = stage else { return None };
+    Some((at.saturating_duration_since(Instant::now()).as_secs_f64() * 1000.0).round())
 }
 
 fn wall_clock(at: Instant) -> SystemTime {

@@ -9,6 +9,7 @@ use tokio::{
     sync::oneshot,
     time::{Instant, sleep},
 };
+use tracing::warn;
 
 use super::{
     Failure, Lease, Retrying, Wish,
@@ -45,6 +46,7 @@ impl Tries {
             && let Some(vitals) = &self.resilience.vitals
         {
             vitals.retry_denied();
+            warn!(target: "retry", pool = vitals.name, "denied");
         }
         match (why, &failure, first) {
             (Why::Budget, _, first) => Failure::OverBudget(first.unwrap_or_else(|| Box::new(failure))),

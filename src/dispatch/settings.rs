@@ -20,6 +20,9 @@ const DEFAULT_STATEMENT_CACHE: usize = 256;
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 const DEFAULT_SCRAM_MAX_ITERATIONS: u32 = 100_000;
 
+/// A client that is lent for longer may have been forgotten.
+const LEAK_AFTER: Duration = Duration::from_secs(30);
+
 /// The tier of those who repair the database.
 const ADMIN: &str = "admin";
 
@@ -352,6 +355,7 @@ impl Told {
             drain: time(self.drain_timeout_millis),
             prefill: self.enhanced,
             fail_fast: self.fail_fast.unwrap_or(true),
+            leak_after: self.monitor.unwrap_or(true).then_some(LEAK_AFTER),
             keepalive_after: if self.enhanced { defaults.keepalive_after } else { None },
             ..defaults
         }

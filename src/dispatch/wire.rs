@@ -174,6 +174,9 @@ impl Connector for Wire {
         let unwanted = CloseOnDrop(Some(Arc::clone(&connection)));
         self.watch.face.greet(&connection).await?;
         unwanted.keep();
+        if let Some(left) = self.watch.hosts.moved_to(&connection.host) {
+            measure::failed_over(self.watch.vitals.as_ref(), &left, &connection.host);
+        }
         Ok(connection)
     }
 
@@ -198,6 +201,7 @@ impl Connector for Wire {
     }
 
     async fn reset(&self, connection: &Self::Connection) -> bool {
+        measure::dirty(self.watch.vitals.as_ref(), connection.id);
         own::run(connection, "ROLLBACK").await == Some(Status::Idle)
     }
 
@@ -217,5 +221,9 @@ impl Connector for Wire {
         if let Some(vitals) = &self.watch.vitals {
             vitals.use_time.record_duration(held);
         }
+    }
+
+    fn overdue(&self, _: u64, held: Duration) {
+        measure::overdue(self.watch.vitals.as_ref(), held);
     }
 }

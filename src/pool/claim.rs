@@ -14,6 +14,11 @@ pub trait Claim<C: Connector>: Send + 'static {
     fn granted(self: Box<Self>, lease: Lease<C>);
     /// The claim gets no connection.
     fn refused(self: Box<Self>, refusal: Refusal<C::Error>);
+    /// Whether its user has to give the connection back. A lease that ends by itself, however long it
+    /// takes, is no leak.
+    fn is_loan(&self) -> bool {
+        true
+    }
 }
 
 /// Names a claim, to withdraw it.

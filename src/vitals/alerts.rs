@@ -35,6 +35,14 @@ impl Rule {
         }
     }
 
+    /// The name in settings.
+    pub const fn setting(self) -> &'static str {
+        match self {
+            Self::ErrorRate => "errorRate",
+            _ => self.name(),
+        }
+    }
+
     /// The unit of its values.
     pub const fn unit(self) -> &'static str {
         match self {

@@ -1,73 +1,40 @@
 //! Notable events: what the pool did by itself, for logs and for the live page.
 //!
-//! An [`Entry`] has a level, a target (what it is about), a name and fields; the names are stable.
-//! The last few are kept; listeners hear every one; standard error gets what `PGPOOL_LOG` asks for.
-//! Nobody puts parameters, texts of statements or passwords into an entry.
+//! Events are made by the macros of `tracing`, where they happen: the target says what it is about,
+//! the message what happened, `pool` which tier, and the other fields what else is known; these
+//! names are stable. The last few are kept; listeners hear every one; standard error gets what
+//! `PGPOOL_LOG` asks for. Nobody puts parameters, texts of statements or passwords into an event.
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    fmt::Debug,
+    sync::{Arc, Once},
 };
 
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tracing::{Event, Subscriber, field::Field};
+use tracing_subscriber::{
+    Layer,
+    layer::{Context, SubscriberExt},
+};
 
-use super::{snapshot, stderr::Stderr};
+use super::{snapshot, stderr};
 
 /// How many entries are kept.
 const KEPT: usize = 200;
 
-/// How much an entry matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// For the curious.
-    Debug,
-    /// As planned.
-    Info,
-    /// Somebody should know.
-    Warn,
-    /// Somebody has to do something.
-    Error,
-}
-
-impl Level {
-    /// Reads the name of a level.
-    pub fn parse(name: &str) -> Option<Self> {
-        match name.to_ascii_lowercase().as_str() {
-            "debug" | "trace" => Some(Self::Debug),
-            "info" => Some(Self::Info),
-            "warn" | "warning" => Some(Self::Warn),
-            "error" => Some(Self::Error),
-            _ => None,
-        }
-    }
-
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Warn => "warn",
-            Self::Error => "error",
-        }
-    }
-}
-
 /// One notable event.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Entry {
     /// Counts up; a gap means that entries were missed.
     pub number: u64,
     /// Milliseconds since 1970.
     pub at: u64,
-    /// How much it matters.
-    pub level: Level,
-    /// What it is about: `connection`, `retry`, `breaker`, `leak`, `failover`, `alert`, `pool`.
+    /// How much it matters: `debug`, `info`, `warn` or `error`.
+    pub level: &'static str,
+    /// What it is about: `connection`, `retry`, `breaker`, `leak`, `failover`, `commit`, `alert`.
     pub target: String,
     /// What happened: `opened`, `closed`, `connect_failed`.
     pub event: String,
@@ -80,44 +47,106 @@ pub struct Entry {
 /// Hears every entry. Must not wait.
 pub type Listener = Arc<dyn Fn(&Entry) + Send + Sync>;
 
-static JOURNAL: Mutex<Journal> = Mutex::new(Journal { entries: VecDeque::new(), listeners: Vec::new() });
-static WRITTEN: AtomicU64 = AtomicU64::new(0);
-static STDERR: OnceLock<Option<Stderr>> = OnceLock::new();
+static STARTED: Once = Once::new();
+static JOURNAL: Mutex<Journal> =
+    Mutex::new(Journal { written: 0, entries: VecDeque::new(), listeners: Vec::new() });
 
 struct Journal {
+    written: u64,
     entries: VecDeque<Arc<Entry>>,
     listeners: Vec<(u64, Listener)>,
 }
 
-/// Notes an event. `fields` is a JSON object.
-pub fn note(level: Level, target: &str, event: &str, pool: Option<&str>, fields: Value) {
-    let entry = Arc::new(Entry {
-        number: WRITTEN.fetch_add(1, Ordering::Relaxed) + 1,
-        at: snapshot::epoch_millis(),
-        level,
-        target: target.to_owned(),
-        event: event.to_owned(),
-        pool: pool.map(ToOwned::to_owned),
-        fields: if let Value::Object(fields) = fields { fields } else { Map::new() },
+/// From now on events are kept, heard and written. Where the process has a subscriber of its own
+/// for `tracing`, that one gets them instead.
+pub(super) fn start() {
+    STARTED.call_once(|| {
+        let subscriber = tracing_subscriber::registry().with(Keeper).with(stderr::layer());
+        let _ = tracing::subscriber::set_global_default(subscriber);
     });
-    let listeners: Vec<_> = {
-        let mut journal = JOURNAL.lock();
-        if journal.entries.len() == KEPT {
-            journal.entries.pop_front();
+}
+
+/// Keeps events and tells listeners.
+struct Keeper;
+
+impl<S: Subscriber> Layer<S> for Keeper {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let metadata = event.metadata();
+        let mut entry = Entry {
+            at: snapshot::epoch_millis(),
+            level: name_of(*metadata.level()),
+            target: metadata.target().to_owned(),
+            ..Entry::default()
+        };
+        event.record(&mut entry);
+        let (entry, listeners) = keep(entry);
+        for listener in listeners {
+            listener(&entry);
         }
-        journal.entries.push_back(Arc::clone(&entry));
-        journal.listeners.iter().map(|(_, listener)| Arc::clone(listener)).collect()
-    };
-    for listener in listeners {
-        listener(&entry);
     }
-    if let Some(stderr) = STDERR.get_or_init(Stderr::from_environment) {
-        stderr.write(&entry);
+}
+
+fn keep(mut entry: Entry) -> (Arc<Entry>, Vec<Listener>) {
+    let mut journal = JOURNAL.lock();
+    // Under the lock: who reads up to a number has missed nothing before it.
+    journal.written += 1;
+    entry.number = journal.written;
+    let entry = Arc::new(entry);
+    if journal.entries.len() == KEPT {
+        journal.entries.pop_front();
+    }
+    journal.entries.push_back(Arc::clone(&entry));
+    (entry, journal.listeners.iter().map(|(_, listener)| Arc::clone(listener)).collect())
+}
+
+fn name_of(level: tracing::Level) -> &'static str {
+    match level {
+        tracing::Level::ERROR => "error",
+        tracing::Level::WARN => "warn",
+        tracing::Level::INFO => "info",
+        _ => "debug",
+    }
+}
+
+impl Entry {
+    fn set(&mut self, field: &Field, value: Value) {
+        match (field.name(), value) {
+            ("message", Value::String(event)) => self.event = event,
+            ("pool", Value::String(pool)) => self.pool = Some(pool),
+            (name, value) => drop(self.fields.insert(name.to_owned(), value)),
+        }
+    }
+}
+
+impl tracing::field::Visit for Entry {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.set(field, format!("{value:?}").into());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.set(field, value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.set(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.set(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.set(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.set(field, value.into());
     }
 }
 
 /// From now on `listener` hears every entry, until [`ignore`] is told the same number.
 pub fn listen(number: u64, listener: Listener) {
+    start();
     JOURNAL.lock().listeners.push((number, listener));
 }
 
@@ -133,13 +162,16 @@ pub fn after(number: u64) -> Vec<Arc<Entry>> {
 
 /// Lines that standard error was too slow for.
 pub fn dropped() -> u64 {
-    STDERR.get().and_then(Option::as_ref).map_or(0, Stderr::dropped)
+    stderr::dropped()
+}
+
+/// The process ends: waits until what was logged is written, but not for long.
+pub fn flush() {
+    stderr::flush();
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -150,16 +182,30 @@ mod tests {
             77,
             Arc::new(move |entry| {
                 if entry.target == "journal-test" {
-                    ears.lock().push(entry.event.clone());
+                    ears.lock().push(entry.clone());
                 }
             }),
         );
-        note(Level::Info, "journal-test", "first", Some("a"), json!({ "n": 1 }));
+        tracing::info!(target: "journal-test", pool = "a", n = 1, ratio = 0.5, none = None::<u32>, "first");
         ignore(77);
-        note(Level::Info, "journal-test", "second", None, Value::Null);
-        assert_eq!(*heard.lock(), ["first"]);
+        tracing::warn!(target: "journal-test", "second");
+        let heard = heard.lock();
+        let [first] = heard.as_slice() else { panic!("one is heard, not {heard:?}") };
+        assert_eq!((first.event.as_str(), first.pool.as_deref(), first.level), ("first", Some("a"), "info"));
+        assert_eq!(Value::from(first.fields.clone()), serde_json::json!({ "n": 1, "ratio": 0.5 }));
         let kept = after(0);
         assert!(kept.len() <= KEPT);
         assert!(kept.iter().any(|entry| entry.event == "second"));
+    }
+
+    #[test]
+    fn entries_are_kept_in_the_order_of_their_numbers() {
+        start();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..100).for_each(|_| tracing::info!(target: "journal-test", "counted")));
+            }
+        });
+        assert!(after(0).is_sorted_by_key(|entry| entry.number));
     }
 }

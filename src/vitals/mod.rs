@@ -2,8 +2,8 @@
 //!
 //! A tier has a [`Vitals`], listed in the [`registry`]. The table of [`names`] says what there is;
 //! [`snapshot`] and [`exposition`] tell it as JSON and as Prometheus text. A [`Watch`] looks at one
-//! pool and holds its values against [`Thresholds`], which makes [`alerts`]; the [`journal`] keeps and passes on notable events. This folder imports
-//! nothing of ours, so that all others can use it.
+//! pool and holds its values against [`Thresholds`], which makes [`alerts`]; the [`journal`] keeps and passes on
+//! notable events. This folder imports nothing of ours, so that all others can use it.
 
 pub mod alerts;
 mod cause;

@@ -143,6 +143,11 @@ impl Vitals {
         !self.is_watched.swap(true, Ordering::Relaxed)
     }
 
+    /// Whether a watch speaks for the tier.
+    pub fn is_watched(&self) -> bool {
+        self.is_watched.load(Ordering::Relaxed)
+    }
+
     pub(super) fn release_watch(&self) {
         self.is_watched.store(false, Ordering::Relaxed);
     }

@@ -10,7 +10,7 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-use super::Vitals;
+use super::{Vitals, journal};
 
 static TIERS: Mutex<Tiers> = Mutex::new(Tiers { known: Vec::new(), next_id: 1 });
 static LISTENER_FAULTS: AtomicU64 = AtomicU64::new(0);
@@ -23,6 +23,7 @@ struct Tiers {
 
 /// Makes and lists the record of a tier.
 pub fn open(name: &str) -> Arc<Vitals> {
+    journal::start();
     let mut tiers = TIERS.lock();
     tiers.known.retain(|vitals| vitals.strong_count() > 0);
     let taken: Vec<_> = tiers.known.iter().filter_map(Weak::upgrade).collect();

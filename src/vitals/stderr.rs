@@ -5,130 +5,145 @@
 //! full pipe delays nobody; lines that do not fit into its queue are counted and dropped.
 
 use std::{
-    env,
-    fmt::Write as _,
+    env, fmt,
     io::{self, Write},
     sync::{
+        OnceLock,
         atomic::{AtomicU64, Ordering},
-        mpsc::{SyncSender, sync_channel},
+        mpsc::{SyncSender, channel, sync_channel},
     },
     thread,
+    time::Duration,
 };
 
-use super::journal::{Entry, Level};
+use tracing::Subscriber;
+use tracing_subscriber::{
+    Layer,
+    filter::Targets,
+    fmt::{
+        format::Writer,
+        time::{FormatTime, SystemTime},
+    },
+    registry::LookupSpan,
+};
 
 const QUEUE: usize = 1024;
+/// What the end of a process may wait for.
+const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Which entries are wanted.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Filter {
-    general: Option<Level>,
-    by_target: Vec<(String, Option<Level>)>,
+static QUEUED: OnceLock<SyncSender<Job>> = OnceLock::new();
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+enum Job {
+    Write(Vec<u8>),
+    /// All before it are written.
+    Tell(std::sync::mpsc::Sender<()>),
 }
 
-impl Filter {
-    /// What cannot be read is ignored: a log setting must not stop an application.
-    pub(super) fn parse(text: &str) -> Self {
-        let mut filter = Self { general: None, by_target: Vec::new() };
-        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-            match part.split_once('=') {
-                None => filter.general = Level::parse(part).or(filter.general),
-                Some((target, level)) => {
-                    filter.by_target.push((target.trim().to_owned(), Level::parse(level.trim())));
-                }
+/// None: nothing is to be written.
+pub(super) fn layer<S>() -> Option<Box<dyn Layer<S> + Send + Sync>>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let filter = parse(&env::var("PGPOOL_LOG").ok()?)?;
+    let is_json = env::var("PGPOOL_LOG_FORMAT").is_ok_and(|format| format.eq_ignore_ascii_case("json"));
+    spawn().ok()?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| Queue);
+    Some(if is_json {
+        lines.json().flatten_event(true).with_span_list(false).with_filter(filter).boxed()
+    } else {
+        lines.with_timer(Prefixed).with_ansi(false).with_filter(filter).boxed()
+    })
+}
+
+/// What cannot be read is left out: a log setting must not stop an application.
+fn parse(text: &str) -> Option<Targets> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let filters = parts.filter_map(|part| part.parse::<Targets>().ok());
+    filters.reduce(|all, one| {
+        let general = one.default_level().or(all.default_level());
+        let all = all.with_targets(one.iter().map(|(target, level)| (target.to_owned(), level)));
+        if let Some(level) = general { all.with_default(level) } else { all }
+    })
+}
+
+fn spawn() -> io::Result<()> {
+    let (queue, jobs) = sync_channel(QUEUE);
+    thread::Builder::new().name("pgpool-rs-log".into()).spawn(move || {
+        for job in jobs {
+            match job {
+                Job::Write(line) => drop(io::stderr().lock().write_all(&line)),
+                Job::Tell(listener) => drop(listener.send(())),
             }
         }
-        filter
-    }
-
-    pub(super) fn wants(&self, level: Level, target: &str) -> bool {
-        let own = self.by_target.iter().rev().find(|(name, _)| name == target).map(|(_, level)| *level);
-        own.unwrap_or(self.general).is_some_and(|least| level >= least)
-    }
-
-    fn is_silent(&self) -> bool {
-        self.general.is_none() && self.by_target.iter().all(|(_, level)| level.is_none())
-    }
+    })?;
+    let _ = QUEUED.set(queue);
+    Ok(())
 }
 
-pub(super) struct Stderr {
-    filter: Filter,
-    is_json: bool,
-    queue: SyncSender<String>,
-    dropped: AtomicU64,
-}
+/// Takes one line per call, as the formatter writes them.
+struct Queue;
 
-impl Stderr {
-    /// None: nothing is to be written.
-    pub(super) fn from_environment() -> Option<Self> {
-        let filter = Filter::parse(&env::var("PGPOOL_LOG").ok()?);
-        if filter.is_silent() {
-            return None;
+impl Write for Queue {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let queued = QUEUED.get().is_some_and(|queue| queue.try_send(Job::Write(line.to_vec())).is_ok());
+        if !queued {
+            DROPPED.fetch_add(1, Ordering::Relaxed);
         }
-        let is_json = env::var("PGPOOL_LOG_FORMAT").is_ok_and(|format| format.eq_ignore_ascii_case("json"));
-        let (queue, lines) = sync_channel::<String>(QUEUE);
-        let writer = thread::Builder::new().name("pgpool-rs-log".into());
-        let spawned = writer.spawn(move || {
-            for line in lines {
-                let _ = io::stderr().lock().write_all(line.as_bytes());
-            }
-        });
-        spawned.ok().map(|_| Self { filter, is_json, queue, dropped: AtomicU64::new(0) })
+        Ok(line.len())
     }
 
-    pub(super) fn write(&self, entry: &Entry) {
-        if !self.filter.wants(entry.level, &entry.target) {
-            return;
-        }
-        let line = if self.is_json { as_json(entry) } else { as_text(entry) };
-        if self.queue.try_send(line).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    pub(super) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
-fn as_json(entry: &Entry) -> String {
-    let mut line = serde_json::to_string(entry).unwrap_or_default();
-    line.push('\n');
-    line
+/// Says whose line it is, since standard error is shared.
+struct Prefixed;
+
+impl FormatTime for Prefixed {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        writer.write_str("pgpool-rs ")?;
+        SystemTime.format_time(writer)
+    }
 }
 
-/// `WARN connection closed pool=admin reason=broken`. The fields are JSON, so a line stays a line.
-fn as_text(entry: &Entry) -> String {
-    let level = entry.level.name().to_ascii_uppercase();
-    let mut line = format!("pgpool-rs {} {level:5} {} {}", entry.at, entry.target, entry.event);
-    if let Some(pool) = &entry.pool {
-        let _ = write!(line, " pool={}", serde_json::Value::from(pool.as_str()));
+pub(super) fn dropped() -> u64 {
+    DROPPED.load(Ordering::Relaxed)
+}
+
+pub(super) fn flush() {
+    let Some(queue) = QUEUED.get() else { return };
+    let (sender, written) = channel();
+    if queue.try_send(Job::Tell(sender)).is_ok() {
+        let _ = written.recv_timeout(PATIENCE);
     }
-    for (name, value) in &entry.fields {
-        let _ = write!(line, " {name}={value}");
-    }
-    line.push('\n');
-    line
 }
 
 #[cfg(test)]
 mod tests {
+    use tracing::Level;
+
     use super::*;
+
+    fn wants(text: &str, target: &str, level: Level) -> bool {
+        parse(text).is_some_and(|filter| filter.would_enable(target, &level))
+    }
 
     #[test]
     fn a_level_goes_for_all_targets_but_those_named() {
-        let filter = Filter::parse("warn, connection=debug,retry=off");
-        assert!(filter.wants(Level::Warn, "breaker"));
-        assert!(!filter.wants(Level::Info, "breaker"));
-        assert!(filter.wants(Level::Debug, "connection"));
-        assert!(!filter.wants(Level::Error, "retry"));
+        let told = "warn, connection=debug,retry=off";
+        assert!(wants(told, "breaker", Level::WARN));
+        assert!(!wants(told, "breaker", Level::INFO));
+        assert!(wants(told, "connection", Level::DEBUG));
+        assert!(!wants(told, "retry", Level::ERROR));
     }
 
     #[test]
     fn off_and_what_makes_no_sense_are_silent() {
-        for text in ["", "off", "loud", "retry=off"] {
-            assert!(Filter::parse(text).is_silent(), "{text}");
+        for text in ["", " , ", "off", "loud", "retry=off", "retry=loud"] {
+            assert!(!wants(text, "breaker", Level::ERROR), "{text}");
         }
-        assert!(!Filter::parse("loud,info").is_silent());
+        assert!(wants("retry=loud,info", "breaker", Level::INFO));
     }
 }

@@ -7,12 +7,12 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tracing::{error, info};
 
 use super::{
     BreakerState, Distribution, FailureClass, Reading, Thresholds, Vitals,
     alerts::{Alerts, Change, Rule, Turn, Values},
     cause::{self, Context, Evidence},
-    journal::{self, Level},
     snapshot,
     window::{Lately, Mark, Window},
 };
@@ -158,9 +158,7 @@ impl Watch {
             vitals.set_alert(rule, self.alerts.firing().any(|firing| firing == rule));
         }
         for change in changes {
-            let turn = change["turn"].as_str().unwrap_or_default();
-            let level = if turn == "cleared" { Level::Info } else { Level::Error };
-            journal::note(level, "alert", turn, Some(&vitals.name), change.clone());
+            log(&vitals.name, change);
         }
     }
 
@@ -196,6 +194,22 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.release();
+    }
+}
+
+/// One line an operator understands without the page.
+fn log(pool: &str, change: &Value) {
+    let text = |name: &str| change[name].as_str().unwrap_or_default();
+    let number = |name: &str| change[name].as_f64().unwrap_or_default();
+    let (rule, turn, unit) = (text("rule"), text("turn"), text("unit"));
+    let (value, threshold, since) = (number("value"), number("threshold"), number("since"));
+    let causes = change["causes"].as_array().into_iter().flatten();
+    let causes: Vec<_> = causes.filter_map(|cause| cause["text"].as_str()).collect();
+    if turn == "cleared" {
+        info!(target: "alert", pool, rule, value, threshold, unit, since, "{turn}");
+    } else {
+        let causes = causes.join("; ");
+        error!(target: "alert", pool, rule, value, threshold, unit, since, causes, "{turn}");
     }
 }
 
@@ -247,7 +261,7 @@ fn ratio(part: u64, whole: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vitals::registry;
+    use crate::vitals::{journal, registry};
 
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -141,7 +141,7 @@ impl<C: Connector> State<C> {
         now: Instant,
         actions: &mut Actions<C>,
     ) {
-        let report_at = after(now, self.settings.leak_after);
+        let report_at = after(now, self.settings.leak_after).filter(|_| waiter.claim.is_loan());
         self.note_deadline_locked(report_at, actions);
         self.slots.place_locked(slot, Place::Lent { since: now, report_at });
         if let Some(loan) = self.slots.loan(slot) {

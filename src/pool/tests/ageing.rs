@@ -179,3 +179,15 @@ async fn a_loan_that_lasts_too_long_is_reported_once() {
     assert_eq!(overdue[0].0, number);
     assert!(overdue[0].1 >= 30 * SECOND && overdue[0].1 < 32 * SECOND);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_long_lease_that_ends_by_itself_is_no_leak() {
+    let mut desk = Desk::new(Gate::open(), Settings { leak_after: Some(30 * SECOND), ..calm() });
+    let key = desk.claim_briefly();
+    settle().await;
+    for _ in 0..100 {
+        pass(SECOND).await;
+    }
+    desk.give_back(key);
+    assert_eq!(desk.gate.overdue(), []);
+}

@@ -25,6 +25,7 @@ pub(super) struct Desk {
 struct Entry {
     key: u64,
     outcomes: Arc<Mutex<BTreeMap<u64, Outcome>>>,
+    is_loan: bool,
 }
 
 impl Entry {
@@ -35,6 +36,10 @@ impl Entry {
 }
 
 impl Claim<Gate> for Entry {
+    fn is_loan(&self) -> bool {
+        self.is_loan
+    }
+
     fn granted(self: Box<Self>, lease: Lease<Gate>) {
         assert!(Self::is_alive(&lease), "a closed connection was lent");
         self.enter(Ok(lease));
@@ -70,8 +75,17 @@ impl Desk {
     }
 
     pub(super) fn claim_within(&mut self, limit: Option<Duration>) -> u64 {
+        self.enter(limit, true)
+    }
+
+    /// A claim that gives its connection back by itself.
+    pub(super) fn claim_briefly(&mut self) -> u64 {
+        self.enter(None, false)
+    }
+
+    fn enter(&mut self, limit: Option<Duration>, is_loan: bool) -> u64 {
         let key = self.tickets.len() as u64;
-        let entry = Entry { key, outcomes: Arc::clone(&self.outcomes) };
+        let entry = Entry { key, outcomes: Arc::clone(&self.outcomes), is_loan };
         let deadline = limit.map(|limit| Instant::now() + limit);
         self.tickets.push(self.pool.acquire(Box::new(entry), deadline));
         key
