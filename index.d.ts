@@ -1068,7 +1068,7 @@ export interface LogEvent {
   /** Milliseconds since 1970. */
   at: number;
   level: 'debug' | 'info' | 'warn' | 'error';
-  /** What it is about: `connection`, `retry`, `breaker`, `leak`, `failover`, `alert`. */
+  /** What it is about: `connection`, `retry`, `breaker`, `leak`, `failover`, `commit`, `alert`. */
   target: string;
   event: string;
   pool: string | null;
@@ -1081,3 +1081,15 @@ export interface LogEvent {
  * @returns a function that ends it
  */
 export function onLog(listener: (event: LogEvent) => void, options?: { level?: LogEvent['level'] }): () => void;
+
+/**
+ * Tells OpenTelemetry what `metrics()` tells, as observable instruments of the same names; a histogram becomes the
+ * counters `.count`, `.sum` and `.bucket` (with the attribute `le`). Needs `@opentelemetry/api` or a `meterProvider`.
+ * @returns a function that ends it
+ */
+export function useOpenTelemetry(options?: {
+  /** A MeterProvider. Default: the global one, which has to be set before. */
+  meterProvider?: { getMeter(name: string, version?: string): unknown } | undefined;
+  /** A PgInstrumentation of `@opentelemetry/instrumentation-pg` that is to make its spans for this package's classes too. */
+  instrumentation?: { getModuleDefinitions(): unknown } | undefined;
+}): () => void;

@@ -63,6 +63,7 @@ module.exports = {
   monitors,
   monitorServer: monitor.monitorServer,
   onLog,
+  useOpenTelemetry: monitor.useOpenTelemetry,
 };
 
 // pg's binding to libpq; this package has none, so it answers as pg does where pg-native is absent.

@@ -32,5 +32,6 @@ export const ConnectionHealthMonitor = pg.ConnectionHealthMonitor;
 export const monitors = pg.monitors;
 export const monitorServer = pg.monitorServer;
 export const onLog = pg.onLog;
+export const useOpenTelemetry = pg.useOpenTelemetry;
 
 export default pg;

@@ -5,6 +5,7 @@
 const { ConnectionHealthMonitor } = require('./monitor/health-monitor');
 const { Monitors } = require('./monitor/monitors');
 const { monitorServer } = require('./monitor/server');
+const { useOpenTelemetry } = require('./monitor/telemetry');
 const { metrics, metricsText } = require('./monitor/metrics');
 
-module.exports = { ConnectionHealthMonitor, Monitors, metrics, metricsText, monitorServer };
+module.exports = { ConnectionHealthMonitor, Monitors, metrics, metricsText, monitorServer, useOpenTelemetry };

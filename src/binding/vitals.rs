@@ -24,6 +24,12 @@ impl Vitals {
         snapshot::to_json().to_string()
     }
 
+    /// Every metric with its points, histograms with their buckets, as JSON.
+    #[napi(catch_unwind)]
+    pub fn series() -> String {
+        snapshot::series_to_json_with_buckets().to_string()
+    }
+
     /// Everything that is measured, in the text format of Prometheus.
     #[napi(catch_unwind)]
     pub fn text() -> String {

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{
+    Distribution,
     names::{Kind, Metric},
     snapshot::{self, Measured, Point, Series},
 };
@@ -46,9 +47,7 @@ fn write_series(text: &mut String, series: &Series) {
 fn write_histogram(text: &mut String, name: &str, labels: &str, metric: &Metric, point: &Point) {
     let Measured::Distribution(read) = &point.value else { return };
     let scale = snapshot::scale(metric);
-    let bounds: &[f64] = if metric.unit == "s" { &TIMES } else { &COUNTS };
-    let inner: Vec<_> = bounds.iter().map(|bound| bound / scale).collect();
-    for (bound, count) in bounds.iter().zip(read.cumulative(&inner)) {
+    for (bound, count) in buckets(metric, read) {
         let _ = writeln!(text, "{name}_bucket{} {count}", braced(labels, Some(&bound.to_string())));
     }
     let _ = writeln!(text, "{name}_bucket{} {}", braced(labels, Some("+Inf")), read.count);
@@ -61,6 +60,14 @@ fn write_histogram(text: &mut String, name: &str, labels: &str, metric: &Metric,
         braced(labels, None),
         read.count
     );
+}
+
+/// For each bound of a histogram, how many values are at most that.
+pub(super) fn buckets(metric: &Metric, read: &Distribution) -> Vec<(f64, u64)> {
+    let scale = snapshot::scale(metric);
+    let bounds: &[f64] = if metric.unit == "s" { &TIMES } else { &COUNTS };
+    let inner: Vec<_> = bounds.iter().map(|bound| bound / scale).collect();
+    bounds.iter().copied().zip(read.cumulative(&inner)).collect()
 }
 
 fn braced(labels: &str, bound: Option<&str>) -> String {

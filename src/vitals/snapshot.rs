@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Distribution, Reading, Vitals,
     alerts::Rule,
-    journal,
+    exposition, journal,
     names::{self, Kind, Metric},
     registry,
 };
@@ -150,8 +150,20 @@ pub fn to_json() -> Value {
     json!({
         "at": epoch_millis(),
         "pools": registry::all().iter().map(pool_to_json).collect::<Vec<_>>(),
-        "series": series().iter().map(series_to_json).collect::<Vec<_>>(),
+        "series": series().iter().map(|series| series_to_json(series, point_to_json)).collect::<Vec<_>>(),
     })
+}
+
+/// The series alone, histograms with their buckets: `[bound, count of what is at most that]`.
+pub fn series_to_json_with_buckets() -> Value {
+    let with_buckets = |metric: &Metric, point: &Point| {
+        let mut told = point_to_json(metric, point);
+        if let Measured::Distribution(read) = &point.value {
+            told["buckets"] = json!(exposition::buckets(metric, read));
+        }
+        told
+    };
+    json!(series().iter().map(|series| series_to_json(series, with_buckets)).collect::<Vec<_>>())
 }
 
 /// Milliseconds since 1970.
@@ -160,8 +172,8 @@ pub(super) fn epoch_millis() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn series_to_json(series: &Series) -> Value {
-    let points: Vec<_> = series.points.iter().map(|point| point_to_json(series.metric, point)).collect();
+fn series_to_json(series: &Series, tell: impl Fn(&Metric, &Point) -> Value) -> Value {
+    let points: Vec<_> = series.points.iter().map(|point| tell(series.metric, point)).collect();
     let Metric { name, kind, unit, help, .. } = series.metric;
     json!({ "name": name, "kind": kind, "unit": unit, "help": help, "points": points })
 }
