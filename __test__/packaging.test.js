@@ -2,30 +2,142 @@
 
 // What is published, and what an install from this repository needs, agree with each other.
 
+const { execFileSync } = require('node:child_process');
 const fs = require('node:fs');
+const os = require('node:os');
 const path = require('node:path');
-const { triple } = require('../lib/triple');
+const { PUBLISHED, triple } = require('../lib/triple');
+const { TARGETS } = require('../scripts/build');
+const { prepareRelease } = require('../scripts/release-manifest');
 
 const ROOT = path.resolve(__dirname, '..');
 const read = (file) => JSON.parse(fs.readFileSync(path.join(ROOT, file), 'utf8'));
 const manifest = read('package.json');
-const platforms = fs.readdirSync(path.join(ROOT, 'npm'));
+const scratch = [];
 
-test('there is a package for this platform and for all that are promised', () => {
-  expect(platforms).toContain(triple());
-  expect(platforms.sort()).toEqual([
-    'darwin-arm64', 'darwin-x64', 'linux-arm64-gnu', 'linux-arm64-musl', 'linux-x64-gnu', 'linux-x64-musl', 'win32-x64-msvc',
-  ]);
+function temporaryDirectory() {
+  scratch.push(fs.mkdtempSync(path.join(os.tmpdir(), 'pgpool-rs-packaging-')));
+  return scratch.at(-1);
+}
+
+afterAll(() => {
+  for (const directory of scratch) fs.rmSync(directory, { recursive: true, force: true });
 });
 
-test.each(platforms)('the package for %s carries its name, version and file', (platform) => {
-  const { name, version, main, files, engines } = read(`npm/${platform}/package.json`);
-  expect({ name, version, main, files, engines }).toEqual({
+test('there is a package and a build for this platform and for all that are promised', () => {
+  expect(PUBLISHED).toContain(triple());
+  expect(fs.readdirSync(path.join(ROOT, 'npm')).sort()).toEqual(PUBLISHED);
+  expect(Object.values(TARGETS).sort()).toEqual(PUBLISHED);
+  const { matrix } = /(?<matrix>\n {2}build:[^]*)/.exec(fs.readFileSync(path.join(ROOT, '.github/workflows/ci.yml'), 'utf8')).groups;
+  expect([...matrix.matchAll(/target: ([\w-]+)/g)].map((match) => match[1]).sort()).toEqual(Object.keys(TARGETS).sort());
+});
+
+test.each(PUBLISHED)('the package for %s is installed there only, and carries its name, version and file', (platform) => {
+  const [system, cpu, abi] = platform.split('-');
+  const libc = { gnu: ['glibc'], musl: ['musl'] }[abi];
+  expect(read(`npm/${platform}/package.json`)).toEqual({
     name: `pgpool-rs-${platform}`,
     version: manifest.version,
+    description: expect.any(String),
+    license: manifest.license,
     main: `pgpool-rs.${platform}.node`,
     files: [`pgpool-rs.${platform}.node`],
     engines: manifest.engines,
+    // A native part cannot be loaded out of Yarn's archives.
+    preferUnplugged: true,
+    os: [system],
+    cpu: [cpu],
+    ...(libc && { libc }),
+  });
+});
+
+test('what is published is the face, lib/ and the texts, and none of it is left out', () => {
+  const args = ['pack', '--dry-run', '--json', '--ignore-scripts'];
+  const report = execFileSync('npm', args, { cwd: ROOT, shell: process.platform === 'win32', stdio: ['ignore', 'pipe', 'ignore'] });
+  const packed = Object.values(JSON.parse(report))[0].files.map((file) => file.path);
+  const lib = fs.readdirSync(path.join(ROOT, 'lib'), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const sources = lib.map((entry) => path.relative(ROOT, path.join(entry.parentPath ?? entry.path, entry.name)).split(path.sep).join('/'));
+  const face = ['CHANGELOG.md', 'LICENSE', 'README.md', 'index.d.mts', 'index.d.ts', 'index.js', 'index.mjs', 'package.json'];
+  expect(packed.sort()).toEqual([...face, ...sources].sort());
+});
+
+describe('a release', () => {
+  const workflow = { GITHUB_SERVER_URL: 'https://github.com', GITHUB_REPOSITORY: 'someone/news', GITHUB_REF_NAME: `v${manifest.version}` };
+  const url = 'git+https://github.com/someone/news.git';
+
+  function checkout() {
+    const root = temporaryDirectory();
+    fs.cpSync(path.join(ROOT, 'npm'), path.join(root, 'npm'), { recursive: true });
+    fs.copyFileSync(path.join(ROOT, 'package.json'), path.join(root, 'package.json'));
+    for (const platform of PUBLISHED) fs.writeFileSync(path.join(root, 'npm', platform, `pgpool-rs.${platform}.node`), '');
+    return root;
+  }
+
+  test('names its platform packages, and all name the repository', () => {
+    const root = checkout();
+    prepareRelease(root, workflow);
+    const main = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8'));
+    expect(Object.keys(main.optionalDependencies)).toEqual(PUBLISHED.map((name) => `pgpool-rs-${name}`));
+    expect(main.repository).toEqual({ type: 'git', url });
+    for (const platform of PUBLISHED) {
+      const { name, version, repository } = JSON.parse(fs.readFileSync(path.join(root, 'npm', platform, 'package.json'), 'utf8'));
+      expect(version).toBe(main.optionalDependencies[name]);
+      expect(repository).toEqual({ type: 'git', url, directory: `npm/${platform}` });
+    }
+  });
+
+  test('wants a build for every platform, and a tag that is the version', () => {
+    const root = checkout();
+    expect(() => prepareRelease(root, { ...workflow, GITHUB_REF_NAME: 'v1.0.0' })).toThrow('the tag is v1.0.0');
+    fs.rmSync(path.join(root, 'npm/darwin-x64/pgpool-rs.darwin-x64.node'));
+    expect(() => prepareRelease(root, workflow)).toThrow('npm/darwin-x64 has no build');
+  });
+});
+
+describe('without a native part', () => {
+  let root;
+
+  beforeAll(() => {
+    root = temporaryDirectory();
+    fs.mkdirSync(path.join(root, 'lib'));
+    for (const file of ['native.js', 'triple.js']) fs.copyFileSync(path.join(ROOT, 'lib', file), path.join(root, 'lib', file));
+  });
+
+  function messageOf({ platform = process.platform, native = '' }) {
+    const code = `
+      Object.defineProperty(process, 'platform', { value: ${JSON.stringify(platform)} });
+      try {
+        require('./lib/native');
+      } catch ({ code, message }) {
+        process.stdout.write(code + '\\n' + message);
+      }`;
+    const env = { ...process.env, PGPOOL_RS_NATIVE: native };
+    return execFileSync(process.execPath, ['-e', code], { cwd: root, env, encoding: 'utf8' });
+  }
+
+  test('the error names what was tried, and the package to install', () => {
+    const message = messageOf({});
+    expect(message).toMatch(/^ERR_PGPOOL_NATIVE\npgpool-rs has no native part for /);
+    expect(message).toContain(`pgpool-rs.${triple()}.node: not there\n`);
+    expect(message).toContain(`  pgpool-rs-${triple()}: not there\n`);
+    expect(message).toContain(`pgpool-rs-${triple()} is an optional dependency`);
+  });
+
+  test('the error of a platform that no release serves says which are served', () => {
+    expect(messageOf({ platform: 'freebsd' })).toContain(`There are builds for ${PUBLISHED.join(', ')}.`);
+  });
+
+  test('a build that does not load is told from one that is not there', () => {
+    const file = path.join(root, `pgpool-rs.${triple()}.node`);
+    fs.writeFileSync(file, 'not a library');
+    const message = messageOf({});
+    fs.rmSync(file);
+    expect(message).not.toContain(`pgpool-rs.${triple()}.node: not there`);
+    expect(message).toContain('It was found and does not load on this system.');
+  });
+
+  test('PGPOOL_RS_NATIVE is named where it leads nowhere', () => {
+    expect(messageOf({ native: path.join(root, 'nowhere.node') })).toMatch(/nowhere\.node: not there\nPGPOOL_RS_NATIVE names/);
   });
 });
 

@@ -3,6 +3,17 @@
 // The name of this platform among the builds of the native part: platform, processor and, where
 // it matters, the C library or the compiler's ABI (`linux-x64-gnu`, `win32-x64-msvc`).
 
+/** The platforms that a release brings a build for, one package under npm/ each. */
+const PUBLISHED = [
+  'darwin-arm64',
+  'darwin-x64',
+  'linux-arm64-gnu',
+  'linux-arm64-musl',
+  'linux-x64-gnu',
+  'linux-x64-musl',
+  'win32-x64-msvc',
+];
+
 /** Whether Node itself is linked against glibc; on a musl system its report names no version of it. */
 function isGlibc() {
   const { report } = process;
@@ -23,4 +34,4 @@ function triple(platform = process.platform, arch = process.arch) {
   return `${platform}-${arch}`;
 }
 
-module.exports = { triple };
+module.exports = { PUBLISHED, triple };

@@ -82,4 +82,4 @@ if (require.main === module) {
   });
 }
 
-module.exports = { build, isBuilt };
+module.exports = { TARGETS, build, isBuilt };
