@@ -23,6 +23,20 @@ const LONGEST_RECOVERY = 60_000;
 // With retry: the pool answers for what runs again.
 const PERSISTENT = { ...POOL, retryAttempts: 4, retryDelay: 50, deadline: 10_000 };
 
+// As a tier: it fills itself, waits for a server that is away, replaces its connections, and has a breaker.
+const TIER = {
+  ...PERSISTENT,
+  enhanced: true,
+  failFast: false,
+  min: 2,
+  acquireTimeoutMillis: 8000,
+  maxLifetimeSeconds: 15,
+  keepAlive: true,
+  tcpUserTimeoutMillis: 20_000,
+  drainTimeoutMillis: 10_000,
+  breaker: { mode: 'enforce', openMillis: 500, maxOpenMillis: 4000 },
+};
+
 const WORK = { insert: 40, transaction: 15, whole: 15, rollback: 5, echo: 25, series: 8, mistake: 5, callback: 5 };
 
 class Storm {
@@ -59,7 +73,7 @@ class Storm {
       const { user, password, database, host } = server;
       const common = { user, password, database, host };
       const before = { sockets: sockets() };
-      const pools = [POOL, PERSISTENT].flatMap((options) => [
+      const pools = [POOL, PERSISTENT, TIER].flatMap((options) => [
         new this.Pool({ ...common, ...options, port: plain.port }),
         new this.Pool({ ...common, ...options, port: secure.port, ssl: { ca: server.ca } }),
       ]);

@@ -118,12 +118,11 @@ function fetchInto(directory, { mirror, suite, isOwn }) {
   const work = fs.mkdtempSync(path.join(CACHE, 'fetching-'));
   try {
     const apt = new Apt(work, { mirror, suite });
-    let graph = isOwn ? ownLists(apt) : undefined;
-    if (graph === undefined) {
+    const download = () => apt.run('apt-get', ['download', '-q', ...withLibraries(apt.dependencies('pgbouncer'), 'pgbouncer')]);
+    if (!(isOwn && succeeds(download))) {
       apt.update();
-      graph = apt.dependencies('pgbouncer');
+      download();
     }
-    apt.run('apt-get', ['download', '-q', ...withLibraries(graph, 'pgbouncer')]);
     const root = path.join(work, 'root');
     for (const file of fs.readdirSync(work).filter((name) => name.endsWith('.deb'))) {
       execFileSync('dpkg-deb', ['-x', path.join(work, file), root], { stdio: 'pipe' });
@@ -139,13 +138,13 @@ function fetchInto(directory, { mirror, suite, isOwn }) {
   }
 }
 
-/** What the machine's own lists say, if they are there. */
-function ownLists(apt) {
+/** Whether the machine's own lists are there, and of today. */
+function succeeds(download) {
   try {
-    const graph = apt.dependencies('pgbouncer');
-    return graph.get('pgbouncer')?.length > 0 ? graph : undefined;
+    download();
+    return true;
   } catch {
-    return undefined;
+    return false;
   }
 }
 
