@@ -52,6 +52,7 @@ class Result {
     if (count === 0) return;
     const slot = (word + ROWS_HEADER) / 2;
     const rawStart = (slot + count * this.fields.length) * 8;
+    if (rawStart + words[word + ROWS_RAW_LENGTH] > frame.bytes.length) throw new Error('a record of rows ends beyond its frame');
     this.#plan.append(
       this.rows, frame, slot, count, rawStart, words[word + ROWS_RAW_LENGTH], words[word + ROWS_FLAGS] >>> 8
     );

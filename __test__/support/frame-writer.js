@@ -43,7 +43,7 @@ function rowsFrame(columns, rows, short) {
     view.setInt32(at, bytes === null ? -1 : bytes.length, false);
     at += 4;
     if (bytes !== null) new Uint8Array(view.buffer).set(bytes, at);
-    writeSlot(view, slots + i * 8, columns[i % columns.length].slot, bytes, at - rawStart);
+    writeSlot(view, slots + i * 8, columns[i % columns.length], bytes, at - rawStart);
     at += bytes === null ? 0 : bytes.length;
   });
   const memory = view.buffer;
@@ -51,7 +51,7 @@ function rowsFrame(columns, rows, short) {
   return { frame, word: BEFORE / 4 };
 }
 
-function writeSlot(view, at, slot, bytes, offset) {
+function writeSlot(view, at, { slot, dataTypeID }, bytes, offset) {
   const words = (low, high) => {
     view.setUint32(at, low, true);
     view.setUint32(at + 4, high, true);
@@ -62,19 +62,25 @@ function writeSlot(view, at, slot, bytes, offset) {
     return;
   }
   if (bytes === null) return words(0, NULL_HIGH);
-  const number = numberOf(slot, bytes.toString());
+  const number = numberOf(slot, bytes.toString(), REALS.has(dataTypeID));
   if (number === undefined) words(offset, TEXT_HIGH);
   else view.setFloat64(at, number, true);
 }
 
-const PLAIN = /^(\d{4,6})-(\d\d)-(\d\d)(?: (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?)?([+-]\d\d(?::\d\d){0,2})?$/;
+const PLAIN =
+  /^(\d{4,6})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(?: ([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?:\.(\d{1,6}))?)?([+-](?:0\d|1[0-5])(?::[0-5]\d){0,2})?$/;
+
+const REALS = new Set([700, 701]);
+const PLAIN_REAL = /^-?\d{1,15}(\.\d{1,15})?$/;
+const PLAIN_INTEGER = /^-?\d{1,15}$/;
 
 // undefined: not in the plain form
-function numberOf(slot, text) {
-  if (slot === 1) return Number(text);
-  if (slot === 2) return text === 't' ? 1 : 0;
+function numberOf(slot, text, isReal) {
+  if (slot === 1) return (isReal ? PLAIN_REAL : PLAIN_INTEGER).test(text) ? Number(text) : undefined;
+  if (slot === 2) return { t: 1, f: 0 }[text];
   const match = PLAIN.exec(text);
-  if (match === null) return undefined;
+  // An instant tells its zone, a local time has none.
+  if (match === null || (slot === 3) !== (match[8] !== undefined)) return undefined;
   const [year, month, day, hour, minute, second] = match.slice(1, 7).map((part) => Number(part || 0));
   const ms = Number((match[7] || '').padEnd(3, '0').slice(0, 3));
   if (slot === 4) {

@@ -51,6 +51,7 @@ function bytea(bytes, at, size, parser) {
 // A copy of the bytes; the parsers of binary values may keep what they are given.
 function copy(bytes, at, size) {
   const length = size & ~NOT_ASCII;
+  if (at + length > bytes.length) throw new RangeError('a value ends beyond its frame');
   const own = Buffer.allocUnsafe(length);
   bytes.copy(own, 0, at, at + length);
   return own;
