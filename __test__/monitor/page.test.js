@@ -2,31 +2,28 @@
 
 // The live page in a real browser: what the person on duty sees before, during and after an outage.
 
-const fs = require('node:fs');
 const { Pool, monitorServer } = require('../..');
+const { findBrowser, hasBrowser } = require('../support/browser');
 const { Proxy } = require('../support/proxy');
 const { config } = require('../support/server');
 
 // A browser takes its time on a slow machine.
 jest.setTimeout(60000);
 
-const CHROMIUM = process.env.CHROMIUM || '/usr/bin/chromium';
-const present = fs.existsSync(CHROMIUM);
-if (!present) console.log(`the page is not tested: there is no ${CHROMIUM} (CHROMIUM names another one)`);
-const withBrowser = present ? describe : describe.skip;
+if (!hasBrowser()) console.log('the page is not tested: CHROMIUM names no browser, and there is none to be had for this platform');
 
-withBrowser('the live page', () => {
+(hasBrowser() ? describe : describe.skip)('the live page', () => {
   let browser, proxy, pool, server;
 
   beforeAll(async () => {
     const { chromium } = require('playwright-core');
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu'] });
+    browser = await chromium.launch(await findBrowser());
     const { host, port } = config();
     proxy = await Proxy.start({ host, port });
     pool = new Pool(config({ host: proxy.host, port: proxy.port, max: 3, tier: 'newsroom' }));
     server = await monitorServer({ port: 0, interval: 100 });
     await pool.query('SELECT 1');
-  }, 60000);
+  }, 120000);
 
   afterAll(async () => {
     await browser?.close();
