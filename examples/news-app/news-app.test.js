@@ -11,6 +11,7 @@ const path = require('node:path');
 const { execFile, spawn } = require('node:child_process');
 const { once } = require('node:events');
 const { promisify } = require('node:util');
+const { Client } = require('pg');
 const { freshDatabase } = require('../../__test__/support/server');
 const { until } = require('../../__test__/support/until');
 
@@ -351,6 +352,29 @@ describe.each(DRIVERS)('the newspaper on %s', (driver) => {
     const head = await ask('HEAD', '/');
     expect([head.status, head.text]).toEqual([200, '']);
     expect(Number(head.headers['content-length'])).toBeGreaterThan(100);
+  });
+
+  test('a connection that is lost inside a transaction costs that request, and not the process', async () => {
+    const alone = await serve(env);
+    const [locker, watcher] = [new Client(database.config()), new Client(database.config())];
+    await Promise.all([locker.connect(), watcher.connect()]);
+    try {
+      await locker.query('BEGIN; SELECT 1 FROM news.articles WHERE id = 561 FOR UPDATE');
+      const headers = { 'content-type': 'application/json' };
+      const blocked = request(alone.url, 'POST', '/api/articles/561/comments', { headers, body: JSON.stringify({ author: 'A', body: 'B' }) });
+      await until(async () => {
+        const waits = "datname = current_database() AND wait_event_type = 'Lock'";
+        return (await watcher.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE ${waits}`)).rowCount;
+      }, { what: 'the transaction to wait for the lock' });
+      expect((await blocked).status).toBeGreaterThanOrEqual(500);
+      await locker.query('ROLLBACK');
+      expect((await request(alone.url, 'GET', '/api/articles/561')).status).toBe(200);
+      expect(alone.child.exitCode).toBeNull();
+    } finally {
+      await Promise.all([locker.end(), watcher.end()]);
+      alone.child.kill('SIGKILL');
+      await alone.exited;
+    }
   });
 
   onPosix('a signal lets the request under way finish, and ends the process', async () => {

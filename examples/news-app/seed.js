@@ -6,6 +6,7 @@
 'use strict';
 
 const { pools, articles: { SECTIONS }, admin } = require('./db-utils');
+const { borrow } = require('./db-utils/borrow');
 const prose = require('./prose');
 
 const SIZES = { articles: 12000, comments: 40000, views: 80000 };
@@ -126,7 +127,7 @@ async function insertAll(client, size, until) {
 // midnight (UTC). Returns false when there are articles already.
 async function seed({ until = Math.floor(Date.now() / DAY) * DAY, ...sizes } = {}) {
   const size = { ...SIZES, ...sizes };
-  const client = await pools.admin.connect();
+  const client = await borrow(pools.admin);
   try {
     await client.query('BEGIN');
     await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK]);

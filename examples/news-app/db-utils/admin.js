@@ -4,6 +4,7 @@
 
 'use strict';
 
+const { borrow } = require('./borrow');
 const pools = require('./pools');
 const { SECTIONS } = require('./articles');
 
@@ -85,7 +86,7 @@ const MIGRATIONS = [
 
 // Returns the names of the migrations that this call applied.
 async function migrate() {
-  const client = await pools.admin.connect();
+  const client = await borrow(pools.admin);
   try {
     await client.query('BEGIN');
     await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
@@ -115,7 +116,7 @@ async function migrate() {
 
 // The job that runs every now and then: what is trending, old views, statistics.
 async function maintain() {
-  const client = await pools.admin.connect();
+  const client = await borrow(pools.admin);
   try {
     const pruned = await client.query(
       'DELETE FROM news.article_views WHERE id <= (SELECT max(id) - $1 FROM news.article_views)',

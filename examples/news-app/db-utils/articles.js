@@ -2,6 +2,7 @@
 
 'use strict';
 
+const { borrow } = require('./borrow');
 const pools = require('./pools');
 
 const SECTIONS = ['world', 'politics', 'business', 'technology', 'science', 'climate', 'culture', 'sport'];
@@ -101,7 +102,7 @@ async function related(article, limit = 4) {
 }
 
 async function create({ section, title, summary, body, author, tags = [], meta = {} }) {
-  const client = await pools.high.connect();
+  const client = await borrow(pools.high);
   try {
     await client.query('BEGIN');
     const writer = await client.query(

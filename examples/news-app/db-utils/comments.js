@@ -3,6 +3,7 @@
 
 'use strict';
 
+const { borrow } = require('./borrow');
 const pools = require('./pools');
 
 async function list(articleId, { page = 1, pageSize = 50 } = {}) {
@@ -19,7 +20,7 @@ async function list(articleId, { page = 1, pageSize = 50 } = {}) {
 
 // Returns null when there is no such article.
 async function add(articleId, { author, body }) {
-  const client = await pools.high.connect();
+  const client = await borrow(pools.high);
   try {
     await client.query('BEGIN');
     const counted = await client.query(

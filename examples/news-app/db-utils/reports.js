@@ -4,6 +4,7 @@
 
 'use strict';
 
+const { borrow } = require('./borrow');
 const pools = require('./pools');
 
 const DAYS = 30;
@@ -126,7 +127,7 @@ async function latestDay() {
 async function nightly(day) {
   const reportDay = day || (await latestDay());
   const report = { day: reportDay };
-  const client = await pools.low.connect();
+  const client = await borrow(pools.low);
   try {
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
     await client.query(`SET LOCAL statement_timeout = '${STATEMENT_LIMIT}'; SET LOCAL work_mem = '32MB'`);
