@@ -5,10 +5,13 @@
 
 function heard() {}
 
-async function borrow(pool) {
-  const client = await pool.connect();
+function listen(client) {
   if (!client.listeners('error').includes(heard)) client.on('error', heard);
   return client;
 }
 
-module.exports = { borrow };
+async function borrow(pool) {
+  return listen(await pool.connect());
+}
+
+module.exports = { borrow, listen };

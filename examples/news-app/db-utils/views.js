@@ -3,6 +3,7 @@
 
 'use strict';
 
+var listen = require('./borrow').listen;
 var pools = require('./pools');
 
 function rollback(client, done, err, callback) {
@@ -16,6 +17,7 @@ function rollback(client, done, err, callback) {
 function record(articleId, view, callback) {
   pools.high.connect(function (err, client, done) {
     if (err) return callback(err);
+    listen(client);
     client.query('BEGIN', function (err) {
       if (err) return rollback(client, done, err, callback);
       client.query(
