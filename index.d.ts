@@ -820,10 +820,10 @@ export class PoolFullError extends Error {
   readonly tier: string | undefined;
 }
 
-/** The environment makes no sense. */
+/** DB_* variables, or options of a pool, that make no sense. */
 export class ConfigurationError extends Error {
   readonly code: 'INVALID_CONFIGURATION';
-  /** One line per variable. */
+  /** One line per variable or option. */
   readonly problems: readonly string[];
 }
 

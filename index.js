@@ -14,7 +14,6 @@ const monitor = require('./lib/monitor');
 const { onLog } = require('./lib/log');
 const utils = require('./lib/utils');
 const { dbUtils } = require('./lib/db-utils');
-const { ConfigurationError } = require('./lib/environment');
 const { addSwitch, choiceOf, configure } = require('./lib/switches');
 const { escapeIdentifier, escapeLiteral } = require('./lib/escape');
 const { checkBreaker, checkRetry } = require('./lib/settings');
@@ -27,7 +26,7 @@ class BoundPool extends Pool {
 
 const tiers = new Tiers(BoundPool);
 const monitors = new monitor.Monitors((name) => tiers.getPool(name));
-addSwitch('tiers', { check: choiceOf('on', 'off'), apply: (position) => tiers.switch(position) });
+addSwitch('tiers', { check: choiceOf('tiers', 'on', 'off'), apply: (position) => tiers.switch(position) });
 addSwitch('retry', { check: checkRetry, apply: (retry) => tiers.configure({ retry }) });
 addSwitch('breaker', { check: checkBreaker, apply: (breaker) => tiers.configure({ breaker }) });
 
@@ -55,7 +54,7 @@ module.exports = {
   CircuitOpenError: errors.CircuitOpenError,
   RetryBudgetError: errors.RetryBudgetError,
   CommitOutcomeUnknownError: errors.CommitOutcomeUnknownError,
-  ConfigurationError,
+  ConfigurationError: errors.ConfigurationError,
 
   metrics: monitor.metrics,
   metricsText: monitor.metricsText,

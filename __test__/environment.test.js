@@ -8,7 +8,8 @@ const path = require('node:path');
 const { inspect } = require('node:util');
 const pgpool = require('..');
 const Tiers = require('../lib/tiers');
-const { readEnvironment, ConfigurationError } = require('../lib/environment');
+const { ConfigurationError } = require('../lib/errors');
+const { readEnvironment } = require('../lib/environment');
 const { config, server } = require('./support/server');
 
 const PEM = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n';

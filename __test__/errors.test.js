@@ -87,6 +87,10 @@ test.each([
   expect(error).toMatchObject({ name, code, message: 'because' });
 });
 
+test('the pool of an error without a tier has none, rather than null', () => {
+  expect(fromNative({ kind: 'full', message: 'full', waiting: 1, maxWaiting: 1, tier: null }).tier).toBeUndefined();
+});
+
 test('type and unknown kinds', () => {
   expect(fromNative({ kind: 'type', message: 'no' })).toBeInstanceOf(TypeError);
   const plain = fromNative({ kind: 'toString', message: 'what', cause: { kind: 'plain', message: 'why' } });

@@ -5,6 +5,7 @@
 // variables, as in pg. No password has a default.
 
 const fs = require('node:fs');
+const { ConfigurationError } = require('./errors');
 
 const TIERS = ['highPriority', 'lowPriority', 'admin'];
 
@@ -32,20 +33,6 @@ const TARGETS = ['any', 'read-write', 'read-only', 'primary', 'standby', 'prefer
 const PREFIXES = { highPriority: 'DB_HIGH_PRIORITY', lowPriority: 'DB_LOW_PRIORITY', admin: 'DB_ADMIN' };
 const MAX_PORT = 65535;
 const MAX_MILLIS = 0x7fffffff;
-
-/** The environment does not make sense. `problems` has one line per bad variable. */
-class ConfigurationError extends Error {
-  constructor(problems) {
-    super(`invalid configuration: ${problems.join('; ')}`);
-    this.code = 'INVALID_CONFIGURATION';
-    this.problems = problems;
-  }
-}
-Object.defineProperty(ConfigurationError.prototype, 'name', {
-  value: 'ConfigurationError',
-  configurable: true,
-  writable: true,
-});
 
 /** Reads variables and collects what is wrong with them; an empty variable counts as not set. */
 class Reader {
@@ -272,4 +259,4 @@ function freeze(configuration) {
   return Object.freeze(configuration);
 }
 
-module.exports = { readEnvironment, ConfigurationError, TIERS };
+module.exports = { readEnvironment, TIERS };

@@ -37,6 +37,7 @@ class PoolError extends Error {
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
     for (const key of Object.keys(details)) this[key] = details[key];
+    if (this.tier === null) this.tier = undefined;
   }
 }
 
@@ -76,8 +77,15 @@ class PoolFullError extends PoolError {
   }
 }
 
+// Variables or options that make no sense; `problems` has one line for each.
+class ConfigurationError extends PoolError {
+  constructor(problems) {
+    super(`invalid configuration: ${problems.join('; ')}`, 'INVALID_CONFIGURATION', { problems });
+  }
+}
+
 const OWN = {
-  AcquireTimeoutError, CircuitOpenError, RetryBudgetError, CommitOutcomeUnknownError, PoolFullError,
+  AcquireTimeoutError, CircuitOpenError, RetryBudgetError, CommitOutcomeUnknownError, PoolFullError, ConfigurationError,
 };
 // On the prototype, where Error has it: an own `name` would show up among the properties.
 for (const [name, type] of Object.entries(OWN)) {

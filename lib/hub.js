@@ -10,6 +10,7 @@
 const { performance } = require('node:perf_hooks');
 const Shape = require('./decode/shape');
 const log = require('./log');
+const { ConfigurationError } = require('./errors');
 const { rethrow } = require('./rejection');
 
 const BUFFER_BYTES = 256 * 1024;
@@ -106,13 +107,25 @@ class Hub {
     this.alive = 0;
   }
 
-  /** A native pool that reports to `owner` (`opened`, `closed`, `ask`). */
+  /**
+   * A native pool that reports to `owner` (`opened`, `closed`, `ask`).
+   * @throws ConfigurationError naming every option that is out of its range
+   */
   open(owner, settings) {
     const number = ++this.lastOwner;
-    const pool = new this.module.Pool(this.native, number, JSON.stringify(settings));
+    const pool = this.begin(number, settings);
     this.owners.set(number, owner);
     owner.number = number;
     return pool;
+  }
+
+  begin(number, settings) {
+    try {
+      return new this.module.Pool(this.native, number, JSON.stringify(settings));
+    } catch (error) {
+      if (error.code === 'InvalidArg') throw new ConfigurationError(error.message.split('\n'));
+      throw error;
+    }
   }
 
   /** The owner expects nothing any more. */

@@ -133,6 +133,11 @@ function size(name, option) {
   return given;
 }
 
+/** A limit of the breaker; undefined, as most are, means the core's default. */
+function limit(breaker, name) {
+  return breaker[name] == null ? undefined : size(`breaker.${name}`, breaker[name]);
+}
+
 /** Of one client: what it takes to connect. */
 function connectionSettings(client, options) {
   const parameters = client.connectionParameters;
@@ -194,7 +199,6 @@ function checkBreaker(setting) {
 function failsafeSettings(options) {
   const { breaker } = options;
   const limits = breaker !== null && typeof breaker === 'object' ? breaker : {};
-  const { failureRate, minimumCalls, windowMillis, failedConnects, openMillis, maxOpenMillis, successes } = limits;
   return {
     retry: switchedOn('retry', options.retry),
     retryAttempts: number(options.retryAttempts ?? options.maxRetries),
@@ -202,13 +206,13 @@ function failsafeSettings(options) {
     deadlineMillis: number(options.deadline),
     breaker: {
       mode: breakerMode(limits === breaker ? limits.mode ?? 'enforce' : breaker),
-      failureRate,
-      minimumCalls,
-      windowMillis,
-      failedConnects,
-      openMillis,
-      maxOpenMillis,
-      successes,
+      failureRate: limit(limits, 'failureRate'),
+      minimumCalls: limit(limits, 'minimumCalls'),
+      windowMillis: limit(limits, 'windowMillis'),
+      failedConnects: limit(limits, 'failedConnects'),
+      openMillis: limit(limits, 'openMillis'),
+      maxOpenMillis: limit(limits, 'maxOpenMillis'),
+      successes: limit(limits, 'successes'),
     },
   };
 }

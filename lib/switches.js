@@ -14,9 +14,9 @@ function addSwitch(name, piece) {
 }
 
 /** A switch with a few positions. */
-function choiceOf(...choices) {
+function choiceOf(name, ...choices) {
   return (value) => {
-    if (!choices.includes(value)) throw new TypeError(`must be one of ${choices.join(', ')}, not ${JSON.stringify(value)}`);
+    if (!choices.includes(value)) throw new TypeError(`${name} must be one of ${choices.join(', ')}, not ${JSON.stringify(value)}`);
   };
 }
 
@@ -31,10 +31,10 @@ function configure(settings) {
   const problems = [];
   for (const [name, value] of given) {
     try {
-      if (!known.has(name)) throw new TypeError('is no switch');
+      if (!known.has(name)) throw new TypeError(`${name} is no switch`);
       known.get(name).check(value);
     } catch (error) {
-      problems.push(`${name} ${error.message}`);
+      problems.push(error.message);
     }
   }
   if (problems.length > 0) throw new TypeError(`invalid configuration: ${problems.join('; ')}`);

@@ -277,6 +277,37 @@ describe('settings that make no sense', () => {
     await pool.end();
   });
 
+  test('a limit of the breaker that is no number is a clear error', () => {
+    const breaker = { successes: 'three' };
+    expect(() => new ours.Pool(config({ breaker }))).toThrow(new TypeError('the option `breaker.successes` must be a number'));
+  });
+
+  test('options out of range are all named in one ConfigurationError', () => {
+    const breaker = { failureRate: 7, minimumCalls: 0, openMillis: -5, successes: 0 };
+    const pool = new ours.Pool(config({ max: -1, retryAttempts: -2, targetSessionAttrs: 'writable', breaker }));
+    let error;
+    try {
+      pool.query('SELECT 1');
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(error).toBeInstanceOf(ours.ConfigurationError);
+    expect(error).toMatchObject({
+      name: 'ConfigurationError',
+      code: 'INVALID_CONFIGURATION',
+      problems: [
+        'targetSessionAttrs must be any, read-write, read-only, primary, standby or prefer-standby',
+        'max must be a number of at least 1',
+        'retryAttempts must be a number of at least 0',
+        'breaker.minimumCalls must be a number of at least 1',
+        'breaker.successes must be a number of at least 1',
+        'breaker.openMillis must be a number of at least 1',
+        'breaker.failureRate must be a number above 0 and at most 1',
+      ],
+    });
+    expect(error.message).toBe(`invalid configuration: ${error.problems.join('; ')}`);
+  });
+
   test.each([
     ['a zero byte in the user’s name', { user: 'a\0b' }],
     ['a zero byte in the database’s name', { database: 'a\0b' }],

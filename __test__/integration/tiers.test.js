@@ -107,6 +107,7 @@ describe('a tier', () => {
     const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => pool.query(SLEEP)));
     const refused = outcomes.filter(({ reason }) => reason instanceof pgpool.PoolFullError);
     expect(refused.length).toBeGreaterThan(0);
+    expect(refused[0].reason).toMatchObject({ waiting: 5, maxWaiting: 5, tier: 'admin' });
     expect(outcomes.filter(({ status }) => status === 'fulfilled').length).toBe(20 - refused.length);
   });
 });
@@ -131,6 +132,9 @@ describe('tiers off', () => {
 
   test('configure names what makes no sense and changes nothing', () => {
     expect(() => pgpool.configure({ tiers: 'maybe', speed: 'high' })).toThrow(/tiers must be one of on, off, not "maybe"; speed is no switch/);
+    expect(() => pgpool.configure({ retry: 'perhaps', breaker: 'sometimes' })).toThrow(
+      'invalid configuration: retry must be on or off; breaker must be one of off, metrics, enforce, forced-open',
+    );
     expect(() => pgpool.configure()).toThrow(TypeError);
     pgpool.configure({ tiers: 'on' });
   });

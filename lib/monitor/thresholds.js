@@ -8,6 +8,8 @@
 // likewise ACQUIRE (milliseconds), ERROR_RATE and UTILISATION (shares from 0 to 1), and
 // DB_ALERT_LEAST_OPERATIONS, DB_ALERT_REMINDER (seconds, 0: never).
 
+const { ConfigurationError } = require('../errors');
+
 const RULES = { WAITING: 'waiting', ACQUIRE: 'acquire', ERROR_RATE: 'errorRate', UTILISATION: 'utilisation' };
 
 /** What the environment says, and what is wrong with it. */
@@ -38,10 +40,7 @@ function readThresholds(env = process.env) {
 /** The limits as JSON for the core; `options` as `AlertThresholds` in index.d.ts. */
 function thresholdsFor(options = {}, env = process.env) {
   const { thresholds, problems } = readThresholds(env);
-  if (problems.length > 0) {
-    const { ConfigurationError } = require('../environment');
-    throw new ConfigurationError(problems);
-  }
+  if (problems.length > 0) throw new ConfigurationError(problems);
   const merged = { ...thresholds, ...withoutUndefined(options) };
   for (const rule of Object.values(RULES)) {
     merged[rule] = { ...thresholds[rule], ...withoutUndefined(options[rule]) };

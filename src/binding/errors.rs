@@ -61,10 +61,11 @@ fn of_refusal(refusal: &Refusal<Error>, tier: Option<&str>) -> Value {
         }),
         Refusal::ConnectTimeout => plain("Connection terminated due to connection timeout"),
         Refusal::ConnectLost => plain("the attempt to connect was lost"),
-        Refusal::Full { waiting } => json!({
+        Refusal::Full { waiting, most } => json!({
             "kind": "full",
             "message": format!("the pool is full: {waiting} requests are waiting already"),
             "waiting": waiting,
+            "maxWaiting": most,
             "tier": tier,
         }),
         Refusal::Closed => plain("Cannot use a pool after calling end on the pool"),

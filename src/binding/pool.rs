@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use napi::{Error as NapiError, Result};
+use napi::{Error as NapiError, Result, Status};
 use napi_derive::napi;
 
 use super::{
@@ -37,7 +37,8 @@ impl Drop for Pool {
 
 #[napi]
 impl Pool {
-    /// `pool`: the number under which JavaScript knows it; `settings`: JSON.
+    /// `pool`: the number under which JavaScript knows it; `settings`: JSON. Settings that make no sense
+    /// are told as `InvalidArg`, a line each.
     #[napi(constructor, catch_unwind)]
     #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over a String")]
     pub fn new(hub: &Hub, pool: u32, settings: String) -> Result<Self> {
@@ -45,7 +46,7 @@ impl Pool {
         let desk = Desk::new(Arc::clone(&hub.outbox), pool);
         let asked = Arc::clone(&desk);
         let mut settings = Settings::from_json(&settings, || asked as Arc<dyn AskPassword>)
-            .map_err(|error| NapiError::from_reason(error.to_string()))?;
+            .map_err(|error| NapiError::new(Status::InvalidArg, error.problems().join("\n")))?;
         settings.dial_by(|| Arc::new(Phone(Arc::clone(&desk.exchange))));
         desk.name(settings.tier.clone());
         // The pool starts its housekeeping, for which it needs to be inside the runtime.

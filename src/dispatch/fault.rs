@@ -339,7 +339,7 @@ mod tests {
             phase: pool::Phase::Waiting,
         };
         assert_eq!(Fault::of_refusal(&busy, now).pace(), Pace::NotBefore(now));
-        for last in [Refusal::Full { waiting: 1 }, Refusal::Closed, Refusal::Withdrawn] {
+        for last in [Refusal::Full { waiting: 1, most: 1 }, Refusal::Closed, Refusal::Withdrawn] {
             assert_eq!(Fault::of_refusal(&last, now).repeat(), Repeat::Never);
         }
         assert_eq!(Fault::of_refusal(&Refusal::ConnectTimeout, now).pace(), Pace::Slow);

@@ -2,7 +2,7 @@
 //!
 //! The names are those of `docs/design/boundary.md`. As in pg, a time of 0 means "none".
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Deserializer};
 
@@ -42,8 +42,20 @@ pub struct Settings {
 
 /// Settings that make no sense, all of them at once.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct SettingsError(String);
+#[error("{}", .0.join("; "))]
+pub struct SettingsError(Vec<String>);
+
+impl SettingsError {
+    fn unreadable(what: &str, error: &serde_json::Error) -> Self {
+        // The message of the parser may quote what it read, and with it a password.
+        Self(vec![format!("the {what} cannot be read: {:?} at column {}", error.classify(), error.column())])
+    }
+
+    /// One line per setting.
+    pub fn problems(&self) -> &[String] {
+        &self.0
+    }
+}
 
 impl Settings {
     /// What metrics call the tier: its name, else where it leads.
@@ -67,12 +79,11 @@ impl Settings {
         json: &str,
         passwords: impl FnOnce() -> Arc<dyn AskPassword>,
     ) -> Result<Self, SettingsError> {
-        // The message of the parser may quote what it read, and with it a password.
-        let told: Told = serde_json::from_str(json)
-            .map_err(|error| SettingsError(format!("the settings cannot be read: {}", Position(&error))))?;
+        let told: Told =
+            serde_json::from_str(json).map_err(|error| SettingsError::unreadable("settings", &error))?;
         let faults = told.faults();
         if !faults.is_empty() {
-            return Err(SettingsError(faults.join("; ")));
+            return Err(SettingsError(faults));
         }
         Ok(told.into_settings(passwords))
     }
@@ -90,16 +101,7 @@ pub struct Changes {
 impl Changes {
     /// Reads JSON.
     pub fn from_json(json: &str) -> Result<Self, SettingsError> {
-        serde_json::from_str(json)
-            .map_err(|error| SettingsError(format!("the changes cannot be read: {}", Position(&error))))
-    }
-}
-
-struct Position<'a>(&'a serde_json::Error);
-
-impl fmt::Display for Position<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} at column {}", self.0.classify(), self.0.column())
+        serde_json::from_str(json).map_err(|error| SettingsError::unreadable("changes", &error))
     }
 }
 
@@ -183,10 +185,10 @@ struct ToldBreaker {
     mode: ToldMode,
     failure_rate: Option<f64>,
     minimum_calls: Option<f64>,
-    window_millis: Option<Millis>,
+    window_millis: Option<f64>,
     failed_connects: Option<f64>,
-    open_millis: Option<Millis>,
-    max_open_millis: Option<Millis>,
+    open_millis: Option<f64>,
+    max_open_millis: Option<f64>,
     successes: Option<f64>,
 }
 
@@ -216,10 +218,28 @@ impl From<ToldMode> for Mode {
 }
 
 impl ToldBreaker {
+    fn faults(&self) -> Vec<String> {
+        let from_one = [
+            ("breaker.minimumCalls", self.minimum_calls),
+            ("breaker.failedConnects", self.failed_connects),
+            ("breaker.successes", self.successes),
+            ("breaker.windowMillis", self.window_millis),
+            ("breaker.openMillis", self.open_millis),
+            ("breaker.maxOpenMillis", self.max_open_millis),
+        ];
+        let mut faults: Vec<_> =
+            from_one.into_iter().filter_map(|(name, told)| too_small(name, told, 1.0)).collect();
+        if self.failure_rate.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
+            faults.push("breaker.failureRate must be a number above 0 and at most 1".to_owned());
+        }
+        faults
+    }
+
     fn thresholds(&self) -> Thresholds {
         let defaults = Thresholds::default();
-        let time = |told: Option<Millis>, default| told.and_then(Millis::duration).unwrap_or(default);
-        let count = |told: Option<f64>, default| told.map_or(default, to_u32).max(1);
+        let time =
+            |told: Option<f64>, default| told.and_then(|told| Millis(told).duration()).unwrap_or(default);
+        let count = |told: Option<f64>, default| told.map_or(default, to_u32);
         Thresholds {
             failure_share: self.failure_rate.unwrap_or(defaults.failure_share),
             least_calls: count(self.minimum_calls, defaults.least_calls),
@@ -255,7 +275,7 @@ impl Told {
         if let Some(name) = &self.target_session_attrs
             && Target::named(name).is_none()
         {
-            faults.push(format!("target_session_attrs must be {}", Target::NAMES));
+            faults.push(format!("targetSessionAttrs must be {}", Target::NAMES));
         }
         let counts = [
             ("max", self.max, 1.0),
@@ -267,11 +287,8 @@ impl Told {
             ("statementCacheSize", self.statement_cache_size, 0.0),
             ("scramMaxIterations", self.scram_max_iterations, 0.0),
         ];
-        for (name, value, least) in counts {
-            if value.is_some_and(|value| value < least || value.is_nan()) {
-                faults.push(format!("{name} must be a number of at least {least}"));
-            }
-        }
+        faults.extend(counts.into_iter().filter_map(|(name, told, least)| too_small(name, told, least)));
+        faults.extend(self.breaker.iter().flat_map(ToldBreaker::faults));
         faults
     }
 
@@ -375,6 +392,11 @@ impl ToldTls {
             direct: self.direct,
         }
     }
+}
+
+fn too_small(name: &str, told: Option<f64>, least: f64) -> Option<String> {
+    let is_fine = told.is_none_or(|told| told >= least);
+    (!is_fine).then(|| format!("{name} must be a number of at least {least}"))
 }
 
 /// A JavaScript number as a count; what is too large counts as the largest.

@@ -38,6 +38,8 @@ pub enum Refusal<E> {
     Full {
         /// Claims waiting, this one not included.
         waiting: usize,
+        /// How many may wait for a connection that is not under way.
+        most: usize,
     },
     /// The pool has ended.
     #[error("the pool has ended")]

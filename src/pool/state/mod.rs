@@ -91,8 +91,8 @@ impl<C: Connector> State<C> {
             && let Some(slot) = self.ready_idle(now)
         {
             self.lend_locked(waiter, slot, Source::Idle, now, actions);
-        } else if self.is_full() {
-            actions.refuse(waiter, Refusal::Full { waiting: self.waiters.len() });
+        } else if let Some(most) = self.reached_limit() {
+            actions.refuse(waiter, Refusal::Full { waiting: self.waiters.len(), most });
         } else if waiter.deadline.is_some_and(|at| at <= now) {
             self.time_out_locked(waiter, 1, actions);
         } else {
@@ -178,15 +178,12 @@ impl<C: Connector> State<C> {
         (is_fresh && !self.is_over(slot, now)).then_some(slot)
     }
 
-    /// Whether a further claim would wait for a connection that nobody is making, beyond the
-    /// number that may.
-    fn is_full(&self) -> bool {
-        let queued = self.waiters.len().checked_sub(self.under_way());
+    /// How many may wait, if a further claim would be one too many of those that wait for a
+    /// connection that nobody is making.
+    fn reached_limit(&self) -> Option<usize> {
+        let queued = self.waiters.len().checked_sub(self.under_way())?;
         let has_supply = !self.slots.idle().is_empty() || self.may_grow();
-        match (self.settings.max_waiting, queued) {
-            (Some(most), Some(queued)) => !has_supply && queued >= most,
-            _ => false,
-        }
+        self.settings.max_waiting.filter(|&most| !has_supply && queued >= most)
     }
 
     /// Whether a claim may hope for a connection of its own.

@@ -154,7 +154,7 @@ async fn a_full_queue_refuses_further_claims() {
     let keys = [desk.claim(), desk.claim(), desk.claim()];
     assert!(!desk.is_settled(keys[0]));
     assert!(!desk.is_settled(keys[1]));
-    assert!(matches!(desk.refusal(keys[2]), Some(Refusal::Full { waiting: 2 })));
+    assert!(matches!(desk.refusal(keys[2]), Some(Refusal::Full { waiting: 2, most: 1 })));
     let counts = desk.pool.counts();
     assert_eq!((counts.waiting, counts.queued), (2, 1));
 }
