@@ -758,6 +758,9 @@ export function configure(switches: { tiers?: 'on' | 'off' | undefined } & Fails
 /** The same pools as properties; each is made when it is first read. */
 export const pools: { readonly [name in Tier]: Pool };
 
+/** Ends the tiers that are open, each once, also where several names lead to one pool; see `Pool.end`. */
+export function endPools(): Promise<void>;
+
 /** No connection became available in time. The message begins as pg's. */
 export class AcquireTimeoutError extends Error {
   readonly code: 'ACQUIRE_TIMEOUT';

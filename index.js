@@ -47,6 +47,7 @@ module.exports = {
 
   getPool: (name) => tiers.getPool(name),
   pools: tiers.pools,
+  endPools: () => tiers.end(),
   configure,
   ...dbUtils((name) => tiers.getPool(name)),
   AcquireTimeoutError: errors.AcquireTimeoutError,

@@ -16,6 +16,7 @@ export const defaults = pg.defaults;
 
 export const getPool = pg.getPool;
 export const pools = pg.pools;
+export const endPools = pg.endPools;
 export const configure = pg.configure;
 export const executeQueryWithRetry = pg.executeQueryWithRetry;
 export const executeTransactionWithRetry = pg.executeTransactionWithRetry;

@@ -71,6 +71,12 @@ class Tiers {
     for (const pool of this.open.values()) pool.configure(changes);
   }
 
+  /** Ends the pools that are open, each once, also those of before a switch; see `Pool.end`. */
+  async end() {
+    const open = [...this.open.values()].filter((pool) => !pool.ending);
+    await Promise.all(open.map((pool) => pool.end()));
+  }
+
   make(options) {
     const pool = new this.PoolClass(withSecrets(options, this.budgetOf(options.tier)));
     pool.configure(this.changes);

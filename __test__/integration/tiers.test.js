@@ -119,6 +119,17 @@ describe('tiers off', () => {
     expect(tiers.getPool('admin').options.max).toBe(20);
   });
 
+  test.each(['on', 'off'])('all are ended at once, those that were asked for, with DB_TIERS=%s', async (position) => {
+    const tiers = tiersOf({ DB_TIERS: position });
+    await tiers.end();
+    const pools = [tiers.getPool('lowPriority'), tiers.getPool('admin')];
+    await pools[0].query('SELECT 1');
+    await tiers.end();
+    expect(pools.map((pool) => [pool.ended, pool.totalCount])).toEqual([[true, 0], [true, 0]]);
+    expect(tiers.open.has('highPriority')).toBe(false);
+    await tiers.end();
+  });
+
   test('at run time, and on again', () => {
     const tiers = tiersOf();
     const [high, low] = [tiers.getPool('highPriority'), tiers.getPool('lowPriority')];

@@ -21,6 +21,7 @@ import {
   escapeLiteral,
   executeQueryWithRetry,
   executeTransactionWithRetry,
+  endPools,
   getPool,
   native,
   pools,
@@ -109,6 +110,7 @@ export function objects(client: Client): void {
 
 export function additions(): void {
   const tier: Tier = 'lowPriority';
+  const ended: Promise<void> = endPools();
   const byName: Pool = getPool(tier);
   const unknown: Pool = getPool('whatever');
   const all: Pool[] = [pools.highPriority, pools.lowPriority, pools.admin, byName, unknown];
