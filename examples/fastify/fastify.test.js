@@ -1,0 +1,56 @@
+'use strict';
+
+// The example as it is started by hand, on a database of its own.
+
+const path = require('node:path');
+const { admin, freshDatabase } = require('../../__test__/support/server');
+const { ask, serve } = require('../../__test__/support/serving');
+
+// Windows has no signals that a process could answer.
+const onPosix = process.platform === 'win32' ? test.skip : test;
+let database;
+let server;
+
+beforeAll(async () => {
+  database = await freshDatabase();
+  server = await serve(path.join(__dirname, 'server.mjs'), database.config());
+}, 60_000);
+
+afterAll(async () => {
+  server?.kill();
+  await database?.drop();
+});
+
+const get = (route) => ask(server.url + route);
+const post = (route, body) => ask(server.url + route, body);
+
+test('an article is written, read and commented on', async () => {
+  const { status, body } = await post('/articles', { section: 'science', title: 'Rust' });
+  expect([status, body]).toEqual([201, { id: expect.any(Number), section: 'science', title: 'Rust', comments: 0 }]);
+  const comment = await post(`/articles/${body.id}/comments`, { body: 'first' });
+  expect([comment.status, comment.body]).toEqual([201, { id: expect.any(Number), article: body.id, body: 'first' }]);
+  expect((await get(`/articles/${body.id}`)).body).toEqual({ ...body, comments: 1 });
+});
+
+test('what does not exist and what makes no sense is told', async () => {
+  expect((await get('/articles/999999')).status).toBe(404);
+  expect((await get('/articles/many')).status).toBe(400);
+  expect((await post('/articles', { section: 'science' })).status).toBe(400);
+  expect((await post('/articles/999999/comments', { body: 'lost' })).status).toBe(404);
+});
+
+test('comments that arrive together are all counted', async () => {
+  const { body } = await post('/articles', { section: 'arts', title: 'Drums' });
+  const answers = await Promise.all(Array.from({ length: 30 }, (_, n) => post(`/articles/${body.id}/comments`, { body: `no. ${n}` })));
+  expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([201]));
+  expect((await get(`/articles/${body.id}`)).body.comments).toBe(30);
+});
+
+test('the loss of all connections is not seen by those who read', async () => {
+  await admin('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [database.database]);
+  expect((await get('/articles/999999')).status).toBe(404);
+});
+
+onPosix('told to stop, it ends its pool and exits', async () => {
+  expect(await server.stop()).toBe(0);
+});
