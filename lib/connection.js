@@ -72,7 +72,7 @@ class Connection extends EventEmitter {
 
   _pause(on) {
     const client = this._client;
-    if (client && client._session !== null) client._native.pause(client._link.id, on);
+    if (client && client._session !== null) client._native.pause(client._link.id, client._session.id, on);
   }
 
   _sever() {

@@ -167,7 +167,7 @@ class Session {
     if (this.owed > 0 || client._session !== this) return;
     if (!client._link.open) return;
     clearTimeout(this.timer);
-    if (client._native.settle(client._link.id)) {
+    if (client._native.settle(client._link.id, this.id)) {
       client._session = null;
       const { _stream: stream } = client.connection;
       if (stream !== null) stream.reset();
@@ -266,7 +266,7 @@ function transmit(client, bytes) {
   const { _session: session, _link: link } = client;
   if (link === null || !link.open) return 0;
   if (session !== null) session.quiet = false;
-  if (session !== null) return Math.max(client._native.write(link.id, bytes), 0);
+  if (session !== null) return Math.max(client._native.write(link.id, session.id, bytes), 0);
   if (!link.lent) {
     client.connection._owed = 0;
     return 0;

@@ -53,6 +53,17 @@ describe('a cursor', () => {
       return [outcomes, (await client.query('SELECT 4 AS four')).rows];
     }));
 
+  alike('is closed while other cursors wait for the connection', (driver, config) =>
+    withClient(driver, config(), async (client) => {
+      const cursors = [1, 2, 3].map(() => client.query(new Cursor(SERIES, [1000])));
+      const read = cursors.map(async (cursor) => {
+        const rows = await cursor.read(2);
+        await cursor.close();
+        return rows.length;
+      });
+      return [await Promise.all(read), (await client.query('SELECT 2 AS two')).rows];
+    }));
+
   alike('waits for queries before it and holds back those after it', (driver, config) =>
     withClient(driver, config(), async (client) => {
       const order = [];

@@ -56,8 +56,8 @@ struct Known {
     reason: Option<CloseReason>,
     /// It is closed, and counted until its borrower gives it back.
     gone: bool,
-    /// The one that has it in raw mode, or will have.
-    line: Option<Arc<Line>>,
+    /// The requests that have it in raw mode, or will have.
+    lines: Vec<Arc<Line>>,
 }
 
 impl Desk {
@@ -126,18 +126,25 @@ impl Desk {
             self.answer_to(request).failed(Failure::Wire(Error::Lost), None);
             return false;
         };
-        let (line, begun) = Line::begin(self, &open, request);
+        let line = Line::new(self, connection, request);
         if let Some(known) = self.connections.lock().get_mut(&connection) {
-            known.line = Some(line);
+            known.lines.push(Arc::clone(&line));
         }
-        begun
+        line.begin(self, &open)
     }
 
-    /// The raw line of a connection.
-    pub(super) fn line(&self, connection: u32) -> Option<(Arc<Connection>, Arc<Line>)> {
+    /// The raw line of a request.
+    pub(super) fn line(&self, connection: u32, request: u32) -> Option<Arc<Line>> {
         let connections = self.connections.lock();
-        let known = connections.get(&connection)?;
-        Some((Arc::clone(&known.connection), Arc::clone(known.line.as_ref()?)))
+        let lines = &connections.get(&connection)?.lines;
+        lines.iter().find(|line| line.request == request).map(Arc::clone)
+    }
+
+    /// The line has answered its request.
+    pub(super) fn hang_up(&self, line: &Line) {
+        if let Some(known) = self.connections.lock().get_mut(&line.connection) {
+            known.lines.retain(|other| !std::ptr::eq(Arc::as_ptr(other), line));
+        }
     }
 
     pub(super) fn connection(&self, connection: u32) -> Option<Arc<Connection>> {
@@ -230,7 +237,7 @@ impl Face for Desk {
             greeting: greets.then_some(sender),
             reason: None,
             gone: false,
-            line: None,
+            lines: Vec::new(),
         };
         let id = connection.id;
         self.connections.lock().insert(id, known);

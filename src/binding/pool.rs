@@ -96,26 +96,26 @@ impl Pool {
         self.desk.raw(connection, id)
     }
 
-    /// Writes on a connection in raw mode; returns the bytes that have not left, -1: it is over.
+    /// Writes for the request that has the connection in raw mode; returns the bytes that have not left,
+    /// -1: it is over.
     #[napi(catch_unwind)]
-    pub fn write(&self, connection: u32, buffer: &[u8]) -> i64 {
-        let line = self.desk.line(connection);
-        let left = line.and_then(|(connection, line)| connection.write_raw(line.request(), buffer));
+    pub fn write(&self, connection: u32, id: u32, buffer: &[u8]) -> i64 {
+        let left = self.desk.connection(connection).and_then(|connection| connection.write_raw(id, buffer));
         left.and_then(|left| i64::try_from(left).ok()).unwrap_or(-1)
     }
 
-    /// Whether the server is not to be read while the connection is in raw mode.
+    /// Whether the server is not to be read while the request has the connection in raw mode.
     #[napi(catch_unwind)]
-    pub fn pause(&self, connection: u32, on: bool) {
-        if let Some((_, line)) = self.desk.line(connection) {
+    pub fn pause(&self, connection: u32, id: u32, on: bool) {
+        if let Some(line) = self.desk.line(connection, id) {
             line.pause(on);
         }
     }
 
-    /// Ends the raw mode of a connection; false: the server is not ready.
+    /// Ends the raw mode of a request; false: the server is not ready.
     #[napi(catch_unwind)]
-    pub fn settle(&self, connection: u32) -> bool {
-        self.desk.line(connection).is_some_and(|(connection, line)| connection.end_raw(line.request()))
+    pub fn settle(&self, connection: u32, id: u32) -> bool {
+        self.desk.connection(connection).is_some_and(|connection| connection.end_raw(id))
     }
 
     /// Fetches the next page of a suspended request, or ends it; false: it is not suspended.

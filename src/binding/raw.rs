@@ -10,10 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{
-    desk::{self, Desk},
-    outbox::Outbox,
-};
+use super::{desk::Desk, outbox::Outbox};
 use crate::{
     dispatch::{Answer, Failure},
     postgres::{Connection, Error, Exchange, Outcome, Reply, Rows, Shape, Statement, Tap},
@@ -35,32 +32,32 @@ mod turn {
 /// Brings the bytes of one connection to JavaScript while it asks for them.
 pub(super) struct Line {
     outbox: Arc<Outbox>,
-    request: u32,
+    pub(super) connection: u32,
+    pub(super) request: u32,
     turn: AtomicU8,
     paused: AtomicBool,
     reader: Mutex<Option<Waker>>,
 }
 
 impl Line {
-    /// Asks for the connection; whether it is there already. Else a record tells when it is.
-    pub(super) fn begin(desk: &Arc<Desk>, connection: &Connection, request: u32) -> (Arc<Self>, bool) {
-        let line = Arc::new(Self {
+    pub(super) fn new(desk: &Desk, connection: u32, request: u32) -> Arc<Self> {
+        Arc::new(Self {
             outbox: Arc::clone(&desk.outbox),
+            connection,
             request,
             turn: AtomicU8::new(turn::ASKED),
             paused: AtomicBool::new(false),
             reader: Mutex::new(None),
-        });
-        let reply = Box::new(LineReply { line: Arc::clone(&line), answer: desk.answer_to(request) });
-        connection.submit(Exchange { id: request, statement: Statement::raw(), reply });
-        let waiting =
-            line.turn.compare_exchange(turn::ASKED, turn::WAITING, Ordering::AcqRel, Ordering::Acquire);
-        (line, waiting.is_err())
+        })
     }
 
-    /// The request it serves.
-    pub(super) fn request(&self) -> u32 {
-        self.request
+    /// Asks for the connection; whether it is there already. Else a record tells when it is.
+    pub(super) fn begin(self: &Arc<Self>, desk: &Arc<Desk>, connection: &Connection) -> bool {
+        let reply = Box::new(LineReply { line: Arc::clone(self), desk: Arc::clone(desk) });
+        connection.submit(Exchange { id: self.request, statement: Statement::raw(), reply });
+        let waiting =
+            self.turn.compare_exchange(turn::ASKED, turn::WAITING, Ordering::AcqRel, Ordering::Acquire);
+        waiting.is_err()
     }
 
     /// While paused, the server is not read.
@@ -101,7 +98,7 @@ impl Tap for Line {
 
 struct LineReply {
     line: Arc<Line>,
-    answer: desk::Reply,
+    desk: Arc<Desk>,
 }
 
 impl Reply for LineReply {
@@ -114,7 +111,9 @@ impl Reply for LineReply {
     }
 
     fn settle(self: Box<Self>, outcome: Outcome) {
-        let Self { mut answer, .. } = *self;
+        let Self { line, desk } = *self;
+        desk.hang_up(&line);
+        let mut answer = desk.answer_to(line.request);
         match outcome {
             Outcome::Done(status) => answer.done(status),
             Outcome::Failed { error, status, .. } => answer.failed(Failure::Wire(error), status),
