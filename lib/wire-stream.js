@@ -11,6 +11,8 @@ const { Duplex } = require('node:stream');
 
 const HIGH_WATER = 256 * 1024;
 const FLUSH_BYTES = 64 * 1024;
+// What a socket hands over at once.
+const CHUNK_BYTES = 64 * 1024;
 
 class WireStream extends Duplex {
   constructor(connection) {
@@ -24,9 +26,14 @@ class WireStream extends Duplex {
     this._waiting = null;
   }
 
-  /** Bytes of the server. */
+  /** Bytes of the server, handed on in pieces no larger than a socket's. */
   feed(bytes) {
-    if (this.destroyed || this.push(bytes)) return;
+    if (this.destroyed) return;
+    let hungry = true;
+    for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
+      hungry = this.push(bytes.length <= CHUNK_BYTES ? bytes : bytes.subarray(at, at + CHUNK_BYTES));
+    }
+    if (hungry) return;
     this._held = true;
     this._connection._pause(true);
   }

@@ -41,6 +41,14 @@ alike('what goes in comes out', (driver, config) =>
     return [incoming.rowCount, text, outgoing.rowCount, rows];
   }));
 
+alike('a long row comes out in several chunks', (driver, config) =>
+  withTable(driver, config(), async (client) => {
+    const outgoing = client.query(to("COPY (SELECT repeat('x', 100000)) TO STDOUT"));
+    const sizes = [];
+    for await (const chunk of outgoing) sizes.push(chunk.length);
+    return [sizes.length > 1, sizes.reduce((sum, size) => sum + size)];
+  }));
+
 alike('two in a row, then queries', (driver, config) =>
   withTable(driver, config(), async (client) => {
     const first = await textOf(client.query(to('COPY (SELECT g FROM generate_series(1, 3) g) TO STDOUT')));
