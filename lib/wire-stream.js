@@ -4,8 +4,8 @@
 // while a submittable has the connection in raw mode; outside of it nothing is there to be read. What
 // is written within one turn leaves together, so that many small chunks cost one call into the core.
 //
-// Back-pressure goes both ways: a full readable side stops the core's reading, and `write` answers
-// false until the core has sent what it holds.
+// Back-pressure goes both ways: a reader that is behind stops the core's reading, and `write` answers
+// false until the core has sent what it holds. The reader gets no more at once than from a socket.
 
 const { Duplex } = require('node:stream');
 
@@ -16,32 +16,56 @@ const CHUNK_BYTES = 64 * 1024;
 
 class WireStream extends Duplex {
   constructor(connection) {
-    super({ readableHighWaterMark: HIGH_WATER, writableHighWaterMark: HIGH_WATER, emitClose: true });
+    super({ readableHighWaterMark: CHUNK_BYTES, writableHighWaterMark: HIGH_WATER, emitClose: true });
     Object.defineProperty(this, '_connection', { value: connection });
+    // What the core has brought and the reader has not asked for.
+    this._backlog = [];
+    this._behind = 0;
+    this._hungry = false;
+    this._held = false;
     this._chunks = [];
     this._bytes = 0;
     this._flushing = false;
-    this._held = false;
     this._congested = false;
     this._waiting = null;
   }
 
-  /** Bytes of the server, handed on in pieces no larger than a socket's. */
+  /** Bytes of the server. */
   feed(bytes) {
     if (this.destroyed) return;
-    let hungry = true;
-    for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
-      hungry = this.push(bytes.length <= CHUNK_BYTES ? bytes : bytes.subarray(at, at + CHUNK_BYTES));
-    }
-    if (hungry) return;
-    this._held = true;
-    this._connection._pause(true);
+    this._backlog.push(bytes);
+    this._behind += bytes.length;
+    this._serve();
+    if (this._behind > HIGH_WATER) this._hold(true);
   }
 
+  // Never at once, as a socket: else a `read` would take along what it has just asked for.
   _read() {
-    if (!this._held) return;
-    this._held = false;
-    this._connection._pause(false);
+    this._hungry = true;
+    if (this._behind > 0) setImmediate(() => this._serve());
+    else this._hold(false);
+  }
+
+  _serve() {
+    while (this._hungry && this._behind > 0) {
+      let [bytes] = this._backlog;
+      if (bytes.length > CHUNK_BYTES) {
+        this._backlog[0] = bytes.subarray(CHUNK_BYTES);
+        bytes = bytes.subarray(0, CHUNK_BYTES);
+      } else {
+        this._backlog.shift();
+      }
+      this._behind -= bytes.length;
+      this._hungry = false;
+      if (this.push(bytes)) this._hungry = true;
+    }
+    if (this._behind === 0) this._hold(false);
+  }
+
+  _hold(on) {
+    if (this._held === on) return;
+    this._held = on;
+    this._connection._pause(on);
   }
 
   _write(chunk, encoding, callback) {
