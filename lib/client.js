@@ -13,7 +13,7 @@ const Query = require('./query');
 const Statement = require('./statement');
 const TypeOverrides = require('./type-overrides');
 const defaults = require('./defaults');
-const { announce, announceParameters } = require('./announcements');
+const { announce, announceSession } = require('./announcements');
 const { requestCancel } = require('./cancel');
 const { connectToServer } = require('./dialing');
 const { escapeIdentifier, escapeLiteral } = require('./escape');
@@ -264,7 +264,7 @@ class Client extends EventEmitter {
     this._connecting = false;
     this._connected = true;
     this._txStatus = 'I';
-    announceParameters(this, link.info.parameters || {});
+    announceSession(this, link.info);
   }
 
   // From here on queries go to the core at once; those asked for earlier go first.
@@ -302,7 +302,7 @@ class Client extends EventEmitter {
     if (fatal) this._fatal = failure.code;
     try {
       statement.fail(error);
-      if (failure.kind === 'database') this.connection.tell('errorMessage', error);
+      if (failure.kind === 'database') this.connection.relay(error);
     } finally {
       // Behind a statement that hangs a pipeline is stuck.
       if (this.pipeline && error.message === 'Query read timeout') this._sever();

@@ -1,8 +1,9 @@
 'use strict';
 
-// `client.connection`: what libraries look for behind a client. It emits `parameterStatus`, `notice`,
-// `notification`, `errorMessage`, `readyForQuery`, `error` and `end`; while a submittable has the
-// connection also every other message of the server under pg's names. Its methods write messages.
+// `client.connection`: what libraries look for behind a client. It emits the messages of the login (of a
+// client that stands alone), `parameterStatus`, `notice`, `notification`, `errorMessage`, `readyForQuery`,
+// `error` and `end`; while a submittable has the connection also every other message of the server under
+// pg's names. Its methods write messages.
 
 const { EventEmitter } = require('node:events');
 const { parse, serialize } = require('pg-protocol');
@@ -49,7 +50,7 @@ class Connection extends EventEmitter {
       this.tell('message', message);
       const session = this._client._session;
       if (session !== null) session.take(message);
-      this.tell(message.name === 'error' ? 'errorMessage' : message.name, message);
+      this.tell(eventOf(message), message);
     } catch (error) {
       rethrow(error);
     }
@@ -60,9 +61,15 @@ class Connection extends EventEmitter {
     if (this.listenerCount(event) > 0) this.emit(event, message);
   }
 
-  /** Tells the end of a query that the core has run. */
+  /** A message of the server that the core has read. */
+  relay(message) {
+    this.tell('message', message);
+    this.tell(eventOf(message), message);
+  }
+
+  /** Tells the end of the login, or of a query that the core has run. */
   ready(status) {
-    this.tell('readyForQuery', { name: 'readyForQuery', length: 5, status });
+    this.relay({ name: 'readyForQuery', length: 5, status });
   }
 
   /** Writes to the core; returns the bytes that have not left. */
@@ -152,6 +159,10 @@ class Connection extends EventEmitter {
   unref() {
     if (this._client) this._client.unref();
   }
+}
+
+function eventOf({ name }) {
+  return name === 'error' ? 'errorMessage' : name;
 }
 
 module.exports = Connection;

@@ -3,7 +3,8 @@
 // The connect of a client that stands alone: its native pool of one, from the first call until the
 // connection is closed. To the hub it is the owner of that pool and the request for its connection.
 
-const { fromNative } = require('./errors');
+const { announceLogin } = require('./announcements');
+const { DatabaseError, fromNative } = require('./errors');
 const { hub } = require('./hub');
 const { lossErrors, unexpected } = require('./loss');
 const { OwnErrors, answerPassword } = require('./password');
@@ -56,6 +57,7 @@ class Dialing {
       client.emit('connect');
     } finally {
       client._begin();
+      client.connection.ready('I');
     }
   }
 
@@ -66,9 +68,11 @@ class Dialing {
     hub().forget(this);
     // A connection that is still under way closes as soon as it is there.
     if (this.abandoned && this.native !== null) this.native.end(0);
+    const error = this.errorOf(failure);
     try {
-      this.callback(this.errorOf(failure));
+      this.callback(error);
     } finally {
+      if (error instanceof DatabaseError) client.connection.relay(error);
       const waiting = client._queryQueue;
       client._queryQueue = [];
       for (const statement of waiting) process.nextTick(() => statement.fail(unexpected()));
@@ -94,6 +98,10 @@ class Dialing {
 
   dial(id, place) {
     return new Tunnel(this.native, id, place, this.client, (error) => this.errors.keep(error));
+  }
+
+  heard(step) {
+    announceLogin(this.client, step);
   }
 
   ask(attempt) {

@@ -39,6 +39,7 @@ const RESUME = 18;
 const HANG_UP = 19;
 const NOTE = 15;
 const LOG = 20;
+const LOGIN = 21;
 const HEADER = 16;
 
 /** The memory that records are copied into, and its views. */
@@ -316,6 +317,11 @@ class Hub {
       case NOTE: {
         const owner = this.owners.get(id);
         if (owner !== undefined && owner.note !== undefined) owner.note(frame.json(word, argument));
+        return;
+      }
+      case LOGIN: {
+        const owner = this.owners.get(id);
+        if (owner !== undefined) owner.heard(frame.json(word, argument));
         return;
       }
       case LOG:

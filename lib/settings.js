@@ -167,7 +167,8 @@ function connectionSettings(client, options) {
 
 /** Of a client that stands alone: a pool of one, whose connection is lent for life. */
 function clientSettings(client, options) {
-  return { tier: null, monitor: false, ...connectionSettings(client, options), max: 1, min: 0, idleTimeoutMillis: 0 };
+  const alone = { tier: null, monitor: false, tellLogin: true, max: 1, min: 0, idleTimeoutMillis: 0 };
+  return { ...connectionSettings(client, options), ...alone };
 }
 
 const BREAKER_MODES = ['off', 'metrics', 'enforce', 'forced-open'];

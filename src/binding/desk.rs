@@ -26,7 +26,7 @@ use crate::{
     dispatch::{Answer, Borrower, BreakerNotice, Direct, Face, Failure, Lease, Measured, Retrying},
     failsafe::Why,
     pool::{CloseReason, Ticket},
-    postgres::{AskPassword, Connection, Error, Event, Rows, Shape, Statement, Status},
+    postgres::{AskPassword, Connection, Error, Event, LoginStep, Rows, Shape, Statement, Status, Witness},
     vitals::Vitals,
 };
 
@@ -338,6 +338,12 @@ impl AskPassword for Desk {
         self.questions.lock().insert(question, sender);
         self.outbox.push(Kind::Ask, question, self.pool);
         Box::pin(async move { answer.await.unwrap_or(Err(Error::Ended)) })
+    }
+}
+
+impl Witness for Desk {
+    fn hear(&self, step: &LoginStep) {
+        self.outbox.push_json(Kind::Login, 0, self.pool, step);
     }
 }
 

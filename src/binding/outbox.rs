@@ -59,6 +59,7 @@ pub(super) enum Kind {
     Resume = 18,
     HangUp = 19,
     Log = 20,
+    Login = 21,
 }
 
 pub(super) struct Outbox {

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     dispatch::{Answer, Changes, Failure, Run, Settings, Tier, Wish},
-    postgres::{AskPassword, Error},
+    postgres::{AskPassword, Error, Witness},
 };
 
 /// A pool of connections.
@@ -47,6 +47,7 @@ impl Pool {
         let asked = Arc::clone(&desk);
         let mut settings = Settings::from_json(&settings, || asked as Arc<dyn AskPassword>)
             .map_err(|error| NapiError::new(Status::InvalidArg, error.problems().join("\n")))?;
+        settings.tell_logins(|| Arc::clone(&desk) as Arc<dyn Witness>);
         settings.dial_by(|| Arc::new(Phone(Arc::clone(&desk.exchange))));
         desk.name(settings.tier.clone());
         // The pool starts its housekeeping, for which it needs to be inside the runtime.

@@ -12,7 +12,7 @@ use super::resilience::Policy;
 use crate::{
     failsafe::{Mode, Terms, Thresholds},
     pool,
-    postgres::{AskPassword, Config, Dialer, Host, KeepAlive, Password, TlsSettings, VerifyServer},
+    postgres::{AskPassword, Config, Dialer, Host, KeepAlive, Password, TlsSettings, VerifyServer, Witness},
 };
 
 const DEFAULT_STATEMENT_CACHE: usize = 256;
@@ -33,6 +33,7 @@ pub struct Settings {
     /// Whether the tier is measured.
     pub monitor: bool,
     dial: bool,
+    tell_login: bool,
     pub(super) config: Config,
     pub(super) hosts: Hosts,
     pub(super) budget: Option<Part>,
@@ -71,6 +72,13 @@ impl Settings {
     pub fn dial_by(&mut self, dialer: impl FnOnce() -> Arc<dyn Dialer>) {
         if self.dial {
             self.config.dialer = Some(dialer());
+        }
+    }
+
+    /// Has `witness` hear how each login goes, if the settings ask for that.
+    pub fn tell_logins(&mut self, witness: impl FnOnce() -> Arc<dyn Witness>) {
+        if self.tell_login {
+            self.config.witness = Some(witness());
         }
     }
 
@@ -148,6 +156,9 @@ struct Told {
     /// Whether streams are opened by JavaScript.
     #[serde(default)]
     dial: bool,
+    /// Whether JavaScript hears how each login goes.
+    #[serde(default)]
+    tell_login: bool,
     /// Retries after the first attempt; none or 0: no retry.
     retry_attempts: Option<f64>,
     retry_delay_millis: Option<f64>,
@@ -318,12 +329,14 @@ impl Told {
             keep_alive,
             pipelined: self.pipeline,
             dialer: None,
+            witness: None,
             statement_cache: self.statement_cache_size.map_or(DEFAULT_STATEMENT_CACHE, to_usize),
         };
         Settings {
             tier: self.tier,
             monitor: self.monitor.unwrap_or(true),
             dial: self.dial,
+            tell_login: self.tell_login,
             config,
             hosts,
             budget: self.budget,

@@ -11,7 +11,7 @@ use postgres_protocol::{
     message::{backend::Message, frontend},
 };
 
-use super::{Config, Error, Password, connect::Startup};
+use super::{Config, Error, LoginStep, Password, connect::Startup};
 
 const FIRST: &str = "SASL: SCRAM-SERVER-FIRST-MESSAGE:";
 
@@ -19,12 +19,17 @@ const FIRST: &str = "SASL: SCRAM-SERVER-FIRST-MESSAGE:";
 pub(super) async fn authenticate(startup: &mut Startup, config: &Config) -> Result<(), Error> {
     loop {
         match startup.next().await? {
-            Message::AuthenticationOk => return Ok(()),
+            Message::AuthenticationOk => {
+                startup.tell(|length| LoginStep::Accepted { length });
+                return Ok(());
+            }
             Message::AuthenticationCleartextPassword => {
+                startup.tell(|length| LoginStep::Cleartext { length });
                 let password = password(config).await?.unwrap_or_default();
                 send_password(startup, password.as_bytes()).await?;
             }
             Message::AuthenticationMd5Password(body) => {
+                startup.tell(|length| LoginStep::Md5 { length, salt: body.salt() });
                 let password = password(config).await?.unwrap_or_default();
                 let hash = md5_hash(config.user.as_bytes(), password.as_bytes(), body.salt());
                 send_password(startup, hash.as_bytes()).await?;
@@ -69,6 +74,7 @@ async fn scram(startup: &mut Startup, config: &Config, mechanisms: &[String]) ->
         Some(_) => (SCRAM_SHA_256, ChannelBinding::unrequested()),
         None => (SCRAM_SHA_256, ChannelBinding::unsupported()),
     };
+    startup.tell(|length| LoginStep::Sasl { length, mechanisms: mechanisms.to_vec(), mechanism });
     if !offers(mechanism) {
         return Err(Error::Plain(
             "SASL: Only mechanism(s) SCRAM-SHA-256 and SCRAM-SHA-256-PLUS are currently supported".into(),
@@ -87,6 +93,7 @@ async fn scram(startup: &mut Startup, config: &Config, mechanisms: &[String]) ->
     let Message::AuthenticationSaslContinue(body) = startup.next_or_error().await? else {
         return Err(malformed());
     };
+    startup.tell(|length| LoginStep::SaslContinue { length, data: text(body.data()) });
     check_iterations(body.data(), config.scram_max_iterations)?;
     scram.update(body.data()).map_err(|error| Error::Plain(format!("{FIRST} {error}")))?;
     startup.send(|out| frontend::sasl_response(scram.message(), out)).await?;
@@ -94,9 +101,14 @@ async fn scram(startup: &mut Startup, config: &Config, mechanisms: &[String]) ->
     let Message::AuthenticationSaslFinal(body) = startup.next_or_error().await? else {
         return Err(malformed());
     };
+    startup.tell(|length| LoginStep::SaslFinal { length, data: text(body.data()) });
     scram
         .finish(body.data())
         .map_err(|_| Error::Plain("SASL: SCRAM-SERVER-FINAL-MESSAGE: server signature does not match".into()))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// A server that asks for billions of rounds would keep this thread busy for minutes.

@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use super::{Dialer, Error, pooler::Sharing};
+use super::{Dialer, Error, Witness, pooler::Sharing};
 
 /// One server address.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub struct Config {
     pub dialer: Option<Arc<dyn Dialer>>,
     /// Exchanges are sent without waiting for the answers to those before. Default false.
     pub pipelined: bool,
+    /// Who hears how each login goes; none: nobody.
+    pub witness: Option<Arc<dyn Witness>>,
 }
 
 /// TCP keepalive probes.

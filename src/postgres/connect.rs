@@ -15,7 +15,7 @@ use postgres_protocol::message::{backend::Message, frontend};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    Config, Connection, Error, Host, Listener, Role, TlsSettings,
+    Config, Connection, Error, Host, Listener, LoginStep, Role, TlsSettings, Witness,
     auth::authenticate,
     connection::State,
     driver::{Transport, drive},
@@ -39,7 +39,7 @@ pub async fn connect(
     listener: Arc<dyn Listener>,
 ) -> Result<Arc<Connection>, Error> {
     let (transport, route) = open(host, config).await?;
-    let mut startup = Startup::new(transport);
+    let mut startup = Startup::new(transport, config.witness.clone());
     startup.send(|out| frontend::startup_message(startup_parameters(config), out)).await?;
     authenticate(&mut startup, config).await?;
     startup.until_ready().await?;
@@ -49,17 +49,29 @@ pub async fn connect(
 async fn open(host: &Arc<Host>, config: &Config) -> Result<(Transport, Route), Error> {
     if let Some(dialer) = &config.dialer {
         let stream = dialer.dial(host).await?;
+        hear(config, &LoginStep::Connected);
         return Ok((Transport::Tunnel(stream), Route::Tunnel(Arc::clone(dialer), Arc::clone(host))));
     }
     let (socket, address) = Socket::open(host, config.keep_alive).await?;
+    hear(config, &LoginStep::Connected);
     let transport = match &config.tls {
         None => {
             let (reader, writer) = socket.split();
             Transport::Plain(reader, Arc::new(writer))
         }
-        Some(settings) => Transport::Tls(Box::new(secure(socket, &host.name, settings).await?)),
+        Some(settings) => {
+            let stream = secure(socket, &host.name, settings).await?;
+            hear(config, &LoginStep::Encrypted);
+            Transport::Tls(Box::new(stream))
+        }
     };
     Ok((transport, Route::Direct(address)))
+}
+
+fn hear(config: &Config, step: &LoginStep) {
+    if let Some(witness) = &config.witness {
+        witness.hear(step);
+    }
 }
 
 async fn secure(
@@ -99,13 +111,33 @@ pub(super) struct Startup {
     refusal: Option<Error>,
     /// Bytes of the messages so far.
     received: usize,
+    /// Bytes of the last one.
+    length: usize,
+    witness: Option<Arc<dyn Witness>>,
 }
 
 impl Startup {
-    fn new(transport: Transport) -> Self {
+    fn new(transport: Transport, witness: Option<Arc<dyn Witness>>) -> Self {
         let inbox = Inbox::new();
         let parameters = Vec::new();
-        Self { transport, inbox, process_id: 0, secret_key: 0, parameters, refusal: None, received: 0 }
+        Self {
+            transport,
+            inbox,
+            process_id: 0,
+            secret_key: 0,
+            parameters,
+            refusal: None,
+            received: 0,
+            length: 0,
+            witness,
+        }
+    }
+
+    /// Tells of the last message; `step` is given its length.
+    pub(super) fn tell(&self, step: impl FnOnce(usize) -> LoginStep) {
+        if let Some(witness) = &self.witness {
+            witness.hear(&step(self.length));
+        }
     }
 
     /// Writes one message.
@@ -123,7 +155,8 @@ impl Startup {
     pub(super) async fn next(&mut self) -> Result<Message, Error> {
         loop {
             if let Some(raw) = self.inbox.next()? {
-                self.received += raw.length();
+                self.length = raw.length();
+                self.received += self.length;
                 if self.received > MAX_LOGIN {
                     return Err(Error::protocol("the server sends messages without end instead of a login"));
                 }

@@ -1,7 +1,7 @@
 //! The wire: one connection to one server, from the first packet to the last.
 //!
 //! In the order a connection meets them: [`config`] says where to go, [`connect`] opens a
-//! [`socket`], wraps it in [`tls`], proves who we are in [`auth`]. From then on a [`driver`] task
+//! [`socket`], wraps it in [`tls`], proves who we are in [`auth`], of which [`login`] tells. From then on a [`driver`] task
 //! reads and a [`Connection`] takes [`exchange`]s, which it turns into messages with the help of
 //! [`statements`] and whose rows [`codec`] packs, page by page in [`paging`], or whose bytes pass
 //! through unread in [`raw`] mode. [`cancel`] interrupts from a second socket.
@@ -21,6 +21,7 @@ mod error;
 mod exchange;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod login;
 mod messages;
 mod paging;
 mod pooler;
@@ -40,6 +41,7 @@ pub use connect::connect;
 pub use connection::{Connection, Event, Listener, Status};
 pub use error::{Barred, DatabaseError, Error, SystemError};
 pub use exchange::{Exchange, Mode, Outcome, Reply, Statement};
+pub use login::{LoginStep, Witness};
 pub use raw::Tap;
 pub use role::Role;
 pub use sqlstate::{Action, SqlState};

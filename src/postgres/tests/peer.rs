@@ -131,6 +131,7 @@ fn config() -> Config {
         statement_cache: 10,
         pipelined: false,
         dialer: None,
+        witness: None,
     }
 }
 

@@ -1,0 +1,60 @@
+'use strict';
+
+// What `client.connection` and the client tell of a login while it goes on, for each way of authenticating.
+
+const { alike, outcome } = require('./alike');
+const { server } = require('../support/server');
+
+const STEPS = [
+  'connect', 'sslconnect', 'authenticationOk', 'authenticationCleartextPassword', 'authenticationMD5Password',
+  'authenticationSASL', 'authenticationSASLContinue', 'authenticationSASLFinal', 'parameterStatus',
+  'backendKeyData', 'readyForQuery', 'errorMessage',
+];
+
+// Differs from login to login: nonces, salts, keys.
+const VARYING = new Set(['salt', 'data', 'processID', 'secretKey']);
+
+function shown(message) {
+  if (message === undefined) return undefined;
+  const plain = {};
+  for (const [key, value] of Object.entries(message)) {
+    plain[key] = VARYING.has(key) ? `${typeof value} ${Buffer.isBuffer(value) ? value.length : ''}` : value;
+  }
+  return plain;
+}
+
+/** Logs in, out again, and tells what was told meanwhile. */
+async function login(driver, config, { messages = false } = {}) {
+  const client = new driver.Client(config);
+  const notes = [];
+  const sessions = [];
+  const note = (name, message) => {
+    if (name === 'parameterStatus' && notes.at(-1)?.[0] === name) return;
+    notes.push(name === 'parameterStatus' ? [name] : [name, shown(message)]);
+    if (name.startsWith('authenticationSASL')) sessions.push(client.saslSession && [client.saslSession.mechanism]);
+  };
+  if (messages) client.connection.on('message', (message) => note(message.name, message));
+  else for (const name of STEPS) client.connection.on(name, (message) => note(name, message));
+  const { error } = await outcome(client.connect().then(() => notes.push(['connected'])));
+  await client.end();
+  return { notes, error: error && [error.message, error.code], session: client.saslSession && client.saslSession.mechanism, sessions: sessions.slice(1, 2) };
+}
+
+const as = (user, config, more) => config({ ...server().users[user], ...more });
+
+(server().embedded ? describe : describe.skip)('a login is told step by step', () => {
+  alike('with SCRAM', (driver, config) => login(driver, as('scram_user', config)));
+  alike('with md5', (driver, config) => login(driver, as('md5_user', config)));
+  alike('with a password in clear', (driver, config) => login(driver, as('clear_user', config)));
+  alike('with no password at all', (driver, config) => login(driver, as('trust_user', config)));
+  alike('through TLS', (driver, config) => login(driver, as('tls_only', config, { ssl: { rejectUnauthorized: false } })));
+  alike('bound to its TLS channel', (driver, config) =>
+    login(driver, as('tls_only', config, { ssl: { rejectUnauthorized: false }, enableChannelBinding: true })),
+  );
+  alike('as messages of every kind', (driver, config) => login(driver, as('scram_user', config), { messages: true }));
+});
+
+describe('a login that fails is told as far as it came', () => {
+  alike('with a wrong password', (driver, config) => login(driver, config({ password: 'wrong' })));
+  alike('with a database that does not exist', (driver, config) => login(driver, config({ database: 'nowhere' })));
+});
