@@ -133,6 +133,31 @@ class WireStream extends Duplex {
     process.nextTick(() => this.emit('end'));
   }
 
+  /** As of a socket: 'opening' until the client is let in, then 'open', in the end 'closed'. */
+  get readyState() {
+    if (this.destroyed) return 'closed';
+    return this.connecting ? 'opening' : 'open';
+  }
+
+  get connecting() {
+    const client = this._connection._client;
+    return !this.destroyed && client !== undefined && client._connecting;
+  }
+
+  get pending() {
+    const client = this._connection._client;
+    return this.destroyed || client === undefined || !client._connected;
+  }
+
+  /** True of a connection over TLS: whoever asks for TLS gets it, or no connection. */
+  get encrypted() {
+    return !this.pending && Boolean(this._connection._client.ssl) ? true : undefined;
+  }
+
+  setTimeout() {
+    return this;
+  }
+
   setNoDelay() {
     return this;
   }

@@ -5,6 +5,7 @@
 
 const { once } = require('node:events');
 const { alike, outcome, thrown, told, journal, calledBack, inProcess } = require('./alike');
+const { server } = require('../support/server');
 const { until } = require('../support/until');
 
 const EVENTS = ['connect', 'drain', 'end', 'error', 'notice', 'notification'];
@@ -375,6 +376,29 @@ describe('the end of a client', () => {
     client.connection.stream.destroy();
     await until(() => notes.includes('end'));
     return notes;
+  });
+});
+
+describe('the stream behind it', () => {
+  alike('tells how far the connection is, as a socket does', async (driver, config) => {
+    const client = new driver.Client(config());
+    const { stream } = client.connection;
+    const look = () => [stream.readyState, stream.connecting, stream.pending, stream.destroyed, typeof stream.setTimeout(0)];
+    const states = [look()];
+    const connected = client.connect();
+    states.push(look());
+    await connected;
+    states.push(look());
+    await client.end();
+    states.push(look());
+    return states;
+  });
+
+  alike('is encrypted if the connection is', async (driver, config) => {
+    const plain = await withClient(driver, config(), (client) => Boolean(client.connection.stream.encrypted));
+    if (!server().embedded) return [plain];
+    const ssl = { ca: server().ca };
+    return [plain, await withClient(driver, config({ host: 'localhost', ssl }), (client) => client.connection.stream.encrypted)];
   });
 });
 
