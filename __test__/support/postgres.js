@@ -243,6 +243,8 @@ class PostgresServer {
     const { Client } = require('pg');
     const { host, port, user, password } = this;
     const client = new Client({ host, port, user, password, database });
+    // A server that goes down meanwhile is told by the rejection; an event that nobody hears would end the run.
+    client.on('error', () => {});
     await client.connect();
     try {
       return await client.query(sql, values);
