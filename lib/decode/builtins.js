@@ -52,4 +52,4 @@ function wayOf(field, slot, parser) {
   return parser === parseBytea ? ways.bytea : ways.parsed;
 }
 
-module.exports = { registry, ways, wayOf };
+module.exports = { noParse, registry, ways, wayOf };

@@ -3,6 +3,7 @@
 // How the rows of one shape are built for one set of parsers. It starts without generated code, which
 // costs more to make than a few rows cost to build, and gets it once enough rows have passed.
 
+const { binaryReader } = require('./binary');
 const { ways, wayOf } = require('./builtins');
 const { builder } = require('./row-builder');
 const { interpret } = require('./interpret');
@@ -16,6 +17,9 @@ class Plan {
     this.asArray = asArray;
     this.parsers = parsers;
     const letters = parsers.map((parser, i) => wayOf(shape.fields[i], shape.slots[i], parser));
+    this.readers = parsers.map((parser, i) =>
+      letters[i] === ways.binary ? binaryReader(shape.fields[i].dataTypeID, parser) : parser,
+    );
     this.layout = {
       names: shape.fields.map((field) => field.name),
       ways: letters,
@@ -39,7 +43,7 @@ class Plan {
     if (this.rows > ROWS_BEFORE_BUILDER && this.build()) {
       this.built(rows, frame, slot, count, rawStart, rawLength, flags);
     } else {
-      interpret(this.layout, this.parsers, rows, frame, slot, count, rawStart);
+      interpret(this.layout, this.readers, rows, frame, slot, count, rawStart);
     }
   }
 
@@ -49,7 +53,7 @@ class Plan {
       this.rows = -Infinity;
       return false;
     }
-    this.built = make(this.parsers);
+    this.built = make(this.readers);
     return true;
   }
 }
