@@ -465,6 +465,8 @@ class Pool extends EventEmitter {
     const isNew = link.fresh;
     link.fresh = false;
     link.lent = true;
+    // The core has ended what its last borrower left open.
+    client._txStatus = 'I';
     loans.lent(this, link, checkout.place);
     if (this.options.allowExitOnIdle) hub().count(link, true);
     this.emit('acquire', client);

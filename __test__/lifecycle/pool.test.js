@@ -140,6 +140,20 @@ describe('a server of its own', () => {
   }, 60_000);
 });
 
+test.each(['SELECT 1', 'SELECT 1 / 0'])('a transaction left open after %s is over for the next borrower, who is told so', (last) =>
+  withPool({ max: 1 }, async (pool) => {
+    const client = await pool.connect();
+    await client.query('BEGIN');
+    await outcome(client.query(last));
+    client.release();
+    const next = await pool.connect();
+    const status = next.getTransactionStatus();
+    const { rows } = await next.query('SELECT now() = statement_timestamp() AS alone');
+    next.release();
+    expect([next === client, status, rows]).toEqual([true, 'I', [{ alone: true }]]);
+  }),
+);
+
 describe('end()', () => {
   test('lets what runs finish, and rejects what still waits for a connection', () =>
     withPool({ max: 1 }, async (pool) => {
