@@ -24,6 +24,7 @@ const { pack } = require('./request');
 const { isFatal, isLoss } = require('./loss');
 const { rethrow } = require('./rejection');
 const { submit } = require('./submittable');
+const { command, isCommand } = require('./replication');
 const { refusePaging, refuseSubmittable, whenAnswered } = require('./pipeline');
 const { refuseUnserved, scramIterations } = require('./settings');
 const { RowStream } = require('./stream');
@@ -197,7 +198,9 @@ class Client extends EventEmitter {
     if (this.binary) statement.binary();
     if (!statement.queryTimeout) statement.queryTimeout = this.connectionParameters.query_timeout;
     if (statement.maxBytes === 0) statement.maxBytes = this._maxResultBytes;
-    this._admit(statement, refusePaging(this, statement) || statement.misuse());
+    const misuse = refusePaging(this, statement) || statement.misuse();
+    if (misuse === undefined && isCommand(this, statement)) command(this, statement);
+    else this._admit(statement, misuse);
   }
 
   // Sends it, or keeps it until the connection is there; `misuse` is why it cannot be sent at all.

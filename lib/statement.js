@@ -87,6 +87,11 @@ class Statement {
     this.flags |= BINARY;
   }
 
+  /** Whether it goes over the wire as a text alone. */
+  get isSimple() {
+    return (this.flags & SIMPLE) !== 0;
+  }
+
   /** The error of a statement that cannot be sent; makes it fit for packing otherwise. */
   misuse() {
     if (typeof this.text !== 'string') {

@@ -250,15 +250,21 @@ function submit(client, query, values, callback) {
     if (typeof values === 'function') query.callback = values;
     else if (callback) query.callback = callback;
   }
-  const session = new Session(client, query);
-  const limit = query.query_timeout || client.connectionParameters.query_timeout;
-  if (limit) session.limit(limit);
   if (client.binary && !query.binary) query.binary = true;
   if (query._result && !query._result._types) query._result._types = client._types;
-  client._admit(session, undefined);
+  const session = open(client, query);
   // As in pg, the caller of `query` hears of it if it is the one that submits.
   if (session.thrown !== undefined) throw session.thrown;
   return query;
+}
+
+/** Gives `query` the connection when its turn comes; returns its session. */
+function open(client, query) {
+  const session = new Session(client, query);
+  const limit = query.query_timeout || client.connectionParameters.query_timeout;
+  if (limit) session.limit(limit);
+  client._admit(session, undefined);
+  return session;
 }
 
 /** Writes on the connection of `client`; returns the bytes that have not left. */
@@ -277,4 +283,4 @@ function transmit(client, bytes) {
   return 0;
 }
 
-module.exports = { submit, transmit };
+module.exports = { open, submit, transmit };

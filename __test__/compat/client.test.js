@@ -402,6 +402,60 @@ describe('the stream behind it', () => {
   });
 });
 
+describe('a replication connection', () => {
+  alike('answers commands, and fails them, as any other', (driver, config) =>
+    withClient(driver, config({ replication: 'database' }), async (client) => {
+      if (!server().embedded) return 'not ours';
+      const system = await client.query('IDENTIFY_SYSTEM');
+      const several = await client.query({ text: "SELECT 1::int4 AS n, true AS b; SELECT ''", rowMode: 'array' });
+      const events = client.query(new driver.Query("SELECT 'a' AS t"));
+      const [row] = await once(events, 'row');
+      const called = await calledBack((done) => client.query('SHOW server_version', done));
+      return [
+        [system.command, system.rowCount, system.fields.map(({ name }) => name), Object.keys(system.rows[0])],
+        several.map(({ rows, command, rowCount }) => [rows, command, rowCount]),
+        row,
+        [called[0], Object.keys(called[1].rows[0])],
+        await outcome(client.query('START_REPLICATION nowhere')),
+        await outcome(client.query('SELECT $1::int4', [1])),
+        (await client.query('')).rows,
+        client.getTransactionStatus(),
+      ];
+    }),
+  );
+
+  alike('streams in both directions until it is ended', async (driver, config) => {
+    if (!server().embedded) return 'not ours';
+    const [client, writer] = [new driver.Client(config({ replication: 'database' })), new driver.Client(config())];
+    await Promise.all([client.connect(), writer.connect()]);
+    const { connection } = client;
+    const kinds = new Set();
+    const notes = [];
+    connection.on('copyData', ({ chunk }) => kinds.add(String.fromCharCode(chunk[0])));
+    const { rows: [{ xlogpos }] } = await client.query('IDENTIFY_SYSTEM');
+    const stream = outcome(client.query(`START_REPLICATION PHYSICAL ${xlogpos}`));
+    await once(connection, 'replicationStart');
+    await writer.query("SELECT pg_logical_emit_message(false, 'test', 'something')");
+    await until(() => kinds.has('w'));
+    connection.stream.pause();
+    connection.stream.resume();
+    // A standby's status that asks for an answer.
+    const status = Buffer.alloc(34);
+    status[0] = 0x72;
+    status[33] = 1;
+    kinds.clear();
+    connection.sendCopyFromChunk(status);
+    await until(() => kinds.has('k'));
+    connection.endCopyFrom();
+    const ended = await stream;
+    notes.push(ended.error || ended.value.command);
+    const again = outcome(client.query(`START_REPLICATION PHYSICAL ${xlogpos}`));
+    await once(connection, 'replicationStart');
+    await Promise.all([client.end(), writer.end()]);
+    return [...notes, await again];
+  });
+});
+
 describe('the object itself', () => {
   alike('has the properties of its connection', (driver) => {
     const client = new driver.Client('postgres://reader:geheim@db.example:6543/news?application_name=desk&ssl=no-verify');
