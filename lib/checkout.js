@@ -4,6 +4,10 @@
 
 function nothing() {}
 
+function introduce(client, callback) {
+  client.connect(callback);
+}
+
 const POOLS_TERMS = {};
 
 class Checkout {
@@ -15,6 +19,8 @@ class Checkout {
     this.callback = callback;
     this.place = place;
     this.aborted = false;
+    // Calls `connect` of a new client where that is not ours.
+    this.introduce = introduce;
     // Deadline, attempts and base of the delays where they are not the pool's.
     this.terms = POOLS_TERMS;
   }
@@ -42,4 +48,4 @@ class Checkout {
   }
 }
 
-module.exports = { Checkout };
+module.exports = { Checkout, introduce };
