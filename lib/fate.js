@@ -10,6 +10,7 @@
 
 const { performance } = require('node:perf_hooks');
 const { DatabaseError } = require('./errors');
+const { isGone } = require('./rerun');
 
 // How long to ask where no deadline says so: about the time that a server takes to restart.
 const PATIENCE_MILLIS = 30_000;
@@ -52,8 +53,6 @@ const OLD = {
 // The best first. Relatives of PostgreSQL may have no log to speak of.
 const DIALECTS = [NEW, OLD].flatMap((words) => [dialect({ ...words, hasLog: true }), dialect({ ...words, hasLog: false })]);
 
-const NOT_UNDERSTOOD = new Set(['42883', '42704', '42501', '42601', '0A000']);
-
 // As text, whatever parsers the application has set.
 const TEXT = { getTypeParser: () => String };
 
@@ -71,7 +70,8 @@ async function learn(pool, client) {
       known.set(pool, one);
       return;
     } catch (error) {
-      if (!(error instanceof DatabaseError && NOT_UNDERSTOOD.has(error.code))) throw error;
+      // What the server refuses and lives on after, it does not understand.
+      if (!(error instanceof DatabaseError) || isGone(client)) throw error;
     }
   }
   known.set(pool, null);

@@ -167,6 +167,24 @@ describe('end()', () => {
       expect(counts(pool)).toEqual({ total: 0, idle: 0, waiting: 0 });
     }));
 
+  test('has the server cancel what still runs when the time to drain is over, and settles', () =>
+    withPool({ max: 3, drainTimeoutMillis: 200 }, async (pool) => {
+      const mark = `sleeper ${process.pid}`;
+      const sleep = `SELECT pg_sleep(600) AS "${mark}"`;
+      const client = await pool.connect();
+      client.on('error', () => {});
+      const ends = [outcome(pool.query(sleep)), outcome(client.query(sleep))];
+      const running = async () => {
+        const { rows } = await admin('SELECT count(*)::int AS count FROM pg_stat_activity WHERE query = $1', [sleep]);
+        return rows[0].count;
+      };
+      await until(async () => (await running()) === 2);
+      await pool.end();
+      for (const end of await Promise.all(ends)) expect(end.error.message).toMatch(/^Connection terminated/);
+      expect(counts(pool)).toEqual({ total: 0, idle: 0, waiting: 0 });
+      await until(async () => (await running()) === 0, { what: 'the server to have stopped' });
+    }));
+
   test('a query in a callback after it is refused, and nothing is thrown', () =>
     withPool({ max: 1 }, async (pool) => {
       const told = await new Promise((resolve) => {

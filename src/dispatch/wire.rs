@@ -205,6 +205,10 @@ impl Connector for Wire {
         own::run(connection, "ROLLBACK").await == Some(Status::Idle)
     }
 
+    fn interrupt(&self, connection: &Self::Connection) -> bool {
+        connection.interrupt()
+    }
+
     fn close(&self, connection: Self::Connection, reason: CloseReason) {
         measure::closing(self.watch.vitals.as_ref(), connection.id, reason);
         self.watch.face.closing(connection.id, reason);

@@ -52,6 +52,8 @@ pub(super) struct Rest<C: Connector> {
     pub(super) orders: Vec<Order>,
     pub(super) errands: Vec<Errand<C::Connection>>,
     pub(super) overdue: Vec<(u64, Duration)>,
+    /// Lent connections on which nothing is to run any longer.
+    pub(super) interrupts: Vec<C::Connection>,
     /// Emptied slots whose content is dropped outside the lock.
     pub(super) remains: Vec<Slot<C::Connection>>,
     pub(super) done: Vec<Done>,
@@ -71,6 +73,7 @@ impl<C: Connector> Actions<C> {
                 orders: Vec::new(),
                 errands: Vec::new(),
                 overdue: Vec::new(),
+                interrupts: Vec::new(),
                 remains: Vec::new(),
                 done: Vec::new(),
             })
@@ -139,6 +142,20 @@ impl<C: Connector> Rest<C> {
         for done in self.done {
             shared.guarded(done);
         }
+        if !self.interrupts.is_empty() {
+            interrupt(shared, &self.interrupts);
+        }
+    }
+}
+
+/// Where nothing runs there is nothing to wait for.
+fn interrupt<C: Connector>(shared: &Arc<Shared<C>>, lent: &[C::Connection]) {
+    let interrupted = lent
+        .iter()
+        .filter(|lent| shared.guarded(|| shared.connector.interrupt(lent)).unwrap_or(false))
+        .count();
+    if interrupted == 0 {
+        shared.close_out();
     }
 }
 

@@ -36,6 +36,13 @@ pub trait Connector: Send + Sync + 'static {
     /// Rolls back what the last user left open. The pool bounds it to one second.
     fn reset(&self, connection: &Self::Connection) -> impl Future<Output = bool> + Send;
 
+    /// Has what runs on a lent connection stop, because the pool has ended and waits no longer; false:
+    /// nothing runs on it.
+    fn interrupt(&self, connection: &Self::Connection) -> bool {
+        let _ = connection;
+        false
+    }
+
     /// Starts closing and returns at once. Called exactly once per connection; when a drain runs
     /// out of time, also for connections whose lease is still held.
     fn close(&self, connection: Self::Connection, reason: CloseReason);

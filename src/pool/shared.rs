@@ -206,6 +206,11 @@ impl<C: Connector> Shared<C> {
         });
     }
 
+    /// Ends a drain.
+    pub(super) fn close_out(self: &Arc<Self>) {
+        self.step(|state, _, actions| state.close_out_locked(actions));
+    }
+
     pub(super) fn abandon(self: &Arc<Self>) {
         self.step(|state, _, actions| state.abandon_locked(actions));
     }

@@ -255,6 +255,13 @@ impl Connection {
         }
     }
 
+    /// Has the server cancel what runs; its caller is told that the connection is terminated. False:
+    /// nothing runs.
+    pub fn interrupt(&self) -> bool {
+        let busy = self.state.lock().busy;
+        busy.is_some_and(|id| self.give_up(id, Error::Ended))
+    }
+
     /// The caller of the exchange `id` will not wait for it. If it has not been sent it fails at once;
     /// else the caller hears `error`, the server is asked to cancel it, and the connection stays taken
     /// until that is settled. False: there is no such exchange here.

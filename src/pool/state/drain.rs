@@ -2,12 +2,18 @@
 //!
 //! Draining waits for lent connections, and for those being made for claims that were there before:
 //! as many of the oldest claims as connects are under way are still served. It is over when every slot
-//! is free, which its deadline brings about by closing what is still out.
+//! is free, which its deadline brings about by having what runs interrupted, and then
+//! closing what is still out.
+
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::super::slots::Slot;
 use super::{Actions, CloseReason, Connector, Done, Life, Refusal, State, after};
+
+/// What an interrupted statement has to come to its end.
+const INTERRUPTION: Duration = Duration::from_secs(1);
 
 impl<C: Connector> State<C> {
     pub(in super::super) fn end_locked(&mut self, done: Done, now: Instant, actions: &mut Actions<C>) {
@@ -16,7 +22,7 @@ impl<C: Connector> State<C> {
             Life::Draining { done: others, .. } => others.push(done),
             Life::Open => {
                 let deadline = after(now, self.settings.drain);
-                self.life = Life::Draining { deadline, done: vec![done] };
+                self.life = Life::Draining { deadline, is_interrupted: false, done: vec![done] };
                 self.note_deadline_locked(deadline, actions);
                 let served = self.slots.connecting();
                 self.refuse_beyond_locked(served, actions);
@@ -35,19 +41,42 @@ impl<C: Connector> State<C> {
         self.empty_locked(actions);
     }
 
-    /// Closes what is still out when the drain has taken too long.
+    /// When the drain has taken too long: has what runs interrupted, and closes what is still out a
+    /// moment later.
     pub(super) fn end_drain_if_due_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
-        if let Life::Draining { deadline: Some(at), .. } = self.life
-            && at <= now
-        {
-            self.empty_locked(actions);
-            let taken: Vec<_> =
-                self.slots.iter().filter_map(|(slot, _)| self.slots.live(slot).map(|_| slot)).collect();
-            for slot in taken {
-                self.close_locked(slot, CloseReason::Drained, actions);
-            }
-            self.finish_drain_locked(actions);
+        let Life::Draining { deadline: Some(at), is_interrupted, .. } = &mut self.life else { return };
+        if *at > now {
+            return;
         }
+        if *is_interrupted {
+            return self.close_out_locked(actions);
+        }
+        *is_interrupted = true;
+        *at = now + INTERRUPTION;
+        self.empty_locked(actions);
+        let slots = self.slots.iter().filter_map(|(slot, _)| Some((slot, self.slots.live(slot)?)));
+        let lent =
+            slots.filter(|(_, tenant)| tenant.place.is_lent()).filter_map(|(slot, _)| self.slots.loan(slot));
+        let lent: Vec<_> = lent.map(|loan| loan.connection).collect();
+        if lent.is_empty() {
+            self.close_out_locked(actions);
+        } else {
+            actions.rest().interrupts = lent;
+        }
+    }
+
+    /// Closes what is still out.
+    pub(in super::super) fn close_out_locked(&mut self, actions: &mut Actions<C>) {
+        if !matches!(self.life, Life::Draining { .. }) {
+            return;
+        }
+        self.empty_locked(actions);
+        let taken: Vec<_> =
+            self.slots.iter().filter_map(|(slot, _)| self.slots.live(slot).map(|_| slot)).collect();
+        for slot in taken {
+            self.close_locked(slot, CloseReason::Drained, actions);
+        }
+        self.finish_drain_locked(actions);
     }
 
     /// Settles a drain once nothing is left.

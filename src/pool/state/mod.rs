@@ -46,7 +46,7 @@ pub(super) struct State<C: Connector> {
 /// How far the pool is on its way to its end.
 enum Life {
     Open,
-    Draining { deadline: Option<Instant>, done: Vec<Done> },
+    Draining { deadline: Option<Instant>, is_interrupted: bool, done: Vec<Done> },
     Closed,
 }
 

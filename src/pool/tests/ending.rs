@@ -105,6 +105,28 @@ async fn end_closes_a_lent_connection_that_never_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn end_interrupts_what_runs_and_closes_it_a_moment_later_if_it_does_not_come_back() {
+    for comes_back in [true, false] {
+        let mut desk = Desk::new(Gate::open(), Settings { drain: Some(10 * SECOND), ..calm() });
+        let key = desk.claim();
+        settle().await;
+        desk.gate.run(1);
+        let ended = end(&desk);
+        pass(9 * SECOND).await;
+        assert!(desk.gate.interrupted().is_empty());
+        pass(SECOND).await;
+        assert_eq!((desk.gate.interrupted(), desk.gate.closed().len()), (vec![1], 0));
+        if comes_back {
+            desk.give_back(key);
+        } else {
+            pass(SECOND).await;
+        }
+        assert_eq!(desk.gate.closed(), [(1, CloseReason::Drained)]);
+        assert_eq!(ended.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn end_waits_for_a_reset_under_way() {
     let mut desk = Desk::new(Gate::open(), calm());
     let key = desk.claim();

@@ -40,6 +40,9 @@ struct Ledger {
     closed: Vec<(u64, CloseReason)>,
     checked: Vec<u64>,
     overdue: Vec<(u64, Duration)>,
+    /// Connections on which something runs.
+    running: BTreeSet<u64>,
+    interrupted: Vec<u64>,
 }
 
 /// Cloned by the test to steer the connector inside the pool.
@@ -85,6 +88,15 @@ impl Gate {
     /// Attempts still waiting.
     pub(super) fn attempts(&self) -> usize {
         self.0.lock().attempts.iter().filter(|attempt| !attempt.is_closed()).count()
+    }
+
+    /// Something runs on the connection until it is interrupted.
+    pub(super) fn run(&self, connection: u64) {
+        self.0.lock().running.insert(connection);
+    }
+
+    pub(super) fn interrupted(&self) -> Vec<u64> {
+        self.0.lock().interrupted.clone()
     }
 
     pub(super) fn opened(&self) -> u64 {
@@ -174,6 +186,12 @@ impl Connector for Gate {
             self.0.lock().conditions.remove(connection);
         }
         succeeded
+    }
+
+    fn interrupt(&self, connection: &u64) -> bool {
+        let mut ledger = self.0.lock();
+        ledger.interrupted.push(*connection);
+        ledger.running.remove(connection)
     }
 
     fn close(&self, connection: u64, reason: CloseReason) {
