@@ -77,6 +77,8 @@ export interface ClientConfig {
   fallback_application_name?: string | undefined;
   /** Milliseconds for the whole start-up; in a pool also for the wait for a free client. 0, the default: none. */
   connectionTimeoutMillis?: number | undefined;
+  /** Results of queries with values in binary. Default: false. */
+  binary?: boolean | undefined;
   /** Type parsers for all results. Default: the shared registry, `types`. */
   types?: CustomTypesConfig | undefined;
   /** Command-line options for the server, as PGOPTIONS. */
@@ -100,8 +102,6 @@ export interface Defaults extends ClientConfig {
   poolSize?: number | undefined;
   poolIdleTimeout?: number | undefined;
   reapIntervalMillis?: number | undefined;
-  /** Results in binary. Default: false. */
-  binary?: boolean | undefined;
   /** Write-only: `true` makes int8 and its arrays numbers for the whole process. */
   parseInt8?: boolean | undefined;
   /** Dates are sent as UTC, not with the local offset. Default: false. */
@@ -147,8 +147,10 @@ export interface PoolConfig extends ClientConfig {
    * password). Default: true.
    */
   failFast?: boolean | undefined;
-  /** A name for the pool, shown in errors. */
+  /** A name for the pool, shown in its errors, metrics and events. */
   tier?: string | undefined;
+  /** False: the pool is not measured. Default: true, or what DB_MONITOR says. */
+  monitor?: boolean | undefined;
   /** Retries after the first attempt, see docs/guide/retry.md; 0: none, as pg. Default: 0. */
   retryAttempts?: number | undefined;
   /** The same as `retryAttempts`. */

@@ -108,9 +108,16 @@ describe('the page of dependencies', () => {
   });
 });
 
+const unique = (names) => [...new Set(names)].sort();
+
+/** The members of an interface in index.d.ts. */
+function declared(name) {
+  const body = new RegExp(`export interface ${name}\\b[^{]*\\{\\n([^]*?)\\n\\}`).exec(read('index.d.ts'))[1];
+  return [...body.matchAll(/^ {2}(\w+)\??[:(]/gm)].map((match) => match[1]);
+}
+
 describe('the configuration guide', () => {
   const guide = read(GUIDE);
-  const unique = (names) => [...new Set(names)].sort();
   const variables = (text) => unique(text.match(/\bDB_[A-Z]+(?:_[A-Z]+)*\b/g) ?? []);
 
   test('tells every DB_* variable that the package reads, and no other', () => {
@@ -127,10 +134,34 @@ describe('the configuration guide', () => {
   });
 
   test.each(['ClientConfig', 'PoolConfig', 'QueryConfig'])('tells every option of %s', (name) => {
-    const declarations = read('index.d.ts');
-    const body = new RegExp(`export interface ${name}\\b[^{]*\\{\\n([^]*?)\\n\\}`).exec(declarations)[1];
-    const options = [...body.matchAll(/^ {2}(\w+)\??[:(]/gm)].map((match) => match[1]);
-    expect(options.length).toBeGreaterThan(3);
-    expect(options.filter((option) => !guide.includes(`\`${option}\``))).toEqual([]);
+    expect(declared(name).length).toBeGreaterThan(3);
+    expect(declared(name).filter((option) => !guide.includes(`\`${option}\``))).toEqual([]);
   });
+
+  test.each([
+    ['Options of a connection', ['ClientConfig']],
+    ['Options of a pool', ['PoolConfig']],
+    ['Options of a query', ['QueryConfig', 'QueryArrayConfig']],
+  ])('tells no option under "%s" that the types do not declare', (heading, interfaces) => {
+    const section = guide.split(/^## /m).find((text) => text.startsWith(`${heading}\n`));
+    const cells = [...section.matchAll(/^\| (`.*?) \|/gm)].map((match) => match[1]);
+    const options = cells.flatMap((cell) => [...cell.matchAll(/`(\w+)`/g)].map((match) => match[1]));
+    const known = interfaces.flatMap(declared);
+    expect(options.length).toBeGreaterThan(3);
+    expect(options.filter((option) => !known.includes(option))).toEqual([]);
+  });
+});
+
+test.each(['TransactionOptions', 'BreakerConfig', 'RetryEvent', 'BreakerEvent'])('the guide to retry tells all of %s', (name) => {
+  expect(declared(name).filter((each) => !read('docs/guide/retry.md').includes(`\`${each}\``))).toEqual([]);
+});
+
+test('troubleshooting tells every code of an error that is not the server’s', () => {
+  const inside = (directory, ending) =>
+    fs.readdirSync(path.join(ROOT, directory), { recursive: true }).filter((name) => name.endsWith(ending)).map((name) => read(`${directory}/${name}`));
+  const scripts = inside('lib', '.js').flatMap((text) => [...text.matchAll(/(?:code = |code: |, )'([A-Z]+(?:_[A-Z]+)+)'/g)]);
+  const core = inside('src/binding', '.rs').flatMap((text) => [...text.matchAll(/"code": "([A-Z_]+)"/g)]);
+  const codes = [...scripts, ...core].map((match) => match[1]).filter((name) => !name.startsWith('DB_'));
+  expect(codes).toEqual(expect.arrayContaining(['ACQUIRE_TIMEOUT', 'TRANSACTION_ENDED', 'RESULT_TOO_LARGE']));
+  expect(unique(codes).filter((code) => !read('docs/guide/troubleshooting.md').includes(`\`${code}\``))).toEqual([]);
 });
