@@ -13,80 +13,13 @@ use std::{
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::own;
-use crate::postgres::{Config, Connection, Error, Host, Listener, Role, Status, SystemError, connect};
+use super::{own, target::Target};
+use crate::postgres::{Config, Connection, Error, Host, Listener, Status, SystemError, connect};
 
 /// How long the role of a host is remembered.
 const MEMORY: Duration = Duration::from_secs(10);
 /// What one of several hosts may take where no connect timeout says otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// `target_session_attrs`: the kind of server that is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Target {
-    #[default]
-    Any,
-    ReadWrite,
-    ReadOnly,
-    Primary,
-    Standby,
-    /// A standby where there is one, else any.
-    PreferStandby,
-}
-
-impl Target {
-    pub(super) const NAMES: &str = "any, read-write, read-only, primary, standby or prefer-standby";
-
-    pub(super) fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "any" => Self::Any,
-            "read-write" => Self::ReadWrite,
-            "read-only" => Self::ReadOnly,
-            "primary" => Self::Primary,
-            "standby" => Self::Standby,
-            "prefer-standby" => Self::PreferStandby,
-            _ => return None,
-        })
-    }
-
-    /// What the server's reports say; none: it has to be asked.
-    fn suits(self, role: Role) -> Option<bool> {
-        match self {
-            Self::Any => Some(true),
-            Self::ReadWrite => role.is_writable(),
-            Self::ReadOnly => role.is_writable().map(|is_writable| !is_writable),
-            Self::Primary => role.standby.map(|is_standby| !is_standby),
-            Self::Standby | Self::PreferStandby => role.standby,
-        }
-    }
-
-    /// The question that decides it, and the answer that suits.
-    fn question(self) -> (&'static str, &'static str) {
-        const READ_ONLY: &str = "SHOW transaction_read_only";
-        const STANDBY: &str = "SELECT pg_catalog.pg_is_in_recovery()";
-        match self {
-            Self::Any | Self::ReadWrite => (READ_ONLY, "off"),
-            Self::ReadOnly => (READ_ONLY, "on"),
-            Self::Primary => (STANDBY, "f"),
-            Self::Standby | Self::PreferStandby => (STANDBY, "t"),
-        }
-    }
-
-    /// libpq's words for a server that does not suit.
-    fn complaint(self) -> &'static str {
-        match self {
-            Self::Any | Self::ReadWrite => "session is read-only",
-            Self::ReadOnly => "session is not read-only",
-            Self::Primary => "server is in hot standby mode",
-            Self::Standby | Self::PreferStandby => "server is not in hot standby mode",
-        }
-    }
-
-    /// Whether its users mean to write.
-    fn writes(self) -> bool {
-        matches!(self, Self::Any | Self::ReadWrite | Self::Primary)
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
@@ -382,24 +315,6 @@ mod tests {
     fn the_time_to_connect_is_shared_by_the_hosts() {
         assert_eq!(hosts(Target::Any, false).patience, Some(Duration::from_secs(1)));
         assert_eq!(Hosts::new(vec![Host::new("a", 1)], Target::Any, false, None).patience, None);
-    }
-
-    #[test]
-    fn each_target_knows_the_reports_that_suit_it() {
-        let standby = Role { standby: Some(true), read_only: Some(false) };
-        let primary = Role { standby: Some(false), read_only: Some(false) };
-        let quiet = Role::default();
-        let verdicts = |name| {
-            let target = Target::named(name).unwrap();
-            [standby, primary, quiet].map(|role| target.suits(role))
-        };
-        assert_eq!(verdicts("any"), [Some(true), Some(true), Some(true)]);
-        assert_eq!(verdicts("read-write"), [Some(false), Some(true), None]);
-        assert_eq!(verdicts("read-only"), [Some(true), Some(false), None]);
-        assert_eq!(verdicts("primary"), [Some(false), Some(true), None]);
-        assert_eq!(verdicts("standby"), [Some(true), Some(false), None]);
-        assert_eq!(verdicts("prefer-standby"), [Some(true), Some(false), None]);
-        assert_eq!(Target::named("master"), None);
     }
 
     #[test]

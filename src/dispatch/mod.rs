@@ -16,6 +16,7 @@ mod own;
 mod resilience;
 mod retry;
 mod settings;
+mod target;
 mod transaction;
 mod wire;
 mod wish;

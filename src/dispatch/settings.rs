@@ -7,8 +7,9 @@ use std::{sync::Arc, time::Duration};
 use serde::{Deserialize, Deserializer};
 
 use super::budget::Part;
-use super::hosts::{Hosts, Target};
+use super::hosts::Hosts;
 use super::resilience::Policy;
+use super::target::Target;
 use crate::{
     failsafe::{Mode, Terms, Thresholds},
     pool,
