@@ -18,11 +18,12 @@ use super::{
     Config, Connection, Error, Host, Listener, LoginStep, Role, TlsSettings, Witness,
     auth::authenticate,
     connection::State,
-    driver::{Transport, drive},
+    driver::drive,
     messages::Inbox,
     socket::Socket,
     statements::Statements,
     tls,
+    transport::Transport,
     tunnel::Route,
 };
 

@@ -5,97 +5,29 @@
 
 use std::{
     future::{Future, poll_fn},
-    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
-use bytes::{Buf, BytesMut};
 use postgres_protocol::message::frontend;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
-    time::{Sleep, timeout},
-};
-use tokio_rustls::client::TlsStream;
+use tokio::time::Sleep;
 
 use super::{
-    Connection, DatabaseError, Error, Event, Outcome, Shape, SqlState, Status, Stream, Tap,
+    Connection, DatabaseError, Error, Event, Outcome, Shape, SqlState, Status, Tap,
     cancel::cancel,
     codec::Packer,
     connection::{End, Heard, InFlight, Preparation, Refused, State},
     exchange::Exchange,
     messages::{Inbox, Raw},
     paging::Suspended,
-    socket::{Reader, Socket, Writer},
     statements::OWN_NAME,
+    transport::Transport,
 };
-
-/// How long the server may take to close after it was told goodbye.
-const GOODBYE: Duration = Duration::from_secs(2);
 
 /// How long the server may take to settle a statement whose caller has given up.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The stream a connection lives on.
-pub(super) enum Transport {
-    Plain(Reader, Arc<Writer>),
-    Tls(Box<TlsStream<Socket>>),
-    Tunnel(Stream),
-}
-
-impl Transport {
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(into);
-        let result = match self {
-            Self::Plain(reader, _) => reader.poll_read(cx, &mut buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
-            Self::Tunnel(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
-        };
-        ready!(result)?;
-        Poll::Ready(Ok(buffer.filled().len()))
-    }
-
-    /// Writes all of `bytes`, taking away what is written.
-    pub(super) fn poll_write_all(
-        &mut self,
-        cx: &mut Context<'_>,
-        bytes: &mut BytesMut,
-    ) -> Poll<io::Result<()>> {
-        while !bytes.is_empty() {
-            let written = ready!(match self {
-                Self::Plain(_, writer) => writer.poll_write(cx, bytes),
-                Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-                Self::Tunnel(stream) => Pin::new(stream).poll_write(cx, bytes),
-            })?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            bytes.advance(written);
-        }
-        match self {
-            Self::Plain(..) | Self::Tunnel(_) => Poll::Ready(Ok(())),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    /// Says goodbye and waits, within bounds, until the server has closed.
-    async fn goodbye(mut self) {
-        let farewell = async {
-            let mut bytes = BytesMut::new();
-            frontend::terminate(&mut bytes);
-            poll_fn(|cx| self.poll_write_all(cx, &mut bytes)).await.ok()?;
-            if let Self::Tls(stream) = &mut self {
-                stream.shutdown().await.ok()?;
-            }
-            let mut rest = [0; 256];
-            while poll_fn(|cx| self.poll_read(cx, &mut rest)).await.ok()? > 0 {}
-            Some(())
-        };
-        let _ = timeout(GOODBYE, farewell).await;
-    }
-}
 
 /// Reads and answers until the connection ends.
 pub(super) async fn drive(connection: Arc<Connection>, transport: Transport, inbox: Inbox) {

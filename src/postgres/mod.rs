@@ -33,6 +33,7 @@ mod statements;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod transport;
 mod tunnel;
 
 pub use codec::{Column, Rows, Shape};
