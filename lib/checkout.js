@@ -4,10 +4,6 @@
 
 function nothing() {}
 
-function introduce(client, callback) {
-  client.connect(callback);
-}
-
 const POOLS_TERMS = {};
 
 class Checkout {
@@ -19,8 +15,6 @@ class Checkout {
     this.callback = callback;
     this.place = place;
     this.aborted = false;
-    // Calls `connect` of a new client where that is not ours.
-    this.introduce = introduce;
     // Deadline, attempts and base of the delays where they are not the pool's.
     this.terms = POOLS_TERMS;
   }
@@ -48,4 +42,4 @@ class Checkout {
   }
 }
 
-module.exports = { Checkout, introduce };
+module.exports = { Checkout };

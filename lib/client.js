@@ -128,7 +128,7 @@ class Client extends EventEmitter {
    *   come after `{ signal }`, an AbortSignal that ends the attempt
    */
   connect(callback, second) {
-    if (!this._isOpened() && tracing.isTraced('connect')) return tracing.traceConnect(plainConnect, this, [callback, second]);
+    if (tracing.isTraced('connect')) return tracing.traceConnect(plainConnect, this, [callback, second]);
     let signal;
     if (callback !== null && typeof callback === 'object') {
       signal = callback.signal;
@@ -146,20 +146,7 @@ class Client extends EventEmitter {
     return promise;
   }
 
-  // Whether its pool has opened the connection, and whoever replaced `connect` calls ours now.
-  _isOpened() {
-    return this._link !== null && this._link.fresh && this.connect !== plainConnect;
-  }
-
   _connect(callback, signal) {
-    if (this._isOpened()) {
-      this._link.fresh = false;
-      process.nextTick(() => {
-        callback(null, this);
-        this.emit('connect');
-      });
-      return;
-    }
     if (this._connecting || this._connected) {
       const error = new Error('Client has already been connected. You cannot reuse a client.');
       process.nextTick(() => callback(error));

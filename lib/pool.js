@@ -12,7 +12,7 @@ const Client = require('./client');
 const Statement = require('./statement');
 const TypeOverrides = require('./type-overrides');
 const { heed } = require('./abort');
-const { Checkout, introduce } = require('./checkout');
+const { Checkout } = require('./checkout');
 const { Ending } = require('./ending');
 const { completed } = require('./pool-options');
 const { hide } = require('./connection-parameters');
@@ -35,7 +35,7 @@ const { Verdict } = require('./verdict');
 
 const KEEP = Symbol('keep');
 
-const { connect: plainOpening, query: plainQuery } = Client.prototype;
+const plainQuery = Client.prototype.query;
 
 class Pool extends EventEmitter {
   /**
@@ -112,7 +112,7 @@ class Pool extends EventEmitter {
       return callback ? callback(error) : this.Promise.reject(error);
     }
     const answer = answering(this.Promise, inContext(callback));
-    const checkout = this._checkoutOf(answer, plainConnect);
+    const checkout = new Checkout(this, answer.callback, loans.borrowed(plainConnect));
     const refusal = signal === undefined ? undefined : heed(checkout, signal);
     if (refusal === undefined) this._admit(checkout);
     else process.nextTick(() => checkout.fail(refusal));
@@ -123,16 +123,10 @@ class Pool extends EventEmitter {
   _checkout(terms) {
     if (this.ending || this.connect !== plainConnect) return this.connect();
     const answer = answering(this.Promise);
-    const checkout = this._checkoutOf(answer, this._checkout);
+    const checkout = new Checkout(this, answer.callback, loans.borrowed(this._checkout));
     checkout.terms = terms;
     this._admit(checkout);
     return answer.promise;
-  }
-
-  _checkoutOf(answer, caller) {
-    const checkout = new Checkout(this, answer.callback, loans.borrowed(caller));
-    if (this.Client.prototype.connect !== plainOpening) checkout.introduce = inContext(introduce);
-    return checkout;
   }
 
   _admit(checkout) {
@@ -204,7 +198,6 @@ class Pool extends EventEmitter {
       (this._welcomed || !this._greets()) &&
       this.connect === plainConnect &&
       this.Client.prototype.query === plainQuery &&
-      this.Client.prototype.connect === plainOpening &&
       !this.options.verify &&
       this.listenerCount('acquire') === 0 &&
       this.listenerCount('release') === 0
@@ -470,32 +463,12 @@ class Pool extends EventEmitter {
   _lend(checkout, link) {
     const client = this._clientOf(link);
     const isNew = link.fresh;
+    link.fresh = false;
     link.lent = true;
     // The core has ended what its last borrower left open.
     client._txStatus = 'I';
     loans.lent(this, link, checkout.place);
     if (this.options.allowExitOnIdle) hub().count(link, true);
-    if (!isNew || client.connect === plainOpening) {
-      this._hand(checkout, client, link, isNew);
-      return;
-    }
-    // Somebody, a tracer or a test, has put a `connect` in the place of ours: it is called for each
-    // connection once, in the context of the first who gets it.
-    checkout.introduce(client, (error) => {
-      if (error) {
-        client._ending = true;
-        this._giveBack(link, true);
-        checkout.fail(error);
-      } else if (checkout.aborted) {
-        this._giveBack(link, false);
-      } else {
-        this._hand(checkout, client, link, true);
-      }
-    });
-  }
-
-  _hand(checkout, client, link, isNew) {
-    link.fresh = false;
     this.emit('acquire', client);
     const release = this._releaseOnce(client, link);
     client.release = release;

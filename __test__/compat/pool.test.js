@@ -2,7 +2,6 @@
 
 // Pool: call forms, events, counts and messages, each case run with pg-pool and with this package.
 
-const { AsyncLocalStorage } = require('node:async_hooks');
 const { alike, outcome, thrown, told, journal, calledBack, inProcess } = require('./alike');
 const { until } = require('../support/until');
 
@@ -176,65 +175,6 @@ describe('queries of a pool', () => {
       return seen;
     }),
   );
-
-  alike('a patched Client.prototype.connect is called for each new connection, as its caller would', (driver, config) =>
-    withPool(driver, config({ max: 2 }), async (pool) => {
-      const seen = [];
-      const context = new AsyncLocalStorage();
-      const { connect } = driver.Client.prototype;
-      driver.Client.prototype.connect = function (callback) {
-        seen.push(['connect', context.getStore(), typeof callback]);
-        return connect.call(this, (...args) => {
-          seen.push(['connected', args[0] && args[0].message, args[1] === this]);
-          callback(...args);
-        });
-      };
-      for (const name of ['connect', 'acquire']) pool.on(name, () => seen.push(name));
-      try {
-        const client = await context.run('first', () => pool.connect());
-        await context.run('second', () => pool.query('SELECT 1'));
-        seen.push(told((await calledBack((done) => client.connect(done)))[0]));
-        client.release();
-        await pool.query('SELECT 1');
-      } finally {
-        driver.Client.prototype.connect = connect;
-      }
-      return seen.filter((entry) => entry !== 'connect');
-    }),
-  );
-
-  alike('a client that a patched connect refuses is not lent', (driver, config) =>
-    withPool(driver, config({ max: 1 }), async (pool) => {
-      const { connect } = driver.Client.prototype;
-      driver.Client.prototype.connect = function (callback) {
-        return connect.call(this, () => this.end(() => callback(new RangeError('not today'))));
-      };
-      let refused;
-      try {
-        refused = [await outcome(pool.connect()), await outcome(pool.query('SELECT 1'))];
-      } finally {
-        driver.Client.prototype.connect = connect;
-      }
-      return [refused, (await pool.query('SELECT 1 AS one')).rows];
-    }),
-  );
-
-  alike('a derived class connects in its own way', (driver, config) => {
-    const { user, ...others } = config();
-    class Late extends driver.Client {
-      connect(callback) {
-        this.user = user;
-        this.connectionParameters.user = user;
-        return super.connect(callback);
-      }
-    }
-    return withPool(driver, { ...others, user: 'nobody_yet', Client: Late }, async (pool) => {
-      const client = await pool.connect();
-      const { rows } = await client.query('SELECT session_user = $1 AS mine', [user]);
-      client.release();
-      return [rows, client instanceof Late, pool instanceof driver.Pool, (await pool.query('SELECT 1 AS one')).rows];
-    });
-  });
 
   alike('query_timeout rejects with Query read timeout', (driver, config) =>
     withPool(driver, config({ query_timeout: 50 }), (pool) => outcome(pool.query('SELECT pg_sleep(0.3)'))),

@@ -1,17 +1,16 @@
 'use strict';
 
-// A pool of clients of another package, or of a class derived from ours with a `connect` of its own: they open
-// their connections themselves, so the pool is pg-pool's own. It remains an instance of our classes, and what a derived class overrides stays overridden.
+// A pool of clients of another package: they open their connections themselves, so the pool is pg-pool's
+// own. It remains an instance of our classes, and what a derived class overrides stays overridden.
 
 const { EventEmitter } = require('node:events');
 const PgPool = require('pg-pool');
 
 const constructors = new WeakMap();
 
-/** Whether clients of this class are none of ours, or have to be asked to connect. */
+/** Whether clients of this class are none of ours. */
 function isForeign(ClientClass, Client) {
-  if (ClientClass === Client) return false;
-  return !(ClientClass.prototype instanceof Client) || ClientClass.prototype.connect !== Client.prototype.connect;
+  return ClientClass !== Client && !(ClientClass.prototype instanceof Client);
 }
 
 /**
