@@ -94,6 +94,8 @@ class Client extends EventEmitter {
     ConnectionParameters.hide(this, '_onAbandoned', null);
     // The error that somebody gave the connection to end by.
     ConnectionParameters.hide(this, '_broken', null);
+    // The making of its connection for a pool, if that goes through its `connect`.
+    ConnectionParameters.hide(this, '_escort', null);
     // Whether a pool has lent it to somebody.
     ConnectionParameters.hide(this, '_borrowed', false);
     ConnectionParameters.hide(this, '_maxResultBytes', options.maxResultBytes || 0);
@@ -152,7 +154,8 @@ class Client extends EventEmitter {
       process.nextTick(() => callback(error));
       return;
     }
-    connectToServer(this, callback, signal);
+    if (this._escort !== null) this._escort.dial(callback);
+    else connectToServer(this, callback, signal);
   }
 
   /**

@@ -40,6 +40,8 @@ const HANG_UP = 19;
 const NOTE = 15;
 const LOG = 20;
 const LOGIN = 21;
+const ADMIT = 22;
+const REFUSED = 23;
 const HEADER = 16;
 
 /** The memory that records are copied into, and its views. */
@@ -322,6 +324,17 @@ class Hub {
       case LOGIN: {
         const owner = this.owners.get(id);
         if (owner !== undefined) owner.heard(frame.json(word, argument));
+        return;
+      }
+      case ADMIT: {
+        const owner = this.owners.get(argument);
+        if (owner !== undefined) owner.admit(id);
+        return;
+      }
+      case REFUSED: {
+        const { pool, error } = frame.json(word, argument);
+        const owner = this.owners.get(pool);
+        if (owner !== undefined) owner.refused(id, error);
         return;
       }
       case LOG:

@@ -13,6 +13,7 @@ const Statement = require('./statement');
 const TypeOverrides = require('./type-overrides');
 const { heed } = require('./abort');
 const { Checkout } = require('./checkout');
+const { Callers, Escort } = require('./escort');
 const { Ending } = require('./ending');
 const { completed } = require('./pool-options');
 const { hide } = require('./connection-parameters');
@@ -35,7 +36,7 @@ const { Verdict } = require('./verdict');
 
 const KEEP = Symbol('keep');
 
-const plainQuery = Client.prototype.query;
+const { connect: plainClientConnect, query: plainQuery } = Client.prototype;
 
 class Pool extends EventEmitter {
   /**
@@ -63,6 +64,10 @@ class Pool extends EventEmitter {
     hide(this, '_errors', new OwnErrors());
     // Clients that were released while a submittable still had their connection.
     hide(this, '_late', new Set());
+    // Connections that are being made through a `connect` of their clients' own, and for whom.
+    hide(this, '_escorts', new Map());
+    hide(this, '_callers', new Callers());
+    hide(this, '_escorted', false);
     hide(this, '_individual', false);
     // Somebody has looked at `_clients`: every connection has a client of its own from now on.
     hide(this, '_watched', false);
@@ -136,6 +141,7 @@ class Pool extends EventEmitter {
     try {
       const { deadline, attempts, base } = checkout.terms;
       native.connect(checkout.id, deadline, attempts, base);
+      if (this._escorted) this._callers.add(checkout);
     } catch (error) {
       if (checkout.id !== 0) core.settle(checkout.id);
       process.nextTick(() => checkout.fail(error));
@@ -186,6 +192,7 @@ class Pool extends EventEmitter {
     try {
       const { buffer, length } = pack(statement);
       native.query(hub().admit(statement), buffer, length);
+      if (this._escorted) this._callers.add(statement);
     } catch (error) {
       if (statement.id !== 0) hub().settle(statement.id);
       process.nextTick(() => statement.fail(error));
@@ -324,6 +331,7 @@ class Pool extends EventEmitter {
   _opened() {
     if (this._native !== null) {
       if (this._resting) this._rise();
+      this._escortIfAsked();
       return this._native;
     }
     const model = new this.Client(this.options);
@@ -333,7 +341,38 @@ class Pool extends EventEmitter {
     const native = hub().open(this, poolSettings(model, this.options));
     this._native = native;
     if (this._greets()) native.greet(true);
+    this._escortIfAsked();
     return native;
+  }
+
+  // A `connect` of the clients' own has a say in the making of connections from now on, or no more.
+  _escortIfAsked() {
+    const asked = this.Client.prototype.connect !== plainClientConnect;
+    if (asked === this._escorted) return;
+    this._escorted = asked;
+    this._native.escort(asked);
+  }
+
+  // From the hub: a connection is about to be made.
+  admit(attempt) {
+    try {
+      const client = this._model || new this.Client(this.options);
+      this._model = null;
+      client._pool = this;
+      const escort = new Escort(this, attempt, client);
+      this._escorts.set(attempt, escort);
+      this._callers.run(() => escort.begin());
+    } catch (error) {
+      this._native.verdict(attempt, this._errors.keep(error));
+    }
+  }
+
+  // From the hub: it could not be made; null: the core has given up on it.
+  refused(attempt, failure) {
+    const escort = this._escorts.get(attempt);
+    if (escort === undefined) return;
+    this._escorts.delete(attempt);
+    escort.turnAway(failure);
   }
 
   _greets() {
@@ -383,6 +422,7 @@ class Pool extends EventEmitter {
   get _clients() {
     this._watched = true;
     const clients = this._links().map((link) => this._clientOf(link));
+    for (const { client } of this._escorts.values()) clients.push(client);
     if (this.totalCount > clients.length && this._model !== null) clients.push(this._model);
     return clients;
   }
@@ -412,6 +452,12 @@ class Pool extends EventEmitter {
   opened(link) {
     hub().count(link, !this.options.allowExitOnIdle && !this._resting);
     this.log('new client connected');
+    const escort = this._escorts.get(link.info.attempt);
+    if (escort !== undefined) {
+      this._escorts.delete(link.info.attempt);
+      escort.arrive(link);
+      return;
+    }
     if (this._watched) this._clientOf(link);
     if (link.info.greet) this._greet(link);
   }
@@ -425,12 +471,15 @@ class Pool extends EventEmitter {
     }
     new this.Promise((resolve) => resolve(onConnect(client))).then(
       () => this._welcome(link, client),
-      (error) => {
-        this._errors.keep(error, `connection ${link.id} was refused by its greeting`);
-        client._ending = true;
-        if (link.open) this._native.greeted(link.id, false);
-      },
+      (error) => this._rebuff(link, client, error),
     );
+  }
+
+  // Nobody gets the new connection; who waits for it fails with this error.
+  _rebuff(link, client, error) {
+    this._errors.keep(error, `connection ${link.id} was refused by its greeting`);
+    client._ending = true;
+    if (link.open) this._native.greeted(link.id, false);
   }
 
   _welcome(link, client) {

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use super::{
     errors,
+    escort::Escorts,
     outbox::{Kind, Outbox},
     raw::Line,
     tunnel::Exchange,
@@ -41,6 +42,7 @@ pub(super) struct Desk {
     vitals: OnceLock<Arc<Vitals>>,
     /// Whether new connections are greeted by JavaScript.
     pub(super) greets: AtomicBool,
+    pub(super) escorts: Arc<Escorts>,
     connections: Mutex<HashMap<u32, Known>>,
     questions: Mutex<HashMap<u32, oneshot::Sender<Password>>>,
     next_question: AtomicU32,
@@ -63,12 +65,14 @@ struct Known {
 impl Desk {
     pub(super) fn new(outbox: Arc<Outbox>, pool: u32) -> Arc<Self> {
         let exchange = Exchange::new(Arc::clone(&outbox), pool);
+        let escorts = Escorts::new(Arc::clone(&outbox), pool);
         Arc::new(Self {
             outbox,
             pool,
             tier: OnceLock::new(),
             vitals: OnceLock::new(),
             greets: AtomicBool::new(false),
+            escorts,
             connections: Mutex::default(),
             questions: Mutex::default(),
             next_question: AtomicU32::new(1),
@@ -225,11 +229,24 @@ impl Desk {
 }
 
 impl Face for Desk {
+    fn admit(&self) -> Pin<Box<dyn Future<Output = Result<Option<u32>, Error>> + Send + '_>> {
+        Box::pin(self.escorts.admit())
+    }
+
+    fn refused(&self, attempt: u32, error: Error) -> Pin<Box<dyn Future<Output = Error> + Send + '_>> {
+        Box::pin(self.escorts.refused(attempt, error))
+    }
+
+    fn given_up(&self, attempt: u32) {
+        self.escorts.given_up(attempt);
+    }
+
     fn greet<'a>(
         &'a self,
         connection: &'a Arc<Connection>,
+        attempt: Option<u32>,
     ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>> {
-        let greets = self.greets.load(Ordering::Relaxed);
+        let greets = attempt.is_some() || self.greets.load(Ordering::Relaxed);
         let (sender, greeting) = oneshot::channel();
         let known = Known {
             connection: Arc::clone(connection),
@@ -251,6 +268,7 @@ impl Face for Desk {
                 "secretKey": connection.secret_key,
                 "parameters": connection.parameters.iter().cloned().collect::<HashMap<_, _>>(),
                 "greet": greets,
+                "attempt": attempt,
             }),
         );
         let answered: Greeting = if greets {

@@ -6,6 +6,7 @@
 
 mod desk;
 mod errors;
+mod escort;
 mod hub;
 mod outbox;
 mod pool;

@@ -60,6 +60,8 @@ pub(super) enum Kind {
     HangUp = 19,
     Log = 20,
     Login = 21,
+    Admit = 22,
+    Refused = 23,
 }
 
 pub(super) struct Outbox {

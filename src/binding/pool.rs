@@ -177,6 +177,18 @@ impl Pool {
         self.desk.greeted(connection, ok);
     }
 
+    /// Whether JavaScript has a say in the making of each connection.
+    #[napi(catch_unwind)]
+    pub fn escort(&self, on: bool) {
+        self.desk.escorts.switch(on);
+    }
+
+    /// Answers ADMIT: the connection may be made, or why not; and REFUSED: why instead.
+    #[napi(catch_unwind)]
+    pub fn verdict(&self, attempt: u32, failure: Option<String>) {
+        self.desk.escorts.verdict(attempt, failure);
+    }
+
     /// Answers the question for a password.
     #[napi(catch_unwind)]
     pub fn answer(&self, question: u32, password: Option<String>, failure: Option<String>) {

@@ -22,10 +22,25 @@ use crate::{
 
 /// Hears of the connections of a tier. In production the JavaScript side.
 pub trait Face: Send + Sync + 'static {
+    /// A connection is about to be made. An error keeps it from that; a number: the attempt is escorted,
+    /// and every outcome of it told under that number.
+    fn admit(&self) -> Pin<Box<dyn Future<Output = Result<Option<u32>, Error>> + Send + '_>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+    /// An escorted attempt has failed; the error that it fails with.
+    fn refused(&self, attempt: u32, error: Error) -> Pin<Box<dyn Future<Output = Error> + Send + '_>> {
+        let _ = attempt;
+        Box::pin(std::future::ready(error))
+    }
+    /// An escorted attempt was given up before its outcome was told.
+    fn given_up(&self, attempt: u32) {
+        let _ = attempt;
+    }
     /// A connection is there. Nobody gets it before the future is done; an error closes it.
     fn greet<'a>(
         &'a self,
         connection: &'a Arc<Connection>,
+        attempt: Option<u32>,
     ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
     /// A notice, a notification or a change of a setting.
     fn event(&self, connection: u32, event: Event);
@@ -105,6 +120,29 @@ impl Drop for Unfinished<'_> {
     }
 }
 
+/// Tells the face of an escorted attempt that is dropped before its outcome was told.
+struct Escort<'a> {
+    face: &'a dyn Face,
+    attempt: Option<u32>,
+}
+
+impl Escort<'_> {
+    async fn refused(&mut self, error: Error) -> Error {
+        match self.attempt.take() {
+            Some(attempt) => self.face.refused(attempt, error).await,
+            None => error,
+        }
+    }
+}
+
+impl Drop for Escort<'_> {
+    fn drop(&mut self) {
+        if let Some(attempt) = self.attempt {
+            self.face.given_up(attempt);
+        }
+    }
+}
+
 /// Passes on what connections tell, and has the pool forget those that died.
 pub(super) struct Watch {
     face: Arc<dyn Face>,
@@ -160,6 +198,8 @@ impl Connector for Wire {
 
     async fn connect(&self) -> Result<Self::Connection, Error> {
         self.resilience.admit()?;
+        let face = self.watch.face.as_ref();
+        let mut escort = Escort { face, attempt: face.admit().await? };
         let mut unfinished = Unfinished(Some(&self.resilience));
         let attempt = measure::Connecting::begin(self.watch.vitals.as_ref());
         let listener: Arc<dyn Listener> = self.watch();
@@ -170,9 +210,12 @@ impl Connector for Wire {
             Err(error) => self.resilience.connect_failed(Some(error)),
         }
         attempt.ended(connected.as_ref().map(|connection| connection.id));
-        let connection = connected?;
+        let connection = match connected {
+            Ok(connection) => connection,
+            Err(error) => return Err(escort.refused(error).await),
+        };
         let unwanted = CloseOnDrop(Some(Arc::clone(&connection)));
-        self.watch.face.greet(&connection).await?;
+        face.greet(&connection, escort.attempt.take()).await?;
         unwanted.keep();
         if let Some(left) = self.watch.hosts.moved_to(&connection.host) {
             measure::failed_over(self.watch.vitals.as_ref(), &left, &connection.host);

@@ -1,0 +1,110 @@
+//! Connections in whose making JavaScript has a say, because its clients have a `connect` of their own:
+//! it is asked before the attempt, and told how the attempt ended.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::{
+    errors,
+    outbox::{Kind, Outbox},
+};
+use crate::postgres::Error;
+
+/// JavaScript tells the attempts of all pools apart by their numbers.
+static NEXT: AtomicU32 = AtomicU32::new(1);
+
+/// Why an attempt is not to go on, in JavaScript's words.
+type Verdict = Option<String>;
+
+/// The escorted attempts of one pool.
+pub(super) struct Escorts {
+    outbox: Arc<Outbox>,
+    pool: u32,
+    on: AtomicBool,
+    asked: Mutex<HashMap<u32, oneshot::Sender<Verdict>>>,
+}
+
+impl Escorts {
+    pub(super) fn new(outbox: Arc<Outbox>, pool: u32) -> Arc<Self> {
+        Arc::new(Self { outbox, pool, on: AtomicBool::new(false), asked: Mutex::default() })
+    }
+
+    pub(super) fn switch(&self, on: bool) {
+        self.on.store(on, Ordering::Relaxed);
+    }
+
+    /// Waits until JavaScript lets the attempt begin. None: it has no say.
+    pub(super) async fn admit(&self) -> Result<Option<u32>, Error> {
+        if !self.on.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let attempt = NEXT.fetch_add(1, Ordering::Relaxed);
+        let mut asking = Asking { escorts: self, attempt, is_open: true };
+        let verdict = self.ask(attempt);
+        self.outbox.push(Kind::Admit, attempt, self.pool);
+        let verdict = verdict.await;
+        asking.is_open = false;
+        match verdict {
+            Ok(None) => Ok(Some(attempt)),
+            Ok(Some(failure)) => Err(Error::Plain(failure)),
+            Err(_) => Err(Error::Ended),
+        }
+    }
+
+    /// The attempt has failed. JavaScript may give it another reason.
+    pub(super) async fn refused(&self, attempt: u32, error: Error) -> Error {
+        let verdict = self.ask(attempt);
+        self.tell(attempt, Some(&error));
+        match verdict.await {
+            Ok(Some(failure)) => Error::Plain(failure),
+            Ok(None) | Err(_) => error,
+        }
+    }
+
+    /// The attempt was given up; nobody waits for a verdict.
+    pub(super) fn given_up(&self, attempt: u32) {
+        self.asked.lock().remove(&attempt);
+        self.tell(attempt, None);
+    }
+
+    pub(super) fn verdict(&self, attempt: u32, failure: Verdict) {
+        if let Some(asked) = self.asked.lock().remove(&attempt) {
+            let _ = asked.send(failure);
+        }
+    }
+
+    fn ask(&self, attempt: u32) -> oneshot::Receiver<Verdict> {
+        let (sender, verdict) = oneshot::channel();
+        self.asked.lock().insert(attempt, sender);
+        verdict
+    }
+
+    fn tell(&self, attempt: u32, error: Option<&Error>) {
+        let told = json!({ "pool": self.pool, "error": error.map(errors::of_wire) });
+        self.outbox.push_json(Kind::Refused, 0, attempt, &told);
+    }
+}
+
+/// A question that is dropped before it is answered is given up.
+struct Asking<'a> {
+    escorts: &'a Escorts,
+    attempt: u32,
+    is_open: bool,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.escorts.given_up(self.attempt);
+        }
+    }
+}
