@@ -22,6 +22,7 @@ pub(super) enum Slot<K> {
 /// An attempt to connect. Dropping `abort` stops it.
 pub(super) struct Attempt {
     pub(super) number: u64,
+    pub(super) begun: Instant,
     pub(super) deadline: Option<Instant>,
     pub(super) generation: u64,
     #[expect(dead_code, reason = "kept to be dropped: that stops the attempt")]
@@ -133,6 +134,7 @@ impl<K: Clone> Slots<K> {
     /// the connection will have.
     pub(super) fn reserve_slot_locked(
         &mut self,
+        begun: Instant,
         deadline: Option<Instant>,
         generation: u64,
         abort: oneshot::Sender<()>,
@@ -143,7 +145,7 @@ impl<K: Clone> Slots<K> {
         let number = self.next_number;
         self.next_number += 1;
         self.connecting += 1;
-        let attempt = Slot::Connecting(Attempt { number, deadline, generation, abort });
+        let attempt = Slot::Connecting(Attempt { number, begun, deadline, generation, abort });
         let slot = if let Some(slot) = self.free.pop() {
             self.table[slot] = attempt;
             slot

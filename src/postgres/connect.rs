@@ -15,16 +15,9 @@ use postgres_protocol::message::{backend::Message, frontend};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    Config, Connection, Error, Host, Listener, LoginStep, Role, TlsSettings, Witness,
-    auth::authenticate,
-    connection::State,
-    driver::drive,
-    messages::Inbox,
-    socket::Socket,
-    statements::Statements,
-    tls,
-    transport::Transport,
-    tunnel::Route,
+    Config, Connection, Error, Host, Listener, LoginStep, Role, TlsSettings, Witness, auth::authenticate,
+    connection::State, driver::drive, messages::Inbox, socket::Socket, statements::Statements, tls,
+    transport::Transport, tunnel::Route,
 };
 
 /// A login takes a few kilobytes. A server that sends this much before it is ready never will be.

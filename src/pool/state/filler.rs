@@ -24,7 +24,7 @@ impl<C: Connector> State<C> {
         while self.wants_attempt(now) {
             let deadline = after(now, self.settings.connect_timeout);
             let (abort, aborted) = oneshot::channel();
-            let reserved = self.slots.reserve_slot_locked(deadline, self.generation, abort);
+            let reserved = self.slots.reserve_slot_locked(now, deadline, self.generation, abort);
             let Some((slot, number)) = reserved else {
                 self.is_denied = self.slots.has_room();
                 break;
@@ -182,7 +182,8 @@ impl<C: Connector> State<C> {
         self.supply_locked(now, actions);
     }
 
-    /// Ends an attempt. The oldest claim bears the failure, unless failures are to be waited out.
+    /// Ends an attempt. The oldest claim bears the failure, unless failures are to be waited out. One that
+    /// came after the attempt was begun has no part in it: the next attempt is for that one.
     pub(in super::super) fn attempt_failed_locked(
         &mut self,
         slot: usize,
@@ -192,12 +193,11 @@ impl<C: Connector> State<C> {
         now: Instant,
         actions: &mut Actions<C>,
     ) {
-        if self.slots.attempt(slot, number).is_none() {
-            return;
-        }
+        let Some(attempt) = self.slots.attempt(slot, number) else { return };
+        let came_later = self.waiters.oldest_since().is_some_and(|since| since > attempt.begun);
         self.statistics.connect_failures += 1;
         // With no further attempt to come, waiting is pointless.
-        let is_told = self.settings.fail_fast || !self.is_open() || !is_passing;
+        let is_told = !self.is_open() || if self.settings.fail_fast { !came_later } else { !is_passing };
         let is_error = matches!(failure, Failure::Error(_));
         let (error, refusal) = match failure {
             Failure::Error(error) => (Some(error.clone()), Refusal::Connect(error)),

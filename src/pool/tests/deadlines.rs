@@ -75,6 +75,22 @@ async fn an_attempt_past_the_connect_timeout_is_stopped_and_refuses_its_claim() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failed_attempt_is_not_borne_by_a_claim_that_came_after_it_was_begun() {
+    let settings = Settings { max: 1, connect_timeout: Some(2 * SECOND), ..calm() };
+    let mut desk = Desk::new(Gate::default(), settings);
+    let gone = desk.claim_within(Some(SECOND));
+    pass(SECOND + SECOND / 100).await;
+    assert!(matches!(desk.refusal(gone), Some(Refusal::Timeout { .. })));
+    let late = desk.claim();
+    pass(SECOND).await;
+    assert!(!desk.is_settled(late), "the attempt was begun for another claim");
+    assert_eq!(desk.gate.attempts(), 1, "and a new one has taken its place");
+    desk.gate.answer(Reply::Succeed);
+    settle().await;
+    assert_eq!(desk.connection(late), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deadline_already_past_is_refused_at_once_unless_a_connection_is_idle() {
     let mut desk = Desk::new(Gate::open(), calm());
     let late = desk.claim_within(Some(std::time::Duration::ZERO));
