@@ -35,6 +35,7 @@ const { Tunnel } = require('./fallback/tunnel');
 const { Verdict } = require('./verdict');
 
 const KEEP = Symbol('keep');
+const CONNECT_TIMEOUT = 'Connection terminated due to connection timeout';
 
 const { connect: plainClientConnect, query: plainQuery } = Client.prototype;
 
@@ -52,6 +53,7 @@ class Pool extends EventEmitter {
     failsafeSettings(options || {});
     this.options = completed(options);
     this.log = this.options.log || function () {};
+    hide(this, '_isLogged', Boolean(this.options.log));
     this.Client = Clients;
     this.Promise = this.options.Promise || Promise;
     this.ending = false;
@@ -140,6 +142,7 @@ class Pool extends EventEmitter {
     core.admit(checkout);
     try {
       const { deadline, attempts, base } = checkout.terms;
+      if (this._isLogged) this._logSupply();
       native.connect(checkout.id, deadline, attempts, base);
       if (this._escorted) this._callers.add(checkout);
     } catch (error) {
@@ -202,6 +205,7 @@ class Pool extends EventEmitter {
   _isPlain() {
     return (
       !this._individual &&
+      !this._isLogged &&
       (this._welcomed || !this._greets()) &&
       this.connect === plainConnect &&
       this.Client.prototype.query === plainQuery &&
@@ -314,6 +318,7 @@ class Pool extends EventEmitter {
       return callback ? callback(error) : this.Promise.reject(error);
     }
     this.ending = true;
+    this._pulse();
     const answer = answering(this.Promise, callback);
     if (this._native === null) {
       this.ended = true;
@@ -448,6 +453,20 @@ class Pool extends EventEmitter {
     return this.totalCount > this.options.min;
   }
 
+  // As in pg-pool, for those who throw a client out by hand: closed, whoever has it.
+  _remove(client, callback) {
+    const link = client._link;
+    client._ending = true;
+    const heard = (removed) => {
+      if (removed !== client) return;
+      super.removeListener('remove', heard);
+      if (typeof callback === 'function') callback();
+    };
+    super.on('remove', heard);
+    if (link.lent) this._giveBack(link, true);
+    else this._native.cut(link.id);
+  }
+
   // From the hub: a connection is there.
   opened(link) {
     hub().count(link, !this.options.allowExitOnIdle && !this._resting);
@@ -555,10 +574,12 @@ class Pool extends EventEmitter {
     const spent = client._poolUseCount >= this.options.maxUses;
     if (spent) this.log('remove expended client');
     const closing = destroy || !client._queryable || client._ending || client._ended;
+    const serves = this._isLogged && this.waitingCount > 0;
     if (closing || spent) client._ending = true;
     if (this.options.allowExitOnIdle) hub().count(link, false);
     if (!closing && client._session !== null) this._releaseLater(client, link);
     else this._giveBack(link, Boolean(closing));
+    if (!closing && !spent) this._pulse(serves);
     // The loss of a lent connection has been told already; its removal comes with the release.
     if (!link.open) this.emit('remove', client);
   }
@@ -597,6 +618,11 @@ class Pool extends EventEmitter {
       return;
     }
     const died = unexpected && info.idle && !client._ending;
+    if (info.reason === 'idle') this.log('remove idle client');
+    if (info.reason === 'lifetime') {
+      this.log('ending client due to expired lifetime');
+      this.log('remove expired client');
+    }
     client._ending = true;
     if (died) this._tellIdleDeath(client, lossErrors(info, null)[0]);
     try {
@@ -604,7 +630,24 @@ class Pool extends EventEmitter {
     } catch (error) {
       rethrow(error);
     }
+    if (info.reason !== 'drained' && !died) this._pulse();
     client._closed([]);
+  }
+
+  // pg-pool's words for what the core does: for who supplies a checkout, and for the queue it looks after.
+  _logSupply() {
+    if (this.idleCount > 0) process.nextTick(() => this._pulse(true));
+    else if (!this._isFull()) {
+      this.log('checking client timeout');
+      this.log('connecting new client');
+    }
+  }
+
+  _pulse(serves = this._isLogged && this.waitingCount > 0) {
+    if (!this._isLogged) return;
+    this.log('pulse queue');
+    if (this.ending) this.log('pulse queue on ending');
+    else if (!serves) this.log('no queued requests');
   }
 
   // An error was emitted on a client that is not lent: it is the client's last. If a query of the pool
@@ -687,7 +730,12 @@ class Pool extends EventEmitter {
   }
 
   _failed(request, failure) {
-    request.fail(this._errorOf(failure));
+    const error = this._errorOf(failure);
+    if (request instanceof Checkout && failure.kind !== 'acquire') {
+      if (error.message === CONNECT_TIMEOUT) this.log('ending client due to timeout');
+      this.log('client failed to connect', error);
+    }
+    request.fail(error);
   }
 }
 

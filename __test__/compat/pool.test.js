@@ -493,3 +493,57 @@ describe('the object itself', () => {
 
   alike('has the defaults of pg-pool', (driver) => new driver.Pool().options);
 });
+
+describe('what pg-pool keeps to itself', () => {
+  const logged = () => {
+    const lines = [];
+    return { lines, log: (message, ...rest) => lines.push([message, ...rest.map((error) => error.code)]) };
+  };
+
+  alike('the log tells of connecting, waiting, lending and ending', async (driver, config) => {
+    const { lines, log } = logged();
+    const pool = new driver.Pool(config({ max: 1, log }));
+    const client = await pool.connect();
+    const waiting = pool.connect();
+    client.release();
+    (await waiting).release();
+    await pool.query('SELECT 1');
+    await pool.end();
+    return lines;
+  });
+
+  alike('the log tells of a connection that failed', async (driver, config) => {
+    const { lines, log } = logged();
+    const pool = new driver.Pool(config({ port: 1, log }));
+    await pool.connect().catch(() => {});
+    return lines.filter(([message]) => message !== 'pulse queue' && message !== 'no queued requests');
+  });
+
+  alike('the log tells why connections are closed', async (driver, config) => {
+    const { lines, log } = logged();
+    const closed = async (options) => {
+      const pool = new driver.Pool(config({ ...options, log }));
+      const removed = new Promise((resolve) => pool.once('remove', resolve));
+      (await pool.connect()).release();
+      await removed;
+      await pool.end();
+    };
+    await closed({ idleTimeoutMillis: 10 });
+    await closed({ maxUses: 1 });
+    await closed({ maxLifetimeSeconds: 0.05 });
+    return lines.map(([message]) => message).filter((message) => /remove|lifetime/.test(message));
+  });
+
+  alike('a client is thrown out by hand', (driver, config) =>
+    withPool(driver, config({ max: 2 }), async (pool) => {
+      const [first, second] = [await pool.connect(), await pool.connect()];
+      first.release();
+      const removed = [];
+      pool.on('remove', (client) => removed.push(client === first ? 'first' : 'second'));
+      await new Promise((resolve) => pool._remove(first, resolve));
+      const after = counts(pool);
+      await new Promise((resolve) => pool._remove(second, resolve));
+      return [removed, after, counts(pool)];
+    }),
+  );
+});
