@@ -871,6 +871,8 @@ export interface PoolMetrics {
   retries: number;
   retriesDenied: number;
   breaker: 'closed' | 'half-open' | 'open';
+  /** Whether it stops requests while it is open; that of `admin` only tells. */
+  breakerStops: boolean;
   breakerRejected: number;
   commitsUnknown: number;
   failovers: number;

@@ -64,11 +64,16 @@ if (!hasBrowser()) console.log('the page is not tested: CHROMIUM names no browse
     const storm = setInterval(() => pool.query('SELECT 1').catch(() => {}), 50);
     try {
       await page.getByText(/connecting fails: connect ECONNREFUSED/).first().waitFor();
-      await page.locator('#summary.bad', { hasText: 'trouble in newsroom' }).waitFor();
-      await page.locator('#events').getByText('connection connect failed').first().waitFor();
+      await page.locator('#summary.bad', { hasText: /trouble in newsroom since \d\d:\d\d:\d\d/ }).waitFor();
+      const trouble = page.locator('section[data-pool] .trouble');
+      await trouble.getByText(/Trouble since \d\d:\d\d:\d\d \(\d+ s\)/).waitFor();
+      await trouble.getByText(/The pool: reconnecting, \d+ connects failed/).waitFor();
+      // What repeats is counted, and pushes nothing away.
+      await page.locator('#events').getByText(/connection connect failed \d+ times since/).first().waitFor();
       await page.locator('dd', { hasText: /connection \d+/ }).first().waitFor();
       await proxy.listen();
       await page.locator('#summary.good', { hasText: 'all well' }).waitFor();
+      await page.locator('section[data-pool] .recovered', { hasText: /Recovered at .*, after \d+ s .*\n?connecting failed: connect ECONNREFUSED/s }).waitFor();
     } finally {
       clearInterval(storm);
       await proxy.listen();

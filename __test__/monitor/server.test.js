@@ -130,3 +130,17 @@ test('a taken port is an error, and leaves nothing running', async () => {
   const server = await serve();
   await expect(monitorServer({ port: server.port })).rejects.toMatchObject({ code: 'EADDRINUSE' });
 });
+
+test('a breaker that only tells leaves a pool healthy', async () => {
+  const server = await serve();
+  const { host, port } = config();
+  const proxy = await Proxy.start({ host, port });
+  undo.push(() => proxy.stop());
+  const pool = open({ tier: 'telling', host: proxy.host, port: proxy.port, breaker: { mode: 'metrics', openMillis: 600_000, maxOpenMillis: 600_000 } });
+  await proxy.refuse();
+  for (let i = 0; i < 5; i++) await pool.query('SELECT 1').catch(() => {});
+  await proxy.listen();
+  await pool.query('SELECT 1');
+  expect(metrics().pools.find(({ name }) => name === 'telling')).toMatchObject({ breaker: 'open', breakerStops: false });
+  expect(await get(server.url, '/health')).toMatchObject({ status: 200 });
+});

@@ -8,6 +8,7 @@ const { measureDelay } = require('./event-loop');
 const { overdueLoansOf, watchLoans } = require('./loans');
 const { metrics } = require('./metrics');
 const { thresholdsFor } = require('./thresholds');
+const { Trouble } = require('./trouble');
 
 const INTERVAL_MILLIS = 2000;
 const SPAN_MILLIS = 15 * 60 * 1000;
@@ -46,8 +47,8 @@ class Observation extends EventEmitter {
     const told = metrics().pools;
     for (const id of [...this.pools.keys()].filter((known) => !told.some((pool) => pool.id === known))) this._forget(id);
     const alerts = [];
-    const pools = told.map((pool) => this._lookAt(pool, at, alerts));
     const events = this._newEvents();
+    const pools = told.map((pool) => this._lookAt(pool, at, alerts, events));
     keep(this.alerts, alerts);
     keep(this.events, events);
     this.emit('look', { at, lag: this.lag, pools, alerts, events });
@@ -66,7 +67,7 @@ class Observation extends EventEmitter {
     for (const id of [...this.pools.keys()]) this._forget(id);
   }
 
-  _lookAt(told, at, alerts) {
+  _lookAt(told, at, alerts, events) {
     const known = this.pools.get(told.id) || this._meet(told.id);
     const context = { eventLoopLag: this.lag, leaks: overdueLoansOf(told.id) };
     const seen = JSON.parse(known.watch.look(at, told.id, JSON.stringify(context)));
@@ -74,13 +75,14 @@ class Observation extends EventEmitter {
     const point = pointOf(seen, at);
     known.points.push(point);
     while (known.points[0][0] < at - SPAN_MILLIS) known.points.shift();
-    known.state = stateOf(told, seen);
+    known.trouble.look(told, seen, events, at);
+    known.state = { ...stateOf(told, seen), ...known.trouble.state() };
     return { ...known.state, point };
   }
 
   _meet(id) {
     const { Watch } = require('../native');
-    const pool = { watch: new Watch(this._thresholds), points: [], state: null };
+    const pool = { watch: new Watch(this._thresholds), points: [], state: null, trouble: new Trouble() };
     this.pools.set(id, pool);
     return pool;
   }
@@ -123,9 +125,10 @@ function pointOf(seen, at) {
 }
 
 function stateOf(told, seen) {
-  const { id, name, connections, waiting, errorsByClass, breaker, retries, timeouts, opened, connectFailures, leaks } = told;
+  const { id, name, connections, waiting, errorsByClass, breaker, breakerStops, retries, timeouts, opened, connectFailures, closed, leaks, retriesDenied, breakerRejected, failovers, commitsUnknown } = told;
   return {
-    id, name, connections, waiting, errorsByClass, breaker, retries, timeouts, opened, connectFailures, leaks,
+    id, name, connections, waiting, errorsByClass, breaker, breakerStops, retries, timeouts, opened, connectFailures, closed, leaks,
+    retriesDenied, breakerRejected, failovers, commitsUnknown,
     firing: seen.firing,
     lastConnectError: seen.lastConnectError,
     oldestWait: seen.oldestWait,

@@ -105,8 +105,8 @@ function recentText() {
 function health(response, observation) {
   const reasons = [];
   const alerts = [];
-  for (const { name, breaker, connections, lastConnectError, alerts: firing } of require('./metrics').metrics().pools) {
-    if (breaker === 'open') reasons.push(`${name}: the circuit breaker is open`);
+  for (const { name, breaker, breakerStops, connections, lastConnectError, alerts: firing } of require('./metrics').metrics().pools) {
+    if (breaker === 'open' && breakerStops) reasons.push(`${name}: the circuit breaker is open`);
     else if (lastConnectError !== null && connections.idle + connections.used === 0) {
       reasons.push(`${name}: no connection, connecting fails: ${lastConnectError}`);
     }

@@ -105,6 +105,7 @@ impl Resilience {
     ) -> Self {
         let now = Instant::now();
         let &Policy { on, terms, deadline, breaker, thresholds, bypasses_breaker } = policy;
+        tell_mode(vitals.as_ref(), mode_for(breaker, bypasses_breaker));
         Self {
             face,
             runtime,
@@ -277,7 +278,9 @@ impl Resilience {
 
     pub(super) fn set_breaker(self: &Arc<Self>, mode: failsafe::Mode) {
         if !self.ending.load(Ordering::Acquire) {
-            self.changed(self.breaker.set_mode(mode_for(mode, self.bypasses_breaker), Instant::now()));
+            let mode = mode_for(mode, self.bypasses_breaker);
+            tell_mode(self.vitals.as_ref(), mode);
+            self.changed(self.breaker.set_mode(mode, Instant::now()));
         }
     }
 
@@ -339,6 +342,12 @@ async fn run_probe(resilience: std::sync::Weak<Resilience>, probe: failsafe::Pro
         *resilience.last_fault.lock() = Some(error);
         let change = resilience.breaker.probed(probe, false, Instant::now());
         resilience.changed(change);
+    }
+}
+
+fn tell_mode(vitals: Option<&Arc<Vitals>>, mode: failsafe::Mode) {
+    if let Some(vitals) = vitals {
+        vitals.set_breaker_stops(matches!(mode, failsafe::Mode::Enforce | failsafe::Mode::ForcedOpen));
     }
 }
 

@@ -91,6 +91,7 @@ pub struct Vitals {
     retries: AtomicU64,
     retries_denied: AtomicU64,
     breaker: AtomicU8,
+    breaker_stops: AtomicBool,
     breaker_rejected: AtomicU64,
     commits_unknown: AtomicU64,
     failovers: AtomicU64,
@@ -114,6 +115,7 @@ impl Vitals {
             retries: AtomicU64::new(0),
             retries_denied: AtomicU64::new(0),
             breaker: AtomicU8::new(0),
+            breaker_stops: AtomicBool::new(false),
             breaker_rejected: AtomicU64::new(0),
             commits_unknown: AtomicU64::new(0),
             failovers: AtomicU64::new(0),
@@ -170,6 +172,15 @@ impl Vitals {
     /// The breaker changed.
     pub fn breaker_state(&self, state: BreakerState) {
         self.breaker.store(state as u8, Ordering::Relaxed);
+    }
+
+    /// Whether the breaker stops requests while it is open; one that only tells stops nobody.
+    pub fn set_breaker_stops(&self, stops: bool) {
+        self.breaker_stops.store(stops, Ordering::Relaxed);
+    }
+
+    pub(super) fn breaker_stops(&self) -> bool {
+        self.breaker_stops.load(Ordering::Relaxed)
     }
 
     /// The breaker refused a request.

@@ -242,6 +242,7 @@ fn pool_to_json(vitals: &Arc<Vitals>) -> Value {
         "retries": counts.retries,
         "retriesDenied": counts.retries_denied,
         "breaker": vitals.breaker().name(),
+        "breakerStops": vitals.breaker_stops(),
         "breakerRejected": counts.breaker_rejected,
         "commitsUnknown": counts.commits_unknown,
         "failovers": counts.failovers,
