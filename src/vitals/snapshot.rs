@@ -205,8 +205,8 @@ pub(super) fn scale(metric: &Metric) -> f64 {
 
 /// What the person on duty asks of one pool. Times are in milliseconds.
 fn pool_to_json(vitals: &Arc<Vitals>) -> Value {
-    let Reading { idle, used, connecting, max, min, waiting, oldest_wait, .. } = vitals.reading();
     let reading = vitals.reading();
+    let Reading { idle, used, connecting, max, min, waiting, oldest_wait, .. } = reading;
     let counts = vitals.counts();
     let mut all = vitals.successes().read();
     let mut errors = Map::new();
