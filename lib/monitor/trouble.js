@@ -32,22 +32,27 @@ class Trouble {
     const counts = Object.fromEntries(COUNTED.map((name) => [name, told[name]]));
     // A breaker that only tells stays open until somebody uses the pool.
     const isStopped = told.breaker !== 'closed' && told.breakerStops;
-    const isIll = isStopped || told.lastConnectError !== null || seen.firing.length > 0;
-    if (isIll) this._continue(told, seen, counts, at);
+    const isOut = isStopped || told.lastConnectError !== null;
+    if (isOut || seen.firing.length > 0) this._continue(told, seen, counts, at, isOut);
     else if (this.present !== null) this._end(counts, at);
     this._before = counts;
   }
 
-  _continue(told, seen, counts, at) {
+  _continue(told, seen, counts, at, isOut) {
     // An alert tells since when its value is above the limit; the rest began between two looks.
     const since = Math.min(at, ...[...this._alerts.values()].map((alert) => alert.since));
-    if (this.present === null) this.present = { since, from: this._before || counts };
+    if (this.present === null) this.present = { since, from: this._before || counts, back: null, wasOut: false, connectError: null };
+    const { wasOut, back, connectError } = this.present;
+    // An alert takes its time to clear; the pool may work again long before.
+    const returned = wasOut ? (back ?? at) : null;
     this.present = {
       ...this.present,
       breaker: told.breaker,
       stops: told.breakerStops,
       nextProbe: this._probe,
-      connectError: told.lastConnectError,
+      wasOut: wasOut || isOut,
+      back: isOut ? null : returned,
+      connectError: told.lastConnectError ?? connectError,
       alerts: seen.firing.map((rule) => {
         const { causes = [], threshold, unit, since: began } = this._alerts.get(rule) || {};
         return { rule, value: seen.values[rule], threshold, unit, since: began, causes: causes.map(({ text }) => text) };
@@ -58,15 +63,15 @@ class Trouble {
   }
 
   _end(counts, at) {
-    const { since, connectError, alerts, breaker, from } = this.present;
-    this.past = { since, at, connectError, rules: alerts.map(({ rule }) => rule), breaker, did: difference(counts, from) };
+    const { since, connectError, alerts, breaker, from, back } = this.present;
+    this.past = { since, at: back ?? at, connectError, rules: alerts.map(({ rule }) => rule), breaker, did: difference(counts, from) };
     this.present = null;
   }
 
   /** For the page. */
   state() {
     if (this.present === null) return { trouble: null, recovered: this.past };
-    const { from, ...trouble } = this.present;
+    const { from, wasOut, ...trouble } = this.present;
     return { trouble, recovered: null };
   }
 }
