@@ -57,6 +57,16 @@ test('a level leaves out what is below, and a listener can be ended', async () =
   expect(() => onLog(() => {}, { level: 'loud' })).toThrow(TypeError);
 });
 
+test('a pool that is not measured says nothing', async () => {
+  const heard = listen({ level: 'debug' });
+  const quiet = open({ tier: 'unheard', monitor: false });
+  const client = await quiet.connect();
+  client.release(true);
+  await open({ tier: 'heard-after' }).query('SELECT 1');
+  await until(() => of(heard, 'heard-after').length > 0);
+  expect(of(heard, 'unheard')).toEqual([]);
+});
+
 test('a listener that throws is counted, and queries go on', async () => {
   const faults = () => metrics().series.find(({ name }) => name === 'pgpool_rs.listener.faults').points[0].value;
   const before = faults();

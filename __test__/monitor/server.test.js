@@ -144,3 +144,19 @@ test('a breaker that only tells leaves a pool healthy', async () => {
   expect(metrics().pools.find(({ name }) => name === 'telling')).toMatchObject({ breaker: 'open', breakerStops: false });
   expect(await get(server.url, '/health')).toMatchObject({ status: 200 });
 });
+
+test('attempts that fail alike are told as one, with their number, to whoever comes later', async () => {
+  const server = await serve();
+  const pool = open({ tier: 'repeating', host: '127.0.0.1', port: 1 });
+  for (let i = 0; i < 7; i++) await pool.query('SELECT 1').catch(() => {});
+  const told = await until(async () => {
+    const { text, socket } = page(server);
+    await until(() => text().includes('event: history') && text().includes('\n\n'));
+    socket.destroy();
+    const data = text().split('\n').find((line) => line.startsWith('data: '));
+    const events = JSON.parse(data.slice('data: '.length)).events.filter((event) => event.pool === 'repeating');
+    return events.some(({ count }) => count === 7) && events;
+  });
+  expect(told).toHaveLength(1);
+  expect(told[0]).toMatchObject({ event: 'connect_failed', count: 7, first: expect.any(Number) });
+});

@@ -32,6 +32,7 @@ class Observation extends EventEmitter {
     this.lag = null;
     this.at = 0;
     this._number = 0;
+    this._latest = new Map();
     this._thresholds = thresholdsFor(thresholds);
     this._delay = measureDelay();
     this._endLoans = watchLoans();
@@ -50,7 +51,7 @@ class Observation extends EventEmitter {
     const events = this._newEvents();
     const pools = told.map((pool) => this._lookAt(pool, at, alerts, events));
     keep(this.alerts, alerts);
-    keep(this.events, events);
+    keep(this.events, this._withoutRepeats(events));
     this.emit('look', { at, lag: this.lag, pools, alerts, events });
   }
 
@@ -88,6 +89,8 @@ class Observation extends EventEmitter {
   }
 
   _forget(id) {
+    const { state } = this.pools.get(id);
+    if (state !== null) this._latest.delete(state.name);
     this.pools.get(id).watch.close();
     this.pools.delete(id);
   }
@@ -96,6 +99,20 @@ class Observation extends EventEmitter {
     const events = JSON.parse(require('../native').Vitals.entries(this._number));
     if (events.length > 0) this._number = events[events.length - 1].number;
     return events.slice(-KEPT);
+  }
+
+  // An attempt that fails like the one before it is counted there: an outage must not push away how it began.
+  _withoutRepeats(events) {
+    return events.flatMap((event) => {
+      const latest = this._latest.get(event.pool);
+      if (latest !== undefined && event.event === 'connect_failed' && latest.event === event.event && latest.fields.error === event.fields.error) {
+        Object.assign(latest, { count: latest.count + 1, at: event.at });
+        return [];
+      }
+      const kept = { ...event, count: 1, first: event.at };
+      this._latest.set(event.pool, kept);
+      return [kept];
+    });
   }
 }
 
