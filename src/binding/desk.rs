@@ -21,13 +21,14 @@ use super::{
     escort::Escorts,
     outbox::{Kind, Outbox},
     raw::Line,
+    reply::{Reply, ReturnAfter},
     tunnel::Exchange,
 };
 use crate::{
-    dispatch::{Answer, Borrower, BreakerNotice, Direct, Face, Failure, Lease, Measured, Retrying},
+    dispatch::{Answer, BreakerNotice, Direct, Face, Failure, Lease, Measured, Retrying},
     failsafe::Why,
     pool::{CloseReason, Ticket},
-    postgres::{AskPassword, Connection, Error, Event, LoginStep, Rows, Shape, Statement, Status, Witness},
+    postgres::{AskPassword, Connection, Error, Event, LoginStep, Statement, Witness},
     vitals::Vitals,
 };
 
@@ -88,6 +89,10 @@ impl Desk {
         }
     }
 
+    pub(super) fn tier(&self) -> Option<&str> {
+        self.tier.get().map(String::as_str)
+    }
+
     /// Where operations on lent connections are counted.
     pub(super) fn measure(&self, vitals: Option<&Arc<Vitals>>) {
         if let Some(vitals) = vitals {
@@ -111,7 +116,7 @@ impl Desk {
     }
 
     pub(super) fn answer_to(self: &Arc<Self>, request: u32) -> Reply {
-        Reply { desk: Arc::clone(self), request }
+        Reply::new(Arc::clone(self), request)
     }
 
     /// Sends a statement on a connection JavaScript holds, or greets.
@@ -155,6 +160,20 @@ impl Desk {
         self.connections.lock().get(&connection).map(|known| Arc::clone(&known.connection))
     }
 
+    /// Hands a connection over to JavaScript, as the answer to a request.
+    pub(super) fn lend(self: &Arc<Self>, request: u32, lease: Lease) {
+        let id = lease.id;
+        let mut connections = self.connections.lock();
+        let Some(known) = connections.get_mut(&id) else {
+            drop(connections);
+            drop(lease);
+            return self.answer_to(request).failed(Failure::Wire(Error::Lost), None);
+        };
+        known.lease = Some(lease);
+        // Told under the lock, so that the end of the connection cannot be told before it.
+        self.outbox.push(Kind::Lent, request, id);
+    }
+
     /// Takes a lent connection back. What was sent on it is answered before the next one gets it.
     pub(super) fn release(&self, connection: u32, destroy: bool) {
         let mut connections = self.connections.lock();
@@ -171,7 +190,7 @@ impl Desk {
             drop(lease);
         } else {
             let connection = Arc::clone(&lease);
-            Direct::send(&connection, 0, Statement::simple(""), ReturnAfter(Some(lease)));
+            Direct::send(&connection, 0, Statement::simple(""), ReturnAfter::new(lease));
         }
     }
 
@@ -362,80 +381,5 @@ impl AskPassword for Desk {
 impl Witness for Desk {
     fn hear(&self, step: &LoginStep) {
         self.outbox.push_json(Kind::Login, 0, self.pool, step);
-    }
-}
-
-/// Writes the answer to one request into the outbox.
-pub(super) struct Reply {
-    desk: Arc<Desk>,
-    request: u32,
-}
-
-impl Answer for Reply {
-    fn rows(&mut self, shape: &Arc<Shape>, rows: Rows<'_>) {
-        self.desk.outbox.push_rows(self.request, shape, rows);
-    }
-
-    fn complete(&mut self, tag: &[u8]) {
-        self.desk.outbox.push_bytes(Kind::Command, self.request, tag);
-    }
-
-    fn suspended(&mut self) {
-        self.desk.outbox.push(Kind::Suspended, self.request, 0);
-    }
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.desk.outbox.poll_ready(cx)
-    }
-
-    fn done(&mut self, status: Status) {
-        self.desk.outbox.push(Kind::Done, self.request, status.letter().into());
-    }
-
-    fn restart(&mut self) {
-        self.desk.outbox.push(Kind::Restart, self.request, 0);
-    }
-
-    fn failed(&mut self, failure: Failure, status: Option<Status>) {
-        let value = errors::of_failure(&failure, self.desk.tier.get().map(String::as_str));
-        let letter = status.map_or(0, Status::letter);
-        self.desk.outbox.push_json(Kind::Fail, letter.into(), self.request, &value);
-    }
-}
-
-impl Borrower for Reply {
-    fn lent(self, lease: Lease) {
-        let Self { desk, request } = self;
-        let id = lease.id;
-        let mut connections = desk.connections.lock();
-        let Some(known) = connections.get_mut(&id) else {
-            drop(connections);
-            drop(lease);
-            return desk.answer_to(request).failed(Failure::Wire(Error::Lost), None);
-        };
-        known.lease = Some(lease);
-        // Told under the lock, so that the end of the connection cannot be told before it.
-        desk.outbox.push(Kind::Lent, request, id);
-    }
-
-    fn refused(mut self, failure: Failure) {
-        self.failed(failure, None);
-    }
-}
-
-/// Holds a returned lease until the connection has answered everything.
-struct ReturnAfter(Option<Lease>);
-
-impl Answer for ReturnAfter {
-    fn rows(&mut self, _: &Arc<Shape>, _: Rows<'_>) {}
-    fn complete(&mut self, _: &[u8]) {}
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
-    }
-    fn done(&mut self, _: Status) {
-        self.0 = None;
-    }
-    fn failed(&mut self, _: Failure, _: Option<Status>) {
-        self.0 = None;
     }
 }

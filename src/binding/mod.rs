@@ -11,6 +11,7 @@ mod hub;
 mod outbox;
 mod pool;
 mod raw;
+mod reply;
 mod request;
 mod runtime;
 mod tunnel;
