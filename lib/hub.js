@@ -237,6 +237,7 @@ class Hub {
     });
   }
 
+  // What is meant for a request; the rest is news.
   record(frame, word) {
     const words = frame.words;
     const kind = words[word + 1] & 0xff;
@@ -286,6 +287,16 @@ class Hub {
         if (request !== undefined) request.takePause();
         return;
       }
+      default:
+        this.news(kind, frame, word);
+    }
+  }
+
+  // What no request asked for: connections and their streams, questions to pools, the log.
+  news(kind, frame, word) {
+    const id = frame.words[word + 2];
+    const argument = frame.words[word + 3];
+    switch (kind) {
       case DIAL:
         this.dial(id, frame.json(word, argument));
         return;
