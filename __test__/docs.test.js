@@ -8,7 +8,7 @@ const path = require('node:path');
 const { spawn } = require('node:child_process');
 const { Client } = require('pg');
 const { ROOT, documents, read, samples, links, anchors } = require('./support/documents');
-const { freshDatabase } = require('./support/server');
+const { environment, freshDatabase } = require('./support/server');
 const { readEnvironment } = require('../lib/environment');
 const { readThresholds } = require('../lib/monitor/thresholds');
 
@@ -28,14 +28,6 @@ const TABLES = `
   CREATE TABLE accounts (id int PRIMARY KEY, balance int NOT NULL CHECK (balance >= 0));
   INSERT INTO accounts VALUES (1, 100), (2, 100);
 `;
-
-function environment({ host, port, user, password, database, ssl }, own) {
-  const env = { ...process.env };
-  for (const name of Object.keys(env)) if (/^(DB_|PG)/.test(name)) delete env[name];
-  Object.assign(env, { PGHOST: host, PGPORT: String(port), PGUSER: user, PGPASSWORD: password, PGDATABASE: database });
-  if (ssl) env.PGSSLMODE = 'no-verify';
-  return { ...env, NODE_ENV: 'test', ...own };
-}
 
 /** Runs a sample in a process of its own, which has to end by itself. */
 function execute(code, env) {
@@ -75,13 +67,13 @@ describe('samples', () => {
   });
 
   test.each(all)('$name runs', async ({ code, env, output }) => {
-    const result = await execute(code, environment(database.config(), env));
+    const result = await execute(code, environment(database.config(), { NODE_ENV: 'test', ...env }));
     expect(result).toMatchObject({ status: 0, signal: null });
     if (output !== undefined) expect(result.stdout).toBe(output);
   }, TIME_FOR_A_SAMPLE + 10_000);
 
   test('one that throws would be noticed', async () => {
-    const result = await execute("await Promise.reject(new Error('no such thing'));", environment(database.config(), {}));
+    const result = await execute("await Promise.reject(new Error('no such thing'));", environment(database.config(), { NODE_ENV: 'test' }));
     expect(result.status).not.toBe(0);
     expect(result.stderr).toContain('no such thing');
   });

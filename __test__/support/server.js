@@ -49,4 +49,16 @@ async function freshDatabase() {
   };
 }
 
-module.exports = { server, config, admin, freshDatabase };
+/**
+ * The environment of a program that shall find a database by itself: that of this process, but for what
+ * it says of databases. `own` goes before everything.
+ */
+function environment({ host, port, user, password, database, ssl }, own) {
+  const env = { ...process.env };
+  for (const name of Object.keys(env)) if (/^(DB_|PG)/.test(name)) delete env[name];
+  Object.assign(env, { PGHOST: host, PGPORT: String(port), PGUSER: user, PGPASSWORD: password, PGDATABASE: database });
+  if (ssl) env.PGSSLMODE = 'no-verify';
+  return { ...env, ...own };
+}
+
+module.exports = { server, config, admin, freshDatabase, environment };

@@ -5,22 +5,14 @@
 
 const { spawn } = require('node:child_process');
 const { once } = require('node:events');
-
-/** Where `getPool` and `new Pool()` find the database, and nothing of what the environment says otherwise. */
-function environment({ host, port, user, password, database, ssl }) {
-  const env = { ...process.env };
-  for (const name of Object.keys(env)) if (/^(DB_|PG)/.test(name)) delete env[name];
-  Object.assign(env, { PGHOST: host, PGPORT: String(port), PGUSER: user, PGPASSWORD: password, PGDATABASE: database });
-  if (ssl) env.PGSSLMODE = 'no-verify';
-  return { ...env, PORT: '0' };
-}
+const { environment } = require('./server');
 
 /**
  * @param {string} file the program
  * @param {object} options of the connection, as `config()` gives them
  */
 async function serve(file, options) {
-  const child = spawn(process.execPath, [file], { env: environment(options), stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [file], { env: environment(options, { PORT: '0' }), stdio: ['ignore', 'pipe', 'pipe'] });
   const exited = once(child, 'exit');
   let said = '';
   const url = await new Promise((resolve, reject) => {
