@@ -61,6 +61,17 @@ test('what is published is the face, lib/ and the texts, and none of it is left 
   expect(packed.sort()).toEqual([...face, ...sources].sort());
 });
 
+test('import and require give the same, but for what pg gives to require only', () => {
+  const code = `
+    import * as names from 'pgpool-rs';
+    import { createRequire } from 'node:module';
+    const face = createRequire(import.meta.url)('pgpool-rs');
+    const [missing, other] = [Object.keys(face).filter((name) => !(name in names)), Object.keys(names).filter((name) => names[name] !== face[name])];
+    process.stdout.write(JSON.stringify({ missing, other }));`;
+  const found = execFileSync(process.execPath, ['--input-type=module', '-e', code], { cwd: ROOT, encoding: 'utf8' });
+  expect(JSON.parse(found)).toEqual({ missing: ['_pools', 'utils'], other: ['default'] });
+});
+
 describe('a release', () => {
   const workflow = { GITHUB_SERVER_URL: 'https://github.com', GITHUB_REPOSITORY: 'someone/news', GITHUB_REF_NAME: `v${manifest.version}` };
   const url = 'git+https://github.com/someone/news.git';
