@@ -380,14 +380,23 @@ export function escapeIdentifier(str: string): string;
 /** A text, quoted for use in SQL. */
 export function escapeLiteral(str: string): string;
 
-/**
- * What stands behind a client. It emits `parameterStatus`, `notice`, `notification` and `end`; while a
- * submittable has the connection also each message of the server, which its methods write to.
- */
-export class Connection extends events.EventEmitter {
-  readonly stream: stream.Duplex;
+/** What a {@link Connection} is made with. */
+export interface WireConfig extends ConnectionConfig {
+  /** How TLS begins: after a question (`postgres`, the default) or at once (`direct`). */
+  sslNegotiation?: 'postgres' | 'direct' | undefined;
+}
 
-  constructor(config?: ConnectionConfig);
+/**
+ * Writes the messages of the protocol and emits those of the server under pg's names: `readyForQuery`,
+ * `rowDescription`, `dataRow`, `commandComplete`, `errorMessage`, `parameterStatus` and so on, each of them
+ * also as `message`.
+ *
+ * `client.connection` stands for the connection of a client: it emits `parameterStatus`, `notice`,
+ * `notification`, `errorMessage`, `readyForQuery`, `error` and `end`, and every message while a submittable
+ * has the connection. One made by you is an {@link OwnConnection}.
+ */
+export interface Connection extends events.EventEmitter {
+  readonly stream: stream.Duplex;
 
   bind(config: BindConfig | null, more: boolean): void;
   execute(config: ExecuteConfig | null, more: boolean): void;
@@ -399,6 +408,41 @@ export class Connection extends events.EventEmitter {
   sync(): void;
   end(): void;
 }
+
+/**
+ * A connection with a socket of its own; logging in is yours to do. Besides the messages it emits `connect`,
+ * `sslconnect`, `error` and `end` (the stream is closed).
+ */
+export interface OwnConnection extends Connection {
+  /** Opens the stream: a port and a host, or the path of a socket. */
+  connect(port: number | string, host?: string): void;
+  /** Asks whether the server speaks TLS; it answers with a letter, and TLS begins. */
+  requestSsl(): void;
+  /** The first message: `user`, `database` and other parameters of the session. */
+  startup(config: Record<string, string>): void;
+  /** The first message of a connection that asks to cancel what another one runs. */
+  cancel(processID: number, secretKey: number): void;
+  password(password: string): void;
+  sendSASLInitialResponseMessage(mechanism: string, initialResponse: string): void;
+  sendSCRAMClientFinalMessage(additionalData: string): void;
+
+  bind(config?: BindConfig | null, more?: boolean): void;
+  execute(config?: ExecuteConfig | null, more?: boolean): void;
+  parse(query: QueryParse, more?: boolean): void;
+  describe(msg: MessageConfig, more?: boolean): void;
+  close(msg: MessageConfig, more?: boolean): void;
+  sendCopyFromChunk(chunk: Buffer): void;
+  endCopyFrom(): void;
+  sendCopyFail(message: string): void;
+  ref(): void;
+  unref(): void;
+}
+
+export const Connection: {
+  /** @param config `stream` (default: a new socket), `ssl`, `sslNegotiation`, `keepAlive` and its delay */
+  new (config?: WireConfig): OwnConnection;
+  readonly prototype: Connection;
+};
 
 export interface PoolOptions extends PoolConfig {
   max: number;

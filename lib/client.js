@@ -7,7 +7,7 @@
 
 const { EventEmitter } = require('node:events');
 const { deprecate } = require('node:util');
-const Connection = require('./connection');
+const ClientConnection = require('./client-connection');
 const ConnectionParameters = require('./connection-parameters');
 const Query = require('./query');
 const Statement = require('./statement');
@@ -71,8 +71,7 @@ class Client extends EventEmitter {
     this._txStatus = null;
     this.enableChannelBinding = Boolean(options.enableChannelBinding);
     this.scramMaxIterations = scramIterations(options.scramMaxIterations);
-    this.connection = new Connection({ ssl: parameters.ssl, sslNegotiation: parameters.sslnegotiation });
-    this.connection._client = this;
+    this.connection = new ClientConnection(this, { ssl: parameters.ssl, sslNegotiation: parameters.sslnegotiation });
     this.connection.on('error', (error) => this._break(error));
     this.pipeline = Boolean(options.pipeline);
     this.binary = options.binary || defaults.binary;
@@ -192,6 +191,7 @@ class Client extends EventEmitter {
     }
     const statement = query._toStatement(this._types);
     if (!query.callback) statement.callback = undefined;
+    query._limited = Boolean(statement.queryTimeout || this.connectionParameters.query_timeout);
     this._enqueue(statement);
     return query;
   }

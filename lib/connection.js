@@ -1,104 +1,134 @@
 'use strict';
 
-// `client.connection`: what libraries look for behind a client. It emits the messages of the login (of a
-// client that stands alone), `parameterStatus`, `notice`, `notification`, `errorMessage`, `readyForQuery`,
-// `error` and `end`; while a submittable has the connection also every other message of the server under
-// pg's names. Its methods write messages.
+// pg's Connection: writes the messages of the protocol and emits those of the server under pg's names. Made
+// by the user it has a socket of its own and knows nothing of the core; nobody logs in for it. What a
+// client has is a ClientConnection.
 
+const net = require('node:net');
+const tls = require('node:tls');
 const { EventEmitter } = require('node:events');
 const { parse, serialize } = require('pg-protocol');
-const WireStream = require('./wire-stream');
 const { DatabaseError } = require('./errors');
-const { rethrow } = require('./rejection');
-const { transmit } = require('./submittable');
 
 const FLUSH = serialize.flush();
 const SYNC = serialize.sync();
+const END = serialize.end();
+const FAREWELLS = new Set(['ECONNRESET', 'EPIPE']);
 
 class Connection extends EventEmitter {
+  /**
+   * @param config `stream` (default: a new socket; a function is called with the config), `ssl`,
+   *   `sslNegotiation`, `keepAlive`, `keepAliveInitialDelayMillis`
+   */
   constructor(config) {
     super();
     config = config || {};
-    Object.defineProperty(this, '_client', { value: undefined, writable: true });
-    Object.defineProperty(this, '_stream', { value: null, writable: true });
-    // ReadyForQuery messages asked for outside of a session.
-    Object.defineProperty(this, '_owed', { value: 0, writable: true });
-    this.ssl = config.ssl || false;
-    this.sslNegotiation = config.sslNegotiation || 'postgres';
+    this.stream = this._streamOf(config);
+    this._keepAlive = config.keepAlive;
+    this._keepAliveInitialDelayMillis = config.keepAliveInitialDelayMillis;
     this.parsedStatements = {};
     this.submittedNamedStatements = {};
+    this.ssl = config.ssl || false;
+    this.sslNegotiation = config.sslNegotiation || 'postgres';
+    this._connecting = false;
+    this._ending = false;
   }
 
-  /** The stand-in for the socket, made when somebody wants it. */
-  get stream() {
-    if (this._stream === null) {
-      this._stream = new WireStream(this);
-      this._stream.on('error', (error) => this.tell('error', error));
-      if (this._client && this._client._ended) this._stream.gone();
-      else parse(this._stream, (message) => this._take(message));
+  _streamOf(config) {
+    const stream = config.stream || new net.Socket();
+    return typeof stream === 'function' ? stream(config) : stream;
+  }
+
+  /** Opens the stream; `connect`, `sslconnect`, `error` and `end` tell how it goes. */
+  connect(port, host) {
+    const { stream } = this;
+    this._connecting = true;
+    stream.setNoDelay(true);
+    stream.connect(port, host);
+    stream.once('connect', () => {
+      if (this._keepAlive) stream.setKeepAlive(true, this._keepAliveInitialDelayMillis);
+      this.emit('connect');
+    });
+    stream.on('error', (error) => this._report(error));
+    stream.on('close', () => this.emit('end'));
+    if (!this.ssl) this.attachListeners(stream);
+    else if (this.sslNegotiation === 'direct') stream.once('connect', () => this.upgradeToSSL(host));
+    else stream.once('data', (answer) => this._encrypt(answer, host));
+  }
+
+  // Who closes the connection need not hear that it is closed.
+  _report(error) {
+    if (this._ending && FAREWELLS.has(error.code)) return;
+    this.emit('error', error);
+  }
+
+  _encrypt(answer, host) {
+    if (answer.toString('latin1') === 'S') {
+      this.upgradeToSSL(host);
+      return;
     }
-    return this._stream;
+    this.stream.end();
+    const refused = answer.toString('latin1') === 'N';
+    this.emit('error', new Error(refused ? 'The server does not support SSL connections' : 'There was an error establishing an SSL connection'));
   }
 
-  set stream(stream) {
-    this._stream = stream;
-  }
-
-  _take(message) {
+  upgradeToSSL(host) {
+    const { ssl } = this;
+    const options = typeof ssl === 'object' ? { ...ssl, socket: this.stream } : { socket: this.stream };
+    // Clients hide it from enumeration.
+    if (typeof ssl === 'object' && ssl.key !== undefined) options.key = ssl.key;
+    if (this.sslNegotiation === 'direct') options.ALPNProtocols = ['postgresql'];
+    if (host !== undefined && net.isIP(host) === 0) options.servername = host;
     try {
-      if (message.name === 'error') Object.setPrototypeOf(message, DatabaseError.prototype);
-      this.tell('message', message);
-      const session = this._client._session;
-      if (session !== null) session.take(message);
-      this.tell(eventOf(message), message);
+      this.stream = tls.connect(options);
     } catch (error) {
-      rethrow(error);
+      this.emit('error', error);
+      return;
     }
+    this.attachListeners(this.stream);
+    this.stream.on('error', (error) => this._report(error));
+    this.emit('sslconnect');
   }
 
-  /** Emits to those who listen. */
-  tell(event, message) {
-    if (this.listenerCount(event) > 0) this.emit(event, message);
+  /** From here on what arrives on `stream` is told message by message. */
+  attachListeners(stream) {
+    parse(stream, (message) => {
+      const isError = message.name === 'error';
+      if (isError) Object.setPrototypeOf(message, DatabaseError.prototype);
+      this.emit('message', message);
+      this.emit(isError ? 'errorMessage' : message.name, message);
+    });
   }
 
-  /** A message of the server that the core has read. */
-  relay(message) {
-    this.tell('message', message);
-    this.tell(eventOf(message), message);
+  _send(bytes) {
+    return this.stream.writable ? this.stream.write(bytes) : false;
   }
 
-  /** Tells the end of the login, or of a query that the core has run. */
-  ready(status) {
-    this.relay({ name: 'readyForQuery', length: 5, status });
+  // Told of every message that the server answers with ReadyForQuery.
+  _owe() {}
+
+  requestSsl() {
+    this.stream.write(serialize.requestSsl());
   }
 
-  /** Writes to the core; returns the bytes that have not left. */
-  _transmit(bytes) {
-    return this._client ? transmit(this._client, bytes) : 0;
+  startup(config) {
+    this.stream.write(serialize.startup(config));
   }
 
-  _pause(on) {
-    const client = this._client;
-    if (client && client._session !== null) client._native.pause(client._link.id, client._session.id, on);
+  cancel(processID, secretKey) {
+    this._send(serialize.cancel(processID, secretKey));
   }
 
-  _sever() {
-    if (this._client) this._client._sever();
+  password(password) {
+    this._send(serialize.password(password));
   }
 
-  // From the client: the connection is closed.
-  _gone() {
-    if (this._stream !== null) this._stream.gone();
+  sendSASLInitialResponseMessage(mechanism, initialResponse) {
+    this._send(serialize.sendSASLInitialResponseMessage(mechanism, initialResponse));
   }
 
-  _owe(sync) {
-    const session = this._client && this._client._session;
-    if (session) session.owe(sync);
-    else this._owed++;
-  }
-
-  _send(buffer) {
-    return this.stream.writable ? this.stream.write(buffer) : false;
+  sendSCRAMClientFinalMessage(additionalData) {
+    this._send(serialize.sendSCRAMClientFinalMessage(additionalData));
   }
 
   query(text) {
@@ -147,22 +177,20 @@ class Connection extends EventEmitter {
     this._send(serialize.copyFail(message));
   }
 
-  /** Closes the connection; the client did not ask for it, so it takes it for a loss. */
+  /** Says goodbye and closes the stream. */
   end() {
-    this._sever();
+    this._ending = true;
+    if (this._connecting && this.stream.writable) this.stream.write(END, () => this.stream.end());
+    else this.stream.end();
   }
 
   ref() {
-    if (this._client) this._client.ref();
+    this.stream.ref();
   }
 
   unref() {
-    if (this._client) this._client.unref();
+    this.stream.unref();
   }
-}
-
-function eventOf({ name }) {
-  return name === 'error' ? 'errorMessage' : name;
 }
 
 module.exports = Connection;

@@ -36,7 +36,8 @@ function lossErrors(info, told) {
   if (last && last.kind === 'database' && last.code !== told) return [fromNative(last), unexpected()];
   // What broke the protocol is the whole story.
   if (last && last.kind === 'plain' && !last.message.startsWith(TERMINATED)) return [fromNative(last)];
-  return [unexpected()];
+  // With the code of the system call that failed, if it was one.
+  return [last && last.kind === 'plain' && last.code ? fromNative(last) : unexpected()];
 }
 
 module.exports = { isLoss, isFatal, isUnexpected, lossErrors, unexpected };

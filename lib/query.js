@@ -34,6 +34,8 @@ class Query extends EventEmitter {
     this._result = new Result(this._rowMode, this.types);
     this._results = this._result;
     Object.defineProperty(this, '_statement', { value: null, writable: true });
+    // Whether a query_timeout applies to it.
+    Object.defineProperty(this, '_limited', { value: false, writable: true });
   }
 
   /** Whether the extended protocol is used: for values, a name, paging, or on demand. */
@@ -49,7 +51,8 @@ class Query extends EventEmitter {
 
   handleError(error) {
     if (this.callback) this.callback(error);
-    else this.emit('error', error);
+    // As in pg, one with a time limit does not end a process that does not listen.
+    else if (!this._limited || this.listenerCount('error') > 0) this.emit('error', error);
   }
 
   _toStatement(types) {

@@ -200,8 +200,8 @@ class Statement {
       this.failed = false;
     }
     if (this.resolve !== undefined) this.reject(error);
+    else if (this.query !== null) this.query.handleError(error, this.client === null ? undefined : this.client.connection);
     else if (this.callback) this.callback(error);
-    else if (this.query !== null) this.query.emit('error', error);
   }
 
   reject(error) {

@@ -5,7 +5,9 @@
 
 const { once } = require('node:events');
 const { alike, outcome, thrown, told, journal, calledBack, inProcess } = require('./alike');
-const { server } = require('../support/server');
+const { Client } = require('../..');
+const { Proxy } = require('../support/proxy');
+const { admin, config, server } = require('../support/server');
 const { until } = require('../support/until');
 
 const EVENTS = ['connect', 'drain', 'end', 'error', 'notice', 'notification'];
@@ -278,6 +280,33 @@ describe('Query objects', () => {
     }),
   );
 
+  alike('with a time limit do not end a process that does not listen', (driver, config) =>
+    inProcess(driver, config({ query_timeout: 50 }), async (pg, options) => {
+      const client = new pg.Client(options);
+      await client.connect();
+      const query = new pg.Query('SELECT pg_sleep(0.2)');
+      client.query(query);
+      const failing = client.query(new pg.Query('SELECT nonsense'));
+      await client.query('SELECT 1').catch(() => {});
+      console.log(failing === query, 'alive');
+      await client.end();
+    }),
+  );
+
+  alike('are told of their failure by handleError', (driver, config) =>
+    withClient(driver, config(), async (client) => {
+      const told = [];
+      class Patient extends driver.Query {
+        handleError(error, connection) {
+          told.push(error.message, connection === client.connection);
+          super.handleError(error, connection);
+        }
+      }
+      const args = await calledBack((done) => client.query(new Patient('SELECT nonsense', done)));
+      return [told, args[0].message];
+    }),
+  );
+
   alike('are the Query of the client', (driver) => [driver.Client.Query === driver.Query, driver.Query.name]);
 });
 
@@ -367,6 +396,27 @@ describe('the end of a client', () => {
     await until(() => notes.includes('end'));
     await killer.end();
     return notes;
+  });
+
+  test('tells the code of the system call that failed', async () => {
+    const { host, port } = config();
+    const proxy = await Proxy.start({ host, port });
+    const client = new Client(config({ host: proxy.host, port: proxy.port }));
+    const errors = [];
+    client.on('error', (error) => errors.push(error));
+    await client.connect();
+    const failed = client.query('SELECT pg_sleep($1)', [20]).catch((error) => error);
+    await until(async () => (await admin('SELECT wait_event FROM pg_stat_activity WHERE pid = $1', [client.processID])).rows[0].wait_event === 'PgSleep');
+    proxy.cut('reset');
+    const { message, code, cause } = await failed;
+    expect({ message, code, cause: cause.message }).toEqual({
+      message: 'Connection terminated unexpectedly',
+      code: 'ECONNRESET',
+      cause: 'read ECONNRESET',
+    });
+    expect(errors.map((error) => [error.message, error.code])).toEqual([['Connection terminated unexpectedly', 'ECONNRESET']]);
+    await client.end();
+    await proxy.stop();
   });
 
   alike('by cutting the stream is a loss', async (driver, config) => {

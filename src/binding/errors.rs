@@ -83,6 +83,12 @@ pub(super) fn of_wire(error: &Error) -> Value {
             "message": "",
             "errors": errors.iter().map(of_system).collect::<Vec<_>>(),
         }),
+        Error::Broken(cause) => json!({
+            "kind": "plain",
+            "message": error.to_string(),
+            "code": cause.code,
+            "cause": of_system(cause),
+        }),
         Error::Barred(barred) => of_barred(barred, None),
         Error::Tls { message, code } => json!({ "kind": "plain", "message": message, "code": code }),
         Error::NoSuitableHost(message) => {

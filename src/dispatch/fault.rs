@@ -234,7 +234,7 @@ pub(super) fn code_of(failure: &Failure) -> Option<String> {
     };
     match error {
         Error::Database(error) => Some(error.code.as_str().to_owned()),
-        Error::System(error) => Some(error.code.to_owned()),
+        Error::System(error) | Error::Broken(error) => Some(error.code.to_owned()),
         Error::Aggregate(errors) => errors.first().map(|error| error.code.to_owned()),
         Error::Barred(_) => Some("CIRCUIT_OPEN".to_owned()),
         // The peer went away without a word.

@@ -88,7 +88,12 @@ impl Driver {
                 ready!(self.answering.connection.listener.poll_ready(cx));
             }
             match ready!(self.transport.poll_read(cx, self.inbox.space())) {
-                Ok(0) | Err(_) => return Poll::Ready(End::Closed(Error::Lost)),
+                Ok(0) => return Poll::Ready(End::Closed(Error::Lost)),
+                // TLS without its farewell: the end of the stream all the same.
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                    return Poll::Ready(End::Closed(Error::Lost));
+                }
+                Err(error) => return Poll::Ready(End::Closed(Error::broken(&error, "read"))),
                 Ok(read) => self.inbox.filled(read),
             }
             if let Err(error) = self.answering.messages(&mut self.inbox) {
@@ -108,7 +113,7 @@ impl Driver {
             return Ok(false);
         }
         if let Poll::Ready(Err(error)) = self.transport.poll_write_all(cx, &mut state.outbox) {
-            return Err(Error::from_io(&error, "write"));
+            return Err(Error::broken(&error, "write"));
         }
         let drained = state.outbox.is_empty().then(|| state.quench_locked()).flatten();
         let given_up = state.given_up.take();

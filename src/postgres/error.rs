@@ -24,6 +24,9 @@ pub enum Error {
     /// The peer went away.
     #[error("Connection terminated unexpectedly")]
     Lost,
+    /// The operating system broke the connection off, under way.
+    #[error("Connection terminated unexpectedly")]
+    Broken(Arc<SystemError>),
     /// Cut short by our own end.
     #[error("Connection terminated")]
     Ended,
@@ -92,6 +95,10 @@ impl Error {
 
     pub(super) fn from_io(error: &io::Error, syscall: &'static str) -> Self {
         Self::System(Arc::new(SystemError::new(error, syscall)))
+    }
+
+    pub(super) fn broken(error: &io::Error, syscall: &'static str) -> Self {
+        Self::Broken(Arc::new(SystemError::new(error, syscall)))
     }
 }
 

@@ -144,7 +144,9 @@ impl Error {
     pub fn class(&self) -> FailureClass {
         match self {
             Self::Database(error) => error.code.class(),
-            Self::System(_) | Self::Aggregate(_) | Self::Lost | Self::Ended => FailureClass::Connection,
+            Self::System(_) | Self::Aggregate(_) | Self::Lost | Self::Broken(_) | Self::Ended => {
+                FailureClass::Connection
+            }
             Self::Tls { .. } => FailureClass::Tls,
             Self::QueryTimeout => FailureClass::QueryTimeout,
             Self::Withdrawn => FailureClass::Cancelled,
@@ -161,7 +163,7 @@ impl Error {
             Self::Database(error) => error.code.action(),
             Self::System(error) => error.action(),
             Self::Aggregate(errors) => errors.first().map_or(Action::Final, SystemError::action),
-            Self::Lost => Action::ConnectionOver,
+            Self::Lost | Self::Broken(_) => Action::ConnectionOver,
             // A failover under way has no primary for a moment.
             Self::NoSuitableHost(_) => Action::Refusing,
             // A certificate that does not verify today does not verify tomorrow.
