@@ -56,6 +56,20 @@ alike('two in a row, then queries', (driver, config) =>
     return [first, second, (await client.query('SELECT 1 AS one')).rows];
   }));
 
+alike('what is asked for behind an open COPY waits for its end', (driver, config) =>
+  withTable(driver, config(), async (client) => {
+    const incoming = client.query(from('COPY copied FROM STDIN'));
+    incoming.write('1\tone\n');
+    const outgoing = client.query(to('COPY copied TO STDOUT'));
+    const text = textOf(outgoing);
+    for (let i = 2; i <= 50; i++) {
+      incoming.write(`${i}\tmore\n`);
+      await new Promise(setImmediate);
+    }
+    incoming.end();
+    return [(await text).length, incoming.rowCount, (await client.query('SELECT count(*)::int AS n FROM copied')).rows];
+  }));
+
 alike('a bad line fails the stream, and the client goes on', (driver, config) =>
   withTable(driver, config(), async (client) => {
     const incoming = client.query(from('COPY copied FROM STDIN'));
