@@ -14,7 +14,7 @@ const COMMANDS = {
   load() {
     const contender = require(`./contenders/${name}`);
     adapter = contender.load();
-    return { version: versionOf(contender.package) };
+    return { version: versionOf(contender.package), operations: Object.keys(adapter) };
   },
   check: ({ config }) => checkedRows(adapter, config),
   measure: ({ config, scenario, timing }) => measure(adapter, config, scenario, timing),

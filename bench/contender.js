@@ -20,6 +20,7 @@ class Contender {
   constructor(name) {
     this.name = name;
     this.version = 'unknown';
+    this.operations = [];
     this.child = fork(path.join(__dirname, 'contender-process.js'), [name], {
       execArgv: ['--expose-gc'],
       env: childEnvironment(),
@@ -31,15 +32,15 @@ class Contender {
   // Resolves with the reason when the module cannot be loaded.
   async load() {
     try {
-      ({ version: this.version } = await this.call('load', undefined, PATIENCE));
+      ({ version: this.version, operations: this.operations } = await this.call('load', undefined, PATIENCE));
       return undefined;
     } catch (error) {
       return error.code === 'MODULE_NOT_FOUND' ? 'not installed, or not built' : error.message.split('\n')[0];
     }
   }
 
-  supports() {
-    return true;
+  supports({ operation }) {
+    return this.operations.includes(operation === 'connect' ? 'connectOnce' : operation);
   }
 
   check(config) {

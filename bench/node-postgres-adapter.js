@@ -2,11 +2,13 @@
 // pgpool-rs run this very code; only the module that is loaded differs.
 'use strict';
 
+const { bulkOperations } = require('./bulk');
 const { STATEMENTS } = require('./schema');
 
 // `named` gives every statement a name, so that the server parses and plans it
 // once per connection; without it the module does what it does by default.
-function nodePostgresAdapter(module, { named = false } = {}) {
+// `bulk`: whether the module gives its connection to submittables.
+function nodePostgresAdapter(module, { named = false, bulk = true } = {}) {
   let pool;
 
   function request(operation, values) {
@@ -14,7 +16,18 @@ function nodePostgresAdapter(module, { named = false } = {}) {
     return pool.query(STATEMENTS[operation], values);
   }
 
+  async function withClient(work) {
+    const client = await pool.connect();
+    try {
+      return await work(client);
+    } finally {
+      client.release();
+    }
+  }
+
   return {
+    ...(bulk ? bulkOperations(withClient) : {}),
+
     async open(config, max) {
       pool = new module.Pool({ ...config, max });
     },

@@ -23,7 +23,7 @@ const USAGE = `Usage: npm run bench -- [switches]
   --rounds N          rounds, each in a newly shuffled order (default 7)
   --seconds S         measured seconds per contender, scenario and round (default 1.5)
   --warmup S          unmeasured seconds before each measurement (default 0.5)
-  --only a,b          only these scenarios or groups (lookup, insert, rows, delay, assessment)
+  --only a,b          only these scenarios or groups (lookup, insert, rows, delay, bulk, assessment)
   --contenders a,b    only these contenders; pg is always among them, as the reference
   --rust              build and run the deadpool-postgres contender in bench/rust
   --as-built          take pgpool-rs as it was built last, instead of a release build

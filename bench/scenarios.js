@@ -14,6 +14,7 @@ const BATCH = { key: 'p50', title: 'ms for all 20', digits: 0, better: 'lower', 
 
 const FULL = [P50, P99, THROUGHPUT, PROCESS_CPU, THREAD_CPU];
 const LATENCY = [P50, P99];
+const BULK = [P50, THROUGHPUT, PROCESS_CPU, THREAD_CPU];
 const POOL = 10;
 
 function scenario(name, group, title, operation, callers, metrics, extra = {}) {
@@ -34,6 +35,10 @@ const SCENARIOS = [
     pool: 20,
     samplesTimer: true,
   }),
+  scenario('copy-in', 'bulk', 'COPY of 100,000 rows in (pg-copy-streams)', 'copyIn', 1, BULK, { rows: 100_000 }),
+  scenario('copy-out', 'bulk', 'COPY of 100,000 rows out (pg-copy-streams)', 'copyOut', 1, BULK, { rows: 100_000 }),
+  scenario('query-stream', 'bulk', '100,000 rows through pg-query-stream', 'queryStream', 1, BULK, { rows: 100_000 }),
+  scenario('stream', 'bulk', '100,000 rows through pool.stream (pg: pg-query-stream)', 'stream', 1, BULK, { rows: 100_000 }),
   scenario('connect', 'assessment', 'Connection: new client, SELECT 1, end', 'connect', 1, LATENCY),
   scenario('simple', 'assessment', 'Simple query: SELECT 1', 'simple', 1, LATENCY),
   scenario('complex', 'assessment', 'Complex query: join and aggregate', 'complex', 1, LATENCY),
@@ -47,7 +52,7 @@ function chooseScenarios(only) {
   if (only === undefined) return SCENARIOS;
   const unknown = only.filter((word) => !SCENARIOS.some(({ name, group }) => word === name || word === group));
   if (unknown.length > 0) {
-    throw new Error(`--only knows ${SCENARIOS.map(({ name }) => name).join(', ')} and the groups lookup, insert, rows, delay, assessment; not ${unknown.join(', ')}`);
+    throw new Error(`--only knows ${SCENARIOS.map(({ name }) => name).join(', ')} and the groups lookup, insert, rows, delay, bulk, assessment; not ${unknown.join(', ')}`);
   }
   return SCENARIOS.filter(({ name, group }) => only.includes(name) || only.includes(group) || (only.includes('assessment') && ASSESSMENT.includes(name)));
 }

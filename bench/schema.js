@@ -26,6 +26,7 @@ const CREATE = [
      id int4 primary key, big int8 not null, short text, long text not null, amount numeric(12, 2) not null,
      active bool not null, seen_at timestamptz not null, born date not null, settings jsonb not null, key uuid not null
    ) with (autovacuum_enabled = false)`,
+  `create unlogged table ${SCHEMA}.bulk (id int4 not null, text text) with (autovacuum_enabled = false)`,
 ];
 
 // A share of the texts is not ASCII and some are null, as in real tables.
@@ -59,6 +60,10 @@ const STATEMENTS = {
   complex: `select a.id, a.name, count(*)::int4 as articles, sum(t.views) as views, max(t.published_at) as latest
     from ${SCHEMA}.article t join ${SCHEMA}.author a on a.id = t.author_id
     where t.author_id between $1 and $2 group by a.id, a.name order by views desc, a.id limit 20`,
+  emptyBulk: `truncate ${SCHEMA}.bulk`,
+  copyIn: `copy ${SCHEMA}.bulk from stdin`,
+  copyOut: "copy (select n, repeat('x', 20) from generate_series(1, $1) n) to stdout",
+  series: "select n as id, repeat('x', 20) as text from generate_series(1, $1::int4) n",
 };
 
 const READ_EVENTS = `select article_id, kind, payload, created_at from ${SCHEMA}.event order by id`;

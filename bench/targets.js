@@ -10,6 +10,10 @@ const TARGETS = [
   { scenario: 'lookup-100', metric: 'threadCpu', atMost: 0.45, title: 'lookup JS thread CPU, 100 callers' },
   { scenario: 'rows-1', metric: 'throughput', atLeast: 2, title: '1,000 x 10 rows, one after the other' },
   { scenario: 'rows-4', metric: 'throughput', atLeast: 2, title: '1,000 x 10 rows, 4 callers' },
+  { scenario: 'copy-in', metric: 'throughput', atLeast: 1, title: 'COPY of 100,000 rows in' },
+  { scenario: 'copy-out', metric: 'throughput', atLeast: 1, title: 'COPY of 100,000 rows out' },
+  { scenario: 'query-stream', metric: 'throughput', atLeast: 1, title: '100,000 rows through pg-query-stream' },
+  { scenario: 'stream', metric: 'throughput', atLeast: 1, title: '100,000 rows through pool.stream' },
   { scenario: 'delay', metric: 'lagP99', atMost: 0.2, title: 'timer lag p99 under large results' },
 ];
 

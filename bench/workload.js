@@ -41,6 +41,14 @@ function operationOf(scenario, adapter, config, seed) {
       };
     case 'rows':
       return async () => expectRows(await adapter.rows(scenario.rows), scenario.rows);
+    case 'copyIn':
+    case 'copyOut':
+    case 'queryStream':
+    case 'stream':
+      return async () => {
+        const count = await adapter[scenario.operation](scenario.rows);
+        if (count !== scenario.rows) throw new Error(`expected ${scenario.rows} rows and got ${count}`);
+      };
     case 'complex':
       return async () => {
         const first = 1 + Math.floor(random() * (AUTHORS - AUTHORS_OF_A_REPORT));

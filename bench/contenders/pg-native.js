@@ -8,6 +8,6 @@ module.exports = {
   package: 'pg-native',
   load() {
     require('pg-native');
-    return nodePostgresAdapter(require('pg').native);
+    return nodePostgresAdapter(require('pg').native, { bulk: false });
   },
 };
