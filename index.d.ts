@@ -253,6 +253,10 @@ export interface QueryConfig<I = any[]> {
   types?: CustomTypesConfig | undefined;
   /** `extended`: the extended protocol also without values. */
   queryMode?: string | undefined;
+  /** The result is asked for in binary. Default: the client's. */
+  binary?: boolean | undefined;
+  /** Fetches so many rows at a time through a portal; all of them are still collected. Default: all at once. */
+  rows?: number | undefined;
   /** Milliseconds, see ClientConfig. */
   query_timeout?: number | undefined;
   /**
@@ -468,10 +472,14 @@ export class Pool extends events.EventEmitter {
   /** Connections past their lifetime that are still lent. */
   readonly expiredCount: number;
 
+  /** `end` has been called, and: it is done. */
   readonly ending: boolean;
   readonly ended: boolean;
 
+  /** What the pool was made with; `password` and `ssl.key` are not enumerable. */
   options: PoolOptions;
+  /** Told about what the pool does, as the option `log`; may be replaced. */
+  log: (...messages: any[]) => void;
 
   /**
    * Takes a client out of the pool, to be given back with `client.release()`.
@@ -622,6 +630,14 @@ export class Client extends ClientBase {
   readonly connection: Connection;
   /** The process of the server, once connected. */
   readonly processID: number | null;
+  /** What a cancel request has to show, once connected. */
+  readonly secretKey: number | null;
+  readonly sslNegotiation: 'postgres' | 'direct';
+  readonly replication: string | undefined;
+  /** Whether results of queries with values are asked for in binary. */
+  binary: boolean;
+  enableChannelBinding: boolean;
+  scramMaxIterations: number;
 
   constructor(config?: string | ClientConfig);
 
@@ -649,6 +665,12 @@ export class Client extends ClientBase {
   /** The connection keeps the process alive (the default), or not. */
   ref(): void;
   unref(): void;
+
+  /**
+   * Uses this client, which must not be connected, to have the server of `client` cancel `query` while it
+   * runs; one that waits is withdrawn. A failed request is told by the event `error`.
+   */
+  cancel(client: Client, query: Query): void;
 }
 
 export interface PoolClient extends Client {
@@ -694,7 +716,19 @@ export class Query<R extends QueryResultRow = any, I extends any[] = any>
     values?: I,
     callback?: (error: Error | undefined, result: ResultBuilder<R>) => void,
   );
+  text: string | undefined;
+  values: I | undefined;
+  name: string | undefined;
+  rows: number | undefined;
+  types: CustomTypesConfig | undefined;
+  queryMode: string | undefined;
+  binary: boolean | undefined;
+  portal: string;
+  /** With one no `error` event is emitted. */
+  callback: ((error: Error | undefined, result: ResultBuilder<R>) => void) | undefined;
   submit: (connection: Connection) => void;
+  /** Told of a failure: calls the callback, or emits `error`. */
+  handleError(error: Error, connection?: Connection): void;
   on<E extends 'row' | 'error' | 'end'>(
     event: E,
     listener: E extends 'row'
@@ -779,7 +813,23 @@ export class Result<R extends QueryResultRow = any> implements QueryResult<R> {
   rows: R[];
 
   constructor(rowMode: string, t: typeof types);
+
+  addFields(fields: FieldDef[]): void;
+  /** One row of texts, or nulls, as an object or array with parsed values. */
+  parseRow(row: Array<string | null>): R;
+  addRow(row: R): void;
+  addCommandComplete(message: { text?: string; command?: string }): void;
 }
+
+/** What libraries of pg import from `pg/lib/utils`. */
+export const utils: {
+  /** A JavaScript value as it is sent: a text, bytes, or null. */
+  prepareValue(value: unknown): string | Buffer | null;
+  /** The call forms of `query` as one config; changes a config that is given. */
+  normalizeQueryConfig(config: string | QueryConfig<any>, values?: unknown, callback?: unknown): QueryConfig<any>;
+  escapeIdentifier: typeof escapeIdentifier;
+  escapeLiteral: typeof escapeLiteral;
+};
 
 // ---------------------------------------------------------------------------------------------------
 // What this package adds to pg.

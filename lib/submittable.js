@@ -230,9 +230,14 @@ class Session {
   }
 }
 
+// Once per row: no closure.
 function tell(active, method, first, second) {
   if (active === null || typeof active[method] !== 'function') return;
-  guarded(() => active[method](first, second));
+  try {
+    active[method](first, second);
+  } catch (error) {
+    rethrow(error);
+  }
 }
 
 /** An exception of the submittable surfaces as uncaught and does not stop the reading. */

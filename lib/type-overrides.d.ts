@@ -1,0 +1,3 @@
+import { TypeOverrides } from '../index.js';
+
+export = TypeOverrides;
