@@ -34,6 +34,8 @@ class Query extends EventEmitter {
     this._result = new Result(this._rowMode, this.types);
     this._results = this._result;
     Object.defineProperty(this, '_statement', { value: null, writable: true });
+    // What pg's queries do not know.
+    Object.defineProperty(this, '_beyond', { value: { signal: given.signal, maxResultBytes: given.maxResultBytes } });
     // Whether a query_timeout applies to it.
     Object.defineProperty(this, '_limited', { value: false, writable: true });
   }
@@ -68,6 +70,7 @@ class Query extends EventEmitter {
         binary: this.binary,
         rowMode: this._rowMode,
         query_timeout: this._queryTimeout,
+        ...this._beyond,
       },
       undefined,
       (error, results) => this.callback && this.callback(error, results),

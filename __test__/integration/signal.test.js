@@ -4,7 +4,7 @@
 
 const net = require('node:net');
 const { once } = require('node:events');
-const { Client, Pool } = require('../..');
+const { Client, Pool, Query } = require('../..');
 const { config } = require('../support/server');
 const { until } = require('../support/until');
 
@@ -104,6 +104,16 @@ describe('a query of a client', () => {
     controller.abort(REASON);
     await expect(second).rejects.toBe(REASON);
     expect((await first).rows[0].name).toBe('first');
+    client.release();
+  });
+
+  test('is ended as a Query object too', async () => {
+    const client = await pool.connect();
+    const controller = new AbortController();
+    const failed = once(client.query(new Query({ text: 'SELECT pg_sleep(20)', signal: controller.signal })), 'error');
+    await abortWhenRunning(controller);
+    expect((await failed)[0]).toBe(REASON);
+    expect((await client.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
     client.release();
   });
 
