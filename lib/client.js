@@ -44,6 +44,23 @@ const warnOfQueueing = deprecate(
 
 function nothing() {}
 
+// What pg keeps in two fields of its own. Tracers take the newest query from there, and put a callback of theirs
+// in the place of its own.
+const QUEUE = {
+  _activeQuery: {
+    configurable: true,
+    get() {
+      return this._sent.length === 0 ? null : this._sent[0].shown();
+    },
+  },
+  _queryQueue: {
+    configurable: true,
+    get() {
+      return [...this._sent.slice(1), ...this._waiting].map((statement) => statement.shown());
+    },
+  },
+};
+
 class Client extends EventEmitter {
   constructor(config) {
     super();
@@ -98,7 +115,8 @@ class Client extends EventEmitter {
     // Whether a pool has lent it to somebody.
     ConnectionParameters.hide(this, '_borrowed', false);
     ConnectionParameters.hide(this, '_maxResultBytes', options.maxResultBytes || 0);
-    this._queryQueue = [];
+    Object.defineProperties(this, QUEUE);
+    this._waiting = [];
     this._sent = [];
     this._stranded = [];
     this._onEnd = [];
@@ -116,11 +134,6 @@ class Client extends EventEmitter {
   get queryQueue() {
     warnOfQueryQueue();
     return this._queryQueue;
-  }
-
-  get _activeQuery() {
-    const statement = this._sent[0];
-    return statement === undefined ? null : statement.query || statement;
   }
 
   /**
@@ -216,9 +229,9 @@ class Client extends EventEmitter {
       });
       return;
     }
-    if (!this.pipeline && (this._queryQueue.length > 0 || this._sent.length > 1)) warnOfQueueing();
+    if (!this.pipeline && (this._waiting.length > 0 || this._sent.length > 1)) warnOfQueueing();
     if (this._ready) this._send(statement);
-    else this._queryQueue.push(statement);
+    else this._waiting.push(statement);
   }
 
   _refusal() {
@@ -250,8 +263,8 @@ class Client extends EventEmitter {
 
   // Takes back what its caller no longer waits for.
   _withdraw(statement) {
-    const index = this._queryQueue.indexOf(statement);
-    if (index !== -1) this._queryQueue.splice(index, 1);
+    const index = this._waiting.indexOf(statement);
+    if (index !== -1) this._waiting.splice(index, 1);
     else if (statement.id !== 0) this._native.cancel(statement.id);
   }
 
@@ -276,8 +289,8 @@ class Client extends EventEmitter {
   // From here on queries go to the core at once; those asked for earlier go first.
   _begin() {
     this._ready = true;
-    const waiting = this._queryQueue;
-    this._queryQueue = [];
+    const waiting = this._waiting;
+    this._waiting = [];
     for (const statement of waiting) this._send(statement);
   }
 
@@ -320,7 +333,7 @@ class Client extends EventEmitter {
   }
 
   _rest() {
-    if (this._sent.length === 0 && this._queryQueue.length === 0 && this._queryable) this.emit('drain');
+    if (this._sent.length === 0 && this._waiting.length === 0 && this._queryable) this.emit('drain');
   }
 
   // From the hub: the server said something that no query asked for.
@@ -345,9 +358,9 @@ class Client extends EventEmitter {
     this._session = null;
     this.connection._gone();
     const lost = wanted ? new Error('Connection terminated') : errors[errors.length - 1];
-    for (const statement of [...this._stranded, ...this._queryQueue]) process.nextTick(() => statement.fail(lost));
+    for (const statement of [...this._stranded, ...this._waiting]) process.nextTick(() => statement.fail(lost));
     this._stranded = [];
-    this._queryQueue = [];
+    this._waiting = [];
     const onEnd = this._onEnd;
     this._onEnd = [];
     process.nextTick(() => this.emit('end'));
@@ -444,9 +457,9 @@ class Client extends EventEmitter {
   /** Has the server of `client` cancel `query` when it is running, or withdraws it when it is waiting. */
   cancel(client, query) {
     const statement = query instanceof Query ? query._statement : query;
-    const index = client._queryQueue.indexOf(statement);
+    const index = client._waiting.indexOf(statement);
     if (index !== -1) {
-      client._queryQueue.splice(index, 1);
+      client._waiting.splice(index, 1);
     } else if (statement && client._sent[0] === statement) {
       requestCancel(this, client.processID, client.secretKey, (error) => this.emit('error', error));
     } else if (statement && client._sent.includes(statement)) {

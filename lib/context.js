@@ -10,9 +10,16 @@ const { AsyncResource } = require('node:async_hooks');
 function inContext(callback) {
   if (typeof callback !== 'function') return callback;
   const resource = new AsyncResource('pg.callback');
-  return function bound(...args) {
+  function bound(...args) {
     return resource.runInAsyncScope(callback, this, ...args);
-  };
+  }
+  bound.bare = callback;
+  return bound;
 }
 
-module.exports = { inContext };
+/** The callback as it was given, for whoever sees to its context. */
+function bare(callback) {
+  return callback && callback.bare ? callback.bare : callback;
+}
+
+module.exports = { bare, inContext };

@@ -73,8 +73,8 @@ class Dialing {
       this.callback(error);
     } finally {
       if (error instanceof DatabaseError) client.connection.relay(error);
-      const waiting = client._queryQueue;
-      client._queryQueue = [];
+      const waiting = client._waiting;
+      client._waiting = [];
       for (const statement of waiting) process.nextTick(() => statement.fail(unexpected()));
       client._closed([]);
       client._queryable = false;

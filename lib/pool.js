@@ -204,10 +204,10 @@ class Pool extends EventEmitter {
 
   _isPlain() {
     return (
+      this.connect === plainConnect &&
       !this._individual &&
       !this._isLogged &&
       (this._welcomed || !this._greets()) &&
-      this.connect === plainConnect &&
       this.Client.prototype.query === plainQuery &&
       !this.options.verify &&
       this.listenerCount('acquire') === 0 &&
@@ -233,7 +233,7 @@ class Pool extends EventEmitter {
   }
 
   _queryOnClient(text, values, callback) {
-    const answer = answering(this.Promise, callback);
+    const answer = answering(this.Promise, inContext(callback));
     const terms = text == null ? undefined : termsOf(this.options, text);
     let retries = 0;
     const fail = (failure, lost) => {

@@ -51,7 +51,7 @@ function explained(error, refusal) {
  * @param options of the pool
  * @param config the query as it was given
  */
-function termsOf(options, config) {
+function termsOf(options = {}, config) {
   const wishes = (config !== null && typeof config === 'object' && wishesOf(config)) || {};
   const attempts = wishes.retryAttempts ?? options.retryAttempts ?? options.maxRetries ?? 0;
   if (!(attempts > 0) || typeof config.submit === 'function') return undefined;

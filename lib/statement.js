@@ -5,6 +5,7 @@
 
 const Result = require('./result');
 const { heed } = require('./abort');
+const { bare } = require('./context');
 const { rejectWith, rethrow } = require('./rejection');
 const { misuseOf, wishesOf } = require('./wishes');
 
@@ -199,15 +200,31 @@ class Statement {
       error = this.failure;
       this.failed = false;
     }
-    if (this.resolve !== undefined) this.reject(error);
+    if (this.resolve !== undefined) this.reject(this.resolve, error);
     else if (this.query !== null) this.query.handleError(error, this.client === null ? undefined : this.client.connection);
     else if (this.callback) this.callback(error);
   }
 
-  reject(error) {
+  reject(resolve, error) {
     // The reason of a signal belongs to whoever aborted: its stack stays as it is.
-    if (this.signal && this.signal.aborted && error === this.signal.reason) this.resolve(Promise.reject(error));
-    else rejectWith(this.resolve, error);
+    if (this.signal && this.signal.aborted && error === this.signal.reason) resolve(Promise.reject(error));
+    else rejectWith(resolve, error);
+  }
+
+  /**
+   * As whoever looks into the queue of a client sees it: it answers by `callback`, which may be replaced by one
+   * that chooses the context.
+   */
+  shown() {
+    if (this.query !== null) return this.query;
+    if (this.resolve !== undefined) {
+      const { resolve } = this;
+      this.resolve = undefined;
+      this.callback = (error, result) => (error ? this.reject(resolve, error) : resolve(result));
+    } else {
+      this.callback = bare(this.callback);
+    }
+    return this;
   }
 
   /** Its signal has aborted, and its caller knows: what is under way is taken back. */

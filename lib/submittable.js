@@ -192,8 +192,8 @@ class Session {
       });
       callback(error);
       query.callback = () => {};
-      const index = client._queryQueue.indexOf(this);
-      if (index !== -1) client._queryQueue.splice(index, 1);
+      const index = client._waiting.indexOf(this);
+      if (index !== -1) client._waiting.splice(index, 1);
       else if (this.id !== 0) client._native.cancel(this.id);
     }, millis);
     query.callback = (error, result) => {
@@ -218,6 +218,11 @@ class Session {
   takeFailure(failure, status) {
     if (this.client._session === this) this.client._session = null;
     this.client._failed(this, failure, status);
+  }
+
+  /** See Statement. */
+  shown() {
+    return this.query || this;
   }
 
   finish() {}

@@ -230,6 +230,52 @@ describe('queries of a client', () => {
   );
 });
 
+describe('the queue, as tracers look into it', () => {
+  alike('shows the newest query, whose callback may be replaced', (driver, config) =>
+    withClient(driver, config(), async (client) => {
+      const seen = [];
+      const { query } = client;
+      client.query = function (...args) {
+        const answer = query.apply(this, args);
+        const newest = this._queryQueue.at(-1) || this._activeQuery;
+        const { callback } = newest;
+        newest.callback = function (...given) {
+          seen.push([given.length, given[0] && given[0].code, given[1] && given[1].rows]);
+          return callback.apply(this, given);
+        };
+        return answer;
+      };
+      const ways = [
+        () => client.query('SELECT 1 AS one'),
+        () => client.query('SELECT $1::int AS two', [2]),
+        () => outcome(client.query('SELECT 1 / 0')),
+        () => calledBack((done) => client.query('SELECT 3 AS three', done)),
+      ];
+      const answers = [];
+      for (const way of ways) answers.push(await way());
+      const both = Promise.all([client.query('SELECT 4 AS four'), client.query('SELECT 5 AS five')]);
+      const waiting = client._queryQueue.length;
+      const { text } = client._queryQueue[0];
+      const rows = (await both).map((result) => result.rows);
+      const own = ['_activeQuery', '_queryQueue'].map((name) => Object.hasOwn(client, name));
+      return [answers.length, answers[0].rows, answers[2], answers[3][1].rows, seen, waiting, text, rows, own, client._queryQueue];
+    }),
+  );
+
+  alike('holds what was asked for before the connection was there', async (driver, config) => {
+    const client = new driver.Client(config());
+    const early = client.query('SELECT 1 AS one');
+    const [shown] = client._queryQueue;
+    const before = [client._queryQueue.length, client._activeQuery === null || client._activeQuery === undefined, shown.text];
+    const { callback } = shown;
+    shown.callback = (error, result) => callback(error, { ...result, seen: true });
+    await client.connect();
+    const { rows, seen } = await early;
+    await client.end();
+    return [before, rows, seen];
+  });
+});
+
 describe('Query objects', () => {
   alike('are cancelled on the server by another client', (driver, config) =>
     withClient(driver, config(), async (client) => {

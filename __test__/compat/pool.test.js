@@ -176,6 +176,42 @@ describe('queries of a pool', () => {
     }),
   );
 
+  alike('its query asks whatever `connect` it is called with for a client', (driver) => {
+    let asked = 0;
+    const probe = Object.assign(Object.create(driver.Pool.prototype), { Promise, connect: () => void asked++ });
+    driver.Pool.prototype.query.call(probe, 'SELECT 1', () => {});
+    return { asked };
+  });
+
+  alike('a callback runs where a patched Client.prototype.query wants it to', (driver, config) =>
+    withPool(driver, config(), async (pool) => {
+      const context = new AsyncLocalStorage();
+      const { query } = driver.Client.prototype;
+      driver.Client.prototype.query = function (...args) {
+        const outside = context.getStore();
+        return context.run('span', () => {
+          const answer = query.apply(this, args);
+          const newest = this._queryQueue.at(-1) || this._activeQuery;
+          const { callback } = newest;
+          newest.callback = (...given) => context.run(outside, callback, ...given);
+          return answer;
+        });
+      };
+      try {
+        const client = await pool.connect();
+        const ways = [(done) => pool.query('SELECT 1', done), (done) => client.query('SELECT 1', done)];
+        const seen = [];
+        for (const way of ways) {
+          await context.run('caller', () => calledBack((done) => way(() => done(seen.push(context.getStore())))));
+        }
+        client.release();
+        return seen;
+      } finally {
+        driver.Client.prototype.query = query;
+      }
+    }),
+  );
+
   alike('query_timeout rejects with Query read timeout', (driver, config) =>
     withPool(driver, config({ query_timeout: 50 }), (pool) => outcome(pool.query('SELECT pg_sleep(0.3)'))),
   );
