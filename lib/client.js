@@ -24,6 +24,7 @@ const { pack } = require('./request');
 const { isFatal, isLoss } = require('./loss');
 const { rethrow } = require('./rejection');
 const { submit } = require('./submittable');
+const { plainMethods } = require('./instrumented');
 const { command, isCommand } = require('./replication');
 const { refusePaging, refuseSubmittable, whenAnswered } = require('./pipeline');
 const { refuseUnserved, scramIterations } = require('./settings');
@@ -541,5 +542,7 @@ if (Symbol.asyncDispose) Object.defineProperty(Client.prototype, Symbol.asyncDis
 Client.Query = Query;
 
 const { connect: plainConnect, query: plainQuery } = Client.prototype;
+// Looked at before anybody else gets hold of the class.
+plainMethods(Client.prototype);
 
 module.exports = Client;

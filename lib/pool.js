@@ -20,6 +20,7 @@ const { hide } = require('./connection-parameters');
 const { fromNative } = require('./errors');
 const { inContext } = require('./context');
 const { hub } = require('./hub');
+const { plainMethods } = require('./instrumented');
 const { isUnexpected, lossErrors } = require('./loss');
 const loans = require('./monitor/loans');
 const tracing = require('./tracing');
@@ -37,7 +38,7 @@ const { Verdict } = require('./verdict');
 const KEEP = Symbol('keep');
 const CONNECT_TIMEOUT = 'Connection terminated due to connection timeout';
 
-const { connect: plainClientConnect, query: plainQuery } = Client.prototype;
+const { connect: plainClientConnect, query: plainQuery } = plainMethods(Client.prototype);
 
 class Pool extends EventEmitter {
   /**

@@ -2,6 +2,7 @@
 
 // Pool: call forms, events, counts and messages, each case run with pg-pool and with this package.
 
+const { AsyncLocalStorage } = require('node:async_hooks');
 const { alike, outcome, thrown, told, journal, calledBack, inProcess } = require('./alike');
 const { until } = require('../support/until');
 

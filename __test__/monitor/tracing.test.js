@@ -3,7 +3,9 @@
 // The tracing channels: what is published, in which order, and in whose async context.
 
 const { AsyncLocalStorage } = require('node:async_hooks');
+const { execFile } = require('node:child_process');
 const { tracingChannel } = require('node:diagnostics_channel');
+const { promisify } = require('node:util');
 const { Client, Pool } = require('../..');
 const { config } = require('../support/server');
 
@@ -135,4 +137,32 @@ test('what runs inside a transaction knows whose it is', async () => {
   });
   expect(inside).toBe('the transaction');
   expect(storage.getStore()).toBeUndefined();
+});
+
+// As the agents do that change the source of pg/lib/client.js while it is loaded: nothing is replaced afterwards.
+test('code put into the methods of Client by a loader runs for queries and new connections of pools', async () => {
+  const script = `
+    const Module = require('node:module');
+    const { _compile } = Module.prototype;
+    globalThis.heard = [];
+    Module.prototype._compile = function (source, file) {
+      if (file === ${JSON.stringify(require.resolve('../../lib/client.js'))}) {
+        source = source.replace(/^  (connect|query)\\((.*)\\) \\{$/gm, (_, name, names) =>
+          '  ' + name + '(...given) { heard.push("' + name + '"); return this.within_' + name + '(...given); }\\n  within_' + name + '(' + names + ') {');
+      }
+      return _compile.call(this, source, file);
+    };
+    const { Pool } = require(${JSON.stringify(require.resolve('../..'))});
+    (async () => {
+      const pool = new Pool(${JSON.stringify(config({ max: 1 }))});
+      heard.length = 0;
+      const { rows } = await pool.query('SELECT 1 AS one');
+      const client = await pool.connect();
+      await client.query('SELECT 2');
+      client.release();
+      await pool.end();
+      console.log(JSON.stringify({ rows, heard }));
+    })();`;
+  const { stdout } = await promisify(execFile)(process.execPath, ['-e', script], { timeout: 20_000 });
+  expect(JSON.parse(stdout)).toEqual({ rows: [{ one: 1 }], heard: ['connect', 'query', 'query'] });
 });
