@@ -9,6 +9,7 @@ const { freshDatabase } = require('../support/server');
 
 const LIBRARIES = [
   'connect-pg-simple',
+  'databases-pg',
   'drizzle-orm',
   'graphile-worker',
   'knex',
@@ -18,9 +19,13 @@ const LIBRARIES = [
   'pg-boss',
   'pg-copy-streams',
   'pg-cursor',
+  'pg-ipc',
+  'pg-listen',
   'pg-pool',
   'pg-promise',
   'pg-query-stream',
+  'prisma-adapter-pg',
+  'rate-limiter-flexible',
   'sequelize',
   'typeorm',
 ];
