@@ -6,16 +6,27 @@
 
 const ANSWERS = ['fail', 'finish', 'succeed'];
 
-/**
- * Ends `request` with the reason of `signal` when it aborts. Of the request's answers (`fail`, `finish`,
- * `succeed`) only the first call counts from now on; `withdraw` takes back what is under way.
- * @returns what the request is to fail with instead of being begun: no signal, or aborted already
- */
-function heed(request, signal) {
+/** Why `signal` has aborted. What a callback could not tell from success is no reason. */
+function reasonOf(signal) {
+  return signal.reason || new DOMException('This operation was aborted', 'AbortError');
+}
+
+/** What a request with this signal is to fail with instead of being begun: no signal, or aborted already. */
+function refusalOf(signal) {
   if (typeof signal !== 'object' || typeof signal.addEventListener !== 'function') {
     return new TypeError('signal must be an AbortSignal');
   }
-  if (signal.aborted) return signal.reason ?? new DOMException('This operation was aborted', 'AbortError');
+  return signal.aborted ? reasonOf(signal) : undefined;
+}
+
+/**
+ * Ends `request` with the reason of `signal` when it aborts. Of the request's answers (`fail`, `finish`,
+ * `succeed`) only the first call counts from now on; `withdraw` takes back what is under way.
+ * @returns what the request is to fail with instead of being begun, see `refusalOf`
+ */
+function heed(request, signal) {
+  const refusal = refusalOf(signal);
+  if (refusal !== undefined) return refusal;
   const plain = Object.getPrototypeOf(request);
   const answers = ANSWERS.filter((name) => typeof plain[name] === 'function');
   const close = () => {
@@ -25,7 +36,7 @@ function heed(request, signal) {
   const abort = () => {
     close();
     request.aborted = true;
-    plain.fail.call(request, signal.reason);
+    plain.fail.call(request, reasonOf(signal));
     request.withdraw();
   };
   for (const name of answers) {
@@ -40,4 +51,4 @@ function heed(request, signal) {
 
 function ignore() {}
 
-module.exports = { heed };
+module.exports = { heed, reasonOf, refusalOf };

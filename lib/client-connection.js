@@ -30,9 +30,25 @@ class ClientConnection extends Connection {
       this._stream = new WireStream(this);
       this._stream.on('error', (error) => this.tell('error', error));
       if (this._client._ended) this._stream.gone();
-      else parse(this._stream, (message) => this._take(message));
+      else this._parse(this._stream);
     }
     return this._stream;
+  }
+
+  // The core hands on whole messages only; what the parser cannot read all the same is the end of the
+  // connection, not of the process.
+  _parse(stream) {
+    let read;
+    parse({ on: (event, listener) => event === 'data' && (read = listener) }, (message) => this._take(message));
+    const listener = (bytes) => {
+      try {
+        read(bytes);
+      } catch (error) {
+        stream.removeListener('data', listener);
+        this.emit('error', error);
+      }
+    };
+    stream.on('data', listener);
   }
 
   set stream(stream) {

@@ -3,6 +3,7 @@
 // The connect of a client that stands alone: its native pool of one, from the first call until the
 // connection is closed. To the hub it is the owner of that pool and the request for its connection.
 
+const { reasonOf, refusalOf } = require('./abort');
 const { announceLogin } = require('./announcements');
 const { DatabaseError, fromNative } = require('./errors');
 const { hub } = require('./hub');
@@ -82,7 +83,7 @@ class Dialing {
   }
 
   errorOf(failure) {
-    if (this.signal !== undefined && this.signal.aborted) return this.signal.reason;
+    if (this.signal !== undefined && this.signal.aborted) return reasonOf(this.signal);
     if (this.abandoned) return new Error('Connection terminated');
     if (failure.kind === 'acquire' || failure.message === 'Connection terminated due to connection timeout') {
       return new Error('timeout expired');
@@ -110,13 +111,14 @@ class Dialing {
 }
 
 function connectToServer(client, callback, signal) {
-  if (signal !== undefined && signal.aborted) {
-    process.nextTick(() => callback(signal.reason));
+  const refusal = signal === undefined || signal === null ? undefined : refusalOf(signal);
+  if (refusal !== undefined) {
+    process.nextTick(() => callback(refusal));
     return;
   }
   client._connecting = true;
   const dialing = new Dialing(client, callback);
-  if (signal !== undefined) {
+  if (signal !== undefined && signal !== null) {
     const abort = () => dialing.abandon();
     signal.addEventListener('abort', abort, { once: true });
     dialing.signal = signal;

@@ -360,6 +360,7 @@ class Hub {
     const owner = this.owners.get(info.pool);
     if (owner === undefined) return;
     const tunnel = owner.dial(id, info);
+    if (tunnel === undefined) return;
     this.tunnels.set(id, tunnel);
     tunnel.open();
   }

@@ -21,7 +21,7 @@ class OwnErrors {
   }
 
   /** `text` is what the core will say; as a rule it has it from here. */
-  keep(error, text = String((error && error.message) || error)) {
+  keep(error, text = textOf(error)) {
     this.kept.push({ text, error });
     // Not every kept error is asked for: an attempt that nobody waited for fails unheard.
     if (this.kept.length > MOST_KEPT) this.kept.shift();
@@ -35,25 +35,34 @@ class OwnErrors {
   }
 }
 
+/** What is thrown may be anything; well-formed, as it comes back from the core. */
+function textOf(error) {
+  try {
+    return String((error && error.message) || error).toWellFormed();
+  } catch {
+    return 'what was thrown has no text';
+  }
+}
+
 /**
  * @param client whose password is wanted
  * @param answer `(password or null, failure text or null)`
  * @param errors where an error is kept
  */
 function answerPassword(client, answer, errors) {
-  const password = client.password;
-  if (typeof password === 'function') {
-    Promise.resolve()
-      .then(() => password(client.connectionParameters))
-      .then((given) => {
-        if (given !== undefined && typeof given !== 'string') throw new TypeError('Password must be a string');
-        answer(given === undefined ? null : given, null);
-      })
-      .catch((error) => answer(null, errors.keep(error)));
-    return;
-  }
   try {
-    require('pgpass')(client.connectionParameters, (found) => {
+    const { password, connectionParameters } = client;
+    if (typeof password === 'function') {
+      Promise.resolve()
+        .then(() => password(connectionParameters))
+        .then((given) => {
+          if (given !== undefined && typeof given !== 'string') throw new TypeError('Password must be a string');
+          answer(given === undefined ? null : given, null);
+        })
+        .catch((error) => answer(null, errors.keep(error)));
+      return;
+    }
+    require('pgpass')(connectionParameters, (found) => {
       if (found !== undefined) warnOfPasswordFile();
       answer(found === undefined ? null : found, null);
     });

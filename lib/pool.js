@@ -25,7 +25,7 @@ const { isUnexpected, lossErrors } = require('./loss');
 const loans = require('./monitor/loans');
 const tracing = require('./tracing');
 const { OwnErrors, answerPassword } = require('./password');
-const { answering, rethrow } = require('./rejection');
+const { answering, guarded, rethrow } = require('./rejection');
 const { pack } = require('./request');
 const { explained, isGone, runOf, termsOf } = require('./rerun');
 const { transaction } = require('./transaction');
@@ -121,7 +121,7 @@ class Pool extends EventEmitter {
     }
     const answer = answering(this.Promise, inContext(callback));
     const checkout = new Checkout(this, answer.callback, loans.borrowed(plainConnect));
-    const refusal = signal === undefined ? undefined : heed(checkout, signal);
+    const refusal = signal === undefined || signal === null ? undefined : heed(checkout, signal);
     if (refusal === undefined) this._admit(checkout);
     else process.nextTick(() => checkout.fail(refusal));
     return answer.promise;
@@ -242,14 +242,15 @@ class Pool extends EventEmitter {
         answer.callback(failure);
         return;
       }
-      new Verdict().of(this._native, runOf(terms, retries, failure, lost)).then((refusal) => {
+      const decided = (refusal) => {
         if (refusal !== undefined) {
           answer.callback(explained(failure, refusal));
           return;
         }
         retries += 1;
         begin();
-      });
+      };
+      new Verdict().of(this._native, runOf(terms, retries, failure, lost)).then(decided, () => answer.callback(failure));
     };
     const run = (error, client) => {
       if (error) {
@@ -262,14 +263,18 @@ class Pool extends EventEmitter {
         over = true;
         client.removeListener('error', settle);
         const lost = isGone(client);
-        // A statement that fails leaves its connection as good as it was.
-        client.release(failure, KEEP);
+        try {
+          // A statement that fails leaves its connection as good as it was.
+          client.release(failure, KEEP);
+        } catch (error) {
+          rethrow(error);
+        }
         if (failure) fail(failure, lost);
         else answer.callback(undefined, result);
       };
       client.once('error', settle);
-      this.log('dispatching query');
       try {
+        this.log('dispatching query');
         client.query(text, values, (failure, result) => {
           this.log('query dispatched');
           settle(failure, result);
@@ -471,19 +476,25 @@ class Pool extends EventEmitter {
   // From the hub: a connection is there.
   opened(link) {
     hub().count(link, !this.options.allowExitOnIdle && !this._resting);
-    this.log('new client connected');
+    guarded(() => this.log('new client connected'));
     const escort = this._escorts.get(link.info.attempt);
     if (escort !== undefined) {
       this._escorts.delete(link.info.attempt);
       escort.arrive(link);
       return;
     }
-    if (this._watched) this._clientOf(link);
+    if (this._watched) guarded(() => this._clientOf(link));
     if (link.info.greet) this._greet(link);
   }
 
   _greet(link) {
-    const client = this._clientOf(link);
+    let client;
+    try {
+      client = this._clientOf(link);
+    } catch (error) {
+      this._rebuff(link, undefined, error);
+      return;
+    }
     const { onConnect } = this.options;
     if (!onConnect) {
       this._welcome(link, client);
@@ -498,16 +509,12 @@ class Pool extends EventEmitter {
   // Nobody gets the new connection; who waits for it fails with this error.
   _rebuff(link, client, error) {
     this._errors.keep(error, `connection ${link.id} was refused by its greeting`);
-    client._ending = true;
+    if (client !== undefined) client._ending = true;
     if (link.open) this._native.greeted(link.id, false);
   }
 
   _welcome(link, client) {
-    try {
-      this.emit('connect', client);
-    } catch (error) {
-      rethrow(error);
-    }
+    guarded(() => this.emit('connect', client));
     this._notice(client);
     this._welcomed = true;
     if (link.open) this._native.greeted(link.id, true);
@@ -530,7 +537,15 @@ class Pool extends EventEmitter {
 
   // From a checkout: its connection is there.
   _lend(checkout, link) {
-    const client = this._clientOf(link);
+    let client;
+    try {
+      client = this._clientOf(link);
+    } catch (error) {
+      // An application's own class of clients may refuse to be made.
+      this._native.release(link.id, true);
+      checkout.fail(error);
+      return;
+    }
     const isNew = link.fresh;
     link.fresh = false;
     link.lent = true;
@@ -538,7 +553,7 @@ class Pool extends EventEmitter {
     client._txStatus = 'I';
     loans.lent(this, link, checkout.place);
     if (this.options.allowExitOnIdle) hub().count(link, true);
-    this.emit('acquire', client);
+    guarded(() => this.emit('acquire', client));
     const release = this._releaseOnce(client, link);
     client.release = release;
     client._borrowed = true;
@@ -547,14 +562,22 @@ class Pool extends EventEmitter {
       checkout.succeed(client, release);
       return;
     }
-    verify(client, (error) => {
+    let told = false;
+    const tell = (error) => {
+      if (told) return;
+      told = true;
       if (error) {
-        client.release(error);
+        guarded(() => client.release(error));
         checkout.fail(error);
       } else {
         checkout.succeed(client, client.release);
       }
-    });
+    };
+    try {
+      verify(client, tell);
+    } catch (error) {
+      tell(error || new Error('the connection was refused by `verify`'));
+    }
   }
 
   // Users give one argument; KEEP comes from the pool itself: the error is told, the connection stays.
@@ -571,9 +594,17 @@ class Pool extends EventEmitter {
   _release(client, link, error, destroy) {
     client._poolUseCount = (client._poolUseCount || 0) + 1;
     this._notice(client);
-    this.emit('release', error, client);
+    try {
+      this.emit('release', error, client);
+    } finally {
+      // Whatever a listener throws at the caller.
+      this._takeBack(client, link, destroy);
+    }
+  }
+
+  _takeBack(client, link, destroy) {
     const spent = client._poolUseCount >= this.options.maxUses;
-    if (spent) this.log('remove expended client');
+    if (spent) guarded(() => this.log('remove expended client'));
     const closing = destroy || !client._queryable || client._ending || client._ended;
     const serves = this._isLogged && this.waitingCount > 0;
     if (closing || spent) client._ending = true;
@@ -626,11 +657,7 @@ class Pool extends EventEmitter {
     }
     client._ending = true;
     if (died) this._tellIdleDeath(client, lossErrors(info, null)[0]);
-    try {
-      this.emit('remove', client);
-    } catch (error) {
-      rethrow(error);
-    }
+    guarded(() => this.emit('remove', client));
     if (info.reason !== 'drained' && !died) this._pulse();
     client._closed([]);
   }
@@ -665,11 +692,7 @@ class Pool extends EventEmitter {
     error.client = client;
     for (const emitter of [client, this]) {
       if (emitter.listenerCount('error') === 0) continue;
-      try {
-        emitter.emit('error', error, client);
-      } catch (uncaught) {
-        rethrow(uncaught);
-      }
+      guarded(() => emitter.emit('error', error, client));
     }
   }
 
@@ -715,14 +738,24 @@ class Pool extends EventEmitter {
 
   // From the hub: a stream is wanted that Node opens.
   dial(id, place) {
-    const client = this._model || new this.Client(this.options);
-    return new Tunnel(this._native, id, place, client, (error) => this._errors.keep(error));
+    const fail = (error) => this._errors.keep(error);
+    try {
+      const client = this._model || new this.Client(this.options);
+      return new Tunnel(this._native, id, place, client, fail);
+    } catch (error) {
+      this._native.dialed(id, fail(error));
+      return undefined;
+    }
   }
 
   // From the hub: the server, or a proxy, wants a password.
   ask(attempt) {
-    const client = this._model || new this.Client(this.options);
-    answerPassword(client, (password, failure) => this._native.answer(attempt, password, failure), this._errors);
+    try {
+      const client = this._model || new this.Client(this.options);
+      answerPassword(client, (password, failure) => this._native.answer(attempt, password, failure), this._errors);
+    } catch (error) {
+      this._native.answer(attempt, null, this._errors.keep(error));
+    }
   }
 
   // A request of the pool has failed: the error that its caller gets.

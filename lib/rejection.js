@@ -19,10 +19,19 @@ function rejectWith(resolve, error) {
     Promise.resolve()
       .then(pass)
       .then(() => {
-        if (isNativeError(error) && Object.isExtensible(error)) Error.captureStackTrace(error);
+        takeStackAnew(error);
         throw error;
       }),
   );
+}
+
+function takeStackAnew(error) {
+  if (!isNativeError(error) || !Object.isExtensible(error)) return;
+  try {
+    Error.captureStackTrace(error);
+  } catch {
+    // Its owner has fixed the stack.
+  }
 }
 
 /** The two ways of answering, as pg has them: a callback, or else a promise of the given class. */
@@ -43,4 +52,13 @@ function rethrow(error) {
   });
 }
 
-module.exports = { rejectWith, answering, rethrow };
+/** Calls the application's own code: what it throws surfaces as uncaught. */
+function guarded(call) {
+  try {
+    call();
+  } catch (error) {
+    rethrow(error);
+  }
+}
+
+module.exports = { rejectWith, answering, guarded, rethrow };

@@ -28,6 +28,8 @@ const UNCOUNTED_CHARACTERS = 4096;
 const ENCODED_CHARACTERS = 256;
 
 const encoder = new TextEncoder();
+// What a view really has: as a property it may be anything.
+const byteLengthOf = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'byteLength').get;
 
 class Scratch {
   constructor(size) {
@@ -124,6 +126,8 @@ function writeText(scratch, at, text) {
 
 // First the format of every parameter, then length and bytes of each.
 function writeParameters(scratch, start, values, count) {
+  // Of a Proxy, `length` may be anything.
+  if (!Number.isInteger(count) || count < 0) throw new TypeError('Query values must be an array');
   if (count > MAX_PARAMETERS) {
     throw new Error(`a query takes at most ${MAX_PARAMETERS} parameters, not ${count}`);
   }
@@ -140,7 +144,8 @@ function writeParameters(scratch, start, values, count) {
       length = end - at - 4;
     } else if (value !== null && value !== undefined) {
       // `toString` of an application's object may return anything; this is where it is refused.
-      length = Buffer.byteLength(value);
+      Buffer.byteLength(value);
+      length = byteLengthOf.call(value);
       format = 1;
       end += length;
       scratch.reserve(end);

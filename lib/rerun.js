@@ -5,9 +5,10 @@
 
 const { performance } = require('node:perf_hooks');
 const { DatabaseError, RetryBudgetError } = require('./errors');
-const { wishesOf } = require('./wishes');
+const { misuseOf, wishesOf } = require('./wishes');
 
 const CAUSES_LOOKED_AT = 8;
+const MOST_ATTEMPTS = 0xffffffff;
 
 /** Whether the connection cannot be used any more. */
 function isGone(client) {
@@ -39,7 +40,7 @@ function speaksOfLoss(error) {
 
 /** The failure, with a spent budget as its cause. */
 function explained(error, refusal) {
-  if (refusal.message === 'budget' && error.cause === undefined && Object.isExtensible(error)) {
+  if (refusal.message === 'budget' && Object.isExtensible(error) && error.cause === undefined) {
     const cause = new RetryBudgetError(undefined, { tier: refusal.tier ?? undefined });
     Object.defineProperty(error, 'cause', { value: cause, configurable: true, writable: true });
   }
@@ -53,18 +54,25 @@ function explained(error, refusal) {
  */
 function termsOf(options = {}, config) {
   const wishes = (config !== null && typeof config === 'object' && wishesOf(config)) || {};
-  const attempts = wishes.retryAttempts ?? options.retryAttempts ?? options.maxRetries ?? 0;
-  if (!(attempts > 0) || typeof config.submit === 'function') return undefined;
-  const deadline = wishes.deadline ?? options.deadline;
+  const attempts = numberOf(wishes.retryAttempts ?? options.retryAttempts ?? options.maxRetries);
+  // What makes no sense is told by the statement itself.
+  if (!(attempts > 0) || typeof config.submit === 'function' || misuseOf(wishes) !== undefined) return undefined;
+  const deadline = numberOf(wishes.deadline ?? options.deadline);
+  const text = typeof config === 'string' ? config : config.text;
   return {
     stage: 'statement',
-    text: typeof config === 'string' ? config : config.text,
+    text: typeof text === 'string' ? text.toWellFormed() : undefined,
     idempotent: Boolean(config.idempotent || config.readOnly),
-    attempts,
-    baseMillis: wishes.retryDelay ?? options.retryDelay ?? options.baseDelay,
+    attempts: Math.min(Math.round(attempts), MOST_ATTEMPTS),
+    baseMillis: numberOf(wishes.retryDelay ?? options.retryDelay ?? options.baseDelay),
     codes: wishes.retryOn ?? [],
     until: deadline ? performance.now() + deadline : undefined,
   };
+}
+
+/** An option of the pool's may be a number written as text. */
+function numberOf(option) {
+  return option === undefined || option === null ? undefined : Number(option) || 0;
 }
 
 /** What the core decides on. */

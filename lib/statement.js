@@ -16,6 +16,7 @@ const READ_ONLY = 8;
 const CANCELLABLE = 32;
 const NAME_LIMIT = 63;
 const UNLIMITED = -1;
+const LONGEST_MILLIS = 0xffffffff;
 
 const longNames = new Set();
 
@@ -117,7 +118,7 @@ class Statement {
       this.maxBytes = 0;
     }
     this.rows = Number(this.rows) || 0;
-    this.queryTimeout = Number(this.queryTimeout) || 0;
+    this.queryTimeout = timeoutOf(this.queryTimeout);
     if (this.signal === undefined || this.signal === null) return undefined;
     this.flags |= CANCELLABLE;
     return heed(this, this.signal);
@@ -235,6 +236,12 @@ class Statement {
 }
 
 Statement.UNLIMITED = UNLIMITED;
+
+// Whole milliseconds, 0 for none. As with Node's timers, less than one is one.
+function timeoutOf(given) {
+  const millis = Number(given) || 0;
+  return millis === 0 ? 0 : Math.min(Math.max(Math.round(millis), 1), LONGEST_MILLIS);
+}
 
 function warnOfLength(name) {
   if (longNames.has(name)) return;

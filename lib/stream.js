@@ -5,6 +5,7 @@
 // two of them are in memory. Nothing is sent before the first row is asked for.
 
 const Statement = require('./statement');
+const { guarded } = require('./rejection');
 
 const PAGED = 64;
 const BATCH_SIZE = 1000;
@@ -113,8 +114,7 @@ class RowStream {
         if (this._stopping) this._end();
         else this._send(client);
       },
-      (error) => this._end(error, true),
-    );
+    ).catch((error) => this._end(error, true));
   }
 
   _send(client) {
@@ -153,7 +153,7 @@ class RowStream {
     this._over = true;
     this._failed = failed && !this._stopping;
     this._error = error;
-    if (this._giveBack !== null) this._giveBack();
+    guarded(() => this._giveBack !== null && this._giveBack());
     for (const leave of this._leaving) leave();
     this._serve();
   }

@@ -7,7 +7,8 @@
 // A session ends when the server has answered every Sync and query with ReadyForQuery: only then are the
 // borders of the next exchange known. If the core does not agree, one more Sync settles it.
 
-const { rethrow } = require('./rejection');
+const { isFatal } = require('./loss');
+const { guarded, rethrow } = require('./rejection');
 
 const BEGUN = 1;
 const DRAINED = 2;
@@ -98,10 +99,10 @@ class Session {
     const { connection } = this.client;
     switch (message.name) {
       case 'rowDescription':
-        tell(active, 'handleRowDescription', message);
+        this.give('handleRowDescription', message);
         return;
       case 'dataRow':
-        tell(active, 'handleDataRow', message);
+        this.give('handleDataRow', message);
         return;
       case 'portalSuspended':
         tell(active, 'handlePortalSuspended', connection);
@@ -137,9 +138,20 @@ class Session {
     }
   }
 
+  // What the submittable, or a type parser, cannot make sense of fails it like an error of the server.
+  give(method, message) {
+    const { active } = this;
+    if (active === null || typeof active[method] !== 'function') return;
+    try {
+      active[method](message);
+    } catch (error) {
+      this.takeError(error);
+    }
+  }
+
   takeError(error) {
     const { active, client } = this;
-    const fatal = error.severity === 'FATAL' || error.severity === 'PANIC';
+    const fatal = isFatal({ kind: 'database', severity: error?.severity });
     if (fatal) client._fatal = error.code;
     this.active = null;
     if (active !== null) {
@@ -240,15 +252,6 @@ function tell(active, method, first, second) {
   if (active === null || typeof active[method] !== 'function') return;
   try {
     active[method](first, second);
-  } catch (error) {
-    rethrow(error);
-  }
-}
-
-/** An exception of the submittable surfaces as uncaught and does not stop the reading. */
-function guarded(call) {
-  try {
-    call();
   } catch (error) {
     rethrow(error);
   }

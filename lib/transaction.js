@@ -10,9 +10,11 @@
 const { performance } = require('node:perf_hooks');
 const { DatabaseError, CommitOutcomeUnknownError } = require('./errors');
 const { fateOf, identify, learn } = require('./fate');
+const { guarded } = require('./rejection');
 const { codeOf, explained, isGone, speaksOfLoss } = require('./rerun');
 const { traceTransaction } = require('./tracing');
 const { Alarm, Verdict } = require('./verdict');
+const { misuseOf } = require('./wishes');
 
 const DEFAULT_RETRIES = 3;
 const LEVELS = ['serializable', 'repeatable read', 'read committed', 'read uncommitted'];
@@ -36,7 +38,7 @@ class Transaction {
     this.readOnly = Boolean(options.readOnly);
     this.attempts = count('retries', options.retries ?? options.maxRetries ?? pool.options.retryAttempts ?? DEFAULT_RETRIES);
     this.base = count('retryDelay', options.retryDelay ?? options.baseDelay);
-    this.codes = options.retryOn ?? [];
+    this.codes = codes(options);
     this.retries = 0;
     const deadline = count('deadline', options.deadline ?? pool.options.deadline) || undefined;
     this.until = deadline === undefined ? undefined : performance.now() + deadline;
@@ -49,7 +51,7 @@ class Transaction {
   async complete() {
     for (;;) {
       const run = await this.once();
-      if (run.error === undefined) return run.value;
+      if (!('error' in run)) return run.value;
       let stage = 'open';
       let refusal = run.isUnknown ? AMBIGUOUS : await this.verdict({ stage, code: codeOf(run.error), lost: run.lost });
       // Nobody knows: the answer to COMMIT is lost, or the server says so of its own COMMIT.
@@ -168,7 +170,8 @@ class Run {
     if (this.released) return;
     this.released = true;
     this.client.removeListener('error', ignore);
-    this.release.call(this.client, destroy);
+    // What a listener throws changes nothing about what became of the transaction.
+    guarded(() => this.release.call(this.client, destroy));
   }
 }
 
@@ -190,6 +193,12 @@ function count(name, value) {
   if (value == null) return undefined;
   if (typeof value === 'number' && value >= 0 && value <= 0x7fffffff) return Math.round(value);
   throw new TypeError(`${name} must be a number of at least 0`);
+}
+
+function codes({ retryOn }) {
+  const misuse = misuseOf({ retryOn });
+  if (misuse !== undefined) throw misuse;
+  return retryOn ?? [];
 }
 
 function ended() {

@@ -225,6 +225,28 @@ describe('parameters that cannot be sent', () => {
     });
   });
 
+  test.each([[2.5], [-1], [NaN], ['2'], [Infinity], [{}], [true]])('a Proxy of values with the length %p is a clear error', async (length) => {
+    const values = new Proxy(['a', 'b'], { get: (list, key) => (key === 'length' ? length : list[key]) });
+    const pool = new ours.Pool(config({ max: 1 }));
+    expect((await outcome(pool.query('SELECT $1::text, $2::text', values))).error).toMatchObject({
+      type: 'TypeError',
+      message: 'Query values must be an array',
+    });
+    expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+    await pool.end();
+  });
+
+  test('bytes are as long as they are, whatever they say', async () => {
+    const pool = new ours.Pool(config({ max: 1 }));
+    for (const byteLength of [0, 1, 5000]) {
+      const bytes = Object.defineProperty(Buffer.from('abc'), 'byteLength', { value: byteLength });
+      expect((await pool.query('SELECT $1::bytea AS bytes', [bytes])).rows[0].bytes).toEqual(Buffer.from('abc'));
+    }
+    const inDisguise = Object.assign(() => {}, { toString: () => new ArrayBuffer(20) });
+    expect((await outcome(pool.query('SELECT $1::bytea', [inDisguise]))).error.type).toBe('TypeError');
+    await pool.end();
+  });
+
   test('what exceeds the largest message is refused before it is copied or sent', async () => {
     const pool = new ours.Pool(config({ max: 1 }));
     const before = process.memoryUsage().rss;
@@ -306,6 +328,36 @@ describe('settings that make no sense', () => {
       ],
     });
     expect(error.message).toBe(`invalid configuration: ${error.problems.join('; ')}`);
+  });
+
+  const exotic = [
+    ['a statement cache without end', { statementCacheSize: 2 ** 53 }],
+    ['less than one use', { maxUses: 0.5 }],
+    ['a first probe after less than a second', { keepAlive: true, keepAliveInitialDelayMillis: 5 }],
+    ['a first probe in a million years', { keepAlive: true, keepAliveInitialDelayMillis: 2 ** 55 }],
+    ['a timeout of 2^32 and 5 milliseconds', { query_timeout: 2 ** 32 + 5 }],
+    ['a pool without end', { max: 1e308, maxWaiting: 1e308, maxLifetimeSeconds: 1e308, idleTimeoutMillis: 1e308 }],
+    ['infinite times', { idleTimeoutMillis: Infinity, connectionTimeoutMillis: Infinity, acquireTimeoutMillis: Infinity }],
+  ];
+  test.each(exotic)('%s is served', async (_, options) => {
+    for (const way of Object.values(ways)) {
+      expect(await cleanly(way)(ours, config(options), 'SELECT pg_sleep(0.05), 1 AS one')).toEqual({ rows: [{ pg_sleep: '', one: 1 }] });
+    }
+  });
+
+  test('a user timeout that TCP cannot hold is a clear error', async () => {
+    const pool = new ours.Pool(config({ keepAlive: true, tcpUserTimeoutMillis: 2 ** 31 }));
+    expect(() => pool.query('SELECT 1')).toThrow('tcpUserTimeoutMillis must be a number up to 2147483647');
+    await pool.end();
+  });
+
+  test('a password of 20 MB is refused and keeps no other connection waiting', async () => {
+    const pool = new ours.Pool(config({ password: 'p'.repeat(2e7) }));
+    const other = new ours.Pool(config());
+    const ends = await Promise.all([outcome(pool.query('SELECT 1')), outcome(other.query('SELECT 1 AS one'))]);
+    expect(ends[0].error.message).toMatch(/password is longer than 65536 bytes$/);
+    expect(ends[1].value.rows).toEqual([{ one: 1 }]);
+    await Promise.all([pool.end(), other.end()]);
   });
 
   test.each([

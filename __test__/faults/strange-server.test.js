@@ -8,6 +8,7 @@
 const http = require('node:http');
 const { once } = require('node:events');
 const pg = require('pg');
+const Cursor = require('pg-cursor');
 const ours = require('../..');
 const backend = require('../support/backend-messages');
 const { ScriptedServer, close, expect: message, reset, skipTo, stall } = require('../support/scripted-server');
@@ -200,6 +201,39 @@ describe.each(Object.entries(broken))('a server that sends %s', (_, script) => {
   });
 });
 
+// A submittable reads the server's messages itself, by a parser that trusts them.
+const forCursor = [backend.parseComplete(), backend.bindComplete()];
+const brokenForCursor = {
+  'an error cut short': [backend.message('E', Buffer.from('SERROR\0Mno end'))],
+  'a description cut short': [...forCursor, backend.message('T', backend.int16(3), Buffer.from('word'))],
+  'a description of minus one columns': [...forCursor, backend.message('T', backend.int16(-1))],
+  'a tag without an end': [...forCursor, backend.noData(), backend.message('C', Buffer.from('SELECT 1'))],
+  'a field longer than its row': [
+    ...forCursor,
+    backend.rowDescription(['word']),
+    backend.message('D', backend.int16(1), backend.int32(1000), Buffer.from('abc')),
+  ],
+  'a COPY cut short': [...forCursor, backend.message('H', Buffer.from([0, 0, 9]))],
+  'a question for a password': [backend.authentication(255)],
+  'a row before its description': [...forCursor, row(['a'])],
+};
+
+describe.each(Object.entries(brokenForCursor))('a cursor on a server that sends %s', (_, messages) => {
+  test('fails, and the pool serves the next query', async () => {
+    await withServer([...login, skipTo('H'), ...messages, stall()], async (options) => {
+      const pool = new ours.Pool(options);
+      pool.on('error', () => {});
+      const client = await pool.connect();
+      client.on('error', () => {});
+      const cursor = client.query(new Cursor('SELECT word'));
+      expect((await outcome(cursor.read(1))).error).toBeDefined();
+      client.release(true);
+      expect((await outcome(pool.query('SELECT word'))).value?.rows).toEqual([ONE]);
+      await pool.end();
+    });
+  });
+});
+
 test('an answer nobody asked for does not become the answer to the next query', async () => {
   const twice = [...login, message('Q'), ROW, ROW, skipTo('Q'), backend.simpleResult(['word'], [['second']]), stall()];
   await withServer(twice, async (options) => {
@@ -299,3 +333,25 @@ test('notices, settings and notifications between any two messages disturb nothi
     await client.end();
   });
 });
+
+test('a server that makes SCRAM as hard as it may keeps no other connection waiting', async () => {
+  const challenge = async (session) => {
+    const { body } = await session.next();
+    const nonce = /r=([^,]*)/.exec(body.toString('latin1'))[1];
+    await session.send(backend.authenticationSASLContinue(`r=${nonce}more,s=AAAAAAAAAAAAAAAA,i=100000`));
+  };
+  await withServer([message('startup'), backend.authenticationSASL(), challenge, stall()], async (options, server) => {
+    const hardWorking = new ours.Client({ ...options, password: 'p'.repeat(60_000) });
+    const connecting = outcome(hardWorking.connect(), 60_000);
+    await until(() => server.received.some(({ type }) => type === 'p'));
+    const other = new ours.Pool(options);
+    const order = [];
+    connecting.then(() => order.push('the hard one'));
+    expect((await outcome(other.query('SELECT word'), 60_000)).value.rows).toEqual([ONE]);
+    order.push('the other');
+    await hardWorking.end();
+    expect((await connecting).error.message).toBe('Connection terminated');
+    expect(order).toEqual(['the other', 'the hard one']);
+    await other.end();
+  });
+}, 120_000);

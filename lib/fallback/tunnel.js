@@ -6,6 +6,7 @@
 
 const net = require('node:net');
 const tls = require('node:tls');
+const { guarded } = require('../rejection');
 
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
 
@@ -39,9 +40,9 @@ class Tunnel {
     const { host, port } = this.place;
     const given = options.stream || new net.Socket();
     const stream = typeof given === 'function' ? given(streamConfig(options, parameters)) : given;
-    this.stream = stream;
     stream.on('error', (error) => this.settle(error));
     stream.on('close', () => this.end());
+    this.stream = stream;
     const ready = () => {
       if (options.keepAlive && stream.setKeepAlive) stream.setKeepAlive(true, options.keepAliveInitialDelayMillis);
       this.greet(stream, parameters);
@@ -88,7 +89,7 @@ class Tunnel {
 
   carry(stream) {
     stream.on('data', (bytes) => {
-      if (!this.native.feed(this.id, bytes)) stream.pause();
+      this.guarded(() => this.native.feed(this.id, bytes) || stream.pause());
     });
     stream.on('end', () => this.end());
     // What is expected of the connection keeps the process alive, not the socket.
@@ -115,19 +116,32 @@ class Tunnel {
   // From the hub: bytes for the server, room for more of its own, the end.
   write(bytes) {
     const { length } = bytes;
-    this.stream.write(bytes, () => this.native.sent(this.id, length));
+    this.guarded(() => this.stream.write(bytes, () => this.native.sent(this.id, length)));
   }
 
   resume() {
-    this.stream.resume();
+    this.guarded(() => this.stream.resume());
+  }
+
+  // A stream of the application's that is none, or gives text for bytes, is the end of the tunnel.
+  guarded(call) {
+    try {
+      call();
+    } catch {
+      this.end();
+      this.hangUp();
+    }
   }
 
   hangUp() {
     this.settled = true;
-    if (this.stream === null) return;
-    this.stream.on('error', () => {});
-    if (this.stream.destroy) this.stream.destroy();
-    else this.stream.end();
+    const { stream } = this;
+    if (stream === null) return;
+    guarded(() => {
+      stream.on('error', () => {});
+      if (stream.destroy) stream.destroy();
+      else if (stream.end) stream.end();
+    });
   }
 }
 

@@ -301,6 +301,9 @@ impl Told {
         ];
         faults.extend(counts.into_iter().filter_map(|(name, told, least)| too_small(name, told, least)));
         faults.extend(self.breaker.iter().flat_map(ToldBreaker::faults));
+        if self.tcp_user_timeout_millis.is_some_and(|Millis(millis)| millis > f64::from(i32::MAX)) {
+            faults.push(format!("tcpUserTimeoutMillis must be a number up to {}", i32::MAX));
+        }
         faults
     }
 
@@ -379,7 +382,8 @@ impl Told {
             idle_timeout: self.idle_timeout_millis.map_or(defaults.idle_timeout, Millis::duration),
             connect_timeout: time(self.connection_timeout_millis),
             acquire_timeout: time(self.acquire_timeout_millis),
-            max_uses: self.max_uses.filter(|uses| *uses > 0.0).map(|uses| u64::from(to_u32(uses))),
+            // As in pg, the use that reaches the number is the last.
+            max_uses: self.max_uses.filter(|uses| *uses > 0.0).map(|uses| u64::from(to_u32(uses.ceil()))),
             max_lifetime: self.max_lifetime_seconds.and_then(|seconds| Millis(seconds * 1000.0).duration()),
             lifetime_jitter: if self.enhanced { 0.25 } else { 0.0 },
             max_waiting: self.max_waiting.map(to_usize),

@@ -2,6 +2,8 @@
 //!
 //! The password is asked for when the server wants one, never before. Messages are pg's.
 
+use std::io;
+
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::{
     authentication::{
@@ -13,6 +15,10 @@ use postgres_protocol::{
 
 use super::{Config, Error, LoginStep, Password, connect::Startup};
 
+/// The server takes no longer one in clear text.
+const MAX_PASSWORD: usize = 64 * 1024;
+/// More rounds of SHA-256 than this are done by a thread of their own: the I/O thread serves others.
+const ROUNDS_IN_PASSING: u64 = 200_000;
 const FIRST: &str = "SASL: SCRAM-SERVER-FIRST-MESSAGE:";
 
 /// Answers the server's requests until it is satisfied.
@@ -85,17 +91,22 @@ async fn scram(startup: &mut Startup, config: &Config, mechanisms: &[String]) ->
         Some(password) if password.is_empty() => {
             return Err(Error::Plain(format!("{FIRST} client password must be a non-empty string")));
         }
+        Some(password) if password.len() > MAX_PASSWORD => {
+            return Err(Error::Plain(format!("{FIRST} client password is longer than {MAX_PASSWORD} bytes")));
+        }
         Some(password) => password,
     };
-    let mut scram = ScramSha256::new(password.as_bytes(), binding);
+    let scram = ScramSha256::new(password.as_bytes(), binding);
     startup.send(|out| frontend::sasl_initial_response(mechanism, scram.message(), out)).await?;
 
     let Message::AuthenticationSaslContinue(body) = startup.next_or_error().await? else {
         return Err(malformed());
     };
     startup.tell(|length| LoginStep::SaslContinue { length, data: text(body.data()) });
-    check_iterations(body.data(), config.scram_max_iterations)?;
-    scram.update(body.data()).map_err(|error| Error::Plain(format!("{FIRST} {error}")))?;
+    let iterations = check_iterations(body.data(), config.scram_max_iterations)?;
+    let rounds = iterations.saturating_mul(4 + password.len() as u64 / 64);
+    let mut scram =
+        prove(scram, body.data(), rounds).await.map_err(|error| Error::Plain(format!("{FIRST} {error}")))?;
     startup.send(|out| frontend::sasl_response(scram.message(), out)).await?;
 
     let Message::AuthenticationSaslFinal(body) = startup.next_or_error().await? else {
@@ -111,8 +122,18 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A server that asks for billions of rounds would keep this thread busy for minutes.
-fn check_iterations(first: &[u8], max: u32) -> Result<(), Error> {
+/// Works out the proof, which takes so many rounds of SHA-256.
+async fn prove(mut scram: ScramSha256, first: &[u8], rounds: u64) -> io::Result<ScramSha256> {
+    if rounds <= ROUNDS_IN_PASSING {
+        scram.update(first)?;
+        return Ok(scram);
+    }
+    let first = first.to_vec();
+    tokio::task::spawn_blocking(move || scram.update(&first).map(|()| scram)).await?
+}
+
+/// How many iterations the server asks for. Billions of them would take minutes.
+fn check_iterations(first: &[u8], max: u32) -> Result<u64, Error> {
     let iterations = std::str::from_utf8(first)
         .ok()
         .and_then(|text| text.split(',').find_map(|part| part.strip_prefix("i=")))
@@ -123,5 +144,5 @@ fn check_iterations(first: &[u8], max: u32) -> Result<(), Error> {
             "{FIRST} iteration count {iterations} exceeds scramMaxIterations of {max}"
         )));
     }
-    Ok(())
+    Ok(iterations)
 }

@@ -19,6 +19,7 @@ mod driver;
 mod encode;
 mod error;
 mod exchange;
+mod form;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod login;

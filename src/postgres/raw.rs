@@ -1,6 +1,6 @@
 //! Raw mode: for one exchange the connection carries bytes that somebody else writes and reads.
 //!
-//! The messages are still framed here, so that a broken one is noticed, what belongs to nobody
+//! The messages are still framed and looked at here, so that a broken one is noticed, what belongs to nobody
 //! (notices, notifications, settings) takes its usual way, and the transaction status is known. The
 //! mode ends between two messages only: when the server's last word was `ReadyForQuery` and nothing
 //! was written since.
@@ -105,18 +105,28 @@ impl Connection {
             match message.tag {
                 b'N' | b'A' | b'S' => others.push(message.bytes().to_vec()),
                 tag => {
+                    if let Err(error) = message.check_form() {
+                        // What came before it is told before the end.
+                        self.hand_on(tap, &bytes, status);
+                        return Err(error);
+                    }
                     status = if tag == b'Z' { Some(message.status()?) } else { None };
                     bytes.extend_from_slice(message.bytes());
                 }
             }
         }
-        if !bytes.is_empty() {
-            if let Some(raw) = &mut self.state.lock().raw {
-                raw.status = status;
-            }
-            tap.bytes(&bytes);
-        }
+        self.hand_on(tap, &bytes, status);
         Ok(others)
+    }
+
+    fn hand_on(&self, tap: &Arc<dyn Tap>, bytes: &[u8], status: Option<Status>) {
+        if bytes.is_empty() {
+            return;
+        }
+        if let Some(raw) = &mut self.state.lock().raw {
+            raw.status = status;
+        }
+        tap.bytes(bytes);
     }
 }
 

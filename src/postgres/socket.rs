@@ -80,14 +80,18 @@ impl Socket {
                 stream.set_nodelay(true).map_err(failure)?;
                 if let Some(keep_alive) = keep_alive {
                     let mut probes = socket2::TcpKeepalive::new();
-                    if !keep_alive.initial_delay.is_zero() {
+                    // Whole seconds; as with Node's sockets, less than one leaves the system's own delay.
+                    if keep_alive.initial_delay >= Duration::from_secs(1) {
                         probes = probes.with_time(keep_alive.initial_delay);
                     }
                     if let Some(interval) = keep_alive.interval {
                         probes = probes.with_interval(interval);
                     }
                     let socket = socket2::SockRef::from(&stream);
-                    socket.set_tcp_keepalive(&probes).map_err(failure)?;
+                    // Also as there, a delay that the system does not know is no reason to fail.
+                    if socket.set_tcp_keepalive(&probes).is_err() {
+                        socket.set_keepalive(true).map_err(failure)?;
+                    }
                     #[cfg(target_os = "linux")]
                     if keep_alive.user_timeout.is_some() {
                         socket.set_tcp_user_timeout(keep_alive.user_timeout).map_err(failure)?;

@@ -79,7 +79,12 @@ pub(super) struct Statements {
 impl Statements {
     /// Room for `capacity` unnamed statements; 0 caches none.
     pub(super) fn new(capacity: usize, sharing: Arc<Sharing>, pipelined: bool) -> Self {
-        let by_text = NonZeroUsize::new(capacity).map(LruCache::new);
+        let by_text = NonZeroUsize::new(capacity).map(|capacity| {
+            // Memory is taken as it fills: the capacity is whatever the application has said.
+            let mut by_text = LruCache::unbounded();
+            by_text.resize(capacity);
+            by_text
+        });
         let pending = pipelined.then(HashSet::new);
         let prefix = format!("{OWN_NAME}{:016x}_", RandomState::new().build_hasher().finish());
         let (by_name, unwanted) = (HashMap::new(), Vec::new());
