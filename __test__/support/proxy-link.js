@@ -18,7 +18,7 @@ class Link extends EventEmitter {
     this.toServer = new Lane(this, client, server, 'toServer', rules, fired);
     this.toClient = new Lane(this, server, client, 'toClient', rules, fired);
     for (const [socket, other] of [[client, server], [server, client]]) {
-      socket.on('error', () => other.resetAndDestroy());
+      socket.on('error', () => reset(other));
       socket.on('close', () => {
         this.#open -= 1;
         if (this.#open === 0) this.emit('close');
@@ -36,8 +36,8 @@ class Link extends EventEmitter {
     for (const socket of [this.client, this.server]) {
       if (how === 'fin') socket.destroySoon();
       // What was forwarded before the cut still arrives.
-      else if (socket.writableLength > 0) socket.write('', () => socket.resetAndDestroy());
-      else socket.resetAndDestroy();
+      else if (socket.writableLength > 0) socket.write('', () => reset(socket));
+      else reset(socket);
     }
   }
 
@@ -61,6 +61,12 @@ class Link extends EventEmitter {
     this.client.destroy();
     this.server.destroy();
   }
+}
+
+// Node forgets the descriptor of a socket that is reset while its FIN is under way.
+function reset(socket) {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }
 
 class Lane {
