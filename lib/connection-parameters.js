@@ -39,11 +39,13 @@ function hide(object, name, secret) {
   Object.defineProperty(object, name, { configurable: true, enumerable: false, writable: true, value: secret });
 }
 
-/** The same for what `ssl` holds; pg hides the key only. */
+const SECRETS_OF_TLS = ['key', 'passphrase', 'pfx'];
+
+/** As pg does with `key`: what TLS options say of a private key stays, out of sight. A frozen object stays as it is. */
 function hideKeys(ssl) {
-  if (ssl === null || typeof ssl !== 'object') return;
-  for (const name of ['key', 'passphrase', 'pfx']) {
-    if (ssl[name]) Object.defineProperty(ssl, name, { enumerable: false });
+  if (!ssl || typeof ssl !== 'object') return;
+  for (const name of SECRETS_OF_TLS) {
+    if (ssl[name]) Reflect.defineProperty(ssl, name, { enumerable: false });
   }
 }
 
@@ -143,3 +145,4 @@ function checkNegotiation(negotiation, ssl) {
 module.exports = ConnectionParameters;
 module.exports.hide = hide;
 module.exports.hideKeys = hideKeys;
+module.exports.SECRETS_OF_TLS = SECRETS_OF_TLS;

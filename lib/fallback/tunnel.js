@@ -6,6 +6,7 @@
 
 const net = require('node:net');
 const tls = require('node:tls');
+const { SECRETS_OF_TLS } = require('../connection-parameters');
 const { guarded } = require('../rejection');
 
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
@@ -73,8 +74,9 @@ class Tunnel {
 
   encrypt(socket, ssl, ALPNProtocols) {
     try {
-      const options = typeof ssl === 'object' ? { ...ssl, key: ssl.key, passphrase: ssl.passphrase, pfx: ssl.pfx } : {};
-      if (options.key === undefined) delete options.key;
+      const options = typeof ssl === 'object' ? { ...ssl } : {};
+      // What is out of sight is not copied.
+      for (const name of SECRETS_OF_TLS) if (ssl[name] !== undefined) options[name] = ssl[name];
       if (ALPNProtocols) options.ALPNProtocols = ALPNProtocols;
       if (net.isIP(this.place.host) === 0) options.servername = this.place.host;
       const stream = tls.connect({ ...options, socket });
