@@ -105,7 +105,11 @@ class Hub {
     // Streams that Node carries for the core.
     this.tunnels = new Map();
     this.shapes = new Map();
-    this.owners = new Map();
+    // Weakly: as under pg, a pool without connections that nobody refers to is gone. Its connections and
+    // requests refer to it.
+    const owners = new Map();
+    this.owners = owners;
+    this.graves = new FinalizationRegistry((number) => owners.delete(number));
     this.lastOwner = 0;
     this.alive = 0;
   }
@@ -117,7 +121,8 @@ class Hub {
   open(owner, settings) {
     const number = ++this.lastOwner;
     const pool = this.begin(number, settings);
-    this.owners.set(number, owner);
+    this.owners.set(number, new WeakRef(owner));
+    this.graves.register(owner, number);
     owner.number = number;
     return pool;
   }
@@ -134,6 +139,10 @@ class Hub {
   /** The owner expects nothing any more. */
   forget(owner) {
     this.owners.delete(owner.number);
+  }
+
+  owner(number) {
+    return this.owners.get(number)?.deref();
   }
 
   /** Gives `request` an id; it keeps the process alive until it is settled, unless not `counted`. */
@@ -323,28 +332,28 @@ class Hub {
         return;
       }
       case ASK: {
-        const owner = this.owners.get(argument);
+        const owner = this.owner(argument);
         if (owner !== undefined) owner.ask(id);
         return;
       }
       case NOTE: {
-        const owner = this.owners.get(id);
+        const owner = this.owner(id);
         if (owner !== undefined && owner.note !== undefined) owner.note(frame.json(word, argument));
         return;
       }
       case LOGIN: {
-        const owner = this.owners.get(id);
+        const owner = this.owner(id);
         if (owner !== undefined) owner.heard(frame.json(word, argument));
         return;
       }
       case ADMIT: {
-        const owner = this.owners.get(argument);
+        const owner = this.owner(argument);
         if (owner !== undefined) owner.admit(id);
         return;
       }
       case REFUSED: {
         const { pool, error } = frame.json(word, argument);
-        const owner = this.owners.get(pool);
+        const owner = this.owner(pool);
         if (owner !== undefined) owner.refused(id, error);
         return;
       }
@@ -357,7 +366,7 @@ class Hub {
   }
 
   dial(id, info) {
-    const owner = this.owners.get(info.pool);
+    const owner = this.owner(info.pool);
     if (owner === undefined) return;
     const tunnel = owner.dial(id, info);
     if (tunnel === undefined) return;
@@ -379,7 +388,7 @@ class Hub {
   }
 
   opened(id, info) {
-    const owner = this.owners.get(info.pool);
+    const owner = this.owner(info.pool);
     if (owner === undefined) return;
     const link = new Link(id, owner, info);
     this.links.set(id, link);

@@ -173,3 +173,27 @@ test('a process without listeners for `error` outlives the death of its idle con
   expect(await child.ended()).toEqual(WELL);
   expect(child.lines).toEqual([[{ one: 1 }]]);
 });
+
+test('a pool that nobody refers to any more is collected once its connections are closed', async () => {
+  const child = start(
+    'pgpool-rs',
+    `require('node:v8').setFlagsFromString('--expose-gc');
+     const collect = require('node:vm').runInNewContext('gc');
+     let gone = 0;
+     const graves = new FinalizationRegistry(() => gone++);
+     const use = async () => {
+       const pool = new driver.Pool(config({ idleTimeoutMillis: 1 }));
+       graves.register(pool);
+       await pool.query('SELECT 1');
+     };
+     for (let i = 0; i < 5; i++) await use();
+     // The one used last may still be on the stack.
+     for (let i = 0; i < 500 && gone < 4; i++) {
+       await new Promise((resolve) => setTimeout(resolve, 10));
+       collect();
+     }
+     say(gone >= 4);`,
+  );
+  expect(await child.ended()).toEqual(WELL);
+  expect(child.lines).toEqual([true]);
+});
