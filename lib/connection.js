@@ -8,6 +8,7 @@ const net = require('node:net');
 const tls = require('node:tls');
 const { EventEmitter } = require('node:events');
 const { parse, serialize } = require('pg-protocol');
+const { SECRETS_OF_TLS } = require('./connection-parameters');
 const { DatabaseError } = require('./errors');
 
 const FLUSH = serialize.flush();
@@ -75,8 +76,8 @@ class Connection extends EventEmitter {
   upgradeToSSL(host) {
     const { ssl } = this;
     const options = typeof ssl === 'object' ? { ...ssl, socket: this.stream } : { socket: this.stream };
-    // Clients hide it from enumeration.
-    if (typeof ssl === 'object' && ssl.key !== undefined) options.key = ssl.key;
+    // What clients hide from enumeration is not copied.
+    for (const name of SECRETS_OF_TLS) if (ssl[name] !== undefined) options[name] = ssl[name];
     if (this.sslNegotiation === 'direct') options.ALPNProtocols = ['postgresql'];
     if (host !== undefined && net.isIP(host) === 0) options.servername = host;
     try {
