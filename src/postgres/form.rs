@@ -10,7 +10,7 @@ impl Raw<'_> {
         let is_whole = match self.tag {
             b'1' | b'2' | b'3' | b'I' | b'c' | b'n' | b's' => body.is_empty(),
             b'd' => true,
-            b'C' => body.iter().position(|byte| *byte == 0) == body.len().checked_sub(1),
+            b'C' => body.iter().position(|byte| *byte == 0).is_some_and(|end| end + 1 == body.len()),
             b'D' => counted(body, value).is_some_and(<[u8]>::is_empty),
             b'E' => return self.database_error().map(drop),
             b'G' | b'H' | b'W' => body
