@@ -36,6 +36,8 @@ const { Tunnel } = require('./fallback/tunnel');
 const { Verdict } = require('./verdict');
 
 const KEEP = Symbol('keep');
+// No turn of the event loop is expected to last longer.
+const LONG_TURN_MILLIS = 1000;
 const CONNECT_TIMEOUT = 'Connection terminated due to connection timeout';
 
 const { connect: plainClientConnect, query: plainQuery } = plainMethods(Client.prototype);
@@ -81,6 +83,8 @@ class Pool extends EventEmitter {
     hide(this, '_binary', false);
     // Filled ahead of its first use; until then its connections keep no process alive.
     hide(this, '_resting', false);
+    // Something was given back in this turn of the event loop, and may be reaped in the next.
+    hide(this, '_inTurn', false);
   }
 
   /** All connections: lent, idle and those being opened. */
@@ -620,7 +624,19 @@ class Pool extends EventEmitter {
     if (!link.lent) return;
     link.lent = false;
     loans.returned(this, link);
+    if (this.options.idleTimeoutMillis < LONG_TURN_MILLIS) this._stayInTurn();
     this._native.release(link.id, destroy);
+  }
+
+  // Under pg the idle timeout is a timer, so what is given back is there until the turn is over.
+  _stayInTurn() {
+    if (this._inTurn) return;
+    this._inTurn = true;
+    this._native.turn(true);
+    setImmediate(() => {
+      this._inTurn = false;
+      this._native.turn(false);
+    });
   }
 
   // A submittable still has the connection: nobody else gets it before that is over.

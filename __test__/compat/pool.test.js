@@ -359,6 +359,18 @@ describe('checkouts', () => {
     }),
   );
 
+  alike('an idle client outlives the turn in which it was released, however short its timeout', (driver, config) =>
+    withPool(driver, config({ idleTimeoutMillis: 1 }), async (pool) => {
+      const client = await pool.connect();
+      client.release();
+      const end = Date.now() + 20;
+      while (Date.now() < end);
+      const then = counts(pool);
+      await until(() => pool.totalCount === 0);
+      return then;
+    }),
+  );
+
   alike('an idle client that dies is reported and removed', (driver, config) =>
     withPool(driver, config({ max: 2 }), async (pool) => {
       const notes = journal(pool, EVENTS);

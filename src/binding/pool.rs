@@ -253,6 +253,12 @@ impl Pool {
         self.tier.end(move || outbox.push(Kind::Done, id, 0));
     }
 
+    /// While the turn of the JavaScript thread lasts, no connection is closed for having been idle.
+    #[napi(catch_unwind)]
+    pub fn turn(&self, lasts: bool) {
+        self.tier.turn(lasts);
+    }
+
     /// All connections: lent, idle and those being opened.
     #[napi(getter, catch_unwind)]
     pub fn total(&self) -> u32 {

@@ -175,4 +175,9 @@ impl Tier {
     pub fn counts(&self) -> Counts {
         self.pool.counts()
     }
+
+    /// See [`Pool::turn`].
+    pub fn turn(&self, lasts: bool) {
+        self.pool.turn(lasts);
+    }
 }

@@ -104,6 +104,12 @@ impl<C: Connector> Pool<C> {
         self.0.0.forget(is_gone, reason)
     }
 
+    /// While the caller's turn lasts no connection is closed for having been idle, so that what it gave
+    /// back and counts within the turn is there, however short the idle timeout.
+    pub fn turn(&self, lasts: bool) {
+        self.0.0.turn(lasts);
+    }
+
     /// Closes every present connection: idle ones now, lent ones when returned, those being made
     /// when they are ready.
     pub fn retire_generation(&self) {

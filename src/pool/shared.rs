@@ -167,6 +167,10 @@ impl<C: Connector> Shared<C> {
         })
     }
 
+    pub(super) fn turn(self: &Arc<Self>, lasts: bool) {
+        self.step(|state, now, actions| state.turn_locked(lasts, now, actions));
+    }
+
     pub(super) fn retire_generation(self: &Arc<Self>) {
         self.step(State::retire_generation_locked);
     }

@@ -36,6 +36,8 @@ pub(super) struct State<C: Connector> {
     wakes_at: Option<Instant>,
     /// The allowance has refused the last slot that was wanted.
     is_denied: bool,
+    /// The application is still in the turn in which it gave a connection back.
+    in_turn: bool,
     /// What the allowance was last told.
     reported: Need,
     /// Since when claims wait, there is room, and nothing is being made.
@@ -63,6 +65,7 @@ impl<C: Connector> State<C> {
             next_ticket: 1,
             wakes_at: None,
             is_denied: false,
+            in_turn: false,
             reported: Need::default(),
             stalled_since: None,
             statistics: Statistics::default(),

@@ -63,13 +63,24 @@ impl<C: Connector> State<C> {
             let Some(tenant) = self.slots.live(slot) else { continue };
             if self.is_over(slot, now) {
                 self.close_locked(slot, CloseReason::Lifetime, actions);
-            } else if self.slots.total() > self.settings.min
-                && is_due(after(tenant.idle_since, self.settings.idle_timeout))
-            {
+            } else if self.may_reap_idle() && is_due(after(tenant.idle_since, self.settings.idle_timeout)) {
                 self.close_locked(slot, CloseReason::Idle, actions);
             } else if is_due(after(tenant.verified, self.settings.keepalive_after)) {
                 self.send_on_errand_locked(slot, Purpose::Check, actions);
             }
+        }
+    }
+
+    fn may_reap_idle(&self) -> bool {
+        self.slots.total() > self.settings.min && !self.in_turn
+    }
+
+    /// While the turn lasts nothing is closed for having been idle.
+    pub(in super::super) fn turn_locked(&mut self, lasts: bool, now: Instant, actions: &mut Actions<C>) {
+        self.in_turn = lasts;
+        for slot in self.slots.idle().to_vec() {
+            let deadline = self.idle_deadline(slot, now);
+            self.note_deadline_locked(deadline, actions);
         }
     }
 
@@ -134,8 +145,7 @@ impl<C: Connector> State<C> {
     /// without this being asked again.
     pub(super) fn idle_deadline(&self, slot: usize, now: Instant) -> Option<Instant> {
         let tenant = self.slots.live(slot)?;
-        let is_above_min = self.slots.total() > self.settings.min;
-        let timeout = after(tenant.idle_since, self.settings.idle_timeout).filter(|_| is_above_min);
+        let timeout = after(tenant.idle_since, self.settings.idle_timeout).filter(|_| self.may_reap_idle());
         let keepalive = after(tenant.verified, self.settings.keepalive_after);
         let expires = tenant.expires.map(|at| if at <= now { at + SUCCESSION } else { at });
         expires.into_iter().chain(timeout).chain(keepalive).min()

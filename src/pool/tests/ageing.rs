@@ -23,6 +23,21 @@ async fn an_idle_connection_is_closed_after_the_idle_timeout_down_to_min() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_closed_for_idling_within_the_turn_in_which_it_came_back() {
+    let settings = Settings { idle_timeout: Some(SECOND), ..calm() };
+    let mut desk = Desk::new(Gate::open(), settings);
+    let key = desk.claim();
+    settle().await;
+    desk.pool.turn(true);
+    desk.give_back(key);
+    pass(5 * SECOND).await;
+    assert_eq!(desk.pool.counts().idle, 1);
+    desk.pool.turn(false);
+    settle().await;
+    assert_eq!(desk.pool.counts().total, 0, "its time was over when the turn was");
+}
+
+#[tokio::test(start_paused = true)]
 async fn use_postpones_the_idle_timeout() {
     let mut desk = Desk::new(Gate::open(), Settings { idle_timeout: Some(10 * SECOND), ..calm() });
     for _ in 0..5 {
