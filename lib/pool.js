@@ -624,7 +624,9 @@ class Pool extends EventEmitter {
     if (!link.lent) return;
     link.lent = false;
     loans.returned(this, link);
-    if (this.options.idleTimeoutMillis < LONG_TURN_MILLIS) this._stayInTurn();
+    const { idleTimeoutMillis } = this.options;
+    // 0 is never.
+    if (idleTimeoutMillis > 0 && idleTimeoutMillis < LONG_TURN_MILLIS) this._stayInTurn();
     this._native.release(link.id, destroy);
   }
 
