@@ -16,19 +16,11 @@ declare class ConnectionParameters {
   query_timeout?: number | undefined;
   idle_in_transaction_session_timeout?: number | undefined;
 
-  binary?: unknown;
-  client_encoding?: unknown;
-  replication?: unknown;
-  isDomainSocket?: unknown;
-  fallback_application_name?: unknown;
-  lock_timeout?: unknown;
-  connect_timeout?: unknown;
-  keepalives?: unknown;
-  keepalives_idle?: unknown;
-
   /** The same as a connection string of libpq, the host resolved to an address. */
   getLibpqConnectionString<R>(callback: (error: Error | null, text: string | null) => R): R;
 }
+
+interface ConnectionParameters extends ConnectionParameters.Loose {}
 
 declare namespace ConnectionParameters {
   interface Loose {
