@@ -233,9 +233,10 @@ export interface RetryEvent {
   phase: 'waiting' | 'connecting' | 'unsent' | 'sent' | 'transaction' | 'commit';
 }
 
-/** The event `breaker` of a pool: its breaker has changed. */
+/** The event `breaker` of a pool: the breaker of one of its hosts has changed. */
 export interface BreakerEvent {
   tier: string | null;
+  /** The host and its port: `db1:5432`. */
   host: string;
   from: 'closed' | 'open' | 'half-open';
   state: 'closed' | 'open' | 'half-open';
@@ -890,10 +891,11 @@ export function executeTransactionWithRetry<R extends QueryResultRow = any>(
   options?: Omit<TransactionOptions, 'retries' | 'maxRetries' | 'retryDelay' | 'baseDelay'> & { pool?: Pool | undefined },
 ): Promise<QueryResult<R>[]>;
 
-/** The breaker is open: nothing was sent. */
+/** The breaker is open, of several hosts that of each which could serve: nothing was sent. */
 export class CircuitOpenError extends Error {
   readonly code: 'CIRCUIT_OPEN';
   readonly tier: string | undefined;
+  /** The host that is tried next, and its port. */
   readonly host: string;
   /** When the server is tried again; null: when somebody says so. */
   readonly nextProbe: Date | null;
@@ -964,7 +966,10 @@ export interface PoolMetrics {
   leaks: { connections: number; transactions: number };
   retries: number;
   retriesDenied: number;
+  /** Of the host whose breaker fares best: while one is closed, the pool can work. */
   breaker: 'closed' | 'half-open' | 'open';
+  /** Of each host, in the order they were named. */
+  breakers: { host: string; state: 'closed' | 'half-open' | 'open' }[];
   /** Whether it stops requests while it is open; that of `admin` only tells. */
   breakerStops: boolean;
   breakerRejected: number;

@@ -3,7 +3,7 @@
 // The breaker against a server that can be made unreachable: it opens, answers at once, sends nothing but
 // its probe, and closes when the server is back.
 
-const { Pool, CircuitOpenError } = require('../..');
+const { Pool, CircuitOpenError, metrics } = require('../..');
 const { Proxy } = require('../support/proxy');
 const { config } = require('../support/server');
 const { until } = require('../support/until');
@@ -139,6 +139,77 @@ test('a server that refuses for want of resources opens it by its share of the c
   for (let i = 0; i < 2; i++) await pool.query('SELECT 1');
   for (let i = 0; i < 3; i++) await expect(pool.query(exhausted)).rejects.toMatchObject({ code: '53100' });
   await expect(pool.query('SELECT 1')).rejects.toBeInstanceOf(CircuitOpenError);
+});
+
+describe('of two hosts', () => {
+  // One failure: a host that was away is tried last for ten seconds.
+  const FOR_LONG = { failedConnects: 1, openMillis: 600_000, maxOpenMillis: 600_000 };
+  let other;
+
+  beforeEach(async () => {
+    const { host, port } = config();
+    other = await Proxy.start({ host, port });
+  });
+  afterEach(() => other.stop());
+
+  const place = ({ host, port }) => `${host}:${port}`;
+  const overBoth = (options) =>
+    proxied({ host: [proxy.host, other.host].join(), port: [proxy.port, other.port].join(), ...options });
+  /** Asks until the breaker of one host is open. */
+  const asked = (pool, { port }) =>
+    until(async () => {
+      await pool.query('SELECT 1');
+      return pool.changes.some(({ host, state }) => host.endsWith(`:${port}`) && state === 'open');
+    });
+
+  test('one that is away is left alone while the other serves', async () => {
+    const pool = overBoth({ maxUses: 1, loadBalanceHosts: 'random', breaker: FOR_LONG });
+    await proxy.refuse();
+    await asked(pool, proxy);
+    await proxy.listen();
+    for (let i = 0; i < 30; i++) await pool.query('SELECT 1');
+    expect(proxy.accepted).toBe(0);
+    expect(pool.changes).toEqual([expect.objectContaining({ host: place(proxy), from: 'closed', state: 'open' })]);
+    const told = metrics().pools.find(({ id }) => id === pool._native.vitals);
+    expect(told).toMatchObject({
+      breaker: 'closed',
+      breakers: [
+        { host: place(proxy), state: 'open' },
+        { host: place(other), state: 'closed' },
+      ],
+    });
+  });
+
+  test('its connections are given up, and the lent ones when they come back', async () => {
+    const pool = overBoth({ max: 2, breaker: FOR_LONG });
+    const lent = await pool.connect();
+    expect([proxy.links.size, other.links.size]).toEqual([1, 0]);
+    // The first host cannot be connected to any more; what is connected stays.
+    await proxy.refuse();
+    const brief = { text: 'SELECT pg_backend_pid() AS pid' };
+    await until(async () => {
+      const client = await pool.connect();
+      await client.query(brief);
+      client.release(true);
+      return states(pool).includes('open');
+    });
+    expect((await lent.query(brief)).rows).toEqual([{ pid: lent.processID }]);
+    lent.release();
+    await until(() => proxy.links.size === 0);
+    expect((await pool.query(brief)).rows).not.toEqual([{ pid: lent.processID }]);
+  });
+
+  test('only when both are open requests are refused, until the first is back', async () => {
+    const pool = overBoth({ breaker: { openMillis: 300 } });
+    await Promise.all([proxy.refuse(), other.refuse()]);
+    await until(async () => (await failing(pool, 1))[0] instanceof CircuitOpenError);
+    const open = pool.changes.filter(({ from, state }) => from === 'closed' && state === 'open');
+    expect(open.map(({ host }) => host).sort()).toEqual([place(proxy), place(other)].sort());
+    await other.listen();
+    await until(() => pool.changes.some(({ host, state }) => host === place(other) && state === 'closed'));
+    expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+    expect(proxy.accepted).toBe(0);
+  });
 });
 
 describe('modes', () => {

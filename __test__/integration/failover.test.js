@@ -3,7 +3,7 @@
 // A real primary and a real streaming standby: which of them a pool uses, and what it does when the
 // primary dies under writes and the standby is promoted.
 
-const { Pool } = require('../..');
+const { CircuitOpenError, Pool, metrics } = require('../..');
 const { startPostgres, freePort } = require('../support/postgres');
 const { until } = require('../support/until');
 
@@ -86,6 +86,15 @@ describe('of two hosts', () => {
       code: 'NO_SUITABLE_HOST',
       message: `${standby.host}:${standby.port}: session is read-only`,
     });
+  });
+
+  test('while the primary is barred, nobody waits for the standby to become one', async () => {
+    const away = { host: primary.host, port: await freePort() };
+    const breaker = { failedConnects: 1, openMillis: 600_000, maxOpenMillis: 600_000 };
+    const pool = poolOf({ targetSessionAttrs: 'primary', breaker }, [away, standby]);
+    await until(async () => (await pool.query('SELECT 1').catch((error) => error)) instanceof CircuitOpenError, { timeout: 30_000 });
+    const open = metrics().pools.find(({ id }) => id === pool._native.vitals).breakers.map(({ state }) => state);
+    expect(open).toEqual(['open', 'closed']);
   });
 
   test('unequal numbers of hosts and ports are refused in libpq\'s words', async () => {

@@ -55,7 +55,7 @@ const at = (alert, severity, expr, summary, time) => ({ alert, expr, ...(time &&
 function rules() {
   return [
     ...table.rules.map(ofMonitor),
-    at('PgpoolBreakerOpen', 'critical', `${series('pgpool_rs.breaker.state')} == 2`, `the circuit breaker of ${WHERE} is open: its requests fail at once`),
+    at('PgpoolBreakerOpen', 'critical', `min by (${BY}) (${series('pgpool_rs.breaker.state')}) == 2`, `the circuit breaker of every host of ${WHERE} is open: its requests fail at once`),
     at('PgpoolNoConnection', 'critical',
       `sum by (${BY}) (${series('db.client.connection.count', { where: { 'db.client.connection.state': '=~"idle|used"' } })}) == 0 and on (${BY}) rate(${series('pgpool_rs.connection.connect_failures')}[1m]) > 0`,
       `${WHERE} has no connection and cannot make one`, '1m'),

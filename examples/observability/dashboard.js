@@ -48,7 +48,7 @@ const quantiles = (name) => [0.5, 0.95, 0.99].map((share) => target(quantile(sha
 
 function panels() {
   return [
-    stat('Circuit breaker', [target(chosen('pgpool_rs.breaker.state'), NAME)], STATES, GOOD_TO_BAD),
+    stat('Circuit breaker', [target(chosen('pgpool_rs.breaker.state'), `${NAME} {{server_address}}:{{server_port}}`)], STATES, GOOD_TO_BAD),
     stat('Alerts of the monitor', [target(`${chosen('pgpool_rs.alert.active')} == 1`, `${NAME} {{rule}}`)], [{ type: 'value', options: { 1: { text: 'fires' } } }], CALM_OR_NOT),
     stat('Requests that wait', [target(chosen('db.client.connection.pending_requests'), NAME)], [], [
       { color: 'green', value: null }, { color: 'orange', value: limits('waiting').below }, { color: 'red', value: limits('waiting').above },

@@ -13,7 +13,7 @@ const { dashboard } = require('./dashboard');
 const { limits, metric, table } = require('./table');
 
 // Words of the query language, of Prometheus itself, and of Grafana.
-const WORDS = ['and', 'or', 'on', 'by', 'sum', 'rate', 'increase', 'histogram_quantile', 'unless', 'label_values'];
+const WORDS = ['and', 'or', 'on', 'by', 'min', 'sum', 'rate', 'increase', 'histogram_quantile', 'unless', 'label_values'];
 const OWN = ['ALERTS', 'alertname', 'alertstate', 'job', 'instance', 'le'];
 
 const expressions = () => [

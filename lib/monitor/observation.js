@@ -142,9 +142,9 @@ function pointOf(seen, at) {
 }
 
 function stateOf(told, seen) {
-  const { id, name, connections, waiting, errorsByClass, breaker, breakerStops, retries, timeouts, opened, connectFailures, closed, leaks, retriesDenied, breakerRejected, failovers, commitsUnknown } = told;
+  const { id, name, connections, waiting, errorsByClass, breaker, breakers, breakerStops, retries, timeouts, opened, connectFailures, closed, leaks, retriesDenied, breakerRejected, failovers, commitsUnknown } = told;
   return {
-    id, name, connections, waiting, errorsByClass, breaker, breakerStops, retries, timeouts, opened, connectFailures, closed, leaks,
+    id, name, connections, waiting, errorsByClass, breaker, breakers, breakerStops, retries, timeouts, opened, connectFailures, closed, leaks,
     retriesDenied, breakerRejected, failovers, commitsUnknown,
     firing: seen.firing,
     lastConnectError: seen.lastConnectError,

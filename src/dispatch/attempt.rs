@@ -32,8 +32,9 @@ impl<A: Answer> Attempt<A> {
 
     /// What it failed with, judged, once the connection is given back.
     fn after(&mut self, error: &Error, sent: bool, status: Option<Status>) -> Fault {
-        drop(self.lease.take());
-        self.tries.resilience.call_failed(error);
+        if let Some(lease) = self.lease.take() {
+            self.tries.resilience.circuits.call_failed(&lease.host, error);
+        }
         let known = Circumstances {
             statement: &self.statement,
             sent,
@@ -117,8 +118,9 @@ impl<A: Answer> Reply for Attempt<A> {
     fn settle(mut self: Box<Self>, outcome: Outcome) {
         match outcome {
             Outcome::Done(_) => {
-                drop(self.lease.take());
-                self.tries.resilience.answered();
+                if let Some(lease) = self.lease.take() {
+                    self.tries.resilience.circuits.answered(&lease.host);
+                }
                 self.told.settle(outcome);
             }
             Outcome::Failed { error, sent, status } => {

@@ -13,11 +13,14 @@ use std::{
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::{own, target::Target};
+use super::{circuits::Circuits, own, target::Target};
 use crate::postgres::{Config, Connection, Error, Host, Listener, Status, SystemError, connect};
 
 /// How long the role of a host is remembered.
 const MEMORY: Duration = Duration::from_secs(10);
+/// How long nobody waits for a host of the wrong kind while the others are barred. Short: a standby may be
+/// promoted at any moment.
+const MOMENT: Duration = Duration::from_secs(1);
 /// What one of several hosts may take where no connect timeout says otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -66,10 +69,23 @@ impl Hosts {
         Self { all, target, is_balanced, patience, memory, current: Mutex::new(None) }
     }
 
-    /// All of them, for people.
-    pub(super) fn names(&self) -> String {
-        let names: Vec<_> = self.all.iter().map(|host| format!("{}:{}", host.name, host.port)).collect();
-        names.join(",")
+    /// In the order they were named.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Host>> {
+        self.all.iter()
+    }
+
+    pub(super) fn get(&self, index: usize) -> &Arc<Host> {
+        &self.all[index]
+    }
+
+    pub(super) fn position(&self, host: &Arc<Host>) -> Option<usize> {
+        self.all.iter().position(|other| Arc::ptr_eq(other, host))
+    }
+
+    /// Where a host is, for people.
+    pub(super) fn place(&self, index: usize) -> String {
+        let Host { name, port, .. } = self.all[index].as_ref();
+        format!("{name}:{port}")
     }
 
     /// Whether another server may take what one rejects.
@@ -82,20 +98,33 @@ impl Hosts {
         self.all.first().map(Arc::as_ref)
     }
 
-    /// Connects to the first host that suits.
+    /// Whether a host may serve: it was not seen to be of the wrong kind in this moment.
+    pub(super) fn may_serve(&self, index: usize, now: Instant) -> bool {
+        let unfit_since = match self.memory.lock()[index] {
+            Some((Seen::Unfit, at)) if self.target != Target::PreferStandby => at,
+            _ => return true,
+        };
+        now.saturating_duration_since(unfit_since) >= MOMENT
+    }
+
+    /// Connects to the first host that suits and is not barred.
     pub(super) async fn connect(
         &self,
         config: &Config,
         listener: &Arc<dyn Listener>,
+        circuits: &Arc<Circuits>,
     ) -> Result<Arc<Connection>, Error> {
-        if let ([host], Target::Any) = (self.all.as_slice(), self.target) {
-            return connect(host, config, Arc::clone(listener)).await;
-        }
         let mut failures = Vec::new();
         let mut second_best = CloseOnDrop(None);
         for index in self.order(Instant::now()) {
             let host = &self.all[index];
-            match self.try_host(host, config, listener).await {
+            if circuits.bars(index) {
+                continue;
+            }
+            let connecting = circuits.connecting(index);
+            let outcome = self.try_host(host, config, listener).await;
+            connecting.ended(&outcome);
+            match outcome {
                 Ok((connection, true)) => {
                     self.note(index, Seen::Fit);
                     return Ok(connection);
@@ -122,7 +151,11 @@ impl Hosts {
                 }
             }
         }
-        second_best.keep().ok_or_else(|| summary(failures))
+        match second_best.keep() {
+            Some(connection) => Ok(connection),
+            None if failures.is_empty() => Err(circuits.barred()),
+            None => Err(summary(failures)),
+        }
     }
 
     async fn try_host(
@@ -202,8 +235,7 @@ impl Hosts {
             None if status != Status::Idle => return Consequence::Evict,
             Some(true) | None => {}
         }
-        let index = self.all.iter().position(|host| Arc::ptr_eq(host, &connection.host));
-        let Some(index) = index else { return Consequence::Evict };
+        let Some(index) = self.position(&connection.host) else { return Consequence::Evict };
         let was_known = matches!(self.memory.lock()[index], Some((Seen::Unfit, at)) if at.elapsed() < MEMORY);
         self.note(index, Seen::Unfit);
         // A lone host that any session may use is read-only because it was chosen so.

@@ -9,6 +9,7 @@ mod answer;
 mod attempt;
 mod budget;
 mod checkout;
+mod circuits;
 mod fault;
 mod hosts;
 mod measure;
@@ -29,9 +30,10 @@ use self::answer::Told;
 pub use self::{
     answer::{Answer, Failure},
     checkout::{Borrower, Direct},
+    circuits::BreakerNotice,
     fault::Phase,
     measure::Measured,
-    resilience::{BreakerNotice, Retrying},
+    resilience::Retrying,
     settings::{Changes, Settings, SettingsError},
     transaction::Run,
     wire::{Face, Wire},
@@ -62,13 +64,14 @@ impl Tier {
         let Settings { config, hosts, mut pool, budget, policy, .. } = settings;
         let member = budget.map(|part| budget::join(&part, &mut pool, &runtime));
         let (max, min) = (pool.max, pool.min);
+        let hosts = Arc::new(hosts);
         let resilience =
             Arc::new(Resilience::new(&policy, &hosts, Arc::clone(&face), runtime.clone(), vitals.clone()));
-        let wire = Wire::new(config, hosts, face, vitals.clone(), Arc::clone(&resilience));
+        let wire = Wire::new(config, hosts, face, vitals.clone(), Arc::clone(&resilience.circuits));
         let watch = wire.watch();
         let pool = Pool::new(wire, pool, runtime);
         watch.attach(&pool);
-        resilience.attach(&pool);
+        resilience.circuits.attach(&pool);
         if let Some(member) = member {
             budget::attach(&member, &pool);
         }
@@ -91,7 +94,7 @@ impl Tier {
         let tries = Tries::new(id, wish, Arc::clone(&self.resilience));
         let deadline = tries.deadline.at();
         let attempt = Box::new(attempt::Attempt::new(statement, answer, tries));
-        match self.resilience.admit() {
+        match self.resilience.circuits.admit() {
             Ok(()) => Some(self.pool.acquire(attempt, deadline)),
             Err(error) => {
                 retry::barred(attempt, error);
@@ -105,7 +108,7 @@ impl Tier {
         let tries = Tries::new(id, wish, Arc::clone(&self.resilience));
         let deadline = tries.deadline.at();
         let checkout = Box::new(checkout::Checkout::new(borrower, tries));
-        match self.resilience.admit() {
+        match self.resilience.circuits.admit() {
             Ok(()) => Some(self.pool.acquire(checkout, deadline)),
             Err(error) => {
                 retry::barred(checkout, error);

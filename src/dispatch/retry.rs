@@ -131,10 +131,10 @@ pub(super) fn failed<R: Repeatable>(mut request: Box<R>, failure: Failure, fault
             if !delay.is_zero() {
                 sleep(delay).await;
             }
-            if let Err(error) = resilience.admit() {
+            if let Err(error) = resilience.circuits.admit() {
                 return Err(Refusal::Connect(error));
             }
-            match resilience.pool() {
+            match resilience.circuits.pool() {
                 Some(pool) => pool.lease(deadline.at()).await,
                 None => Err(Refusal::Closed),
             }

@@ -10,13 +10,13 @@ use std::{
 
 use super::{
     BreakerNotice, Retrying,
+    circuits::Circuits,
     hosts::{CloseOnDrop, Consequence, Hosts},
     measure, own,
-    resilience::Resilience,
 };
 use crate::{
     pool::{CloseReason, Condition, Connector, Pool, WeakPool},
-    postgres::{Config, Connection, Error, Event, Listener, Status},
+    postgres::{Config, Connection, Error, Event, Listener, Status, connect},
     vitals::Vitals,
 };
 
@@ -64,26 +64,27 @@ pub trait Face: Send + Sync + 'static {
 pub struct Wire {
     config: Config,
     watch: Arc<Watch>,
-    resilience: Arc<Resilience>,
+    circuits: Arc<Circuits>,
 }
 
 impl Wire {
     pub(super) fn new(
         config: Config,
-        hosts: Hosts,
+        hosts: Arc<Hosts>,
         face: Arc<dyn Face>,
         vitals: Option<Arc<Vitals>>,
-        resilience: Arc<Resilience>,
+        circuits: Arc<Circuits>,
     ) -> Self {
         let watch = Arc::new(Watch { face, hosts, pool: OnceLock::new(), vitals });
-        Self { config, watch, resilience }
+        Self { config, watch, circuits }
     }
 
-    /// Makes a connection for the breaker, and asks it for as long as `succeeded` wants more.
-    pub(super) async fn probe(&self, mut succeeded: impl FnMut() -> bool) -> Result<(), Error> {
+    /// Makes a connection to a host for its breaker, and asks it for as long as `succeeded` wants more.
+    pub(super) async fn probe(&self, host: usize, mut succeeded: impl FnMut() -> bool) -> Result<(), Error> {
         let timeout = || Error::Plain("Connection terminated due to connection timeout".into());
         let deaf: Arc<dyn Listener> = Arc::new(Deaf);
-        let connecting = tokio::time::timeout(PROBE_TIMEOUT, self.watch.hosts.connect(&self.config, &deaf));
+        let host = self.watch.hosts.get(host);
+        let connecting = tokio::time::timeout(PROBE_TIMEOUT, connect(host, &self.config, deaf));
         let connection = connecting.await.map_err(|_| timeout())??;
         let _close = CloseOnDrop(Some(Arc::clone(&connection)));
         while succeeded() {
@@ -107,17 +108,6 @@ struct Deaf;
 impl Listener for Deaf {
     fn event(&self, _: u32, _: Event) {}
     fn closed(&self, _: u32, _: Option<Error>) {}
-}
-
-/// Reports a connect that is dropped before it was over: it took too long.
-struct Unfinished<'a>(Option<&'a Arc<Resilience>>);
-
-impl Drop for Unfinished<'_> {
-    fn drop(&mut self) {
-        if let Some(resilience) = self.0 {
-            resilience.connect_failed(None);
-        }
-    }
 }
 
 /// Tells the face of an escorted attempt that is dropped before its outcome was told.
@@ -146,7 +136,7 @@ impl Drop for Escort<'_> {
 /// Passes on what connections tell, and has the pool forget those that died.
 pub(super) struct Watch {
     face: Arc<dyn Face>,
-    hosts: Hosts,
+    hosts: Arc<Hosts>,
     /// Weak: the pool owns the connector, which owns this.
     pool: OnceLock<WeakPool<Wire>>,
     vitals: Option<Arc<Vitals>>,
@@ -197,18 +187,12 @@ impl Connector for Wire {
     type Error = Error;
 
     async fn connect(&self) -> Result<Self::Connection, Error> {
-        self.resilience.admit()?;
+        self.circuits.admit_connect()?;
         let face = self.watch.face.as_ref();
         let mut escort = Escort { face, attempt: face.admit().await? };
-        let mut unfinished = Unfinished(Some(&self.resilience));
         let attempt = measure::Connecting::begin(self.watch.vitals.as_ref());
         let listener: Arc<dyn Listener> = self.watch();
-        let connected = self.watch.hosts.connect(&self.config, &listener).await;
-        unfinished.0 = None;
-        match &connected {
-            Ok(_) => self.resilience.connected(),
-            Err(error) => self.resilience.connect_failed(Some(error)),
-        }
+        let connected = self.watch.hosts.connect(&self.config, &listener, &self.circuits).await;
         attempt.ended(connected.as_ref().map(|connection| connection.id));
         let connection = match connected {
             Ok(connection) => connection,

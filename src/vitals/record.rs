@@ -90,7 +90,7 @@ pub struct Vitals {
     pub use_time: Histogram,
     retries: AtomicU64,
     retries_denied: AtomicU64,
-    breaker: AtomicU8,
+    breakers: OnceLock<Box<[HostBreaker]>>,
     breaker_stops: AtomicBool,
     breaker_rejected: AtomicU64,
     commits_unknown: AtomicU64,
@@ -114,7 +114,7 @@ impl Vitals {
             use_time: Histogram::of_durations(),
             retries: AtomicU64::new(0),
             retries_denied: AtomicU64::new(0),
-            breaker: AtomicU8::new(0),
+            breakers: OnceLock::new(),
             breaker_stops: AtomicBool::new(false),
             breaker_rejected: AtomicU64::new(0),
             commits_unknown: AtomicU64::new(0),
@@ -169,9 +169,21 @@ impl Vitals {
         self.retries_denied.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The breaker changed.
-    pub fn breaker_state(&self, state: BreakerState) {
-        self.breaker.store(state as u8, Ordering::Relaxed);
+    /// Names the hosts, each with a breaker of its own, by address and port.
+    pub fn set_hosts(&self, hosts: impl Iterator<Item = (String, u16)>) {
+        let closed = |(address, port)| HostBreaker { address, port, state: AtomicU8::new(0) };
+        let _ = self.breakers.set(hosts.map(closed).collect());
+    }
+
+    /// The breaker of the host with this index changed.
+    pub fn breaker_state(&self, host: usize, state: BreakerState) {
+        if let Some(breaker) = self.breakers().get(host) {
+            breaker.state.store(state as u8, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn breakers(&self) -> &[HostBreaker] {
+        self.breakers.get().map_or(&[], AsRef::as_ref)
     }
 
     /// Whether the breaker stops requests while it is open; one that only tells stops nobody.
@@ -220,13 +232,10 @@ impl Vitals {
         self.alerts[rule as usize].load(Ordering::Relaxed) > 0
     }
 
-    /// The state of the breaker.
+    /// The state of the breaker of the host that fares best: while one is closed, the tier can work.
     pub fn breaker(&self) -> BreakerState {
-        match self.breaker.load(Ordering::Relaxed) {
-            0 => BreakerState::Closed,
-            1 => BreakerState::HalfOpen,
-            _ => BreakerState::Open,
-        }
+        let states = self.breakers().iter().map(HostBreaker::state);
+        states.min_by_key(|state| *state as u8).unwrap_or(BreakerState::Closed)
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -259,6 +268,23 @@ impl Vitals {
             Some(class) => {
                 self.failed[class as usize].get_or_init(Histogram::of_durations).record_duration(took);
             }
+        }
+    }
+}
+
+/// What the breaker of one host says.
+pub(super) struct HostBreaker {
+    pub(super) address: String,
+    pub(super) port: u16,
+    state: AtomicU8,
+}
+
+impl HostBreaker {
+    pub(super) fn state(&self) -> BreakerState {
+        match self.state.load(Ordering::Relaxed) {
+            0 => BreakerState::Closed,
+            1 => BreakerState::HalfOpen,
+            _ => BreakerState::Open,
         }
     }
 }

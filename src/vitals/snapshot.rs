@@ -12,6 +12,7 @@ use super::{
     alerts::Rule,
     exposition, journal,
     names::{self, Kind, Metric},
+    record::HostBreaker,
     registry,
 };
 
@@ -130,7 +131,10 @@ fn of_pool(vitals: &Vitals, sheet: &mut Sheet<'_>) {
     sheet.number(&names::LEAKS, &["transaction"], reading.leaked_transactions);
     sheet.number(&names::RETRY_ATTEMPTS, &["begun"], counts.retries);
     sheet.number(&names::RETRY_ATTEMPTS, &["denied"], counts.retries_denied);
-    sheet.number(&names::BREAKER_STATE, &[], vitals.breaker() as usize);
+    for breaker in vitals.breakers() {
+        let own = [breaker.address.as_str(), &breaker.port.to_string()];
+        sheet.number(&names::BREAKER_STATE, &own, breaker.state() as usize);
+    }
     sheet.number(&names::BREAKER_REJECTED, &[], counts.breaker_rejected);
     sheet.number(&names::COMMIT_UNKNOWN, &[], counts.commits_unknown);
     sheet.number(&names::FAILOVERS, &[], counts.failovers);
@@ -242,6 +246,7 @@ fn pool_to_json(vitals: &Arc<Vitals>) -> Value {
         "retries": counts.retries,
         "retriesDenied": counts.retries_denied,
         "breaker": vitals.breaker().name(),
+        "breakers": vitals.breakers().iter().map(breaker_to_json).collect::<Vec<_>>(),
         "breakerStops": vitals.breaker_stops(),
         "breakerRejected": counts.breaker_rejected,
         "commitsUnknown": counts.commits_unknown,
@@ -249,6 +254,10 @@ fn pool_to_json(vitals: &Arc<Vitals>) -> Value {
         "alerts": Rule::ALL.into_iter().filter(|rule| vitals.has_alert(*rule)).map(Rule::name).collect::<Vec<_>>(),
         "lastConnectError": vitals.last_connect_error(),
     })
+}
+
+fn breaker_to_json(breaker: &HostBreaker) -> Value {
+    json!({ "host": format!("{}:{}", breaker.address, breaker.port), "state": breaker.state().name() })
 }
 
 pub(super) fn in_millis(read: &Distribution) -> Value {

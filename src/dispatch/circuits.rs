@@ -1,0 +1,332 @@
+//! The circuit breakers of a tier, one for each of its hosts.
+//!
+//! A request passes while a host that may serve it is not barred; a connect leaves out the hosts that are.
+
+use std::{
+    sync::{Arc, OnceLock, Weak},
+    time::SystemTime,
+};
+
+use parking_lot::Mutex;
+use tokio::{runtime::Handle, time::Instant};
+use tracing::{info, warn};
+
+use super::{Face, Wire, hosts::Hosts, resilience::Policy};
+use crate::{
+    failsafe::{Breaker, Change, Mode, Probe, Stage},
+    pool::{Pool, WeakPool},
+    postgres::{self, Error, Host},
+    vitals::{BreakerState, Vitals},
+};
+
+/// Tells of a breaker that changed.
+#[derive(Debug, Clone)]
+pub struct BreakerNotice {
+    /// The host it guards, with its port.
+    pub host: String,
+    /// Before.
+    pub from: Stage,
+    /// After.
+    pub to: Stage,
+    /// When the next probe begins.
+    pub next_probe: Option<SystemTime>,
+    /// The last failure that counted.
+    pub cause: Option<Error>,
+}
+
+pub(super) struct Circuits {
+    hosts: Arc<Hosts>,
+    /// In the order of the hosts.
+    all: Box<[Circuit]>,
+    bypasses: bool,
+    face: Arc<dyn Face>,
+    runtime: Handle,
+    vitals: Option<Arc<Vitals>>,
+    /// Weak: the pool owns the connector, which owns this.
+    pool: OnceLock<WeakPool<Wire>>,
+}
+
+struct Circuit {
+    breaker: Breaker,
+    /// What it counted last.
+    last_fault: Mutex<Option<Error>>,
+}
+
+impl Circuit {
+    fn bars(&self) -> bool {
+        self.breaker.admit().is_err()
+    }
+}
+
+impl Circuits {
+    pub(super) fn new(
+        policy: &Policy,
+        hosts: &Arc<Hosts>,
+        face: Arc<dyn Face>,
+        runtime: Handle,
+        vitals: Option<Arc<Vitals>>,
+    ) -> Self {
+        let bypasses = policy.bypasses_breaker;
+        let mode = mode_for(policy.breaker, bypasses);
+        tell_mode(vitals.as_ref(), mode);
+        if let Some(vitals) = &vitals {
+            vitals.set_hosts(hosts.all().map(|host| (host.name.clone(), host.port)));
+        }
+        let circuit = |_: &Arc<Host>| Circuit {
+            breaker: Breaker::new(mode, policy.thresholds, Instant::now()),
+            last_fault: Mutex::new(None),
+        };
+        Self {
+            hosts: Arc::clone(hosts),
+            all: hosts.all().map(circuit).collect(),
+            bypasses,
+            face,
+            runtime,
+            vitals,
+            pool: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn attach(&self, pool: &Pool<Wire>) {
+        let _ = self.pool.set(pool.downgrade());
+    }
+
+    pub(super) fn pool(&self) -> Option<Pool<Wire>> {
+        self.pool.get().and_then(WeakPool::upgrade)
+    }
+
+    // What may pass. One relaxed load for each host while all are closed.
+
+    /// Whether a request may pass.
+    pub(super) fn admit(&self) -> Result<(), Error> {
+        if self.serves() { Ok(()) } else { Err(self.barred()) }
+    }
+
+    /// Whether a connect may be tried at all. Unlike a request it finds out what a host turned into.
+    pub(super) fn admit_connect(&self) -> Result<(), Error> {
+        if self.all.iter().all(Circuit::bars) { Err(self.barred()) } else { Ok(()) }
+    }
+
+    /// Whether this host is left alone.
+    pub(super) fn bars(&self, index: usize) -> bool {
+        self.all[index].bars()
+    }
+
+    fn serves(&self) -> bool {
+        if !self.all.iter().any(Circuit::bars) {
+            return true;
+        }
+        let now = Instant::now();
+        (0..self.all.len()).any(|index| !self.bars(index) && self.hosts.may_serve(index, now))
+    }
+
+    /// The error of what may not pass; it names the host that is tried next.
+    pub(super) fn barred(&self) -> Error {
+        if let Some(vitals) = &self.vitals {
+            vitals.breaker_rejected();
+        }
+        let barring = self.all.iter().enumerate().filter_map(|(index, circuit)| {
+            let next_probe = match (circuit.breaker.admit().err()?.next_probe, circuit.breaker.stage()) {
+                (Some(at), _) => Some(wall_clock(at)),
+                // The probe is under way.
+                (None, Stage::HalfOpen) => Some(SystemTime::now()),
+                (None, _) => None,
+            };
+            Some((next_probe, index))
+        });
+        // One without a time is forced open, and so are the others.
+        let (next_probe, index) = barring.min().unwrap_or_default();
+        let cause = self.all[index].last_fault.lock().clone();
+        Error::Barred(Arc::new(postgres::Barred { host: self.hosts.place(index), next_probe, cause }))
+    }
+
+    // What is counted. With every breaker off, nothing.
+
+    /// A statement was answered by this host; an SQL error is an answer.
+    pub(super) fn answered(self: &Arc<Self>, host: &Arc<Host>) {
+        if let Some(index) = self.hosts.position(host) {
+            self.count(index, Breaker::call_succeeded);
+        }
+    }
+
+    /// A statement failed on this host.
+    pub(super) fn call_failed(self: &Arc<Self>, host: &Arc<Host>, error: &Error) {
+        let Some(index) = self.hosts.position(host) else { return };
+        if error.action().counts_for_breaker() {
+            self.fault(index, Some(error), Breaker::call_failed);
+        } else if matches!(error, Error::Database(_)) {
+            self.count(index, Breaker::call_succeeded);
+        }
+    }
+
+    /// A connect to a host begins.
+    pub(super) fn connecting(self: &Arc<Self>, index: usize) -> Connecting<'_> {
+        Connecting { circuits: self, index, is_over: false }
+    }
+
+    fn fault(
+        self: &Arc<Self>,
+        index: usize,
+        error: Option<&Error>,
+        result: impl FnOnce(&Breaker, Instant) -> Option<Change>,
+    ) {
+        let circuit = &self.all[index];
+        if circuit.breaker.mode() == Mode::Off {
+            return;
+        }
+        if let Some(error) = error {
+            *circuit.last_fault.lock() = Some(error.clone());
+        }
+        self.count(index, result);
+    }
+
+    fn count(self: &Arc<Self>, index: usize, result: impl FnOnce(&Breaker, Instant) -> Option<Change>) {
+        let breaker = &self.all[index].breaker;
+        if breaker.mode() != Mode::Off {
+            let now = Instant::now();
+            self.changed(index, breaker.turn(now));
+            self.changed(index, result(breaker, now));
+        }
+    }
+
+    // What changes.
+
+    /// Sets the mode of all of them.
+    pub(super) fn set_mode(self: &Arc<Self>, mode: Mode) {
+        let mode = mode_for(mode, self.bypasses);
+        tell_mode(self.vitals.as_ref(), mode);
+        for (index, circuit) in self.all.iter().enumerate() {
+            self.changed(index, circuit.breaker.set_mode(mode, Instant::now()));
+        }
+    }
+
+    /// From now on they bar nobody.
+    pub(super) fn end(&self) {
+        for circuit in &self.all {
+            circuit.breaker.set_mode(Mode::Off, Instant::now());
+        }
+    }
+
+    /// Tells of a change, and begins the probe that it asks for.
+    fn changed(self: &Arc<Self>, index: usize, change: Option<Change>) {
+        let Some(change) = change else { return };
+        if change.to == Stage::Closed {
+            self.all[index].last_fault.lock().take();
+        }
+        self.tell(index, change);
+        if let Some(pool) = self.pool() {
+            if change.to == Stage::Closed {
+                pool.resume();
+            }
+            // Requests pass, so no connection may lead them to a host that is left alone.
+            if self.serves() {
+                let bars = |host: &Arc<Host>| self.hosts.position(host).is_some_and(|index| self.bars(index));
+                pool.retire(|connection| bars(&connection.host));
+            }
+        }
+        if let Some(probe) = change.probe {
+            self.runtime.spawn(run_probe(Arc::downgrade(self), index, probe));
+        }
+    }
+
+    fn tell(&self, index: usize, Change { from, to, .. }: Change) {
+        let host = self.hosts.place(index);
+        if let Some(vitals) = &self.vitals {
+            vitals.breaker_state(
+                index,
+                match to {
+                    Stage::Closed => BreakerState::Closed,
+                    Stage::HalfOpen => BreakerState::HalfOpen,
+                    Stage::Open(_) => BreakerState::Open,
+                },
+            );
+            let (pool, host) = (vitals.name.as_str(), host.as_str());
+            let (from, name) = (from.name(), to.name());
+            if to == Stage::Closed {
+                info!(target: "breaker", pool, host, from, "{name}");
+            } else {
+                let wait = until_probe(to);
+                warn!(target: "breaker", pool, host, from, nextProbeMillis = wait, "{name}");
+            }
+        }
+        self.face.breaker(&BreakerNotice {
+            host,
+            from,
+            to,
+            next_probe: match to {
+                Stage::Open(until) => until.map(wall_clock),
+                Stage::Closed | Stage::HalfOpen => None,
+            },
+            cause: self.all[index].last_fault.lock().clone(),
+        });
+    }
+}
+
+/// A connect to one host. Dropped before its outcome is known, it took too long.
+pub(super) struct Connecting<'a> {
+    circuits: &'a Arc<Circuits>,
+    index: usize,
+    is_over: bool,
+}
+
+impl Connecting<'_> {
+    pub(super) fn ended<T>(mut self, outcome: &Result<T, Error>) {
+        self.is_over = true;
+        match outcome {
+            Ok(_) => self.circuits.count(self.index, Breaker::connect_succeeded),
+            Err(error) if error.action().counts_for_breaker() => {
+                self.circuits.fault(self.index, Some(error), Breaker::connect_failed);
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+impl Drop for Connecting<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.circuits.fault(self.index, None, Breaker::connect_failed);
+        }
+    }
+}
+
+/// Waits for its time, then makes one connection to the host and asks it until the breaker closes, or fails.
+async fn run_probe(circuits: Weak<Circuits>, index: usize, probe: Probe) {
+    tokio::time::sleep_until(probe.at).await;
+    let Some(circuits) = circuits.upgrade() else { return };
+    let Some(pool) = circuits.pool() else { return };
+    let Circuit { breaker, last_fault } = &circuits.all[index];
+    let Some(change) = breaker.begin_probe(probe) else { return };
+    circuits.changed(index, Some(change));
+    let outcome = pool.connector().probe(index, || {
+        circuits.changed(index, breaker.probed(probe, true, Instant::now()));
+        breaker.awaits(probe)
+    });
+    if let Err(error) = outcome.await {
+        *last_fault.lock() = Some(error);
+        circuits.changed(index, breaker.probed(probe, false, Instant::now()));
+    }
+}
+
+fn tell_mode(vitals: Option<&Arc<Vitals>>, mode: Mode) {
+    if let Some(vitals) = vitals {
+        vitals.set_breaker_stops(matches!(mode, Mode::Enforce | Mode::ForcedOpen));
+    }
+}
+
+/// Those who repair a database must reach it: their breaker only tells.
+fn mode_for(mode: Mode, bypasses: bool) -> Mode {
+    match mode {
+        Mode::Enforce | Mode::ForcedOpen if bypasses => Mode::Metrics,
+        mode => mode,
+    }
+}
+
+fn until_probe(stage: Stage) -> Option<f64> {
+    let Stage::Open(Some(at)) = stage else { return None };
+    Some((at.saturating_duration_since(Instant::now()).as_secs_f64() * 1000.0).round())
+}
+
+fn wall_clock(at: Instant) -> SystemTime {
+    SystemTime::now() + at.saturating_duration_since(Instant::now())
+}
