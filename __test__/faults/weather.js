@@ -116,7 +116,7 @@ const faults = {
   corruptType: {
     weight: 6,
     async act({ plain }, chance) {
-      plain.when({ direction: 'toClient', message: chance.pick(TO_CLIENT) }, (link, lane) => lane.corruptNext(0xff));
+      plain.when({ direction: 'toClient', message: chance.pick(TO_CLIENT) }, (link, lane) => lane.editNext((bytes) => (bytes[0] ^= 0xff)));
       await pause(chance.between(100, 1000));
       plain.disarm();
     },

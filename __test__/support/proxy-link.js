@@ -86,7 +86,7 @@ class Lane {
   #seen = new Map();
   #acted = new Set();
   #held = null;
-  #flip = 0;
+  #edit = null;
   #waiting = false;
   #ended = false;
 
@@ -124,8 +124,9 @@ class Lane {
     this.#sink.end();
   }
 
-  corruptNext(mask) {
-    this.#flip = mask;
+  /** `edit(bytes)` changes the next bytes in place. */
+  editNext(edit) {
+    this.#edit = edit;
   }
 
   #take(chunk) {
@@ -206,10 +207,10 @@ class Lane {
     if (piece.length === 0) return;
     this.bytes += piece.length;
     let bytes = piece;
-    if (this.#flip !== 0) {
+    if (this.#edit) {
       bytes = Buffer.from(piece);
-      bytes[0] ^= this.#flip;
-      this.#flip = 0;
+      this.#edit(bytes);
+      this.#edit = null;
     }
     if (this.#sink.destroyed || this.#sink.writableEnded) return;
     if (!this.#sink.write(bytes)) this.#source.pause();

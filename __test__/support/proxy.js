@@ -113,7 +113,7 @@ class Proxy extends EventEmitter {
 
   /** Flips the bits of `mask` in the byte at `offset` (from 0, since the connection began). */
   corruptByte(direction, offset, mask = 0xff) {
-    return this.when({ direction, byte: offset }, (link, lane) => lane.corruptNext(mask));
+    return this.when({ direction, byte: offset }, (link, lane) => lane.editNext((bytes) => (bytes[0] ^= mask)));
   }
 
   /**
