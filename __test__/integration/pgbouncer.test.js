@@ -4,9 +4,11 @@
 // prepared statements would fail there, so they are given up, and nothing fails.
 
 const pg = require('pg');
-const { Pool } = require('../..');
+const { Pool, metrics } = require('../..');
 const { findPgBouncers, startPgBouncer } = require('../support/pgbouncer');
+const { Proxy } = require('../support/proxy');
 const { server, admin } = require('../support/server');
+const { takeNames } = require('../support/taken-names');
 
 const found = findPgBouncers();
 const described = found.length > 0 ? describe.each(found) : describe.skip.each([{ name: 'none' }]);
@@ -31,11 +33,40 @@ described('behind PgBouncer $name in transaction mode', (program) => {
 
   afterEach(() => pool.end());
 
-  test('every query of a storm succeeds, the same texts on many connections', async () => {
+  /** The same texts on many connections. */
+  const storm = async (asker) => {
     const texts = Array.from({ length: 20 }, (_, index) => `SELECT $1::int + ${index} AS sum`);
     const asked = Array.from({ length: 2000 }, (_, index) => index);
-    const answers = await Promise.all(asked.map((index) => pool.query(texts[index % 20], [index])));
+    const answers = await Promise.all(asked.map((index) => asker.query(texts[index % 20], [index])));
     expect(answers.map(({ rows }) => rows[0].sum)).toEqual(asked.map((index) => index + (index % 20)));
+  };
+
+  test('every query of a storm succeeds', () => storm(pool));
+
+  // A new one gives statements names of its own.
+  if (!keepsStatements(program)) test('every query of a storm succeeds where it looks like a server and our names are taken', async () => {
+    const lone = await startPgBouncer(program, server(), { default_pool_size: 1 });
+    const proxy = await Proxy.start(lone);
+    // Process ids as a kernel hands them out.
+    proxy.when({ direction: 'toClient', message: 'K', times: Infinity }, (link, lane) => lane.editNext((bytes) => bytes.writeUInt16BE(0, 5)));
+    const { user, database } = server();
+    const disguised = new Pool({ host: proxy.host, port: proxy.port, user, database, max: 12, tier: 'disguised' });
+    const retired = () => metrics().pools.find(({ name }) => name === 'disguised').closed.retired;
+    try {
+      const clients = await Promise.all(Array.from({ length: 12 }, () => disguised.connect()));
+      await Promise.all(clients.map((client) => takeNames(client, 30)));
+      for (const client of clients) client.release();
+      await storm(disguised);
+      const evicted = retired();
+      expect(evicted).toBeGreaterThan(0);
+      expect(evicted).toBeLessThanOrEqual(12);
+      await storm(disguised);
+      expect(retired()).toBe(evicted);
+    } finally {
+      await disguised.end();
+      await proxy.stop();
+      await lone.stop();
+    }
   });
 
   test('transactions run the texts that were run outside of them', async () => {

@@ -2,8 +2,9 @@
 
 // Prepared statements behind the caller's back: they must never be noticed but by their speed.
 
-const { Pool } = require('../..');
+const { Pool, metrics } = require('../..');
 const { config, freshDatabase } = require('../support/server');
+const { takeNames } = require('../support/taken-names');
 const { until } = require('../support/until');
 
 let database;
@@ -130,4 +131,116 @@ test('a client that was given back can still be ended', async () => {
   client.release();
   await client.end();
   expect((await pool.query('select 1 as n')).rows).toEqual([{ n: 1 }]);
+});
+
+describe('a name of ours that is taken', () => {
+  let next = 0;
+
+  const open = (options) => {
+    const tier = `taken-${next++}`;
+    const opened = new Pool({ ...config({ database: database.name }), tier, ...options });
+    return Object.assign(opened, { retired: () => metrics().pools.find(({ name }) => name === tier).closed.retired });
+  };
+
+  const using = async (options, work) => {
+    const opened = open(options);
+    try {
+      await work(opened);
+    } finally {
+      await opened.end();
+    }
+  };
+
+  const kept = async (asked) => (await asked.query("select name from pg_prepared_statements where name like 'pgpool%'")).rowCount;
+
+  test('costs its connection and not the query, and nothing is prepared on that server any more', () =>
+    using({ max: 1 }, async (taken) => {
+      await takeNames(taken, 1);
+      const { rows } = await taken.query('select $1::int as answer', [42]);
+      expect(rows).toEqual([{ answer: 42 }]);
+      expect([taken.totalCount, taken.retired()]).toEqual([0, 1]);
+      await taken.query('select $1::int as answer', [43]);
+      expect([taken.totalCount, taken.retired(), await kept(taken)]).toEqual([1, 1, 0]);
+    }));
+
+  test('costs a lent client its connection when it comes back', () =>
+    using({ max: 1 }, async (taken) => {
+      const client = await taken.connect();
+      await takeNames(client, 1);
+      for (const answer of [1, 2]) expect((await client.query('select $1::int as answer', [answer])).rows).toEqual([{ answer }]);
+      expect((await client.query('select pg_backend_pid() as pid')).rows).toEqual([{ pid: client.processID }]);
+      expect([taken.totalCount, taken.retired()]).toEqual([1, 0]);
+      client.release();
+      expect([taken.totalCount, taken.retired()]).toEqual([0, 1]);
+    }));
+
+  test('fails the transaction it is met in, as any error does, and no other', () =>
+    using({ max: 1 }, async (taken) => {
+      const client = await taken.connect();
+      await takeNames(client, 1);
+      const transaction = async () => {
+        await client.query('begin');
+        return client.query('select $1::int as answer', [1]).finally(() => client.query('rollback'));
+      };
+      await expect(transaction()).rejects.toMatchObject({ code: '42P05', message: 'prepared statement "" already exists' });
+      expect((await transaction()).rows).toEqual([{ answer: 1 }]);
+      client.release();
+      expect([taken.totalCount, taken.retired()]).toEqual([0, 1]);
+    }));
+
+  test('fails a statement with others behind it in a pipeline, and none of those', () =>
+    using({ max: 1, pipeline: true }, async (taken) => {
+      const client = await taken.connect();
+      await takeNames(client, 1);
+      const batch = ['a', 'b', 'a', 'c'].map((name) => client.query(`select $1::int as ${name}`, [1]));
+      const ends = await Promise.allSettled(batch);
+      expect(ends.map(({ reason, value }) => reason?.code ?? value.rows)).toEqual(['42P05', [{ b: 1 }], [{ a: 1 }], [{ c: 1 }]]);
+      expect(taken.retired()).toBe(0);
+      client.release();
+      expect([taken.totalCount, taken.retired()]).toEqual([0, 1]);
+    }));
+
+  test('is not counted on by other connections to that server, whatever they have prepared', () =>
+    using({ max: 2 }, async (taken) => {
+      const [first, second] = await Promise.all([taken.connect(), taken.connect()]);
+      const ask = () => second.query('select $1::int as answer', [1]);
+      await ask();
+      await takeNames(first, 1);
+      await first.query('select $1::int as other', [1]);
+      // Gone unnoticed: whoever counted on it would fail the transaction.
+      await second.query("do $$ begin execute 'deallocate all'; end $$");
+      await second.query('begin');
+      expect((await ask()).rows).toEqual([{ answer: 1 }]);
+      await second.query('commit');
+      for (const client of [first, second]) client.release();
+      expect([taken.totalCount, taken.retired()]).toEqual([1, 1]);
+    }));
+
+  test('costs each connection at most once, and a storm nothing', () =>
+    using({ max: 8 }, async (taken) => {
+      const clients = await Promise.all(Array.from({ length: 8 }, () => taken.connect()));
+      await Promise.all(clients.map((client) => takeNames(client, 30)));
+      for (const client of clients) client.release();
+      const storm = async () => {
+        const asked = Array.from({ length: 400 }, (_, index) => index);
+        const answers = await Promise.all(asked.map((index) => taken.query(`select $1::int + ${index % 20} as sum`, [index])));
+        expect(answers.map(({ rows }) => rows[0].sum)).toEqual(asked.map((index) => index + (index % 20)));
+        return taken.retired();
+      };
+      const retired = await storm();
+      expect(retired).toBeGreaterThan(0);
+      expect(retired).toBeLessThanOrEqual(8);
+      expect(await storm()).toBe(retired);
+    }));
+
+  test('is the application\'s own affair where it gave the name', () =>
+    using({ max: 1 }, async (taken) => {
+      await taken.query('prepare own as select 0');
+      const { rows } = await taken.query('select pg_backend_pid() as pid');
+      const named = { name: 'own', text: 'select $1::int as answer', values: [1] };
+      await expect(taken.query(named)).rejects.toMatchObject({ code: '42P05', message: 'prepared statement "own" already exists' });
+      expect((await taken.query('select pg_backend_pid() as pid')).rows).toEqual(rows);
+      await taken.query('select $1::int as answer', [1]);
+      expect([taken.retired(), await kept(taken)]).toEqual([0, 1]);
+    }));
 });

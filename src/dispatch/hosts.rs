@@ -31,7 +31,7 @@ enum Seen {
     Away,
 }
 
-/// What is to be done about a connection whose server refused to write.
+/// What is to be done about a connection whose server refused to write, or knows a name of ours already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Consequence {
     /// The application asked for a transaction that only reads.

@@ -146,6 +146,19 @@ impl Watch {
     pub(super) fn attach(&self, pool: &Pool<Wire>) {
         let _ = self.pool.set(pool.downgrade());
     }
+
+    fn follow(&self, consequence: Consequence, connection: &Connection) {
+        let Some(pool) = self.pool.get().and_then(WeakPool::upgrade) else { return };
+        match consequence {
+            Consequence::None => {}
+            Consequence::Evict => {
+                pool.retire(|candidate| candidate.id == connection.id);
+            }
+            Consequence::EvictHost => {
+                pool.retire(|candidate| Arc::ptr_eq(&candidate.host, &connection.host));
+            }
+        }
+    }
 }
 
 impl Listener for Watch {
@@ -169,16 +182,11 @@ impl Listener for Watch {
 
     /// Before the statement that was refused hears of it: its retry finds another host.
     fn refused_write(&self, connection: &Connection, status: Status) {
-        let Some(pool) = self.pool.get().and_then(WeakPool::upgrade) else { return };
-        match self.hosts.refused_write(connection, status) {
-            Consequence::None => {}
-            Consequence::Evict => {
-                pool.retire(|candidate| candidate.id == connection.id);
-            }
-            Consequence::EvictHost => {
-                pool.retire(|candidate| Arc::ptr_eq(&candidate.host, &connection.host));
-            }
-        }
+        self.follow(self.hosts.refused_write(connection, status), connection);
+    }
+
+    fn name_taken(&self, connection: &Connection) {
+        self.follow(Consequence::Evict, connection);
     }
 }
 

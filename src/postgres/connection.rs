@@ -86,6 +86,11 @@ pub trait Listener: Send + Sync {
     fn refused_write(&self, connection: &Connection, status: Status) {
         let _ = (connection, status);
     }
+    /// A name that we gave a statement is taken (42P05): somebody else uses the server's session, too.
+    /// Comes before the statement hears of it.
+    fn name_taken(&self, connection: &Connection) {
+        let _ = connection;
+    }
     /// Pending while no more events can be taken; the server is not read until they can.
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let _ = cx;

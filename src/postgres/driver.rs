@@ -419,14 +419,12 @@ impl Answering {
             state.statements.abandon(&failed.exchange.statement);
         }
         let mut refused = Vec::new();
+        let is_name_taken = finished.as_ref().is_some_and(InFlight::met_taken_name);
         let finished = match finished {
             Some(finished) if finished.is_stale() => {
                 state.disown_locked(&finished);
                 if finished.is_healable(status) && state.sent.is_empty() {
-                    match state.start_locked(finished.exchange, true) {
-                        Ok(()) => return state.flush_locked(),
-                        Err(unhealed) => refused.push(unhealed),
-                    }
+                    refused.extend(state.start_locked(finished.exchange, true).err());
                     None
                 } else {
                     Some(finished)
@@ -440,6 +438,9 @@ impl Answering {
         }
         state.flush_locked();
         drop(state);
+        if is_name_taken {
+            connection.listener.name_taken(&connection);
+        }
         if let Some(finished) = finished {
             if finished.error.as_ref().and_then(Error::sqlstate).is_some_and(SqlState::is_read_only) {
                 connection.listener.refused_write(&connection, status);
@@ -541,14 +542,17 @@ impl InFlight {
     fn is_stale(&self) -> bool {
         let stale = match self.error.as_ref().and_then(Error::sqlstate) {
             Some(code) if code.is_stale_statement() => matches!(self.preparation, Preparation::Cached),
-            Some(code) => {
-                code.is_duplicate_statement()
-                    && self.exchange.statement.name.is_none()
-                    && matches!(self.preparation, Preparation::Pending(_))
-            }
-            None => false,
+            _ => self.met_taken_name(),
         };
         stale && self.heard == Heard::Nothing
+    }
+
+    /// Whether the name that we gave it exists on the server already. A name of the application's is
+    /// its own affair.
+    fn met_taken_name(&self) -> bool {
+        self.error.as_ref().and_then(Error::sqlstate).is_some_and(SqlState::is_duplicate_statement)
+            && self.exchange.statement.name.is_none()
+            && matches!(&self.preparation, Preparation::Pending(name) if !name.is_empty())
     }
 
     /// Whether a stale one may run again: no transaction was lost, and somebody still waits for it. A

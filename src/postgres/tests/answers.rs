@@ -146,3 +146,21 @@ async fn what_comes_unasked_is_not_taken_for_the_next_answer() {
     let second = ask(&connection, "select other");
     assert!(matches!(second.outcome().await.0, Outcome::Failed { .. }));
 }
+
+#[tokio::test]
+async fn a_taken_name_of_ours_is_told_of_and_heals() {
+    let peer = Peer::listen().await;
+    let (connection, mut stream, ear, first) = asked(&peer).await;
+    let taken = [error("ERROR", "42P05"), ready()].concat();
+    stream.write_all(&taken).await.unwrap();
+    soon(read_query(&mut stream)).await;
+    stream.write_all(&answer().concat()).await.unwrap();
+    assert!(matches!(first.outcome().await.0, Outcome::Done(_)));
+    assert_eq!(ear.names_taken.load(Ordering::SeqCst), 1);
+
+    // Nothing is named any more: now it can only be an error of the user's own.
+    let second = ask(&connection, "select other");
+    stream.write_all(&taken).await.unwrap();
+    assert!(matches!(second.outcome().await.0, Outcome::Failed { .. }));
+    assert_eq!(ear.names_taken.load(Ordering::SeqCst), 1);
+}

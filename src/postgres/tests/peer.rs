@@ -158,16 +158,20 @@ pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future).await.expect("it hangs")
 }
 
-/// Hears the end of connections.
+/// Hears the end of connections, and of names that are taken.
 #[derive(Default)]
 pub(super) struct Ear {
     pub(super) closed: AtomicUsize,
+    pub(super) names_taken: AtomicUsize,
 }
 
 impl Listener for Ear {
     fn event(&self, _: u32, _: Event) {}
     fn closed(&self, _: u32, _: Option<Error>) {
         self.closed.fetch_add(1, Ordering::SeqCst);
+    }
+    fn name_taken(&self, _: &Connection) {
+        self.names_taken.fetch_add(1, Ordering::SeqCst);
     }
 }
 
