@@ -360,6 +360,19 @@ class Pool extends EventEmitter {
     return native;
   }
 
+  // A client with the options of the pool's: the model, for as long as it is nobody's.
+  _example() {
+    return this._model || new this.Client(this.options);
+  }
+
+  // A client for a connection. The first one is the model.
+  _newClient() {
+    const client = this._example();
+    this._model = null;
+    client._pool = this;
+    return client;
+  }
+
   // A `connect` of the clients' own has a say in the making of connections from now on, or no more.
   _escortIfAsked() {
     const asked = this.Client.prototype.connect !== plainClientConnect;
@@ -371,9 +384,7 @@ class Pool extends EventEmitter {
   // From the hub: a connection is about to be made.
   admit(attempt) {
     try {
-      const client = this._model || new this.Client(this.options);
-      this._model = null;
-      client._pool = this;
+      const client = this._newClient();
       const escort = new Escort(this, attempt, client);
       this._escorts.set(attempt, escort);
       this._callers.run(() => escort.begin());
@@ -531,9 +542,7 @@ class Pool extends EventEmitter {
 
   _clientOf(link) {
     if (link.client !== null) return link.client;
-    const client = this._model || new this.Client(this.options);
-    this._model = null;
-    client._pool = this;
+    const client = this._newClient();
     client._attach(this._native, link);
     client._ready = true;
     return client;
@@ -758,8 +767,7 @@ class Pool extends EventEmitter {
   dial(id, place) {
     const fail = (error) => this._errors.keep(error);
     try {
-      const client = this._model || new this.Client(this.options);
-      return new Tunnel(this._native, id, place, client, fail);
+      return new Tunnel(this._native, id, place, this._example(), fail);
     } catch (error) {
       this._native.dialed(id, fail(error));
       return undefined;
@@ -769,8 +777,7 @@ class Pool extends EventEmitter {
   // From the hub: the server, or a proxy, wants a password.
   ask(attempt) {
     try {
-      const client = this._model || new this.Client(this.options);
-      answerPassword(client, (password, failure) => this._native.answer(attempt, password, failure), this._errors);
+      answerPassword(this._example(), (password, failure) => this._native.answer(attempt, password, failure), this._errors);
     } catch (error) {
       this._native.answer(attempt, null, this._errors.keep(error));
     }
