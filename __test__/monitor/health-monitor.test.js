@@ -4,21 +4,10 @@
 
 const pg = require('pg');
 const { ConnectionHealthMonitor, Pool, metrics, monitors } = require('../..');
-const { config } = require('../support/server');
+const { open, undo } = require('../support/undo');
 const { until } = require('../support/until');
 
 const MINUTE = 60000;
-const undo = [];
-
-afterEach(async () => {
-  for (const step of undo.splice(0).reverse()) await step();
-});
-
-function open(PoolClass, options) {
-  const pool = new PoolClass(config(options));
-  undo.push(() => pool.end());
-  return pool;
-}
 
 function watch(pool, options) {
   const monitor = new ConnectionHealthMonitor(pool, options);
@@ -47,7 +36,7 @@ describe.each([
   ['pg', pg.Pool],
 ])('a pool of %s', (name, PoolClass) => {
   test('fires utilisation after ten minutes and clears it after five', async () => {
-    const pool = open(PoolClass, { max: 1, tier: `utilised-${name}` });
+    const pool = open({ max: 1, tier: `utilised-${name}` }, PoolClass);
     const monitor = watch(pool);
     const told = listen(monitor);
     const client = await pool.connect();
@@ -63,7 +52,7 @@ describe.each([
   });
 
   test('fires waiting after five minutes and clears it after two', async () => {
-    const pool = open(PoolClass, { max: 1, tier: `waiting-${name}` });
+    const pool = open({ max: 1, tier: `waiting-${name}` }, PoolClass);
     const monitor = watch(pool, { thresholds: { utilisation: { above: 2 }, acquire: { above: 1e9 } } });
     const told = listen(monitor);
     const client = await pool.connect();
@@ -80,7 +69,7 @@ describe.each([
 });
 
 test('an alert says tier, value, threshold, since when and why', async () => {
-  const pool = open(Pool, { max: 1, tier: 'told' });
+  const pool = open({ max: 1, tier: 'told' });
   const monitor = watch(pool, { leakMillis: 0 });
   monitor.startMonitoring(3600000);
   const client = await pool.connect(); // the borrower
@@ -102,7 +91,7 @@ test('an alert says tier, value, threshold, since when and why', async () => {
 });
 
 test('the error rate counts statements that fail, not those that were cancelled', async () => {
-  const pool = open(Pool, { max: 4, tier: 'failing' });
+  const pool = open({ max: 4, tier: 'failing' });
   const monitor = watch(pool, { thresholds: { errorRate: { forMillis: 0 } } });
   const told = listen(monitor);
   await pool.query('SELECT 1');
@@ -116,7 +105,7 @@ test('the error rate counts statements that fail, not those that were cancelled'
 });
 
 test('errors of a foreign pool are those that it releases with and those that are recorded', async () => {
-  const pool = open(pg.Pool, { max: 1 });
+  const pool = open({ max: 1 }, pg.Pool);
   const monitor = watch(pool, 'theirs');
   await pool.query('SELECT 1 / 0').catch(() => {});
   await pool.query('SELECT 1');
@@ -132,7 +121,7 @@ test('any object with the counts of a pool can be watched', () => {
 });
 
 test('a pool that was not used yet can be watched, and is seen once it is open', async () => {
-  const pool = open(Pool, { max: 2, tier: 'lazy' });
+  const pool = open({ max: 2, tier: 'lazy' });
   const monitor = watch(pool);
   expect(monitor.updateMetrics(0).connections).toBeNull();
   await pool.query('SELECT 1');
@@ -140,7 +129,7 @@ test('a pool that was not used yet can be watched, and is seen once it is open',
 });
 
 test('a listener that throws is counted, and the others hear it', async () => {
-  const pool = open(Pool, { max: 1, tier: 'throwing' });
+  const pool = open({ max: 1, tier: 'throwing' });
   const monitor = watch(pool);
   const faults = () => metrics().series.find(({ name }) => name === 'pgpool_rs.listener.faults').points[0].value;
   const before = faults();
@@ -159,7 +148,7 @@ test('a listener that throws is counted, and the others hear it', async () => {
 });
 
 test('startMonitoring looks by itself, stopMonitoring ends it', async () => {
-  const pool = open(Pool, { max: 1, tier: 'regular' });
+  const pool = open({ max: 1, tier: 'regular' });
   const monitor = watch(pool);
   let looks = 0;
   monitor.on('metrics', () => looks++);

@@ -5,21 +5,11 @@
 const path = require('node:path');
 const { execFile, spawn } = require('node:child_process');
 const { promisify } = require('node:util');
-const { ConnectionHealthMonitor, Pool, metrics, onLog } = require('../..');
+const { ConnectionHealthMonitor, metrics, onLog } = require('../..');
 const { Proxy } = require('../support/proxy');
 const { config, server } = require('../support/server');
+const { open, undo } = require('../support/undo');
 const { until } = require('../support/until');
-
-const undo = [];
-afterEach(async () => {
-  for (const step of undo.splice(0).reverse()) await step();
-});
-
-function open(options) {
-  const pool = new Pool(config({ max: 2, ...options }));
-  undo.push(() => pool.end().catch(() => {}));
-  return pool;
-}
 
 function listen(options) {
   const heard = [];

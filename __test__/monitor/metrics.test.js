@@ -3,21 +3,12 @@
 // What the core counts, as the snapshot and as Prometheus' text tell it.
 
 const parsePrometheus = require('parse-prometheus-text-format');
-const { Pool, metrics, metricsText } = require('../..');
+const { metrics, metricsText } = require('../..');
 const { config } = require('../support/server');
+const { open, undo } = require('../support/undo');
 const { until } = require('../support/until');
 
-const pools = [];
-function pool(tier, options = {}) {
-  const made = new Pool(config({ max: 2, tier, ...options }));
-  pools.push(made);
-  return made;
-}
-
-afterEach(async () => {
-  await Promise.all(pools.splice(0).map((made) => made.end()));
-});
-
+const pool = (tier, options) => open({ tier, ...options });
 const told = (name) => metrics().pools.find((entry) => entry.name === name);
 
 // The parser has no labels for histograms, so their lines are looked up as they are.
@@ -94,7 +85,7 @@ test('closed connections are counted by reason, and an ended pool is not listed'
   const client = await news.connect();
   client.release(true);
   await until(() => told('closing').closed.released === 1);
-  pools.pop();
+  undo.pop();
   await news.end();
   expect(told('closing')).toBeUndefined();
 });

@@ -10,14 +10,10 @@ const { inspect, promisify } = require('node:util');
 const { Client, Pool, metrics, metricsText, monitorServer, monitors, onLog } = require('../..');
 const { Proxy } = require('../support/proxy');
 const { config, server } = require('../support/server');
+const { undo } = require('../support/undo');
 const { until } = require('../support/until');
 
 const SECRET = 'planted-secret-7c1';
-
-const undo = [];
-afterEach(async () => {
-  for (const step of undo.splice(0).reverse()) await step();
-});
 
 function open(options) {
   const pool = new Pool({ max: 2, ...options });

@@ -4,26 +4,16 @@
 
 const http = require('node:http');
 const net = require('node:net');
-const { Pool, metrics, monitorServer } = require('../..');
+const { metrics, monitorServer } = require('../..');
 const { Proxy } = require('../support/proxy');
 const { config } = require('../support/server');
+const { open, undo } = require('../support/undo');
 const { until } = require('../support/until');
-
-const undo = [];
-afterEach(async () => {
-  for (const step of undo.splice(0).reverse()) await step();
-});
 
 async function serve(options) {
   const server = await monitorServer({ port: 0, interval: 20, ...options });
   undo.push(() => server.close());
   return server;
-}
-
-function open(options) {
-  const pool = new Pool(config({ max: 2, ...options }));
-  undo.push(() => pool.end());
-  return pool;
 }
 
 function get(url, path) {

@@ -12,20 +12,10 @@ const { AsyncLocalStorageContextManager } = require('@opentelemetry/context-asyn
 const { PgInstrumentation } = require('@opentelemetry/instrumentation-pg');
 const { AggregationTemporality, InMemoryMetricExporter, MeterProvider, PeriodicExportingMetricReader } = require('@opentelemetry/sdk-metrics');
 const { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } = require('@opentelemetry/sdk-trace-base');
-const { Pool, metrics, useOpenTelemetry } = require('../..');
+const { metrics, useOpenTelemetry } = require('../..');
 const { vitalsTable } = require('../../lib/monitor/metrics');
-const { config, server } = require('../support/server');
-
-const undo = [];
-afterEach(async () => {
-  for (const step of undo.splice(0).reverse()) await step();
-});
-
-function open(options) {
-  const pool = new Pool(config({ max: 2, ...options }));
-  undo.push(() => pool.end());
-  return pool;
-}
+const { server } = require('../support/server');
+const { open, undo } = require('../support/undo');
 
 function meters() {
   const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);

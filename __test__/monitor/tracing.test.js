@@ -8,17 +8,9 @@ const { tracingChannel } = require('node:diagnostics_channel');
 const { promisify } = require('node:util');
 const { Client, Pool } = require('../..');
 const { config } = require('../support/server');
+const { open, undo } = require('../support/undo');
 
-const undo = [];
-afterEach(async () => {
-  for (const step of undo.splice(0).reverse()) await step();
-});
-
-function open(options) {
-  const pool = new Pool(config({ max: 2, tier: 'traced', ...options }));
-  undo.push(() => pool.end());
-  return pool;
-}
+const traced = () => open({ tier: 'traced' });
 
 function follow(kind) {
   const seen = [];
@@ -36,7 +28,7 @@ const names = (seen) => seen.map(([event]) => event);
 
 test('a query of a pool is one operation, with its text and its result and without its parameters', async () => {
   const seen = follow('query');
-  const pool = open();
+  const pool = traced();
   const { rows } = await pool.query('SELECT $1::text AS told', ['planted-parameter']);
   expect(rows).toEqual([{ told: 'planted-parameter' }]);
   expect(names(seen)).toEqual(['start', 'end', 'asyncStart', 'asyncEnd']);
@@ -52,7 +44,7 @@ test.each([
   ['text, values and callback', (pool, done) => pool.query('SELECT $1::int AS one', [1], done)],
 ])('%s: the caller is answered once', async (name, run) => {
   const seen = follow('query');
-  const pool = open();
+  const pool = traced();
   const result = await new Promise((resolve, reject) => run(pool, (error, value) => (error ? reject(error) : resolve(value))));
   expect(result.rows).toEqual([{ one: 1 }]);
   expect(names(seen)).toEqual(['start', 'end', 'asyncStart', 'asyncEnd']);
@@ -60,7 +52,7 @@ test.each([
 
 test('a query of a pool that runs on a client is traced once', async () => {
   const seen = follow('query');
-  const pool = open();
+  const pool = traced();
   pool.on('acquire', () => {});
   await pool.query('SELECT 1');
   expect(names(seen).filter((event) => event === 'start')).toHaveLength(1);
@@ -68,7 +60,7 @@ test('a query of a pool that runs on a client is traced once', async () => {
 
 test('an error is published and reaches the caller', async () => {
   const seen = follow('query');
-  const pool = open();
+  const pool = traced();
   await expect(pool.query('SELECT 1 / 0')).rejects.toMatchObject({ code: '22012' });
   expect(names(seen)).toContain('error');
   expect(seen[0][1].error.code).toBe('22012');
@@ -77,7 +69,7 @@ test('an error is published and reaches the caller', async () => {
 test('checkouts, and connects of clients that stand alone, have channels of their own', async () => {
   const acquires = follow('acquire');
   const connects = follow('connect');
-  const pool = open();
+  const pool = traced();
   const client = await pool.connect();
   expect((await client.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
   client.release();
@@ -100,7 +92,7 @@ test('the context of the caller is kept, for promises and for callbacks', async 
   const handlers = { asyncEnd: () => seen.push(storage.getStore()) };
   channel.subscribe(handlers);
   undo.push(() => channel.unsubscribe(handlers));
-  const pool = open();
+  const pool = traced();
   await pool.query('SELECT 1');
   await new Promise((resolve) => pool.query('SELECT 2', resolve));
   expect(seen).toEqual([{ span: 'SELECT 1' }, { span: 'SELECT 2' }]);
@@ -110,7 +102,7 @@ test('a transaction is one operation, however often it runs, around its checkout
   const transactions = follow('transaction');
   const acquires = follow('acquire');
   const queries = follow('query');
-  const pool = open();
+  const pool = traced();
   let runs = 0;
   const work = async (client) => {
     if (runs++ === 0) await client.query("DO $$ BEGIN RAISE 'again' USING ERRCODE = '40001'; END $$");
@@ -130,7 +122,7 @@ test('what runs inside a transaction knows whose it is', async () => {
   const channel = tracingChannel('pgpool-rs:transaction');
   channel.start.bindStore(storage, () => 'the transaction');
   undo.push(() => channel.start.unbindStore(storage));
-  const pool = open();
+  const pool = traced();
   const inside = await pool.transaction(async (client) => {
     await client.query('SELECT 1');
     return storage.getStore();
