@@ -4,6 +4,7 @@
 
 const path = require('node:path');
 const { Client } = require('pg');
+const { testArticles } = require('../../__test__/support/article-tests');
 const { admin, freshDatabase } = require('../../__test__/support/server');
 const { ask, serve } = require('../../__test__/support/serving');
 const { until } = require('../../__test__/support/until');
@@ -36,24 +37,7 @@ const running = async (like) => {
   return (await admin(text, [database.database, like])).rows[0].n;
 };
 
-test('an article is written, read and commented on', async () => {
-  const { status, body } = await post('/articles', { section: 'science', title: 'Rust' });
-  expect([status, body]).toEqual([201, { id: expect.any(Number), section: 'science', title: 'Rust', comments: 0 }]);
-  const comment = await post(`/articles/${body.id}/comments`, { body: 'first' });
-  expect([comment.status, comment.body]).toEqual([201, { id: expect.any(Number), article: body.id, body: 'first' }]);
-  expect((await get(`/articles/${body.id}`)).body).toEqual({ ...body, comments: 1 });
-});
-
-test('what does not exist and what makes no sense is told', async () => {
-  expect((await get('/articles/999999')).status).toBe(404);
-  expect((await get('/articles/many')).status).toBe(400);
-  expect((await get('/articles/99999999999')).status).toBe(400);
-  expect((await post('/articles', { section: 'science' })).status).toBe(400);
-  expect((await fetch(`${server.url}/articles`, { method: 'POST' })).status).toBe(400);
-  const halved = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"section":' };
-  expect((await fetch(`${server.url}/articles`, halved)).status).toBe(400);
-  expect((await post('/articles/999999/comments', { body: 'lost' })).status).toBe(404);
-});
+testArticles(() => server.url);
 
 test('reports, exports and metrics come from the tier for them', async () => {
   await post('/articles', { section: 'arts', title: 'Drums' });

@@ -3,6 +3,7 @@
 // The example as it is started by hand, on a database of its own.
 
 const path = require('node:path');
+const { testArticles } = require('../../__test__/support/article-tests');
 const { admin, freshDatabase } = require('../../__test__/support/server');
 const { ask, serve } = require('../../__test__/support/serving');
 
@@ -24,20 +25,7 @@ afterAll(async () => {
 const get = (route) => ask(server.url + route);
 const post = (route, body) => ask(server.url + route, body);
 
-test('an article is written, read and commented on', async () => {
-  const { status, body } = await post('/articles', { section: 'science', title: 'Rust' });
-  expect([status, body]).toEqual([201, { id: expect.any(Number), section: 'science', title: 'Rust', comments: 0 }]);
-  const comment = await post(`/articles/${body.id}/comments`, { body: 'first' });
-  expect([comment.status, comment.body]).toEqual([201, { id: expect.any(Number), article: body.id, body: 'first' }]);
-  expect((await get(`/articles/${body.id}`)).body).toEqual({ ...body, comments: 1 });
-});
-
-test('what does not exist and what makes no sense is told', async () => {
-  expect((await get('/articles/999999')).status).toBe(404);
-  expect((await get('/articles/many')).status).toBe(400);
-  expect((await post('/articles', { section: 'science' })).status).toBe(400);
-  expect((await post('/articles/999999/comments', { body: 'lost' })).status).toBe(404);
-});
+testArticles(() => server.url);
 
 test('comments that arrive together are all counted', async () => {
   const { body } = await post('/articles', { section: 'arts', title: 'Drums' });

@@ -60,7 +60,8 @@ function onError(error, request, reply) {
     return reply.code(503).header('Retry-After', wait).send({ error: 'the database is busy' });
   }
   if (error.code === '23503') return reply.code(404).send({ error: 'no such article' });
-  if (error.validation) return reply.code(400).send({ error: error.message });
+  // Fastify's own refusals: what does not fit a schema, or is no JSON.
+  if (error.statusCode < 500) return reply.code(error.statusCode).send({ error: error.message });
   request.log.error(error);
   return reply.code(500).send({ error: 'internal error' });
 }
