@@ -9,6 +9,7 @@ const path = require('node:path');
 const types = require('pg-types');
 const { Chance } = require('./faults/chance');
 const { columnsOf, rowsFrame } = require('./support/frame-writer');
+require('./support/patience');
 const Result = require('../lib/result');
 const Shape = require('../lib/decode/shape');
 

@@ -8,12 +8,12 @@ const path = require('node:path');
 const { spawn } = require('node:child_process');
 const { Client } = require('pg');
 const { ROOT, documents, read, samples, links, anchors } = require('./support/documents');
+const { PATIENCE } = require('./support/patience');
 const { environment, freshDatabase } = require('./support/server');
 const { readEnvironment } = require('../lib/environment');
 const { readThresholds } = require('../lib/monitor/thresholds');
 
 const GUIDE = 'docs/guide/configuration.md';
-const TIME_FOR_A_SAMPLE = 60_000;
 
 // What samples find in their database.
 const TABLES = `
@@ -35,7 +35,7 @@ function execute(code, env) {
   const source = isModule ? code : `(async () => {\n${code}\n})();`;
   const args = [`--input-type=${isModule ? 'module' : 'commonjs'}`, '-e', source];
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'], timeout: TIME_FOR_A_SAMPLE });
+    const child = spawn(process.execPath, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'], timeout: 2 * PATIENCE });
     let stdout = '';
     let stderr = '';
     child.stdout.on('data', (data) => (stdout += data));
@@ -70,7 +70,7 @@ describe('samples', () => {
     const result = await execute(code, environment(database.config(), { NODE_ENV: 'test', ...env }));
     expect(result).toMatchObject({ status: 0, signal: null });
     if (output !== undefined) expect(result.stdout).toBe(output);
-  }, TIME_FOR_A_SAMPLE + 10_000);
+  });
 
   test('one that throws would be noticed', async () => {
     const result = await execute("await Promise.reject(new Error('no such thing'));", environment(database.config(), { NODE_ENV: 'test' }));

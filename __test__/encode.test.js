@@ -15,6 +15,7 @@ const { prepareValue } = require('../lib/encode');
 const { escapeIdentifier, escapeLiteral } = require('../lib/escape');
 const TypeOverrides = require('../lib/type-overrides');
 const { pack } = require('../lib/request');
+require('./support/patience');
 
 const LIB = path.join(__dirname, '..', 'lib');
 

@@ -5,7 +5,7 @@
 const net = require('node:net');
 const { DatabaseError: PgDatabaseError } = require('pg');
 const { admin } = require('./support/server');
-const { freePort } = require('./support/postgres');
+const { freePort } = require('./support/ports');
 const errors = require('../lib/errors');
 
 const { fromNative } = errors;

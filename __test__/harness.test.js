@@ -63,7 +63,7 @@ describe('a server of a test', () => {
   let postgres;
   beforeAll(async () => {
     postgres = await startPostgres({ settings: { work_mem: '5MB' } });
-  }, 60_000);
+  });
   afterAll(() => postgres.stop());
 
   const as = (user, options) => {
@@ -130,7 +130,7 @@ describe('a server of a test', () => {
     } finally {
       await wrong.stop();
     }
-  }, 60_000);
+  });
 
   test('disappears with its files when its owner is killed outright', async () => {
     const source = `
@@ -142,8 +142,8 @@ describe('a server of a test', () => {
     const { pid, directory } = JSON.parse(line);
     expect(alive(pid)).toBe(true);
     owner.kill('SIGKILL');
-    await until(() => !alive(pid) && !fs.existsSync(directory), { timeout: 20_000, what: 'the watchdog' });
-  }, 60_000);
+    await until(() => !alive(pid) && !fs.existsSync(directory), { what: 'the watchdog' });
+  });
 });
 
 describe('the proxy', () => {

@@ -9,6 +9,7 @@ const path = require('node:path');
 const { PUBLISHED, triple } = require('../lib/triple');
 const { TARGETS } = require('../scripts/build');
 const { prepareRelease } = require('../scripts/release-manifest');
+require('./support/patience');
 
 const ROOT = path.resolve(__dirname, '..');
 const read = (file) => JSON.parse(fs.readFileSync(path.join(ROOT, file), 'utf8'));

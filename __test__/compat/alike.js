@@ -7,6 +7,7 @@ const { execFile } = require('node:child_process');
 const { isNativeError } = require('node:util/types');
 const ours = require('../../index.js');
 const theirs = require('pg');
+const { PATIENCE } = require('../support/patience');
 const { config } = require('../support/server');
 
 /** Declares a test. `body(driver, config)` gets pg or this package. */
@@ -67,7 +68,7 @@ function inProcess(driver, options, body) {
   const module = JSON.stringify(driver === theirs ? require.resolve('pg') : require.resolve('../../index.js'));
   const script = `(${body})(require(${module}), ${JSON.stringify(options)})`;
   return new Promise((resolve) => {
-    execFile(process.execPath, ['-e', script], { timeout: 5_000, killSignal: 'SIGKILL' }, (error, stdout, stderr) => {
+    execFile(process.execPath, ['-e', script], { timeout: PATIENCE, killSignal: 'SIGKILL' }, (error, stdout, stderr) => {
       resolve({ code: error ? error.code : 0, signal: error ? error.signal : null, stdout, failed: /Error/.test(stderr) });
     });
   });

@@ -5,7 +5,7 @@
 
 const { AsyncLocalStorage } = require('node:async_hooks');
 const { alike, journal } = require('./alike');
-const { freePort } = require('../support/postgres');
+const { freePort } = require('../support/ports');
 const { config } = require('../support/server');
 const { until } = require('../support/until');
 const ours = require('../../index.js');

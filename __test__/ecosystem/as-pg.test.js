@@ -11,7 +11,7 @@ let ours;
 beforeAll(async () => {
   theirs = await makeProject('pg');
   ours = await makeProject('pgpool-rs');
-}, 120_000);
+});
 
 afterAll(() => {
   theirs.remove();

@@ -34,7 +34,7 @@ const projects = {};
 
 beforeAll(async () => {
   for (const driver of ['pg', 'pgpool-rs']) projects[driver] = await makeProject(driver);
-}, 120_000);
+});
 
 afterAll(() => {
   for (const project of Object.values(projects)) project.remove();
@@ -57,4 +57,4 @@ test.each(LIBRARIES)('%s works as on pg', async (library) => {
   const [expected, result] = await Promise.all([play('pg', library), play('pgpool-rs', library)]);
   expect(Object.keys(expected).length).toBeGreaterThan(0);
   expect(result).toEqual(expected);
-}, 130_000);
+});

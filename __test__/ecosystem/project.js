@@ -9,10 +9,10 @@ const os = require('node:os');
 const path = require('node:path');
 const { execFile } = require('node:child_process');
 const { promisify } = require('node:util');
+const { PATIENCE } = require('../support/patience');
 
 const ROOT = path.join(__dirname, '..', '..');
 const MODULES = path.join(ROOT, 'node_modules');
-const TIME_LIMIT = 60_000;
 const run = promisify(execFile);
 
 /**
@@ -56,7 +56,7 @@ async function runIn(directory, file, env = {}) {
   const { stdout } = await run(process.execPath, args, {
     cwd: directory,
     env: { ...inherited, ...env },
-    timeout: TIME_LIMIT,
+    timeout: 2 * PATIENCE,
     killSignal: 'SIGKILL',
     maxBuffer: 16 * 1024 * 1024,
   });

@@ -21,7 +21,7 @@ beforeEach(async () => {
   const { host, port, user, password, database } = own;
   proxy = await Proxy.start({ host, port });
   pool = new Pool({ host: proxy.host, port: proxy.port, user, password, database, retryAttempts: 3 });
-}, 60_000);
+});
 afterEach(async () => {
   await pool.end();
   await proxy.stop();

@@ -9,9 +9,8 @@ const net = require('node:net');
 const { isNativeError } = require('node:util/types');
 const { setTimeout: pause } = require('node:timers/promises');
 const pg = require('pg');
+const { PATIENCE } = require('../support/patience');
 const { until } = require('../support/until');
-
-const PATIENCE = 10_000;
 
 /** An error as far as it can be compared. */
 function told(error) {

@@ -157,10 +157,10 @@ test('a million rows go in in bounded memory', async () => {
   const { rows, sum, growth } = await bulk('copyIn', 1_000_000);
   expect([rows, sum]).toEqual([1_000_000, 499_999_500_000]);
   expect(growth).toBeLessThan(GROWTH_LIMIT);
-}, 120_000);
+});
 
 test('a million rows come out in bounded memory', async () => {
   const { rows, sum, growth } = await bulk('copyOut', 1_000_000);
   expect([rows, sum]).toEqual([1_000_000, 499_999_500_000]);
   expect(growth).toBeLessThan(GROWTH_LIMIT);
-}, 120_000);
+});

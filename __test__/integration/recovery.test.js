@@ -6,14 +6,12 @@
 const net = require('node:net');
 const { once } = require('node:events');
 const { Client, Pool } = require('../..');
+const { freePort } = require('../support/ports');
 const { startPostgres } = require('../support/postgres');
 const { Proxy } = require('../support/proxy');
 const { until } = require('../support/until');
 
-jest.setTimeout(120_000);
-
 const MIN = 6;
-const LONG = { timeout: 60_000 };
 
 let server;
 let pools = [];
@@ -43,7 +41,7 @@ function poolOf(options = {}) {
 
 /** Waits until the pool holds its minimum of connections that answer. */
 async function isBack(pool, min = MIN) {
-  await until(() => pool.idleCount >= min && pool.totalCount === pool.idleCount, { ...LONG, what: 'the pool to be at its minimum' });
+  await until(() => pool.idleCount >= min && pool.totalCount === pool.idleCount, { what: 'the pool to be at its minimum' });
   const clients = await Promise.all(Array.from({ length: min }, () => pool.connect()));
   await Promise.all(clients.map((client) => client.query('SELECT 1')));
   for (const client of clients) client.release();
@@ -80,7 +78,7 @@ describe('the pool is back at its minimum by itself', () => {
     const pool = await filled();
     server.kill('SIGKILL');
     await server.exited();
-    await until(() => pool.idleCount === 0, { ...LONG, what: 'the pool to notice' });
+    await until(() => pool.idleCount === 0, { what: 'the pool to notice' });
     await server.start();
     await isBack(pool);
   });
@@ -89,7 +87,7 @@ describe('the pool is back at its minimum by itself', () => {
     const pool = await filled();
     const { rows } = await pool.query('SELECT pg_backend_pid() AS pid');
     process.kill(rows[0].pid, 'SIGKILL');
-    await until(() => pool.idleCount < MIN, { ...LONG, what: 'the pool to notice' });
+    await until(() => pool.idleCount < MIN, { what: 'the pool to notice' });
     await isBack(pool);
   });
 
@@ -107,7 +105,7 @@ describe('the pool is back at its minimum by itself', () => {
     const pool = await filled({ user: 'moving', password: () => password });
     await server.query("ALTER ROLE moving PASSWORD 'second'");
     await server.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'moving'");
-    await until(() => pool.idleCount === 0, { ...LONG, what: 'the pool to notice' });
+    await until(() => pool.idleCount === 0, { what: 'the pool to notice' });
     // A wrong password will not pass by waiting: it is told at once.
     await expect(pool.query('SELECT 1')).rejects.toMatchObject({ code: '28P01' });
     password = 'second';
@@ -146,7 +144,7 @@ describe('the pool is back at its minimum by itself', () => {
       // Idle for more than a second, so that the connection is asked before it is lent.
       await until(() => Date.now() - stalledAt > 1500, { what: 'the connections to have idled' });
       const waiting = pool.query('SELECT 1 AS answered');
-      await until(() => pool.totalCount < MIN || pool.idleCount < MIN - 1, { ...LONG, what: 'dead connections to be found' });
+      await until(() => pool.totalCount < MIN || pool.idleCount < MIN - 1, { what: 'dead connections to be found' });
       for (const link of proxy.links) link.cut();
       proxy.resume();
       expect((await waiting).rows).toEqual([{ answered: 1 }]);
@@ -164,7 +162,7 @@ describe('callers', () => {
     const pool = await filled();
     server.kill('SIGKILL');
     await server.exited();
-    await until(() => pool.idleCount === 0, { ...LONG, what: 'the pool to notice' });
+    await until(() => pool.idleCount === 0, { what: 'the pool to notice' });
     const waiting = Array.from({ length: 40 }, (_, index) => pool.query('SELECT $1::int AS index', [index]));
     await server.start();
     const answers = await Promise.all(waiting);
@@ -173,12 +171,12 @@ describe('callers', () => {
   });
 
   test('who cannot wait are told at once, as by pg', async () => {
-    const pool = poolOf({ failFast: true, port: await closedPort(), min: 0 });
+    const pool = poolOf({ failFast: true, port: await freePort(), min: 0 });
     await expect(pool.query('SELECT 1')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
   });
 
   test('whose time runs out are told the last error of connecting', async () => {
-    const pool = poolOf({ port: await closedPort(), acquireTimeoutMillis: 300 });
+    const pool = poolOf({ port: await freePort(), acquireTimeoutMillis: 300 });
     await expect(pool.query('SELECT 1')).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT', cause: { code: 'ECONNREFUSED' } });
   });
 
@@ -203,7 +201,7 @@ describe('callers', () => {
   });
 
   test('are rejected by end(), which settles while the server is away', async () => {
-    const pool = poolOf({ port: await closedPort() });
+    const pool = poolOf({ port: await freePort() });
     const waiting = Array.from({ length: 5 }, () => pool.query('SELECT 1'));
     const outcomes = Promise.allSettled(waiting);
     await pool.end();
@@ -211,12 +209,3 @@ describe('callers', () => {
     expect([pool.totalCount, pool.idleCount, pool.waitingCount]).toEqual([0, 0, 0]);
   });
 });
-
-async function closedPort() {
-  const probe = net.createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}

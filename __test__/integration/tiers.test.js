@@ -12,7 +12,6 @@ const { Proxy } = require('../support/proxy');
 const { until } = require('../support/until');
 
 const run = promisify(execFile);
-const LONG = { timeout: 15_000 };
 const SLEEP = 'SELECT pg_sleep(0.05)';
 
 let opened = [];
@@ -34,26 +33,24 @@ afterEach(async () => {
   opened = [];
 });
 
-jest.setTimeout(60_000);
-
 describe('a tier', () => {
   test('is filled to its minimum before anybody asks', async () => {
     const pool = tiersOf({ DB_HIGH_PRIORITY_MIN: '4' }).getPool('highPriority');
     const seen = [];
     pool.on('connect', (client) => seen.push(client.processID));
-    await until(() => pool.idleCount === 4, { ...LONG, what: 'four idle connections' });
+    await until(() => pool.idleCount === 4, { what: 'four idle connections' });
     expect(seen.length).toBe(4);
   });
 
   test('fills up again after a connection was lost', async () => {
     const pool = tiersOf({ DB_ADMIN_MIN: '3' }).getPool('admin');
     const { rows } = await pool.query('SELECT pg_backend_pid() AS pid');
-    await until(() => pool.idleCount === 3, { ...LONG, what: 'three idle connections' });
+    await until(() => pool.idleCount === 3, { what: 'three idle connections' });
     const happens = (event) => new Promise((resolve) => pool.once(event, resolve));
     const replaced = Promise.all([happens('remove'), happens('connect')]);
     await admin('SELECT pg_terminate_backend($1)', [rows[0].pid]);
     await replaced;
-    await until(() => pool.idleCount === 3, { ...LONG, what: 'three idle connections again' });
+    await until(() => pool.idleCount === 3, { what: 'three idle connections again' });
   });
 
   test('that nobody uses keeps no process alive', async () => {
@@ -211,7 +208,7 @@ describe('a shared budget', () => {
     const reports = Array.from({ length: 20 }, async () => {
       while (running) await low.query(SLEEP);
     });
-    await until(() => low.totalCount === 5, { ...LONG, what: 'the reports to have spread' });
+    await until(() => low.totalCount === 5, { what: 'the reports to have spread' });
     let served = 0;
     const readers = Array.from({ length: 20 }, async () => {
       while (running) {
@@ -219,9 +216,9 @@ describe('a shared budget', () => {
         served += 1;
       }
     });
-    await until(() => high.totalCount >= 5, { ...LONG, what: 'readers to have taken over' });
+    await until(() => high.totalCount >= 5, { what: 'readers to have taken over' });
     const before = served;
-    await until(() => served > before + 50, { ...LONG, what: 'readers to be served' });
+    await until(() => served > before + 50, { what: 'readers to be served' });
     running = false;
     await Promise.all([...reports, ...readers]);
   });
@@ -234,7 +231,7 @@ describe('a shared budget', () => {
     const readers = Array.from({ length: 20 }, async () => {
       while (running) await high.query('SELECT pg_sleep(0.01)');
     });
-    await until(() => high.totalCount === 3, { ...LONG, what: 'the readers to hold everything' });
+    await until(() => high.totalCount === 3, { what: 'the readers to hold everything' });
     const { rows } = await low.query('SELECT 1 AS served');
     expect(rows).toEqual([{ served: 1 }]);
     running = false;

@@ -9,7 +9,6 @@ const { spawn } = require('node:child_process');
 const { config } = require('../support/server');
 const { until } = require('../support/until');
 
-const PATIENCE = 20_000;
 const PACKAGE = { pg: 'pg', 'pgpool-rs': path.resolve(__dirname, '../..') };
 const running = new Set();
 
@@ -51,12 +50,12 @@ class Child {
 
   /** Resolves when it has said `count` lines. */
   said(count = 1) {
-    return until(() => this.lines.length >= count || this.end, { timeout: PATIENCE, what: 'the program to speak' });
+    return until(() => this.lines.length >= count || this.end, { what: 'the program to speak' });
   }
 
   /** Resolves with how it ended. */
   async ended() {
-    await until(() => this.end, { timeout: PATIENCE, what: `the program to end by itself; it said ${this.errors}` });
+    await until(() => this.end, { what: `the program to end by itself; it said ${this.errors}` });
     return this.end;
   }
 

@@ -5,6 +5,7 @@
 
 const path = require('node:path');
 const { execFile } = require('node:child_process');
+const { PATIENCE } = require('../support/patience');
 
 const ROOT = path.resolve(__dirname, '../..');
 const JEST = require.resolve('jest/bin/jest');
@@ -15,7 +16,7 @@ function runJest(...args) {
     execFile(
       process.execPath,
       [JEST, '--config', JSON.stringify(configuration), ...args],
-      { cwd: ROOT, timeout: 100_000, env: { ...process.env, JEST_WORKER_ID: undefined } },
+      { cwd: ROOT, timeout: 2 * PATIENCE, env: { ...process.env, JEST_WORKER_ID: undefined } },
       (error, _, output) => resolve({ code: error ? (error.code ?? error.signal) : 0, output }),
     );
   });
@@ -29,5 +30,4 @@ test.each([[['--runInBand']], [['--maxWorkers=2']]])(
     expect(output).not.toMatch(/did not exit|failed to exit/i);
     expect(code).toBe(0);
   },
-  120_000,
 );

@@ -89,7 +89,7 @@ describe('a server of its own', () => {
   let own;
   beforeAll(async () => {
     if (server().embedded) own = await startPostgres({ tls: false });
-  }, 60_000);
+  });
   afterAll(() => own?.stop('immediate'));
   const to = (more) => {
     const { host, port, user, password, database } = own;
@@ -100,14 +100,14 @@ describe('a server of its own', () => {
     const pool = new Pool(to({ max: 3 }));
     pool.on('error', () => {});
     const { pid } = (await pool.query('SELECT pg_backend_pid() AS pid')).rows[0];
-    const running = Array.from({ length: 6 }, () => outcome(pool.query('SELECT pg_sleep(60)'), 20_000));
+    const running = Array.from({ length: 6 }, () => outcome(pool.query('SELECT pg_sleep(60)')));
     process.kill(pid, 'SIGKILL');
     for (const end of await Promise.all(running)) expect(end.error).toBeDefined();
-    const back = await until(async () => (await outcome(pool.query('SELECT 1 AS one'))).value, { timeout: 20_000, what: 'the recovery' });
+    const back = await until(async () => (await outcome(pool.query('SELECT 1 AS one'))).value, { what: 'the recovery' });
     expect(back).toMatchObject(ONE);
     expect(pool.totalCount).toBeLessThanOrEqual(3);
     await pool.end();
-  }, 60_000);
+  });
 
   embedded('that is shut down and started again serves the same pool', async () => {
     const pool = new Pool(to({ max: 3 }));
@@ -115,11 +115,11 @@ describe('a server of its own', () => {
     await Promise.all([pool.query('SELECT 1'), pool.query('SELECT 1')]);
     for (const mode of ['fast', 'immediate']) {
       await own.restart(mode);
-      await until(async () => (await outcome(pool.query('SELECT 1 AS one'))).value, { timeout: 20_000, what: 'the pool to work' });
+      await until(async () => (await outcome(pool.query('SELECT 1 AS one'))).value, { what: 'the pool to work' });
     }
     await pool.end();
     expect(counts(pool)).toEqual({ total: 0, idle: 0, waiting: 0 });
-  }, 60_000);
+  });
 
   embedded('whose connections are all taken refuses in its own words, and the pool works when there is room', async () => {
     const hogs = [];
@@ -137,7 +137,7 @@ describe('a server of its own', () => {
     await Promise.all(hogs.map((hog) => hog.end()));
     await until(async () => (await outcome(pool.query('SELECT 1 AS one'))).value, { what: 'room' });
     await pool.end();
-  }, 60_000);
+  });
 });
 
 test.each(['SELECT 1', 'SELECT 1 / 0'])('a transaction left open after %s is over for the next borrower, who is told so', (last) =>

@@ -108,7 +108,7 @@ test('threads come and go while the main thread works, without a crash', async (
   `);
   expect(await child.ended()).toEqual(WELL);
   expect(child.lines).toEqual([[{ one: 1 }]]);
-}, 40_000);
+});
 
 test('process.exit() of the main thread while other threads run queries ends cleanly', async () => {
   const child = start('pgpool-rs', `

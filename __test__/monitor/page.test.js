@@ -4,11 +4,9 @@
 
 const { Pool, monitorServer } = require('../..');
 const { findBrowser, hasBrowser } = require('../support/browser');
+const { PATIENCE } = require('../support/patience');
 const { Proxy } = require('../support/proxy');
 const { config } = require('../support/server');
-
-// A browser takes its time on a slow machine.
-jest.setTimeout(60000);
 
 if (!hasBrowser()) console.log('the page is not tested: CHROMIUM names no browser, and there is none to be had for this platform');
 
@@ -20,10 +18,10 @@ if (!hasBrowser()) console.log('the page is not tested: CHROMIUM names no browse
     browser = await chromium.launch(await findBrowser());
     const { host, port } = config();
     proxy = await Proxy.start({ host, port });
-    pool = new Pool(config({ host: proxy.host, port: proxy.port, max: 3, tier: 'newsroom' }));
+    pool = new Pool(config({ host: proxy.host, port: proxy.port, max: 3, idleTimeoutMillis: 0, tier: 'newsroom' }));
     server = await monitorServer({ port: 0, interval: 100 });
     await pool.query('SELECT 1');
-  }, 120000);
+  });
 
   afterAll(async () => {
     await browser?.close();
@@ -34,7 +32,7 @@ if (!hasBrowser()) console.log('the page is not tested: CHROMIUM names no browse
 
   async function visit(options) {
     const page = await browser.newPage(options);
-    page.setDefaultTimeout(15000);
+    page.setDefaultTimeout(PATIENCE);
     const faults = [];
     page.on('pageerror', (error) => faults.push(error.message));
     page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
@@ -87,7 +85,7 @@ if (!hasBrowser()) console.log('the page is not tested: CHROMIUM names no browse
       port: 0, interval: 100, thresholds: { utilisation: { above: 0.9, forMillis: 0, below: 0.8, clearMillis: 0 } },
     });
     const page = await browser.newPage();
-    page.setDefaultTimeout(15000);
+    page.setDefaultTimeout(PATIENCE);
     const clients = await Promise.all([pool.connect(), pool.connect(), pool.connect()]);
     try {
       await page.goto(own.url);

@@ -8,8 +8,8 @@ const net = require('node:net');
 const os = require('node:os');
 const path = require('node:path');
 const { spawnSync } = require('node:child_process');
-const { freePort } = require('./postgres');
 const { packagedPgBouncers } = require('./pgbouncer-packages');
+const { freePort } = require('./ports');
 const { unprivileged } = require('./unprivileged');
 const { until } = require('./until');
 
@@ -68,7 +68,7 @@ async function startPgBouncer(program, server, settings = {}) {
     fs.rmSync(directory, { recursive: true, force: true });
   };
   try {
-    await until(() => accepts(port), { timeout: 15_000, what: 'PgBouncer to accept connections' });
+    await until(() => accepts(port), { what: 'PgBouncer to accept connections' });
   } catch (error) {
     await stop();
     throw error;

@@ -5,7 +5,6 @@
 // when the process that started it ends, however it ends (see watchdog.js).
 
 const fs = require('node:fs');
-const net = require('node:net');
 const os = require('node:os');
 const path = require('node:path');
 const { spawn, execFile } = require('node:child_process');
@@ -13,16 +12,15 @@ const { once } = require('node:events');
 const { promisify } = require('node:util');
 const { embeddedBinaries } = require('./binaries');
 const { makeCertificates } = require('./certificates');
+const { freePort } = require('./ports');
+const { alive, freeSharedMemory, isAttached, lockFile } = require('./postmaster');
 const { copyPrimary } = require('./standby');
-const { alive, freeSharedMemory, lockFile } = require('./postmaster');
 const { makeUsers, hostBasedAuthentication, createUsers } = require('./users');
 const { unprivileged } = require('./unprivileged');
 const { until } = require('./until');
 
 const HOST = '127.0.0.1';
 const DATABASE = 'pgpool_test';
-const START_TIMEOUT = 30_000;
-const STOP_TIMEOUT = 20_000;
 const STOP_SIGNALS = { smart: 'SIGTERM', fast: 'SIGINT', immediate: 'SIGQUIT' };
 const WINDOWS = process.platform === 'win32';
 
@@ -173,7 +171,7 @@ class PostgresServer {
       fs.closeSync(log);
     }
     this.#tell(`pid ${this.pid}`);
-    await until(() => this.#isReady(), { timeout: START_TIMEOUT, what: 'the server to accept connections' });
+    await until(() => this.#isReady(), { what: 'the server to accept connections' });
   }
 
   #isReady() {
@@ -203,9 +201,10 @@ class PostgresServer {
     process.kill(this.pid, signal);
   }
 
-  /** Resolves when the server's process is gone, for instance after `kill('SIGKILL')`. */
+  /** Resolves when the server's processes are gone, for instance after `kill('SIGKILL')`. */
   async exited() {
-    await until(() => !alive(this.pid), { timeout: STOP_TIMEOUT, what: 'the server to end' });
+    // Its children end a little later; until then it cannot be started again.
+    await until(() => !alive(this.pid) && !isAttached(this.dataDir), { what: 'the server to end' });
     this.pid = 0;
     this.#tell('pid 0');
   }
@@ -283,13 +282,4 @@ function startWatchdog(directory) {
   return watchdog;
 }
 
-async function freePort() {
-  const probe = net.createServer().listen(0, HOST);
-  await once(probe, 'listening');
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}
-
-module.exports = { startPostgres, freePort };
+module.exports = { startPostgres };

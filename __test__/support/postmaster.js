@@ -10,6 +10,9 @@ const { spawnSync } = require('node:child_process');
 const LINE_PID = 0;
 const LINE_SHARED_MEMORY = 6;
 const LINE_STATE = 7;
+// Of /proc/sysvipc/shm.
+const COLUMN_ID = 1;
+const COLUMN_ATTACHED = 6;
 
 function alive(pid) {
   try {
@@ -43,6 +46,15 @@ function lockFile(dataDir) {
   };
 }
 
+/** Whether a process still holds the shared memory of a server that was killed; told on Linux only. */
+function isAttached(dataDir) {
+  const segment = lockFile(dataDir)?.segment;
+  if (!segment || process.platform !== 'linux') return false;
+  const segments = fs.readFileSync('/proc/sysvipc/shm', 'utf8').split('\n').map((line) => line.trim().split(/\s+/));
+  const found = segments.find((columns) => columns[COLUMN_ID] === segment);
+  return found !== undefined && found[COLUMN_ATTACHED] !== '0';
+}
+
 // A server that was killed outright leaves its System V segment; one that shut down has no lock
 // file any more, and nothing is done.
 function freeSharedMemory(dataDir) {
@@ -51,4 +63,4 @@ function freeSharedMemory(dataDir) {
   spawnSync('ipcrm', ['-m', lock.segment], { stdio: 'ignore' });
 }
 
-module.exports = { alive, freeSharedMemory, lockFile };
+module.exports = { alive, freeSharedMemory, isAttached, lockFile };

@@ -7,6 +7,7 @@
 
 const net = require('node:net');
 const { EventEmitter, once } = require('node:events');
+const { listen } = require('./ports');
 const { Link } = require('./proxy-link');
 
 const DIRECTIONS = ['toServer', 'toClient'];
@@ -41,8 +42,7 @@ class Proxy extends EventEmitter {
   async listen() {
     if (this.#listener) return;
     this.#listener = net.createServer({ allowHalfOpen: true, noDelay: true }, (client) => this.#accept(client));
-    this.#listener.listen(this.port, this.host);
-    await once(this.#listener, 'listening');
+    await listen(this.#listener, this.port);
     this.port = this.#listener.address().port;
   }
 

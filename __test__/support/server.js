@@ -5,6 +5,7 @@
 
 const { randomBytes } = require('node:crypto');
 const { Client, escapeIdentifier } = require('pg');
+require('./patience');
 
 /** The server's description: `host`, `port`, `user`, `password`, `database`, `url`, `embedded`;
  * of an embedded one also `tls`, `ca`, `caFile`, `users`, `socketDir`, `dataDir`, `pid`. */

@@ -3,9 +3,10 @@
 // Waiting for something to become true. Tests poll a condition; they never sleep for a guess.
 
 const { setTimeout: pause } = require('node:timers/promises');
+const { PATIENCE } = require('./patience');
 
 /** Resolves with the first truthy value of `condition()`; rejects after `timeout` milliseconds. */
-async function until(condition, { timeout = 10_000, every = 10, what = 'condition' } = {}) {
+async function until(condition, { timeout = PATIENCE, every = 10, what = 'condition' } = {}) {
   const deadline = Date.now() + timeout;
   for (;;) {
     const value = await condition();

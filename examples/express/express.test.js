@@ -20,7 +20,7 @@ beforeAll(async () => {
   client = new Client(database.config());
   await client.connect();
   server = await serve(path.join(__dirname, 'server.js'), database.config());
-}, 60_000);
+});
 
 afterAll(async () => {
   server?.kill();

@@ -15,7 +15,7 @@ let server;
 beforeAll(async () => {
   database = await freshDatabase();
   server = await serve(path.join(__dirname, 'server.mjs'), database.config());
-}, 60_000);
+});
 
 afterAll(async () => {
   server?.kill();

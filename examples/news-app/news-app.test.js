@@ -6,12 +6,13 @@
 // NEWS_TEST_DRIVERS=pg (comma-separated) runs only the named drivers.
 
 const http = require('node:http');
-const net = require('node:net');
 const path = require('node:path');
 const { execFile, spawn } = require('node:child_process');
 const { once } = require('node:events');
 const { promisify } = require('node:util');
 const { Client } = require('pg');
+const { PATIENCE } = require('../../__test__/support/patience');
+const { freePort } = require('../../__test__/support/ports');
 const { freshDatabase } = require('../../__test__/support/server');
 const { until } = require('../../__test__/support/until');
 
@@ -37,7 +38,7 @@ function environment(driver, { host, port, user, password, database }) {
 }
 
 async function seed(env) {
-  const { stdout, stderr } = await promisify(execFile)(process.execPath, [file('seed.js')], { env, timeout: 60000 });
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, [file('seed.js')], { env, timeout: PATIENCE });
   return stdout + stderr;
 }
 
@@ -81,15 +82,6 @@ function withoutInstants(text) {
     .replace(/"(\d{4}-\d\d-\d\dT[\d:.]+Z)"/g, (all, iso) => (recent(iso) ? '"now"' : all));
 }
 
-async function freePort() {
-  const probe = net.createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}
-
 describe.each(DRIVERS)('the newspaper on %s', (driver) => {
   const transcript = [];
   let database;
@@ -103,7 +95,7 @@ describe.each(DRIVERS)('the newspaper on %s', (driver) => {
     env = environment(driver, database.config());
     seeding = await seed(env);
     app = await serve(env);
-  }, 90000);
+  });
 
   afterAll(async () => {
     if (app && app.child.exitCode === null) {
@@ -409,7 +401,7 @@ describe.each(DRIVERS)('the newspaper on %s', (driver) => {
     } finally {
       alone.child.kill('SIGKILL');
     }
-  }, 60000);
+  });
 });
 
 (DRIVERS.length > 1 ? test : test.skip)('all drivers gave the same answers', () => {
