@@ -7,8 +7,9 @@ const pg = require('pg');
 const { Pool, metrics } = require('../..');
 const { findPgBouncers, startPgBouncer } = require('../support/pgbouncer');
 const { Proxy } = require('../support/proxy');
-const { server, admin } = require('../support/server');
+const { server, admin, freshDatabase } = require('../support/server');
 const { takeNames } = require('../support/taken-names');
+const { until } = require('../support/until');
 
 const found = findPgBouncers();
 const described = found.length > 0 ? describe.each(found) : describe.skip.each([{ name: 'none' }]);
@@ -17,18 +18,24 @@ const described = found.length > 0 ? describe.each(found) : describe.skip.each([
 const keepsStatements = ({ version: [major, minor] }) => major > 1 || minor >= 21;
 
 described('behind PgBouncer $name in transaction mode', (program) => {
+  let database;
   let bouncer;
   let pool;
 
   beforeAll(async () => {
-    bouncer = await startPgBouncer(program, server());
+    database = await freshDatabase();
+    bouncer = await startPgBouncer(program, database.config());
   });
 
-  afterAll(() => bouncer?.stop());
+  afterAll(async () => {
+    await bouncer?.stop();
+    await database?.drop();
+  });
+
+  const through = (options) => ({ host: bouncer.host, port: bouncer.port, user: server().user, database: database.database, ...options });
 
   beforeEach(() => {
-    const { user, database } = server();
-    pool = new Pool({ host: bouncer.host, port: bouncer.port, user, database, max: 12 });
+    pool = new Pool(through({ max: 12 }));
   });
 
   afterEach(() => pool.end());
@@ -102,8 +109,7 @@ described('behind PgBouncer $name in transaction mode', (program) => {
   });
 
   test('statements that the application names fail in an old one as with pg, and work in a new one', async () => {
-    const { user, database } = server();
-    const rivals = new pg.Pool({ host: bouncer.host, port: bouncer.port, user, database, max: 12 });
+    const rivals = new pg.Pool(through({ max: 12 }));
     const codes = async (tested) => {
       const text = `SELECT $1::int AS ${tested === rivals ? 'theirs' : 'ours'}`;
       const ask = (value) => tested.query({ name: text, text, values: [value] }).then(() => undefined, ({ code }) => code);
@@ -123,11 +129,27 @@ described('behind PgBouncer $name in transaction mode', (program) => {
     }
   });
 
-  test('a lost server connection is replaced and the pool goes on', async () => {
-    await pool.query('SELECT 1');
-    await admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query = 'SELECT 1'");
-    const { rows } = await pool.query('SELECT $1::text AS back', ['yes']);
-    expect(rows).toEqual([{ back: 'yes' }]);
+  test('lost server connections are replaced, unseen by what may run again, and the pool goes on', async () => {
+    const patient = new Pool(through({ max: 12, retryAttempts: 3, retryDelay: 1 }));
+    const echo = (tested, value, wish) => tested.query({ text: 'SELECT $1::int AS echo', values: [value], ...wish });
+    const asked = Array.from({ length: 40 }, (_, index) => index);
+    const echoes = async (tested, wish) => (await Promise.all(asked.map((value) => echo(tested, value, wish)))).map(({ rows }) => rows[0].echo);
+    try {
+      await Promise.all(Array.from({ length: 12 }, () => patient.query('SELECT pg_sleep(0.05)')));
+      // Only PgBouncer has connections to this database.
+      const { rows } = await admin('SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [database.database]);
+      const pids = rows.map(({ pid }) => pid);
+      expect(pids.length).toBeGreaterThan(0);
+      // It may hand out a connection that dies, and each of them once.
+      expect(await echoes(patient, { readOnly: true })).toEqual(asked);
+      await until(async () => (await admin('SELECT 1 FROM pg_stat_activity WHERE pid = ANY($1)', [pids])).rowCount === 0);
+      // By the time it answers this it has read the end of those that nobody asked.
+      await echo(patient, 0, { readOnly: true });
+      expect(await echoes(patient)).toEqual(asked);
+      expect(await echoes(pool)).toEqual(asked);
+    } finally {
+      await patient.end();
+    }
   });
 });
 
