@@ -7,7 +7,7 @@ const { once } = require('node:events');
 const { alike, outcome, thrown, told, journal, calledBack, inProcess } = require('./alike');
 const { Client } = require('../..');
 const { Proxy } = require('../support/proxy');
-const { admin, config, server } = require('../support/server');
+const { asleep, blocked, config, server } = require('../support/server');
 const { until } = require('../support/until');
 
 const EVENTS = ['connect', 'drain', 'end', 'error', 'notice', 'notification'];
@@ -99,7 +99,7 @@ describe('connecting', () => {
   alike('startup parameters reach the server', (driver, config) =>
     withClient(
       driver,
-      config({ application_name: 'news desk', statement_timeout: '1500', lock_timeout: 700, options: '-c geqo=off' }),
+      config({ application_name: 'news desk', statement_timeout: '150000', lock_timeout: 70_000, options: '-c geqo=off' }),
       async (client) => {
         const shown = [];
         for (const name of ['application_name', 'statement_timeout', 'lock_timeout', 'geqo', 'client_encoding', 'DateStyle']) {
@@ -219,10 +219,12 @@ describe('queries of a client', () => {
   );
 
   alike('query_timeout rejects, per query too', (driver, config) =>
-    withClient(driver, config(), async (client) => [
-      await outcome(client.query({ text: 'SELECT pg_sleep(0.2)', query_timeout: 30 })),
-      (await client.query('SELECT 1 AS x')).rows,
-    ]),
+    withClient(driver, config(), async (client) => {
+      const { text, free } = await blocked();
+      const failure = await outcome(client.query({ text, query_timeout: 30 }));
+      await free();
+      return [failure, (await client.query('SELECT 1 AS x')).rows];
+    }),
   );
 
   alike('a statement cut short by statement_timeout rejects with 57014', (driver, config) =>
@@ -279,15 +281,9 @@ describe('the queue, as tracers look into it', () => {
 describe('Query objects', () => {
   alike('are cancelled on the server by another client', (driver, config) =>
     withClient(driver, config(), async (client) => {
-      const query = client.query(new driver.Query('SELECT pg_sleep(15)'));
+      const query = client.query(new driver.Query('SELECT pg_sleep(60)'));
       const failed = calledBack((done) => query.on('error', done));
-      const { database } = client;
-      await withClient(driver, config(), (watcher) =>
-        until(async () => {
-          const text = 'SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND datname = $2 AND query LIKE $3';
-          return (await watcher.query(text, [client.processID, database, '%pg_sleep(15)%'])).rowCount === 1;
-        }),
-      );
+      await asleep(client.processID);
       new driver.Client(config()).cancel(client, query);
       const [error] = await failed;
       return [told(error), (await client.query('SELECT 1 AS x')).rows];
@@ -452,7 +448,7 @@ describe('the end of a client', () => {
     client.on('error', (error) => errors.push(error));
     await client.connect();
     const failed = client.query('SELECT pg_sleep($1)', [20]).catch((error) => error);
-    await until(async () => (await admin('SELECT wait_event FROM pg_stat_activity WHERE pid = $1', [client.processID])).rows[0].wait_event === 'PgSleep');
+    await asleep(client.processID);
     proxy.cut('reset');
     const { message, code, cause } = await failed;
     expect({ message, code, cause: cause.message }).toEqual({

@@ -6,7 +6,7 @@
 const { AsyncLocalStorage } = require('node:async_hooks');
 const ours = require('../../index.js');
 const { alike, outcome, journal, inProcess } = require('./alike');
-const { config } = require('../support/server');
+const { asleep, config } = require('../support/server');
 const { until } = require('../support/until');
 
 async function withPool(driver, options, body) {
@@ -51,7 +51,7 @@ describe('a client of a pool', () => {
       pool.on('error', () => {});
       await pool.query('SELECT 1');
       const query = outcome(pool.query('SELECT pg_sleep(30)'));
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await asleep(pool._clients[0].processID);
       pool._clients[0].end();
       const { error } = await query;
       const { rows } = await pool.query('SELECT 1 AS one');

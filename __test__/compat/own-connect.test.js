@@ -33,7 +33,7 @@ alike('what it calls back with fails the checkout, and the next one tries again'
       return original.call(this, callback);
     };
   return patched(driver, once, async () => {
-    const pool = new driver.Pool(config({ max: 1, connectionTimeoutMillis: 5000 }));
+    const pool = new driver.Pool(config({ max: 1, connectionTimeoutMillis: 60_000 }));
     const failed = await pool.connect().catch((error) => [error === refusal, ...counts(pool)]);
     const { rows } = await pool.query('SELECT 1 AS one');
     await pool.end();

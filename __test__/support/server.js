@@ -3,9 +3,9 @@
 // What tests ask of the server that this run uses: where it is, a configuration to connect with,
 // and a database of their own where they create tables.
 
-const { randomBytes } = require('node:crypto');
+const { randomBytes, randomInt } = require('node:crypto');
 const { Client, escapeIdentifier } = require('pg');
-require('./patience');
+const { until } = require('./until');
 
 /** The server's description: `host`, `port`, `user`, `password`, `database`, `url`, `embedded`;
  * of an embedded one also `tls`, `ca`, `caFile`, `users`, `socketDir`, `dataDir`, `pid`. */
@@ -29,6 +29,21 @@ async function admin(sql, values) {
   } finally {
     await client.end();
   }
+}
+
+/** Resolves when the server's process of that id is in the middle of a `pg_sleep`. */
+async function asleep(pid) {
+  const text = "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'";
+  await until(async () => (await admin(text, [pid])).rowCount === 1, { what: `process ${pid} to sleep` });
+}
+
+/** A statement that is not answered before `free()`. */
+async function blocked() {
+  const client = new Client(config());
+  await client.connect();
+  const key = randomInt(2 ** 31);
+  await client.query('SELECT pg_advisory_lock($1)', [key]);
+  return { text: `SELECT pg_advisory_xact_lock_shared(${key})`, free: () => client.end() };
 }
 
 /**
@@ -62,4 +77,4 @@ function environment({ host, port, user, password, database, ssl }, own) {
   return { ...env, ...own };
 }
 
-module.exports = { server, config, admin, freshDatabase, environment };
+module.exports = { server, config, admin, asleep, blocked, freshDatabase, environment };
