@@ -94,8 +94,9 @@ test('a request with a deadline of its own waits for the breaker to close', asyn
   const pool = proxied({ retryAttempts: 3, retryDelay: 5, breaker: { openMillis: 100 } });
   await proxy.refuse();
   await Promise.all(Array.from({ length: 5 }, () => pool.query({ text: 'SELECT 1', retryAttempts: 0 }).catch(() => {})));
-  expect(states(pool)).toEqual(['open']);
-  const waiting = pool.query({ text: 'SELECT 1 AS one', deadline: 15_000 });
+  // It may have been probed since, in vain.
+  expect(states(pool)[0]).toBe('open');
+  const waiting = pool.query({ text: 'SELECT 1 AS one', deadline: 60_000 });
   await proxy.listen();
   expect((await waiting).rows).toEqual([{ one: 1 }]);
 });

@@ -219,7 +219,7 @@ describe('in a pool', () => {
     const client = await pool.connect();
     const cursor = client.query(new Cursor('SELECT pg_sleep(60)'));
     await expect(cursor.read(1)).rejects.toThrow('Query read timeout');
-    expect((await client.query('SELECT 8 AS eight')).rows).toEqual([{ eight: 8 }]);
+    expect((await client.query({ text: 'SELECT 8 AS eight', query_timeout: 60_000 })).rows).toEqual([{ eight: 8 }]);
     client.release();
     await pool.end();
   });

@@ -152,7 +152,7 @@ describe('what the server undid', () => {
 
 describe('connecting', () => {
   test('goes on to the deadline, and the query succeeds when the server is back', async () => {
-    const pool = proxied({ retryAttempts: 3, deadline: 15_000 });
+    const pool = proxied({ retryAttempts: 3, deadline: 60_000 });
     await proxy.refuse();
     pool.on('retry', () => pool.retries.length === 6 && proxy.listen());
     expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
@@ -168,7 +168,7 @@ describe('connecting', () => {
   });
 
   test('a checkout is retried like a query', async () => {
-    const pool = proxied({ retryAttempts: 2, deadline: 15_000 });
+    const pool = proxied({ retryAttempts: 2, deadline: 60_000 });
     await proxy.refuse();
     pool.once('retry', () => proxy.listen());
     const client = await pool.connect();
@@ -195,13 +195,14 @@ describe('connecting', () => {
 
 test('the deadline covers the time a statement runs', async () => {
   const pool = proxied({});
-  await expect(pool.query({ text: 'SELECT pg_sleep(600)', deadline: 200 })).rejects.toThrow('Query read timeout');
+  await pool.query('SELECT 1');
+  await expect(pool.query({ text: 'SELECT pg_sleep(600)', deadline: 500 })).rejects.toThrow('Query read timeout');
   expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
 });
 
 describe('limits', () => {
   test('a spent budget fails with the first error and says so', async () => {
-    const pool = proxied({ retryAttempts: 100 });
+    const pool = proxied({ retryAttempts: 100, retryDelay: 1 });
     const failure = pool.query('SELECT flaky($1, $2)', ['40001', 1000000]);
     await expect(failure).rejects.toMatchObject({ code: '40001', cause: expect.any(RetryBudgetError) });
     // One per second over ten seconds, and a tenth of one request.
@@ -297,7 +298,7 @@ test.each([
   let reads = 0;
   const reader = async () => {
     while (running) {
-      const { rows } = await pool.query({ text: 'SELECT $1::int AS n', values: [reads], readOnly: true, deadline: 18_000 });
+      const { rows } = await pool.query({ text: 'SELECT $1::int AS n', values: [reads], readOnly: true, deadline: 60_000 });
       expect(rows).toHaveLength(1);
       reads += 1;
     }
@@ -316,14 +317,14 @@ test.each([
   const before = reads;
   await until(() => pool.changes.length > 0);
   await proxy.listen();
-  await until(() => reads > before + 50, { timeout: 15_000 });
+  await until(() => reads > before + 50);
   running = false;
   await workers;
   const { rows } = await pool.query({ text: 'SELECT key FROM ledger WHERE key >= 1000', readOnly: true });
   const there = rows.map(({ key }) => key);
   expect(new Set(there).size).toBe(there.length);
   expect([...written].filter((key) => !there.includes(key))).toEqual([]);
-}, 40_000);
+});
 
 test('a retry is logged once, without parameters or passwords', async () => {
   const lines = [];

@@ -5,8 +5,7 @@
 const net = require('node:net');
 const { once } = require('node:events');
 const { Client, Pool, Query } = require('../..');
-const { config } = require('../support/server');
-const { until } = require('../support/until');
+const { asleep, config } = require('../support/server');
 
 const REASON = new Error('no longer wanted');
 
@@ -18,14 +17,10 @@ beforeEach(() => {
 
 afterEach(() => pool.end());
 
-/** Aborted as soon as the server runs the query. */
-async function abortWhenRunning(controller) {
-  const other = new Client(config());
-  await other.connect();
-  const running = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active' AND wait_event = 'PgSleep'";
-  await until(async () => (await other.query(running)).rowCount > 0);
+/** Aborted as soon as the server's process runs the query. */
+async function abortWhenRunning(controller, pid) {
+  await asleep(pid);
   controller.abort(REASON);
-  await other.end();
 }
 
 describe('a query of the pool', () => {
@@ -55,11 +50,11 @@ describe('a query of the pool', () => {
   });
 
   test('is cancelled on the server while it runs, and the next query is not hit', async () => {
-    await pool.query('SELECT 1');
+    const { pid } = (await pool.query('SELECT pg_backend_pid() AS pid')).rows[0];
     for (let i = 0; i < 3; i++) {
       const controller = new AbortController();
       const query = pool.query({ text: 'SELECT pg_sleep(60)', signal: controller.signal });
-      await Promise.all([expect(query).rejects.toBe(REASON), abortWhenRunning(controller)]);
+      await Promise.all([expect(query).rejects.toBe(REASON), abortWhenRunning(controller, pid)]);
       expect((await pool.query('SELECT 2 AS two')).rows).toEqual([{ two: 2 }]);
     }
     expect(pool.totalCount).toBe(1);
@@ -110,8 +105,8 @@ describe('a query of a client', () => {
   test('is ended as a Query object too', async () => {
     const client = await pool.connect();
     const controller = new AbortController();
-    const failed = once(client.query(new Query({ text: 'SELECT pg_sleep(20)', signal: controller.signal })), 'error');
-    await abortWhenRunning(controller);
+    const failed = once(client.query(new Query({ text: 'SELECT pg_sleep(60)', signal: controller.signal })), 'error');
+    await abortWhenRunning(controller, client.processID);
     expect((await failed)[0]).toBe(REASON);
     expect((await client.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
     client.release();
@@ -122,7 +117,7 @@ describe('a query of a client', () => {
     await client.query('BEGIN');
     const controller = new AbortController();
     const query = client.query({ text: 'SELECT pg_sleep(60)', signal: controller.signal });
-    await Promise.all([expect(query).rejects.toBe(REASON), abortWhenRunning(controller)]);
+    await Promise.all([expect(query).rejects.toBe(REASON), abortWhenRunning(controller, client.processID)]);
     await expect(client.query('SELECT 1')).rejects.toMatchObject({ code: '25P02' });
     await client.query('ROLLBACK');
     client.release();

@@ -17,7 +17,7 @@ beforeAll(async () => {
 afterAll(() => database.drop());
 
 beforeEach(() => {
-  pool = new Pool({ ...config({ database: database.name }), max: 1 });
+  pool = new Pool(database.config({ max: 1 }));
 });
 
 afterEach(() => pool.end());

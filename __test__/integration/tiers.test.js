@@ -19,7 +19,7 @@ let budgets = 0;
 
 function environment(more = {}) {
   const { host, port, user, password, database } = config();
-  return { DB_HOST: host, DB_PORT: String(port), DB_NAME: database, DB_USER: user, DB_PASSWORD: password, ...more };
+  return { DB_HOST: host, DB_PORT: String(port), DB_NAME: database, DB_USER: user, DB_PASSWORD: password, DB_CONNECTION_TIMEOUT: '60000', ...more };
 }
 
 function tiersOf(more) {
@@ -38,8 +38,8 @@ describe('a tier', () => {
     const pool = tiersOf({ DB_HIGH_PRIORITY_MIN: '4' }).getPool('highPriority');
     const seen = [];
     pool.on('connect', (client) => seen.push(client.processID));
-    await until(() => pool.idleCount === 4, { what: 'four idle connections' });
-    expect(seen.length).toBe(4);
+    await until(() => pool.idleCount === 4 && seen.length === 4, { what: 'four idle connections' });
+    expect(new Set(seen).size).toBe(4);
   });
 
   test('fills up again after a connection was lost', async () => {

@@ -117,9 +117,13 @@ describe('a transaction', () => {
     const pool = proxied();
     await direct.query("INSERT INTO doctors VALUES ('a', true), ('b', true)");
     let together = 0;
-    const goHome = (name) =>
-      pool.transaction(
+    let committed = 0;
+    const goHome = async (name) => {
+      let runs = 0;
+      const end = await pool.transaction(
         async (client) => {
+          // It fails because the other one commits, which may be a moment before that is seen.
+          if (runs++ > 0) await until(() => committed > 0);
           const { rows } = await client.query('SELECT count(*)::int AS n FROM doctors WHERE on_call');
           together += 1;
           await until(() => together >= 2);
@@ -129,6 +133,9 @@ describe('a transaction', () => {
         },
         { isolationLevel: 'serializable', ...quick },
       );
+      committed += 1;
+      return end;
+    };
     const outcomes = await Promise.all([goHome('a'), goHome('b')]);
     expect(outcomes.sort()).toEqual(['home', 'stays']);
     expect(pool.retries).toEqual([expect.objectContaining({ code: '40001', phase: 'transaction', attempt: 1, of: 3 })]);
@@ -199,13 +206,14 @@ describe('a transaction', () => {
 
   test('past its deadline is cut off and rolled back', async () => {
     const pool = proxied();
+    await pool.query('SELECT 1');
     const key = nextKey++;
     const slow = pool.transaction(
       async (client) => {
         await insert(client, key);
         await client.query('SELECT pg_sleep(600)');
       },
-      { deadline: 300 },
+      { deadline: 1000 },
     );
     await expect(slow).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
     expect(await count(key)).toBe(0);
@@ -259,6 +267,7 @@ describe('a COMMIT whose answer is lost', () => {
 
   test('is unknown when nobody can be asked until the deadline', async () => {
     const pool = proxied();
+    await pool.query('SELECT 1');
     const key = nextKey++;
     proxy.once('fired', () => proxy.refuse());
     const committed = pool.transaction(
@@ -266,7 +275,7 @@ describe('a COMMIT whose answer is lost', () => {
         await insert(client, key);
         proxy.cutOnMessage('toClient', 'C', { nth: 2 });
       },
-      { ...quick, deadline: 1500 },
+      { ...quick, deadline: 3000 },
     );
     const error = await committed.then(() => undefined, (reason) => reason);
     expect(error).toBeInstanceOf(CommitOutcomeUnknownError);
