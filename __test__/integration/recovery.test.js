@@ -35,8 +35,15 @@ function poolOf(options = {}) {
     tcpUserTimeoutMillis: 5000,
     ...options,
   });
+  pool.removed = 0;
+  pool.on('remove', () => (pool.removed += 1));
   pools.push(pool);
   return pool;
+}
+
+/** Resolves when the pool has noticed the loss of `count` connections since it was made. */
+async function notices(pool, count) {
+  await until(() => pool.removed >= count, { what: `the pool to notice the loss of ${count} connections, not ${pool.removed}` });
 }
 
 /** Waits until the pool holds its minimum of connections that answer. */
@@ -70,7 +77,9 @@ afterAll(() => server.stop('immediate'));
 describe('the pool is back at its minimum by itself', () => {
   test.each(['fast', 'immediate'])('after a restart (%s)', async (mode) => {
     const pool = await filled();
+    const before = pool.removed + pool.totalCount;
     await server.restart(mode);
+    await notices(pool, before);
     await isBack(pool);
   });
 
@@ -85,17 +94,20 @@ describe('the pool is back at its minimum by itself', () => {
 
   test('after a crash of one backend, which drops all of them', async () => {
     const pool = await filled();
+    const before = pool.removed + pool.totalCount;
     const { rows } = await pool.query('SELECT pg_backend_pid() AS pid');
     process.kill(rows[0].pid, 'SIGKILL');
-    await until(() => pool.idleCount < MIN, { what: 'the pool to notice' });
+    await notices(pool, before);
     await isBack(pool);
   });
 
   test('after its backends were terminated', async () => {
     const pool = await filled();
+    const before = pool.removed + pool.totalCount;
     await server.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = $1', [
       server.database,
     ]);
+    await notices(pool, before);
     await isBack(pool);
   });
 
@@ -114,6 +126,7 @@ describe('the pool is back at its minimum by itself', () => {
 
   test('after all of max_connections were taken', async () => {
     const pool = await filled();
+    const before = pool.removed + pool.totalCount;
     await server.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = $1", [
       server.database,
     ]);
@@ -131,6 +144,7 @@ describe('the pool is back at its minimum by itself', () => {
         break;
       }
     }
+    await notices(pool, before);
     await Promise.all(hogs.map((hog) => hog.end()));
     await isBack(pool);
   });
@@ -138,7 +152,8 @@ describe('the pool is back at its minimum by itself', () => {
   test('after a partition that swallowed everything', async () => {
     const proxy = await Proxy.start(server);
     try {
-      const pool = await filled({ host: proxy.host, port: proxy.port, connectionTimeoutMillis: 500 });
+      const pool = await filled({ host: proxy.host, port: proxy.port, connectionTimeoutMillis: 1000 });
+      const before = pool.removed + pool.totalCount;
       proxy.stall();
       const stalledAt = Date.now();
       // Idle for more than a second, so that the connection is asked before it is lent.
@@ -148,6 +163,7 @@ describe('the pool is back at its minimum by itself', () => {
       for (const link of proxy.links) link.cut();
       proxy.resume();
       expect((await waiting).rows).toEqual([{ answered: 1 }]);
+      await notices(pool, before);
       await isBack(pool);
     } finally {
       await Promise.all(pools.map((pool) => pool.end()));
@@ -176,7 +192,7 @@ describe('callers', () => {
   });
 
   test('whose time runs out are told the last error of connecting', async () => {
-    const pool = poolOf({ port: await freePort(), acquireTimeoutMillis: 300 });
+    const pool = poolOf({ port: await freePort(), acquireTimeoutMillis: 1500 });
     await expect(pool.query('SELECT 1')).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT', cause: { code: 'ECONNREFUSED' } });
   });
 
