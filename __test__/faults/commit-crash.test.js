@@ -15,9 +15,11 @@ let proxy;
 let pool;
 
 beforeEach(async () => {
-  // Nothing is written to disk but by a COMMIT.
-  own = await startPostgres({ tls: false, settings: { wal_writer_delay: '10s', autovacuum: 'off' } });
+  // Nothing is written to disk but by a COMMIT: no process has the log written but by full pages, and one has just begun.
+  const settings = { wal_writer_delay: '10s', autovacuum: 'off', wal_level: 'minimal', max_wal_senders: 0 };
+  own = await startPostgres({ tls: false, settings });
   await own.query('CREATE TABLE ledger (key int NOT NULL)');
+  await own.query('SELECT pg_switch_wal()');
   const { host, port, user, password, database } = own;
   proxy = await Proxy.start({ host, port });
   pool = new Pool({ host: proxy.host, port: proxy.port, user, password, database, retryAttempts: 3 });
@@ -33,10 +35,11 @@ const isUp = () => own.query('SELECT 1').then(() => true, () => false);
 /** All connections are dropped and what is not on disk is lost, as when the machine fails. */
 async function crash() {
   const { host, port, user, password, database } = own;
-  const victim = new Client({ host, port, user, password, database });
-  const dropped = new Promise((resolve) => victim.once('error', resolve));
-  victim.on('error', () => {});
-  await victim.connect();
+  const [victim, witness] = [1, 2].map(() => new Client({ host, port, user, password, database }));
+  // The server drops it when it has noticed the crash, and is not up again before it has recovered.
+  const dropped = new Promise((resolve) => witness.once('error', resolve));
+  for (const client of [victim, witness]) client.on('error', () => {});
+  await Promise.all([victim.connect(), witness.connect()]);
   process.kill(victim.processID, 'SIGKILL');
   await dropped;
   await until(isUp, { what: 'the server to recover' });
