@@ -188,7 +188,7 @@ test('a pool that nobody refers to any more is collected once its connections ar
      };
      for (let i = 0; i < 5; i++) await use();
      // The one used last may still be on the stack.
-     for (let i = 0; i < 500 && gone < 4; i++) {
+     for (let i = 0; i < 2000 && gone < 4; i++) {
        await new Promise((resolve) => setTimeout(resolve, 10));
        collect();
      }

@@ -6,7 +6,7 @@
 const { AsyncLocalStorage } = require('node:async_hooks');
 const { Client, Pool } = require('../..');
 const { startPostgres } = require('../support/postgres');
-const { admin, config, server } = require('../support/server');
+const { admin, asleep, blocked, config, server } = require('../support/server');
 const { until } = require('../support/until');
 const { outcome, sockets, socketsBackTo, watchUncaught } = require('../faults/trial');
 
@@ -58,6 +58,7 @@ describe('a backend that is terminated', () => {
       client.on('error', () => {});
       const { pid } = (await client.query('SELECT pg_backend_pid() AS pid')).rows[0];
       const busy = outcome(client.query('SELECT pg_sleep(60)'));
+      await asleep(pid);
       await terminate(pid);
       expect(await busy).toMatchObject({ error: { code: '57P01' } });
       expect((await outcome(client.query('SELECT 1'))).error.message).toMatch(/not queryable|terminated/);
@@ -74,6 +75,7 @@ describe('a backend that is terminated', () => {
     const ended = new Promise((resolve) => client.once('end', resolve));
     await client.connect();
     const ends = ['SELECT pg_sleep(60)', 'SELECT 2', 'SELECT 3'].map((sql) => outcome(client.query(sql)));
+    await asleep(client.processID);
     await terminate(client.processID);
     const [running, ...behind] = await Promise.all(ends);
     expect(running).toMatchObject({ error: { code: '57P01' } });
@@ -99,10 +101,16 @@ describe('a server of its own', () => {
   embedded('whose backend is killed outright is used again after its recovery', async () => {
     const pool = new Pool(to({ max: 3 }));
     pool.on('error', () => {});
-    const { pid } = (await pool.query('SELECT pg_backend_pid() AS pid')).rows[0];
-    const running = Array.from({ length: 6 }, () => outcome(pool.query('SELECT pg_sleep(60)')));
+    const running = Array.from({ length: 3 }, () => outcome(pool.query('SELECT pg_sleep(600)')));
+    const waiting = Array.from({ length: 3 }, () => outcome(pool.query('SELECT 1 AS one')));
+    const sleepers = async () => (await own.query("SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'")).rows;
+    const [{ pid }] = await until(async () => {
+      const found = await sleepers();
+      return found.length === 3 && found;
+    }, { what: 'three queries to run' });
     process.kill(pid, 'SIGKILL');
     for (const end of await Promise.all(running)) expect(end.error).toBeDefined();
+    for (const end of await Promise.all(waiting)) expect(end).not.toBe('hung');
     const back = await until(async () => (await outcome(pool.query('SELECT 1 AS one'))).value, { what: 'the recovery' });
     expect(back).toMatchObject(ONE);
     expect(pool.totalCount).toBeLessThanOrEqual(3);
@@ -122,6 +130,9 @@ describe('a server of its own', () => {
   });
 
   embedded('whose connections are all taken refuses in its own words, and the pool works when there is room', async () => {
+    // Those of the tests before may still be leaving.
+    const sessions = "SELECT FROM pg_stat_activity WHERE backend_type = 'client backend'";
+    await until(async () => (await own.query(sessions)).rowCount === 1, { what: 'the server to be empty' });
     const hogs = [];
     for (;;) {
       const hog = new Client(to());
@@ -220,17 +231,21 @@ describe('end()', () => {
 
 test('200,000 rows arrive whole while small queries are answered beside them', () =>
   withPool({ max: 3 }, async (pool) => {
+    const end = await blocked();
     let large = null;
+    // Its last row waits until small queries were answered.
+    const rows = "SELECT n, 'row number ' || n AS text, n * 1.5 AS number FROM generate_series(1, 199999) AS n";
     const arriving = pool
-      .query("SELECT n, 'row number ' || n AS text, n * 1.5 AS number FROM generate_series(1, 200000) AS n")
+      .query(`${rows} UNION ALL SELECT 200000, 'row number 200000', 300000 FROM (${end.text} OFFSET 0) AS lock`)
       .then((result) => (large = result));
     let between = 0;
     while (large === null) {
       expect((await pool.query('SELECT $1::int AS echo', [between])).rows).toEqual([{ echo: between }]);
       between += 1;
+      if (between === 10) await end.free();
     }
     await arriving;
-    expect(between).toBeGreaterThan(1);
+    expect(between).toBeGreaterThanOrEqual(10);
     expect(large.rowCount).toBe(200_000);
     large.rows.forEach((row, i) => {
       if (row.n !== i + 1 || row.text !== `row number ${i + 1}` || Number(row.number) !== (i + 1) * 1.5) throw new Error(`row ${i} is wrong`);
