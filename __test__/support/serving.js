@@ -6,6 +6,7 @@
 const { spawn } = require('node:child_process');
 const { once } = require('node:events');
 const { environment } = require('./server');
+const { until } = require('./until');
 
 /**
  * @param {string} file the program
@@ -47,4 +48,12 @@ async function ask(url, body) {
   return { status: response.status, body: isJson ? JSON.parse(text) : text, headers: response.headers };
 }
 
-module.exports = { serve, ask };
+/** As `ask`, and again while the server says that its pool is busy. */
+function askUntilServed(url, body) {
+  return until(async () => {
+    const answer = await ask(url, body);
+    return answer.status !== 503 && answer;
+  });
+}
+
+module.exports = { serve, ask, askUntilServed };

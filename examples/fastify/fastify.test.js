@@ -5,7 +5,7 @@
 const path = require('node:path');
 const { testArticles } = require('../../__test__/support/article-tests');
 const { admin, freshDatabase } = require('../../__test__/support/server');
-const { ask, serve } = require('../../__test__/support/serving');
+const { ask, askUntilServed, serve } = require('../../__test__/support/serving');
 
 // Windows has no signals that a process could answer.
 const onPosix = process.platform === 'win32' ? test.skip : test;
@@ -29,7 +29,8 @@ testArticles(() => server.url);
 
 test('comments that arrive together are all counted', async () => {
   const { body } = await post('/articles', { section: 'arts', title: 'Drums' });
-  const answers = await Promise.all(Array.from({ length: 30 }, (_, n) => post(`/articles/${body.id}/comments`, { body: `no. ${n}` })));
+  const comments = `${server.url}/articles/${body.id}/comments`;
+  const answers = await Promise.all(Array.from({ length: 30 }, (_, n) => askUntilServed(comments, { body: `no. ${n}` })));
   expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([201]));
   expect((await get(`/articles/${body.id}`)).body.comments).toBe(30);
 });

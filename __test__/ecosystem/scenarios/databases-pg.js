@@ -7,7 +7,7 @@ const told = ({ code, constraint, detail }) => [code, constraint, detail];
 
 module.exports = async function scenario({ host, port, user, password, database }) {
   const connectionString = `postgres://${user}:${password}@${host}:${port}/${database}`;
-  const db = createConnectionPool({ connectionString, poolSize: 3, bigIntMode: 'bigint', statementTimeoutMilliseconds: 500 });
+  const db = createConnectionPool({ connectionString, poolSize: 3, bigIntMode: 'bigint', statementTimeoutMilliseconds: 5000 });
   await db.query(sql`CREATE TABLE part (id serial PRIMARY KEY, name text UNIQUE, size int8, made date)`);
   const [made] = await db.query(sql`INSERT INTO part (name, size, made) VALUES (${'bolt'}, ${12}, ${'2020-01-02'}) RETURNING *`);
   const twice = await db.query(sql`INSERT INTO part (name) VALUES ('bolt')`).catch(told);
