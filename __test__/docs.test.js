@@ -67,7 +67,7 @@ describe('samples', () => {
   });
 
   test.each(all)('$name runs', async ({ code, env, output }) => {
-    const result = await execute(code, environment(database.config(), { NODE_ENV: 'test', ...env }));
+    const result = await execute(code, environment(database.config(), { NODE_ENV: 'test', DB_CONNECTION_TIMEOUT: '60000', ...env }));
     expect(result).toMatchObject({ status: 0, signal: null });
     if (output !== undefined) expect(result.stdout).toBe(output);
   });
