@@ -963,6 +963,7 @@ export interface PoolMetrics {
   opened: number;
   connectFailures: number;
   closed: Record<string, number>;
+  /** Clients lent for over 30 s; transactions left open at the return. */
   leaks: { connections: number; transactions: number };
   retries: number;
   retriesDenied: number;
@@ -1094,7 +1095,7 @@ export interface MonitorMetrics {
   firing: AlertRule[];
   /** p99 delay of the JavaScript thread since the look before, in milliseconds. */
   eventLoopLag: number | null;
-  /** Clients that are not given back, with the stack of who borrowed them. */
+  /** Clients lent for longer than `leakMillis` (default 30000), with the stack of who borrowed them. */
   leaks: Array<{ heldMillis: number; stack?: string }>;
   recordedErrors: number;
   lastError: { at: number; code: string | null; name?: string } | null;

@@ -7,13 +7,13 @@ function nothing() {}
 const POOLS_TERMS = {};
 
 class Checkout {
-  /** @param place where it was asked for, if somebody watches */
-  constructor(pool, callback, place) {
+  /** @param loan what is remembered of it while its client is lent, see lib/monitor/loans.js */
+  constructor(pool, callback, loan) {
     this.id = 0;
     this.counted = true;
     this.pool = pool;
     this.callback = callback;
-    this.place = place;
+    this.loan = loan;
     this.aborted = false;
     // Deadline, attempts and base of the delays where they are not the pool's.
     this.terms = POOLS_TERMS;

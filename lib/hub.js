@@ -42,6 +42,7 @@ const LOG = 20;
 const LOGIN = 21;
 const ADMIT = 22;
 const REFUSED = 23;
+const OVERDUE = 24;
 const HEADER = 16;
 
 /** The memory that records are copied into, and its views. */
@@ -339,6 +340,11 @@ class Hub {
       case NOTE: {
         const owner = this.owner(id);
         if (owner !== undefined && owner.note !== undefined) owner.note(frame.json(word, argument));
+        return;
+      }
+      case OVERDUE: {
+        const owner = this.owner(id);
+        if (owner !== undefined) owner.overdue(frame.json(word, argument));
         return;
       }
       case LOGIN: {

@@ -74,6 +74,10 @@ class Pool extends EventEmitter {
     hide(this, '_callers', new Callers());
     hide(this, '_escorted', false);
     hide(this, '_individual', false);
+    // The loans of its clients, by connection.
+    hide(this, '_loans', new Map());
+    // Known for sure once the pool is open.
+    hide(this, '_isMeasured', true);
     // Somebody has looked at `_clients`: every connection has a client of its own from now on.
     hide(this, '_watched', false);
     // False as long as the application has yet to see its first client: it may set something on it.
@@ -124,7 +128,7 @@ class Pool extends EventEmitter {
       return callback ? callback(error) : this.Promise.reject(error);
     }
     const answer = answering(this.Promise, inContext(callback));
-    const checkout = new Checkout(this, answer.callback, loans.borrowed(plainConnect));
+    const checkout = new Checkout(this, answer.callback, loans.borrowed(this, plainConnect));
     const refusal = signal === undefined || signal === null ? undefined : heed(checkout, signal);
     if (refusal === undefined) this._admit(checkout);
     else process.nextTick(() => checkout.fail(refusal));
@@ -135,7 +139,7 @@ class Pool extends EventEmitter {
   _checkout(terms) {
     if (this.ending || this.connect !== plainConnect) return this.connect();
     const answer = answering(this.Promise);
-    const checkout = new Checkout(this, answer.callback, loans.borrowed(this._checkout));
+    const checkout = new Checkout(this, answer.callback, loans.borrowed(this, this._checkout));
     checkout.terms = terms;
     this._admit(checkout);
     return answer.promise;
@@ -261,6 +265,8 @@ class Pool extends EventEmitter {
         answer.callback(error);
         return;
       }
+      // A statement that takes long is no leak.
+      if (client._link) loans.returned(this, client._link);
       let over = false;
       const settle = (failure, result) => {
         if (over) return;
@@ -355,6 +361,7 @@ class Pool extends EventEmitter {
     this._binary = model.binary;
     const native = hub().open(this, poolSettings(model, this.options));
     this._native = native;
+    this._isMeasured = native.vitals !== 0;
     if (this._greets()) native.greet(true);
     this._escortIfAsked();
     return native;
@@ -564,7 +571,7 @@ class Pool extends EventEmitter {
     link.lent = true;
     // The core has ended what its last borrower left open.
     client._txStatus = 'I';
-    loans.lent(this, link, checkout.place);
+    loans.lent(this, link, checkout.loan);
     if (this.options.allowExitOnIdle) hub().count(link, true);
     guarded(() => this.emit('acquire', client));
     const release = this._releaseOnce(client, link);
@@ -657,6 +664,7 @@ class Pool extends EventEmitter {
       this._giveBack(link, true);
       return;
     }
+    loans.returned(this, link);
     this._late.add(client);
     client._afterSession = () => {
       this._late.delete(client);
@@ -761,6 +769,11 @@ class Pool extends EventEmitter {
       this.log(`circuit breaker of ${details.host} is ${details.state}`, details);
     }
     this.emit(event, details);
+  }
+
+  // From the hub: a client is lent for long.
+  overdue({ connection, heldMillis }) {
+    loans.overdue(this, connection, heldMillis);
   }
 
   // From the hub: a stream is wanted that Node opens.

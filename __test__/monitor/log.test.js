@@ -6,6 +6,7 @@ const path = require('node:path');
 const { execFile, spawn } = require('node:child_process');
 const { promisify } = require('node:util');
 const { ConnectionHealthMonitor, metrics, onLog } = require('../..');
+const { hub } = require('../../lib/hub');
 const { Proxy } = require('../support/proxy');
 const { config, server } = require('../support/server');
 const { open, undo } = require('../support/undo');
@@ -141,6 +142,61 @@ test('a transaction that is left open, and a client that is not given back, are 
   const { fields } = seen(of(heard, 'leaking'), 'leak', 'overdue');
   expect(fields).toMatchObject({ connection, heldMillis: expect.any(Number), stack: expect.stringContaining('log.test.js') });
   expect(metrics().pools.find(({ name }) => name === 'leaking').leaks).toMatchObject({ transactions: 1 });
+});
+
+/** What the core tells when a client of this pool is lent for so long. */
+function overdue(pool, connection, heldMillis) {
+  const OVERDUE = 24;
+  const told = Buffer.from(JSON.stringify({ connection, heldMillis }));
+  jest.spyOn(hub().native, 'take').mockImplementationOnce((buffer) => {
+    const length = (16 + told.length + 7) & ~7;
+    [length, OVERDUE, pool.number, told.length].forEach((word, index) => buffer.writeUInt32LE(word, index * 4));
+    told.copy(buffer, 16);
+    return length;
+  });
+  hub().drain();
+}
+
+test('a client that is lent for long is told once, with the stack of who borrowed it, though nobody watches', async () => {
+  const heard = listen();
+  const pool = open({ tier: 'forgotten', max: 1 });
+  const leaks = () => metrics().pools.find(({ name }) => name === 'forgotten').leaks;
+  async function forgetful() {
+    return pool.connect();
+  }
+  const client = await forgetful();
+  await until(() => seen(of(heard, 'forgotten'), 'connection', 'opened'));
+  const { connection } = seen(of(heard, 'forgotten'), 'connection', 'opened').fields;
+  overdue(pool, connection, 30000.4);
+  overdue(pool, connection, 60000);
+  await until(() => seen(of(heard, 'forgotten'), 'leak', 'overdue'));
+  client.release();
+  overdue(pool, connection, 90000);
+  // By what comes after it all that came before has been heard.
+  (await pool.connect()).release(true);
+  await until(() => seen(of(heard, 'forgotten'), 'connection', 'closed'));
+  const [told, ...more] = of(heard, 'forgotten').filter(({ target }) => target === 'leak');
+  expect(told).toMatchObject({ level: 'warn', event: 'overdue', fields: { connection, heldMillis: 30000 } });
+  expect(told.fields.stack).toMatch(/^at forgetful \(.*log\.test\.js/);
+  expect(more).toEqual([]);
+  expect(leaks()).toEqual({ connections: 1, transactions: 0 });
+});
+
+test('a statement of the pool that takes long is no leak, also where it runs on a client', async () => {
+  const heard = listen();
+  const pool = open({ tier: 'slow', max: 2 });
+  const holder = await pool.connect();
+  await holder.query('SELECT pg_advisory_lock(4711)');
+  pool.on('acquire', () => {});
+  const slow = pool.query('SELECT pg_advisory_lock(4711)');
+  await until(async () => (await holder.query("SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted")).rowCount === 1);
+  const opened = of(heard, 'slow').filter(({ event }) => event === 'opened').map(({ fields }) => fields.connection);
+  for (const connection of opened) overdue(pool, connection, 30000);
+  await holder.query('SELECT pg_advisory_unlock(4711)');
+  holder.release();
+  await slow;
+  expect(opened).toHaveLength(2);
+  expect(metrics().pools.find(({ name }) => name === 'slow').leaks.connections).toBe(1);
 });
 
 test('an alert is heard with its cause, as flat fields', async () => {

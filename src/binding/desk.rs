@@ -10,6 +10,7 @@ use std::{
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -339,6 +340,11 @@ impl Face for Desk {
                 "idle": idle,
             }),
         );
+    }
+
+    fn overdue(&self, connection: u32, held: Duration) {
+        let loan = json!({ "connection": connection, "heldMillis": held.as_secs_f64() * 1000.0 });
+        self.outbox.push_json(Kind::Overdue, 0, self.pool, &loan);
     }
 
     fn retrying(&self, notice: &Retrying) {

@@ -62,6 +62,7 @@ pub(super) enum Kind {
     Login = 21,
     Admit = 22,
     Refused = 23,
+    Overdue = 24,
 }
 
 pub(super) struct Outbox {

@@ -63,12 +63,14 @@ impl Vitals {
         json!(entries.iter().map(Arc::as_ref).collect::<Vec<_>>()).to_string()
     }
 
-    /// A client of this pool is lent for too long, to whom `stack` tells.
+    /// A client of this pool is lent for too long, to whom `stack` tells where that is known: counted and
+    /// logged.
     #[napi(catch_unwind)]
     #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over Strings")]
-    pub fn overdue(pool: u32, connection: u32, held_millis: f64, stack: String) {
-        let vitals = registry::find(pool);
-        let pool = vitals.as_ref().map(|vitals| vitals.name.as_str());
+    pub fn overdue(pool: u32, connection: u32, held_millis: f64, stack: Option<String>) {
+        let Some(vitals) = registry::find(pool) else { return };
+        vitals.overdue();
+        let (pool, stack) = (vitals.name.as_str(), stack.as_deref());
         warn!(target: "leak", pool, connection, heldMillis = held_millis, stack, "overdue");
     }
 

@@ -42,7 +42,6 @@ fn read(pool: &WeakPool<Wire>, max: usize, min: usize) -> Option<Reading> {
         opened: statistics.opened,
         connect_failures: statistics.connect_failures,
         closed: CloseReason::ALL.map(|reason| (reason.name(), statistics.closed(reason))).to_vec(),
-        overdue: statistics.overdue,
         leaked_transactions: statistics.leaked_transactions,
     })
 }
@@ -184,12 +183,6 @@ pub(super) fn lost(vitals: Option<&Arc<Vitals>>, connection: u32, error: &Error)
 pub(super) fn dirty(vitals: Option<&Arc<Vitals>>, connection: u32) {
     let Some(vitals) = vitals else { return };
     warn!(target: "leak", pool = vitals.name, connection, "transaction");
-}
-
-/// A connection is lent for too long. Who watches the tier knows who borrowed it, and tells more.
-pub(super) fn overdue(vitals: Option<&Arc<Vitals>>, held: Duration) {
-    let Some(vitals) = vitals.filter(|vitals| !vitals.is_watched()) else { return };
-    warn!(target: "leak", pool = vitals.name, heldMillis = millis(held), "overdue");
 }
 
 /// New connections lead to another host from now on.

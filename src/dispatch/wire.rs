@@ -50,6 +50,10 @@ pub trait Face: Send + Sync + 'static {
     fn closing(&self, connection: u32, reason: CloseReason);
     /// It is gone. `error`: nobody on this side wanted that. `idle`: nobody used it.
     fn closed(&self, connection: u32, error: Option<Error>, idle: bool);
+    /// It is lent for longer than somebody who gives it back takes.
+    fn overdue(&self, connection: u32, held: Duration) {
+        let _ = (connection, held);
+    }
     /// A request runs again.
     fn retrying(&self, notice: &Retrying) {
         let _ = notice;
@@ -262,7 +266,7 @@ impl Connector for Wire {
         }
     }
 
-    fn overdue(&self, _: u64, held: Duration) {
-        measure::overdue(self.watch.vitals.as_ref(), held);
+    fn overdue(&self, connection: &Self::Connection, held: Duration) {
+        self.watch.face.overdue(connection.id, held);
     }
 }

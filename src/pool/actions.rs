@@ -51,7 +51,7 @@ pub(super) struct Rest<C: Connector> {
     pub(super) closes: Vec<(C::Connection, CloseReason)>,
     pub(super) orders: Vec<Order>,
     pub(super) errands: Vec<Errand<C::Connection>>,
-    pub(super) overdue: Vec<(u64, Duration)>,
+    pub(super) overdue: Vec<(C::Connection, Duration)>,
     /// Lent connections on which nothing is to run any longer.
     pub(super) interrupts: Vec<C::Connection>,
     /// Emptied slots whose content is dropped outside the lock.
@@ -127,8 +127,8 @@ impl<C: Connector> Rest<C> {
         for (connection, reason) in self.closes {
             shared.guarded(|| shared.connector.close(connection, reason));
         }
-        for (number, held) in self.overdue {
-            shared.guarded(|| shared.connector.overdue(number, held));
+        for (connection, held) in self.overdue {
+            shared.guarded(|| shared.connector.overdue(&connection, held));
         }
         for remains in self.remains {
             shared.guarded(|| drop(remains));

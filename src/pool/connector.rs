@@ -57,10 +57,9 @@ pub trait Connector: Send + Sync + 'static {
         let _ = held;
     }
 
-    /// The lease of connection `number` is held longer than `Settings::leak_after`. Called once
-    /// per loan.
-    fn overdue(&self, number: u64, held: Duration) {
-        let _ = (number, held);
+    /// The lease of a connection is held longer than `Settings::leak_after`. Called once per loan.
+    fn overdue(&self, connection: &Self::Connection, held: Duration) {
+        let _ = (connection, held);
     }
 }
 

@@ -38,8 +38,6 @@ pub struct Statistics {
     pub connect_failures: u64,
     /// Connections returned with a transaction open.
     pub leaked_transactions: u64,
-    /// Loans held longer than `Settings::leak_after`.
-    pub overdue: u64,
     /// Times the connector was restarted because claims waited and nothing was being made.
     pub restarts: u64,
     /// Panics caught in claims and in the connector.

@@ -43,8 +43,6 @@ pub struct Reading {
     pub connect_failures: u64,
     /// Connections closed, by reason.
     pub closed: Vec<(&'static str, u64)>,
-    /// Connections lent for too long.
-    pub overdue: u64,
     /// Transactions left open at the return.
     pub leaked_transactions: u64,
 }
@@ -95,6 +93,7 @@ pub struct Vitals {
     breaker_rejected: AtomicU64,
     commits_unknown: AtomicU64,
     failovers: AtomicU64,
+    overdue: AtomicU64,
     alerts: [AtomicU8; Rule::ALL.len()],
     is_watched: AtomicBool,
     last_connect_error: Mutex<Option<String>>,
@@ -119,6 +118,7 @@ impl Vitals {
             breaker_rejected: AtomicU64::new(0),
             commits_unknown: AtomicU64::new(0),
             failovers: AtomicU64::new(0),
+            overdue: AtomicU64::new(0),
             alerts: std::array::from_fn(|_| AtomicU8::new(0)),
             is_watched: AtomicBool::new(false),
             last_connect_error: Mutex::new(None),
@@ -143,11 +143,6 @@ impl Vitals {
     /// One watch speaks for the tier: whether the caller's may.
     pub(super) fn claim_watch(&self) -> bool {
         !self.is_watched.swap(true, Ordering::Relaxed)
-    }
-
-    /// Whether a watch speaks for the tier.
-    pub fn is_watched(&self) -> bool {
-        self.is_watched.load(Ordering::Relaxed)
     }
 
     pub(super) fn release_watch(&self) {
@@ -210,6 +205,11 @@ impl Vitals {
         self.failovers.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A client is lent for too long.
+    pub fn overdue(&self) {
+        self.overdue.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// An attempt to connect ended: after `took` it succeeded, or failed with this message.
     pub fn connected(&self, took: Duration, failure: Option<String>) {
         if failure.is_none() {
@@ -246,6 +246,7 @@ impl Vitals {
             breaker_rejected: read(&self.breaker_rejected),
             commits_unknown: read(&self.commits_unknown),
             failovers: read(&self.failovers),
+            overdue: read(&self.overdue),
         }
     }
 
@@ -297,6 +298,7 @@ pub(super) struct Counts {
     pub(super) breaker_rejected: u64,
     pub(super) commits_unknown: u64,
     pub(super) failovers: u64,
+    pub(super) overdue: u64,
 }
 
 /// One operation under way. Dropped without an end it is not counted.

@@ -127,7 +127,7 @@ fn of_pool(vitals: &Vitals, sheet: &mut Sheet<'_>) {
     for (reason, count) in &reading.closed {
         sheet.number(&names::CLOSED, &[reason], *count);
     }
-    sheet.number(&names::LEAKS, &["connection"], reading.overdue);
+    sheet.number(&names::LEAKS, &["connection"], counts.overdue);
     sheet.number(&names::LEAKS, &["transaction"], reading.leaked_transactions);
     sheet.number(&names::RETRY_ATTEMPTS, &["begun"], counts.retries);
     sheet.number(&names::RETRY_ATTEMPTS, &["denied"], counts.retries_denied);
@@ -242,7 +242,7 @@ fn pool_to_json(vitals: &Arc<Vitals>) -> Value {
         "opened": reading.opened,
         "connectFailures": reading.connect_failures,
         "closed": reading.closed.iter().map(|(reason, count)| ((*reason).to_owned(), json!(count))).collect::<Map<_, _>>(),
-        "leaks": { "connections": reading.overdue, "transactions": reading.leaked_transactions },
+        "leaks": { "connections": counts.overdue, "transactions": reading.leaked_transactions },
         "retries": counts.retries,
         "retriesDenied": counts.retries_denied,
         "breaker": vitals.breaker().name(),

@@ -112,11 +112,11 @@ impl<C: Connector> State<C> {
                 && at <= now
             {
                 reported.push((slot, since));
-                actions.rest().overdue.push((tenant.number, now.saturating_duration_since(since)));
+                let held = now.saturating_duration_since(since);
+                actions.rest().overdue.push((tenant.connection.clone(), held));
             }
         }
         for (slot, since) in reported {
-            self.statistics.overdue += 1;
             self.slots.place_locked(slot, Place::Lent { since, report_at: None });
         }
     }

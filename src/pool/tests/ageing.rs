@@ -188,10 +188,10 @@ async fn a_loan_that_lasts_too_long_is_reported_once() {
     for _ in 0..100 {
         pass(SECOND).await;
     }
-    let number = desk.take(key).number();
+    let connection = *desk.take(key);
     let overdue = desk.gate.overdue();
     assert_eq!(overdue.len(), 1);
-    assert_eq!(overdue[0].0, number);
+    assert_eq!(overdue[0].0, connection);
     assert!(overdue[0].1 >= 30 * SECOND && overdue[0].1 < 32 * SECOND);
 }
 

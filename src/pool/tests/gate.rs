@@ -200,7 +200,7 @@ impl Connector for Gate {
         ledger.closed.push((connection, reason));
     }
 
-    fn overdue(&self, number: u64, held: Duration) {
-        self.0.lock().overdue.push((number, held));
+    fn overdue(&self, connection: &u64, held: Duration) {
+        self.0.lock().overdue.push((*connection, held));
     }
 }

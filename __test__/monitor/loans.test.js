@@ -1,0 +1,113 @@
+'use strict';
+
+// What is remembered of who borrowed a client: whatever the application has made of `Error`, not for every one
+// of many, and no longer than the client is lent.
+
+const Cursor = require('pg-cursor');
+const { Pool } = require('../..');
+const loans = require('../../lib/monitor/loans');
+const { config } = require('../support/server');
+const { until } = require('../support/until');
+
+const undo = [];
+afterEach(async () => {
+  jest.restoreAllMocks();
+  for (const step of undo.splice(0).reverse()) await step();
+});
+
+const pool = { _isMeasured: true, _loans: new Map() };
+
+function borrow() {
+  return loans.borrowed(pool, borrow);
+}
+
+/** The stack that is told of a loan. */
+function stackOf(loan) {
+  loans.lent(pool, { id: 1 }, { ...loan, told: true });
+  const [{ stack }] = loans.overdueLoans(pool, 0);
+  loans.returned(pool, { id: 1 });
+  return stack;
+}
+
+/** Defines a property of Error until the test is over. */
+function define(name, descriptor) {
+  const before = Object.getOwnPropertyDescriptor(Error, name);
+  Object.defineProperty(Error, name, { configurable: true, ...descriptor });
+  undo.push(() => (before ? Object.defineProperty(Error, name, before) : delete Error[name]));
+}
+
+/** As if no time passed. */
+function stop() {
+  const now = performance.now();
+  jest.spyOn(performance, 'now').mockReturnValue(now);
+}
+
+test('the stack begins with the caller, and the limit of the application is as it was', () => {
+  for (const limit of [0, 3, Infinity]) {
+    define('stackTraceLimit', { value: limit, writable: true });
+    const stack = stackOf(borrow());
+    expect(stack).toMatch(/^at .*loans\.test\.js/);
+    expect(stack.split('\n').length).toBeLessThanOrEqual(10);
+    expect(Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit')).toMatchObject({ value: limit, writable: true });
+  }
+});
+
+test('a limit that cannot be changed is heeded', () => {
+  define('stackTraceLimit', { value: 2, writable: false });
+  expect(stackOf(borrow()).split('\n')).toHaveLength(2);
+  define('stackTraceLimit', { value: 0, writable: false });
+  expect(stackOf(borrow())).toBeUndefined();
+});
+
+test('an Error that was patched harms nobody', () => {
+  const patched = jest.fn(() => {
+    throw new Error('patched');
+  });
+  define('captureStackTrace', { value: patched, writable: true });
+  expect(stackOf(borrow())).toContain('loans.test.js');
+  expect(patched).not.toHaveBeenCalled();
+  define('prepareStackTrace', { value: (_, sites) => sites, writable: true });
+  expect(stackOf(borrow())).toMatch(/^at .*loans\.test\.js/);
+  define('prepareStackTrace', { value: patched, writable: true });
+  expect(stackOf(borrow())).toBeUndefined();
+  define('prepareStackTrace', { value: () => null, writable: true });
+  expect(stackOf(borrow())).toBeUndefined();
+});
+
+test('of many checkouts at once some have a stack, and all while somebody watches', () => {
+  stop();
+  const isTold = () => borrow().place !== undefined;
+  const many = Array.from({ length: 1000 }, isTold);
+  expect(many.filter(Boolean).length).toBeLessThanOrEqual(100);
+  const end = loans.watchLoans();
+  undo.push(end);
+  expect(Array.from({ length: 1000 }, isTold).every(Boolean)).toBe(true);
+  end();
+  const later = performance.now() + 5;
+  jest.spyOn(performance, 'now').mockReturnValue(later);
+  expect(Array.from({ length: 1000 }, isTold).filter(Boolean)).toHaveLength(5);
+});
+
+test('a loan is forgotten with its end, and a pool that is not measured remembers none', async () => {
+  const own = new Pool(config({ max: 2 }));
+  const quiet = new Pool(config({ max: 1, monitor: false }));
+  undo.push(() => Promise.all([own.end(), quiet.end()]));
+  const client = await own.connect();
+  expect(own._loans.size).toBe(1);
+  client.release();
+  expect(own._loans.size).toBe(0);
+  const busy = await own.connect();
+  busy.query(new Cursor('SELECT generate_series(1, 3)')).read(1, () => {});
+  busy.release();
+  expect(own._loans.size).toBe(0);
+  const lost = await own.connect();
+  lost.on('error', () => {});
+  await lost.query('SELECT pg_terminate_backend(pg_backend_pid())').catch(() => {});
+  await until(() => !lost._queryable);
+  lost.release();
+  expect(own._loans.size).toBe(0);
+  await quiet.query('SELECT 1');
+  const unmeasured = await quiet.connect();
+  expect(quiet._loans.size).toBe(0);
+  unmeasured.release();
+});
