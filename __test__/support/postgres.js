@@ -66,6 +66,7 @@ class PostgresServer {
   #binaries;
   #rights;
   #watchdog;
+  #child = null;
 
   constructor(options) {
     this.#options = options;
@@ -165,6 +166,7 @@ class PostgresServer {
         });
         child.on('error', () => {});
         child.unref();
+        this.#child = child;
         this.pid = child.pid;
       }
     } finally {
@@ -203,8 +205,9 @@ class PostgresServer {
 
   /** Resolves when the server's processes are gone, for instance after `kill('SIGKILL')`. */
   async exited() {
-    // Its children end a little later; until then it cannot be started again.
-    await until(() => !alive(this.pid) && !isAttached(this.dataDir), { what: 'the server to end' });
+    // It cannot be started again before it was collected by its parent, and before its own children have ended.
+    const isCollected = () => !this.#child || this.#child.exitCode !== null || this.#child.signalCode !== null;
+    await until(() => !alive(this.pid) && isCollected() && !isAttached(this.dataDir), { what: 'the server to end' });
     this.pid = 0;
     this.#tell('pid 0');
   }
