@@ -46,22 +46,29 @@ async function blocked() {
   return { text: `SELECT pg_advisory_xact_lock_shared(${key})`, free: () => client.end() };
 }
 
+/** Creates or drops a database: the server waits five seconds at most for sessions that leave it. */
+async function onDatabase(sql) {
+  const isDone = () => admin(sql).then(() => true, (error) => {
+    if (error.code !== '55006') throw error;
+    return false;
+  });
+  await until(isDone, { what: sql });
+}
+
 /**
  * A new, empty database. Call `drop()` when done; it closes whoever is still connected.
  * @returns {Promise<{ database: string, url: string, config: (overrides?: object) => object, drop: () => Promise<void> }>}
  */
 async function freshDatabase() {
   const database = `pgpool_test_${randomBytes(6).toString('hex')}`;
-  await admin(`CREATE DATABASE ${escapeIdentifier(database)}`);
+  await onDatabase(`CREATE DATABASE ${escapeIdentifier(database)}`);
   const url = new URL(server().url);
   url.pathname = `/${database}`;
   return {
     database,
     url: url.href,
     config: (overrides) => config({ database, ...overrides }),
-    drop: async () => {
-      await admin(`DROP DATABASE IF EXISTS ${escapeIdentifier(database)} WITH (FORCE)`);
-    },
+    drop: () => onDatabase(`DROP DATABASE IF EXISTS ${escapeIdentifier(database)} WITH (FORCE)`),
   };
 }
 

@@ -20,7 +20,7 @@ async function copyPrimary(primary, { dataDir, socketDir, port }) {
   try {
     await client.query("SELECT pg_backup_start('standby', true)");
     const filter = (source) => !LEFT_BEHIND.has(path.relative(primary.dataDir, source));
-    fs.cpSync(primary.dataDir, dataDir, { recursive: true, filter, preserveTimestamps: true });
+    copyLiving(primary.dataDir, dataDir, filter);
     const { rows } = await client.query('SELECT labelfile, spcmapfile FROM pg_backup_stop(false)');
     fs.writeFileSync(path.join(dataDir, 'backup_label'), rows[0].labelfile);
     if (rows[0].spcmapfile) fs.writeFileSync(path.join(dataDir, 'tablespace_map'), rows[0].spcmapfile);
@@ -33,6 +33,18 @@ async function copyPrimary(primary, { dataDir, socketDir, port }) {
   const lines = [`port = ${port}`, `unix_socket_directories = '${socketDir}'`, 'ssl = off', `primary_conninfo = '${source}'`];
   fs.appendFileSync(path.join(dataDir, 'postgresql.conf'), lines.join('\n') + '\n');
   return listed(dataDir);
+}
+
+/** A file may vanish under the copy; what is copied once more is then as right as before. */
+function copyLiving(source, target, filter) {
+  for (;;) {
+    try {
+      fs.cpSync(source, target, { recursive: true, filter, preserveTimestamps: true });
+      return;
+    } catch (error) {
+      if (error.code !== 'ENOENT') throw error;
+    }
+  }
 }
 
 function listed(directory) {
