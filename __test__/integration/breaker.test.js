@@ -211,6 +211,18 @@ describe('of two hosts', () => {
     expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
     expect(proxy.accepted).toBe(0);
   });
+
+  test('a mode that changes for both closes no connection', async () => {
+    const pool = overBoth({ max: 3, breaker: 'enforce' });
+    const clients = await Promise.all(Array.from({ length: 3 }, () => pool.connect()));
+    for (const client of clients) client.release();
+    for (const mode of ['forced-open', 'enforce', 'forced-open', 'off']) pool.configure({ breaker: mode });
+    await pool.query('SELECT 1');
+    expect(pool.totalCount).toBe(3);
+    expect(pool.changes.map(({ host, state }) => [host, state])).toEqual(
+      ['open', 'closed', 'open', 'closed'].flatMap((state) => [place(proxy), place(other)].map((host) => [host, state])),
+    );
+  });
 });
 
 describe('modes', () => {

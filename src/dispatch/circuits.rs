@@ -195,8 +195,11 @@ impl Circuits {
     pub(super) fn set_mode(self: &Arc<Self>, mode: Mode) {
         let mode = mode_for(mode, self.bypasses);
         tell_mode(self.vitals.as_ref(), mode);
-        for (index, circuit) in self.all.iter().enumerate() {
-            self.changed(index, circuit.breaker.set_mode(mode, Instant::now()));
+        // All of them before the first change is told: in between no host takes the place of another.
+        let changes: Vec<_> =
+            self.all.iter().map(|circuit| circuit.breaker.set_mode(mode, Instant::now())).collect();
+        for (index, change) in changes.into_iter().enumerate() {
+            self.changed(index, change);
         }
     }
 
