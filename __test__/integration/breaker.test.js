@@ -30,6 +30,7 @@ function proxied(options) {
   return pool;
 }
 
+const told = (pool) => metrics().pools.find(({ id }) => id === pool._native.vitals);
 const states = (pool) => pool.changes.map(({ state }) => state);
 const failing = (pool, times) =>
   Promise.all(Array.from({ length: times }, () => pool.query('SELECT 1').then(fail, (error) => error)));
@@ -171,8 +172,7 @@ describe('of two hosts', () => {
     for (let i = 0; i < 30; i++) await pool.query('SELECT 1');
     expect(proxy.accepted).toBe(0);
     expect(pool.changes).toEqual([expect.objectContaining({ host: place(proxy), from: 'closed', state: 'open' })]);
-    const told = metrics().pools.find(({ id }) => id === pool._native.vitals);
-    expect(told).toMatchObject({
+    expect(told(pool)).toMatchObject({
       breaker: 'closed',
       breakers: [
         { host: place(proxy), state: 'open' },
@@ -251,6 +251,7 @@ describe('modes', () => {
     const error = await pool.query('SELECT 1').then(fail, (reason) => reason);
     expect(error).toBeInstanceOf(CircuitOpenError);
     expect(error.nextProbe).toBeNull();
+    expect(told(pool).breaker).toBe('open');
     pool.configure({ breaker: 'enforce' });
     expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
     pool.configure({ breaker: 'forced-open' });

@@ -69,16 +69,20 @@ impl Circuits {
         let bypasses = policy.bypasses_breaker;
         let mode = mode_for(policy.breaker, bypasses);
         tell_mode(vitals.as_ref(), mode);
-        if let Some(vitals) = &vitals {
-            vitals.set_hosts(hosts.all().map(|host| (host.name.clone(), host.port)));
-        }
         let circuit = |_: &Arc<Host>| Circuit {
             breaker: Breaker::new(mode, policy.thresholds, Instant::now()),
             last_fault: Mutex::new(None),
         };
+        let all: Box<[_]> = hosts.all().map(circuit).collect();
+        if let Some(vitals) = &vitals {
+            vitals.set_hosts(hosts.all().map(|host| (host.name.clone(), host.port)));
+            for (index, circuit) in all.iter().enumerate() {
+                vitals.breaker_state(index, told(circuit.breaker.stage()));
+            }
+        }
         Self {
             hosts: Arc::clone(hosts),
-            all: hosts.all().map(circuit).collect(),
+            all,
             bypasses,
             face,
             runtime,
@@ -235,14 +239,7 @@ impl Circuits {
     fn tell(&self, index: usize, Change { from, to, .. }: Change) {
         let host = self.hosts.place(index);
         if let Some(vitals) = &self.vitals {
-            vitals.breaker_state(
-                index,
-                match to {
-                    Stage::Closed => BreakerState::Closed,
-                    Stage::HalfOpen => BreakerState::HalfOpen,
-                    Stage::Open(_) => BreakerState::Open,
-                },
-            );
+            vitals.breaker_state(index, told(to));
             let (pool, host) = (vitals.name.as_str(), host.as_str());
             let (from, name) = (from.name(), to.name());
             if to == Stage::Closed {
@@ -314,6 +311,14 @@ async fn run_probe(circuits: Weak<Circuits>, index: usize, probe: Probe) {
 fn tell_mode(vitals: Option<&Arc<Vitals>>, mode: Mode) {
     if let Some(vitals) = vitals {
         vitals.set_breaker_stops(matches!(mode, Mode::Enforce | Mode::ForcedOpen));
+    }
+}
+
+fn told(stage: Stage) -> BreakerState {
+    match stage {
+        Stage::Closed => BreakerState::Closed,
+        Stage::HalfOpen => BreakerState::HalfOpen,
+        Stage::Open(_) => BreakerState::Open,
     }
 }
 
