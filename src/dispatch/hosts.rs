@@ -5,6 +5,7 @@
 //! did not fit is tried last, never left out, so that a standby that was promoted is found at once.
 
 use std::{
+    collections::HashSet,
     hash::{BuildHasher, RandomState},
     sync::Arc,
     time::Duration,
@@ -55,13 +56,15 @@ pub(super) struct Hosts {
 }
 
 impl Hosts {
-    /// `connect_timeout` is for all hosts together.
+    /// `connect_timeout` is for all hosts together. A host that is named twice is one.
     pub(super) fn new(
-        hosts: Vec<Host>,
+        mut hosts: Vec<Host>,
         target: Target,
         is_balanced: bool,
         connect_timeout: Option<Duration>,
     ) -> Self {
+        let mut known = HashSet::new();
+        hosts.retain(|host| known.insert((host.name.clone(), host.port)));
         let count = u32::try_from(hosts.len()).unwrap_or(u32::MAX).max(1);
         let patience = (count > 1).then(|| connect_timeout.map_or(PATIENCE, |all| all / count));
         let memory = Mutex::new(vec![None; hosts.len()]);
@@ -341,6 +344,14 @@ mod tests {
         let firsts: std::collections::BTreeSet<_> =
             (0..200).map(|_| hosts.order(Instant::now())[0]).collect();
         assert_eq!(firsts.len(), 3);
+    }
+
+    #[test]
+    fn a_host_named_twice_is_one() {
+        let hosts = ["a", "b", "a"].map(|name| Host::new(name, 5432)).into();
+        let hosts = Hosts::new(hosts, Target::Any, false, None);
+        assert_eq!([0, 1].map(|index| hosts.place(index)), ["a:5432", "b:5432"]);
+        assert_eq!(hosts.all().count(), 2);
     }
 
     #[test]
