@@ -65,6 +65,16 @@ test('opens after five failed connects in a row, and then answers at once with t
   expect(pool.totalCount).toBe(0);
 });
 
+test('opens after connects that took too long, and says so', async () => {
+  const pool = proxied({ connectionTimeoutMillis: 50, breaker: { openMillis: 600_000, maxOpenMillis: 600_000 } });
+  proxy.stall('toClient');
+  const [error] = await until(async () => {
+    const errors = await failing(pool, 1);
+    return errors[0] instanceof CircuitOpenError && errors;
+  });
+  expect(error.cause).toMatchObject({ code: 'ETIMEDOUT', syscall: 'connect', port: proxy.port });
+});
+
 test('sends nothing but its probe while it is open', async () => {
   const pool = proxied({ breaker: { openMillis: 600_000, maxOpenMillis: 600_000 } });
   await broken(pool);

@@ -80,15 +80,7 @@ impl Circuits {
                 vitals.breaker_state(index, told(circuit.breaker.stage()));
             }
         }
-        Self {
-            hosts: Arc::clone(hosts),
-            all,
-            bypasses,
-            face,
-            runtime,
-            vitals,
-            pool: OnceLock::new(),
-        }
+        Self { hosts: Arc::clone(hosts), all, bypasses, face, runtime, vitals, pool: OnceLock::new() }
     }
 
     pub(super) fn attach(&self, pool: &Pool<Wire>) {
@@ -157,7 +149,7 @@ impl Circuits {
     pub(super) fn call_failed(self: &Arc<Self>, host: &Arc<Host>, error: &Error) {
         let Some(index) = self.hosts.position(host) else { return };
         if error.action().counts_for_breaker() {
-            self.fault(index, Some(error), Breaker::call_failed);
+            self.fault(index, error, Breaker::call_failed);
         } else if matches!(error, Error::Database(_)) {
             self.count(index, Breaker::call_succeeded);
         }
@@ -171,16 +163,14 @@ impl Circuits {
     fn fault(
         self: &Arc<Self>,
         index: usize,
-        error: Option<&Error>,
+        error: &Error,
         result: impl FnOnce(&Breaker, Instant) -> Option<Change>,
     ) {
         let circuit = &self.all[index];
         if circuit.breaker.mode() == Mode::Off {
             return;
         }
-        if let Some(error) = error {
-            *circuit.last_fault.lock() = Some(error.clone());
-        }
+        *circuit.last_fault.lock() = Some(error.clone());
         self.count(index, result);
     }
 
@@ -275,7 +265,7 @@ impl Connecting<'_> {
         match outcome {
             Ok(_) => self.circuits.count(self.index, Breaker::connect_succeeded),
             Err(error) if error.action().counts_for_breaker() => {
-                self.circuits.fault(self.index, Some(error), Breaker::connect_failed);
+                self.circuits.fault(self.index, error, Breaker::connect_failed);
             }
             Err(_) => {}
         }
@@ -285,7 +275,8 @@ impl Connecting<'_> {
 impl Drop for Connecting<'_> {
     fn drop(&mut self) {
         if !self.is_over {
-            self.circuits.fault(self.index, None, Breaker::connect_failed);
+            let error = self.circuits.hosts.timed_out(self.index);
+            self.circuits.fault(self.index, &error, Breaker::connect_failed);
         }
     }
 }

@@ -91,6 +91,12 @@ impl Hosts {
         format!("{name}:{port}")
     }
 
+    /// The error of a connect to a host that took too long.
+    pub(super) fn timed_out(&self, index: usize) -> Error {
+        let Host { name, port, .. } = self.all[index].as_ref();
+        Error::System(Arc::new(SystemError::connect_timed_out(name.clone(), *port)))
+    }
+
     /// Whether another server may take what one rejects.
     pub(super) fn has_choice(&self) -> bool {
         self.all.len() > 1 || self.target != Target::Any
@@ -125,7 +131,7 @@ impl Hosts {
                 continue;
             }
             let connecting = circuits.connecting(index);
-            let outcome = self.try_host(host, config, listener).await;
+            let outcome = self.try_host(index, config, listener).await;
             connecting.ended(&outcome);
             match outcome {
                 Ok((connection, true)) => {
@@ -163,21 +169,19 @@ impl Hosts {
 
     async fn try_host(
         &self,
-        host: &Arc<Host>,
+        index: usize,
         config: &Config,
         listener: &Arc<dyn Listener>,
     ) -> Result<(Arc<Connection>, bool), Error> {
         let attempt = async {
-            let connection = connect(host, config, Arc::clone(listener)).await?;
+            let connection = connect(&self.all[index], config, Arc::clone(listener)).await?;
             let unwanted = CloseOnDrop(Some(connection));
             let suits = self.suits(&unwanted).await?;
             unwanted.keep().map(|connection| (connection, suits)).ok_or(Error::Lost)
         };
         match self.patience {
             None => attempt.await,
-            Some(patience) => timeout(patience, attempt).await.unwrap_or_else(|_| {
-                Err(Error::System(Arc::new(SystemError::connect_timed_out(host.name.clone(), host.port))))
-            }),
+            Some(patience) => timeout(patience, attempt).await.unwrap_or_else(|_| Err(self.timed_out(index))),
         }
     }
 
