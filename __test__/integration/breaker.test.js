@@ -101,6 +101,15 @@ test('a probe that fails opens it for twice as long', async () => {
   expect(states(pool).slice(0, 5)).toEqual(['open', 'half-open', 'open', 'half-open', 'open']);
 });
 
+test('a server that is back and refuses the login closes it: the requests hear why', async () => {
+  const pool = proxied({ database: 'nowhere', breaker: { openMillis: 50 } });
+  await broken(pool);
+  await proxy.listen();
+  await until(() => states(pool).at(-1) === 'closed');
+  const [error] = await failing(pool, 1);
+  expect(error).toMatchObject({ code: '3D000' });
+});
+
 test('a request with a deadline of its own waits for the breaker to close', async () => {
   const pool = proxied({ retryAttempts: 3, retryDelay: 5, breaker: { openMillis: 100 } });
   await proxy.refuse();

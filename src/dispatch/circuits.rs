@@ -289,13 +289,18 @@ async fn run_probe(circuits: Weak<Circuits>, index: usize, probe: Probe) {
     let Circuit { breaker, last_fault } = &circuits.all[index];
     let Some(change) = breaker.begin_probe(probe) else { return };
     circuits.changed(index, Some(change));
-    let outcome = pool.connector().probe(index, || {
+    let mut answered = || {
         circuits.changed(index, breaker.probed(probe, true, Instant::now()));
         breaker.awaits(probe)
-    });
-    if let Err(error) = outcome.await {
-        *last_fault.lock() = Some(error);
-        circuits.changed(index, breaker.probed(probe, false, Instant::now()));
+    };
+    match pool.connector().probe(index, &mut answered).await {
+        Ok(()) => {}
+        // It works, and will not have us: whoever asks is to hear that.
+        Err(error @ Error::Database(_)) if !error.action().counts_for_breaker() => while answered() {},
+        Err(error) => {
+            *last_fault.lock() = Some(error);
+            circuits.changed(index, breaker.probed(probe, false, Instant::now()));
+        }
     }
 }
 
