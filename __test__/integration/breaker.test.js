@@ -3,6 +3,8 @@
 // The breaker against a server that can be made unreachable: it opens, answers at once, sends nothing but
 // its probe, and closes when the server is back.
 
+const { once } = require('node:events');
+const { createServer } = require('node:net');
 const { Pool, CircuitOpenError, metrics } = require('../..');
 const { Proxy } = require('../support/proxy');
 const { config } = require('../support/server');
@@ -99,6 +101,39 @@ test('a probe that fails opens it for twice as long', async () => {
   await broken(pool);
   await until(() => states(pool).filter((state) => state === 'open').length === 3);
   expect(states(pool).slice(0, 5)).toEqual(['open', 'half-open', 'open', 'half-open', 'open']);
+});
+
+test('a probe under way ends with its pool', async () => {
+  let present = 0;
+  const silent = createServer((socket) => {
+    present += 1;
+    socket.on('error', () => {}).on('close', () => (present -= 1));
+    socket.resume();
+  });
+  silent.listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const pool = proxied({ port: silent.address().port, connectionTimeoutMillis: 50, breaker: { failedConnects: 1, openMillis: 50 } });
+  await failing(pool, 1);
+  await until(() => states(pool).at(-1) === 'half-open' && present === 1);
+  const began = Date.now();
+  await pool.end();
+  await until(() => present === 0);
+  // Left to itself it waits for an answer for five seconds.
+  expect(Date.now() - began).toBeLessThan(4000);
+  silent.close();
+});
+
+test('to set the mode that it has leaves the probe alone', async () => {
+  const pool = proxied({ breaker: { failedConnects: 1, openMillis: 50 } });
+  await proxy.refuse();
+  await failing(pool, 1);
+  proxy.stall('toClient');
+  await proxy.listen();
+  await until(() => proxy.accepted > 0);
+  pool.configure({ breaker: 'enforce' });
+  proxy.resume('toClient');
+  await until(() => states(pool).at(-1) === 'closed');
+  expect(states(pool).slice(-2)).toEqual(['half-open', 'closed']);
 });
 
 test('a server that is back and refuses the login closes it: the requests hear why', async () => {

@@ -3,12 +3,13 @@
 //! A request passes while a host that may serve it is not barred; a connect leaves out the hosts that are.
 
 use std::{
+    pin::pin,
     sync::{Arc, OnceLock, Weak},
     time::SystemTime,
 };
 
 use parking_lot::Mutex;
-use tokio::{runtime::Handle, time::Instant};
+use tokio::{runtime::Handle, sync::Notify, time::Instant};
 use tracing::{info, warn};
 
 use super::{Face, Wire, hosts::Hosts, resilience::Policy};
@@ -44,6 +45,8 @@ pub(super) struct Circuits {
     vitals: Option<Arc<Vitals>>,
     /// Weak: the pool owns the connector, which owns this.
     pool: OnceLock<WeakPool<Wire>>,
+    /// Rings when somebody sets another mode: what waits for a probe, or is one, waits in vain.
+    mode_set: Notify,
 }
 
 struct Circuit {
@@ -80,7 +83,16 @@ impl Circuits {
                 vitals.breaker_state(index, told(circuit.breaker.stage()));
             }
         }
-        Self { hosts: Arc::clone(hosts), all, bypasses, face, runtime, vitals, pool: OnceLock::new() }
+        Self {
+            hosts: Arc::clone(hosts),
+            all,
+            bypasses,
+            face,
+            runtime,
+            vitals,
+            pool: OnceLock::new(),
+            mode_set: Notify::new(),
+        }
     }
 
     pub(super) fn attach(&self, pool: &Pool<Wire>) {
@@ -192,6 +204,9 @@ impl Circuits {
         // All of them before the first change is told: in between no host takes the place of another.
         let changes: Vec<_> =
             self.all.iter().map(|circuit| circuit.breaker.set_mode(mode, Instant::now())).collect();
+        if changes.iter().any(Option::is_some) {
+            self.mode_set.notify_waiters();
+        }
         for (index, change) in changes.into_iter().enumerate() {
             self.changed(index, change);
         }
@@ -202,6 +217,7 @@ impl Circuits {
         for circuit in &self.all {
             circuit.breaker.set_mode(Mode::Off, Instant::now());
         }
+        self.mode_set.notify_waiters();
     }
 
     /// Tells of a change, and begins the probe that it asks for.
@@ -287,13 +303,20 @@ async fn run_probe(circuits: Weak<Circuits>, index: usize, probe: Probe) {
     let Some(circuits) = circuits.upgrade() else { return };
     let Some(pool) = circuits.pool() else { return };
     let Circuit { breaker, last_fault } = &circuits.all[index];
+    let mut mode_set = pin!(circuits.mode_set.notified());
+    mode_set.as_mut().enable();
     let Some(change) = breaker.begin_probe(probe) else { return };
     circuits.changed(index, Some(change));
     let mut answered = || {
         circuits.changed(index, breaker.probed(probe, true, Instant::now()));
         breaker.awaits(probe)
     };
-    match pool.connector().probe(index, &mut answered).await {
+    let outcome = tokio::select! {
+        outcome = pool.connector().probe(index, &mut answered) => outcome,
+        // It is not wanted any more.
+        () = mode_set => return,
+    };
+    match outcome {
         Ok(()) => {}
         // It works, and will not have us: whoever asks is to hear that.
         Err(error @ Error::Database(_)) if !error.action().counts_for_breaker() => while answered() {},
