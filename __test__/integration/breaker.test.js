@@ -156,6 +156,16 @@ test('a request with a deadline of its own waits for the breaker to close', asyn
   expect((await waiting).rows).toEqual([{ one: 1 }]);
 });
 
+test('who waits for the breaker is served as soon as it is switched off', async () => {
+  const pool = proxied({ retryAttempts: 3, breaker: { failedConnects: 1, openMillis: 600_000, maxOpenMillis: 600_000 } });
+  await proxy.refuse();
+  await pool.query({ text: 'SELECT 1', retryAttempts: 0 }).catch(() => {});
+  const waiting = pool.query({ text: 'SELECT 1 AS one', deadline: 3_000_000 });
+  await proxy.listen();
+  pool.configure({ breaker: 'off' });
+  expect((await waiting).rows).toEqual([{ one: 1 }]);
+});
+
 test('who waits for a connection as it opens is served when it closes', async () => {
   const pool = proxied({ failFast: false, breaker: { openMillis: 300 } });
   await proxy.refuse();

@@ -5,11 +5,15 @@
 use std::{
     pin::pin,
     sync::{Arc, OnceLock, Weak},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use parking_lot::Mutex;
-use tokio::{runtime::Handle, sync::Notify, time::Instant};
+use tokio::{
+    runtime::Handle,
+    sync::Notify,
+    time::{Instant, sleep, sleep_until},
+};
 use tracing::{info, warn};
 
 use super::{Face, Wire, hosts::Hosts, resilience::Policy};
@@ -146,6 +150,18 @@ impl Circuits {
         let (next_probe, index) = barring.min().unwrap_or_default();
         let cause = self.all[index].last_fault.lock().clone();
         Error::Barred(Arc::new(postgres::Barred { host: self.hosts.place(index), next_probe, cause }))
+    }
+
+    /// Lets a request that was barred sleep. Another mode wakes it: there may be no probe to wait for.
+    pub(super) async fn rest(&self, time: Duration) {
+        let mut mode_set = pin!(self.mode_set.notified());
+        mode_set.as_mut().enable();
+        if !self.serves() {
+            tokio::select! {
+                () = sleep(time) => {}
+                () = mode_set => {}
+            }
+        }
     }
 
     // What is counted. With every breaker off, nothing.
@@ -299,7 +315,7 @@ impl Drop for Connecting<'_> {
 
 /// Waits for its time, then makes one connection to the host and asks it until the breaker closes, or fails.
 async fn run_probe(circuits: Weak<Circuits>, index: usize, probe: Probe) {
-    tokio::time::sleep_until(probe.at).await;
+    sleep_until(probe.at).await;
     let Some(circuits) = circuits.upgrade() else { return };
     let Some(pool) = circuits.pool() else { return };
     let Circuit { breaker, last_fault } = &circuits.all[index];

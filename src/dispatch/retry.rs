@@ -109,6 +109,10 @@ pub(super) fn barred<R: Repeatable>(request: Box<R>, error: Error) {
     failed(request, Failure::Wire(error), fault);
 }
 
+fn is_barred(failure: &Failure) -> bool {
+    matches!(failure, Failure::Wire(Error::Barred(_)) | Failure::Refused(Refusal::Connect(Error::Barred(_))))
+}
+
 /// Who wakes a request in the moment it is ready has been told that it is awake.
 fn last_word<T>(outcome: Result<T, Woken>, woken: &mut oneshot::Receiver<Woken>) -> Result<T, Woken> {
     woken.try_recv().map_or(outcome, Err)
@@ -116,6 +120,7 @@ fn last_word<T>(outcome: Result<T, Woken>, woken: &mut oneshot::Receiver<Woken>)
 
 /// Ends a failed request, or runs it again.
 pub(super) fn failed<R: Repeatable>(mut request: Box<R>, failure: Failure, fault: Fault) {
+    let is_barred = is_barred(&failure);
     let delay = match request.tries().decide(failure, fault) {
         Ok(delay) => delay,
         Err(failure) => return request.fail(failure),
@@ -128,7 +133,9 @@ pub(super) fn failed<R: Repeatable>(mut request: Box<R>, failure: Failure, fault
     let runtime = resilience.runtime.clone();
     runtime.spawn(async move {
         let mut ready = std::pin::pin!(async {
-            if !delay.is_zero() {
+            if is_barred {
+                resilience.circuits.rest(delay).await;
+            } else if !delay.is_zero() {
                 sleep(delay).await;
             }
             if let Err(error) = resilience.circuits.admit() {
