@@ -86,6 +86,21 @@ test('sends nothing but its probe while it is open', async () => {
   expect(proxy.accepted).toBe(0);
 });
 
+test('counts the requests that it refuses, and not what the pool itself tries', async () => {
+  const options = { enhanced: true, min: 2, failFast: false, breaker: { failedConnects: 1, openMillis: 600_000, maxOpenMillis: 600_000 } };
+  const pool = proxied(options);
+  await pool.query('SELECT 1');
+  await proxy.refuse();
+  proxy.cut();
+  await until(() => states(pool).includes('open'));
+  const tries = () => told(pool).connectFailures;
+  const before = tries();
+  await until(() => tries() > before + 1);
+  expect(told(pool).breakerRejected).toBe(0);
+  await failing(pool, 3);
+  expect(told(pool).breakerRejected).toBe(3);
+});
+
 test('one connection probes it, three answers close it, and queries run again', async () => {
   const pool = proxied({ breaker: { openMillis: 50 } });
   await broken(pool);

@@ -134,9 +134,6 @@ impl Circuits {
 
     /// The error of what may not pass; it names the host that is tried next.
     pub(super) fn barred(&self) -> Error {
-        if let Some(vitals) = &self.vitals {
-            vitals.breaker_rejected();
-        }
         let barring = self.all.iter().enumerate().filter_map(|(index, circuit)| {
             let next_probe = match (circuit.breaker.admit().err()?.next_probe, circuit.breaker.stage()) {
                 (Some(at), _) => Some(wall_clock(at)),

@@ -121,6 +121,9 @@ fn last_word<T>(outcome: Result<T, Woken>, woken: &mut oneshot::Receiver<Woken>)
 /// Ends a failed request, or runs it again.
 pub(super) fn failed<R: Repeatable>(mut request: Box<R>, failure: Failure, fault: Fault) {
     let is_barred = is_barred(&failure);
+    if is_barred && let Some(vitals) = &request.tries().resilience.vitals {
+        vitals.breaker_rejected();
+    }
     let delay = match request.tries().decide(failure, fault) {
         Ok(delay) => delay,
         Err(failure) => return request.fail(failure),
