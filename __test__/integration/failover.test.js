@@ -95,6 +95,17 @@ describe('of two hosts', () => {
     expect(open).toEqual(['open', 'closed']);
   });
 
+  test('while the primary is barred, the standby reads on where any server will do', async () => {
+    const away = { host: primary.host, port: await freePort() };
+    const breaker = { failedConnects: 1, openMillis: 600_000, maxOpenMillis: 600_000 };
+    const pool = poolOf({ breaker }, [away, standby]);
+    expect(await role(pool)).toBe(true);
+    for (let i = 0; i < 3; i++) {
+      await expect(pool.query('INSERT INTO ledger VALUES (-3)')).rejects.toMatchObject({ code: '25006' });
+      expect(await role(pool)).toBe(true);
+    }
+  });
+
   test('unequal numbers of hosts and ports are refused in libpq\'s words', async () => {
     const pool = poolOf({ port: '1,2,3' });
     expect(() => pool.query('SELECT 1')).toThrow('could not match 3 port numbers to 2 hosts');

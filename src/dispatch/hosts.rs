@@ -109,11 +109,19 @@ impl Hosts {
 
     /// Whether a host may serve: it was not seen to be of the wrong kind in this moment.
     pub(super) fn may_serve(&self, index: usize, now: Instant) -> bool {
-        let unfit_since = match self.memory.lock()[index] {
-            Some((Seen::Unfit, at)) if self.target != Target::PreferStandby => at,
-            _ => return true,
-        };
-        now.saturating_duration_since(unfit_since) >= MOMENT
+        self.unfit_until(index).is_none_or(|until| until <= now)
+    }
+
+    /// Until when nobody waits for a host that was of the wrong kind; none: it was not.
+    pub(super) fn unfit_until(&self, index: usize) -> Option<Instant> {
+        // It serves all the same where it is the second best, or refused nothing but to write.
+        if matches!(self.target, Target::PreferStandby | Target::Any) {
+            return None;
+        }
+        match self.memory.lock()[index] {
+            Some((Seen::Unfit, at)) => Some(at + MOMENT),
+            _ => None,
+        }
     }
 
     /// Connects to the first host that suits and is not barred.
@@ -348,6 +356,18 @@ mod tests {
         let firsts: std::collections::BTreeSet<_> =
             (0..200).map(|_| hosts.order(Instant::now())[0]).collect();
         assert_eq!(firsts.len(), 3);
+    }
+
+    #[test]
+    fn where_any_server_will_do_one_that_refuses_to_write_serves() {
+        for (target, serves) in [(Target::Any, true), (Target::PreferStandby, true), (Target::Primary, false)]
+        {
+            let hosts = hosts(target, false);
+            hosts.note(1, Seen::Unfit);
+            let now = Instant::now();
+            assert_eq!([0, 1].map(|index| hosts.may_serve(index, now)), [true, serves]);
+            assert!(hosts.may_serve(1, now + MOMENT));
+        }
     }
 
     #[test]
