@@ -895,9 +895,9 @@ export function executeTransactionWithRetry<R extends QueryResultRow = any>(
 export class CircuitOpenError extends Error {
   readonly code: 'CIRCUIT_OPEN';
   readonly tier: string | undefined;
-  /** The host that is tried next, and its port. */
+  /** The host that is probed next, and its port. */
   readonly host: string;
-  /** When the server is tried again; null: when somebody says so. */
+  /** When a host is tried again; null: when somebody says so. */
   readonly nextProbe: Date | null;
 }
 

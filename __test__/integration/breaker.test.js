@@ -7,7 +7,7 @@ const { once } = require('node:events');
 const { createServer } = require('node:net');
 const { Pool, CircuitOpenError, metrics } = require('../..');
 const { Proxy } = require('../support/proxy');
-const { config } = require('../support/server');
+const { admin, config, freshDatabase } = require('../support/server');
 const { until } = require('../support/until');
 
 let proxy;
@@ -289,6 +289,38 @@ describe('of two hosts', () => {
     await until(() => pool.changes.some(({ host, state }) => host === place(other) && state === 'closed'));
     expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
     expect(proxy.accepted).toBe(0);
+  });
+
+  describe('one of which is of the wrong kind', () => {
+    let fresh;
+    const readOnly = (value) => admin(`ALTER DATABASE ${fresh.database} SET default_transaction_read_only = ${value}`);
+    /** The first host is barred; the other one only reads. */
+    const withoutPrimary = async (options) => {
+      await readOnly('on');
+      const pool = overBoth({ database: fresh.database, targetSessionAttrs: 'read-write', breaker: FOR_LONG, ...options });
+      await proxy.refuse();
+      await until(async () => (await failing(pool, 1))[0] instanceof CircuitOpenError);
+      return pool;
+    };
+
+    beforeAll(async () => {
+      fresh = await freshDatabase();
+    });
+    afterAll(() => fresh.drop());
+
+    test('the error names the barred one, and when the other is tried again', async () => {
+      const pool = await withoutPrimary();
+      const error = await until(async () => (await failing(pool, 1)).find(({ code }) => code === 'CIRCUIT_OPEN'));
+      expect(error).toMatchObject({ host: place(proxy), cause: { code: 'ECONNREFUSED', port: proxy.port } });
+      expect(error.nextProbe.getTime()).toBeLessThan(Date.now() + 500_000);
+    });
+
+    test('a request with a deadline is served when that one becomes the right one', async () => {
+      const pool = await withoutPrimary({ retryAttempts: 3 });
+      const waiting = pool.query({ text: 'SELECT 1 AS one', deadline: 60_000 });
+      await readOnly('off');
+      expect((await waiting).rows).toEqual([{ one: 1 }]);
+    });
   });
 
   test('a mode that changes for both closes no connection', async () => {

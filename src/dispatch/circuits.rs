@@ -132,21 +132,23 @@ impl Circuits {
         (0..self.all.len()).any(|index| !self.bars(index) && self.hosts.may_serve(index, now))
     }
 
-    /// The error of what may not pass; it names the host that is tried next.
+    /// The error of what may not pass; it names the host that is probed next.
     pub(super) fn barred(&self) -> Error {
-        let barring = self.all.iter().enumerate().filter_map(|(index, circuit)| {
-            let next_probe = match (circuit.breaker.admit().err()?.next_probe, circuit.breaker.stage()) {
-                (Some(at), _) => Some(wall_clock(at)),
-                // The probe is under way.
-                (None, Stage::HalfOpen) => Some(SystemTime::now()),
-                (None, _) => None,
-            };
-            Some((next_probe, index))
+        let now = Instant::now();
+        let barring = self.all.iter().enumerate().filter(|(_, circuit)| circuit.bars());
+        let probes = barring.map(|(index, circuit)| match circuit.breaker.stage() {
+            Stage::Open(at) => (at, index),
+            // The probe is under way, or over in this moment.
+            Stage::HalfOpen | Stage::Closed => (Some(now), index),
         });
         // One without a time is forced open, and so are the others.
-        let (next_probe, index) = barring.min().unwrap_or_default();
+        let (next_probe, index) = probes.min().unwrap_or((Some(now), 0));
+        // A host of the wrong kind may have become the right one before that.
+        let others = (0..self.all.len()).filter(|&index| !self.bars(index));
+        let next_look = others.filter_map(|index| self.hosts.unfit_until(index)).min();
+        let next = next_probe.map(|probe| wall_clock(next_look.map_or(probe, |look| look.min(probe))));
         let cause = self.all[index].last_fault.lock().clone();
-        Error::Barred(Arc::new(postgres::Barred { host: self.hosts.place(index), next_probe, cause }))
+        Error::Barred(Arc::new(postgres::Barred { host: self.hosts.place(index), next_probe: next, cause }))
     }
 
     /// Lets a request that was barred sleep. Another mode wakes it: there may be no probe to wait for.
