@@ -2,6 +2,8 @@
 
 // One checkout on its way: `pool.connect()` until a client is there or the wait has failed.
 
+const { lend } = require('./lending');
+
 function nothing() {}
 
 const POOLS_TERMS = {};
@@ -22,7 +24,7 @@ class Checkout {
   takeLink(link) {
     // The signal came first, so nobody is there who could give it back.
     if (this.aborted) this.pool._native.release(link.id, false);
-    else this.pool._lend(this, link);
+    else lend(this.pool, this, link);
   }
 
   takeFailure(failure) {

@@ -23,6 +23,7 @@ const { hub } = require('./hub');
 const { pack } = require('./request');
 const { isFatal, isLoss } = require('./loss');
 const { rethrow } = require('./rejection');
+const { discard, tellIdleDeath } = require('./removal');
 const { submit } = require('./submittable');
 const { plainMethods } = require('./instrumented');
 const { command, isCommand } = require('./replication');
@@ -373,7 +374,7 @@ class Client extends EventEmitter {
   _tell(errors) {
     // Given back in the meantime: to the pool it is an idle client that died.
     if (this._pool !== null && !this._link.lent) {
-      if (errors.length > 0) this._pool._tellIdleDeath(this, errors[0]);
+      if (errors.length > 0) tellIdleDeath(this._pool, this, errors[0]);
       return;
     }
     for (const error of errors) {
@@ -447,7 +448,7 @@ class Client extends EventEmitter {
   // As under pg's pool, which listens to its idle clients: an error emitted on one is the end of it.
   emit(event, ...args) {
     if (event !== 'error' || !this._isResting()) return super.emit(event, ...args);
-    this._pool._discard(this, args[0]);
+    discard(this._pool, this, args[0]);
     return true;
   }
 

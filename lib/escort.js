@@ -6,6 +6,7 @@
 // what it calls back with in the end.
 
 const { AsyncResource } = require('node:async_hooks');
+const { greet, rebuff } = require('./greeting');
 const { unexpected } = require('./loss');
 
 class Escort {
@@ -98,8 +99,8 @@ class Escort {
     if (link === null) {
       if (refusal !== this.failure) pool._native.verdict(this.attempt, this.text(refusal));
       else this.confirm();
-    } else if (refusal === undefined) pool._greet(link);
-    else pool._rebuff(link, this.client, refusal);
+    } else if (refusal === undefined) greet(pool, link);
+    else rebuff(pool, link, this.client, refusal);
   }
 
   // The core goes by its own error, of which it knows more; who waits gets this one.

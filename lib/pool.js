@@ -1,7 +1,7 @@
 'use strict';
 
 // pg-pool's Pool on a native pool. Counting, waiting and closing are the core's; here are the call
-// forms, the events and their order, and the client objects, which are made when somebody will see one.
+// forms, and the client objects, which are made when somebody will see one.
 //
 // `pool.query` goes straight to the core as long as nobody could notice: no listener for checkouts, no
 // patched method, no parser or method set on a single client. Otherwise it is a checkout, a query and a
@@ -19,25 +19,23 @@ const { completed } = require('./pool-options');
 const { hide } = require('./connection-parameters');
 const { fromNative } = require('./errors');
 const { inContext } = require('./context');
+const { greet } = require('./greeting');
 const { hub } = require('./hub');
 const { plainMethods } = require('./instrumented');
-const { isUnexpected, lossErrors } = require('./loss');
+const { giveBack } = require('./lending');
 const loans = require('./monitor/loans');
 const tracing = require('./tracing');
 const { OwnErrors, answerPassword } = require('./password');
-const { answering, guarded, rethrow } = require('./rejection');
+const { answering, guarded } = require('./rejection');
+const { queryOnClient } = require('./query-on-client');
+const removal = require('./removal');
 const { pack } = require('./request');
-const { explained, isGone, runOf, termsOf } = require('./rerun');
 const { transaction } = require('./transaction');
 const { breakerMode, failsafeSettings, poolSettings, refuseUnserved, switchedOn } = require('./settings');
 const { RowStream } = require('./stream');
 const { foreignPool, isForeign } = require('./fallback/foreign-pool');
 const { Tunnel } = require('./fallback/tunnel');
-const { Verdict } = require('./verdict');
 
-const KEEP = Symbol('keep');
-// No turn of the event loop is expected to last longer.
-const LONG_TURN_MILLIS = 1000;
 const CONNECT_TIMEOUT = 'Connection terminated due to connection timeout';
 
 const { connect: plainClientConnect, query: plainQuery } = plainMethods(Client.prototype);
@@ -174,7 +172,7 @@ class Pool extends EventEmitter {
       callback = values;
       values = undefined;
     }
-    if (!this._isPlain() || (text && text.submit)) return this._queryOnClient(text, values, callback);
+    if (!this._isPlain() || (text && text.submit)) return queryOnClient(this, text, values, callback);
     if (this.ending || text == null) return this._refuse(text, callback);
 
     const native = this._opened();
@@ -241,66 +239,6 @@ class Pool extends EventEmitter {
     return undefined;
   }
 
-  _queryOnClient(text, values, callback) {
-    const answer = answering(this.Promise, inContext(callback));
-    const terms = text == null ? undefined : termsOf(this.options, text);
-    let retries = 0;
-    const fail = (failure, lost) => {
-      if (terms === undefined) {
-        answer.callback(failure);
-        return;
-      }
-      const decided = (refusal) => {
-        if (refusal !== undefined) {
-          answer.callback(explained(failure, refusal));
-          return;
-        }
-        retries += 1;
-        begin();
-      };
-      new Verdict().of(this._native, runOf(terms, retries, failure, lost)).then(decided, () => answer.callback(failure));
-    };
-    const run = (error, client) => {
-      if (error) {
-        answer.callback(error);
-        return;
-      }
-      // A statement that takes long is no leak.
-      if (client._link) loans.returned(this, client._link);
-      let over = false;
-      const settle = (failure, result) => {
-        if (over) return;
-        over = true;
-        client.removeListener('error', settle);
-        const lost = isGone(client);
-        try {
-          // A statement that fails leaves its connection as good as it was.
-          client.release(failure, KEEP);
-        } catch (error) {
-          rethrow(error);
-        }
-        if (failure) fail(failure, lost);
-        else answer.callback(undefined, result);
-      };
-      client.once('error', settle);
-      try {
-        this.log('dispatching query');
-        client.query(text, values, (failure, result) => {
-          this.log('query dispatched');
-          settle(failure, result);
-        });
-      } catch (failure) {
-        settle(failure);
-      }
-    };
-    const begin = () => {
-      if (text && text.signal) this.connect({ signal: text.signal }, run);
-      else this.connect(run);
-    };
-    begin();
-    return answer.promise;
-  }
-
   /**
    * The rows of one statement as an async iterable that holds two pages of them at most. The connection
    * is taken when the first row is asked for, and given back at the end, or when the iteration is left.
@@ -342,7 +280,7 @@ class Pool extends EventEmitter {
       return answer.promise;
     }
     const ending = new Ending(this, answer.callback);
-    for (const client of this._late) this._giveBack(client._link, true);
+    for (const client of this._late) giveBack(this, client._link, true);
     hub().admit(ending);
     this._native.end(ending.id);
     return answer.promise;
@@ -491,7 +429,7 @@ class Pool extends EventEmitter {
       if (typeof callback === 'function') callback();
     };
     super.on('remove', heard);
-    if (link.lent) this._giveBack(link, true);
+    if (link.lent) giveBack(this, link, true);
     else this._native.cut(link.id);
   }
 
@@ -506,40 +444,7 @@ class Pool extends EventEmitter {
       return;
     }
     if (this._watched) guarded(() => this._clientOf(link));
-    if (link.info.greet) this._greet(link);
-  }
-
-  _greet(link) {
-    let client;
-    try {
-      client = this._clientOf(link);
-    } catch (error) {
-      this._rebuff(link, undefined, error);
-      return;
-    }
-    const { onConnect } = this.options;
-    if (!onConnect) {
-      this._welcome(link, client);
-      return;
-    }
-    new this.Promise((resolve) => resolve(onConnect(client))).then(
-      () => this._welcome(link, client),
-      (error) => this._rebuff(link, client, error),
-    );
-  }
-
-  // Nobody gets the new connection; who waits for it fails with this error.
-  _rebuff(link, client, error) {
-    this._errors.keep(error, `connection ${link.id} was refused by its greeting`);
-    if (client !== undefined) client._ending = true;
-    if (link.open) this._native.greeted(link.id, false);
-  }
-
-  _welcome(link, client) {
-    guarded(() => this.emit('connect', client));
-    this._notice(client);
-    this._welcomed = true;
-    if (link.open) this._native.greeted(link.id, true);
+    if (link.info.greet) greet(this, link);
   }
 
   // A client with a `query` of its own has to be asked, so queries of the pool run on clients from now on.
@@ -555,146 +460,9 @@ class Pool extends EventEmitter {
     return client;
   }
 
-  // From a checkout: its connection is there.
-  _lend(checkout, link) {
-    let client;
-    try {
-      client = this._clientOf(link);
-    } catch (error) {
-      // An application's own class of clients may refuse to be made.
-      this._native.release(link.id, true);
-      checkout.fail(error);
-      return;
-    }
-    const isNew = link.fresh;
-    link.fresh = false;
-    link.lent = true;
-    // The core has ended what its last borrower left open.
-    client._txStatus = 'I';
-    loans.lent(this, link, checkout.loan);
-    if (this.options.allowExitOnIdle) hub().count(link, true);
-    guarded(() => this.emit('acquire', client));
-    const release = this._releaseOnce(client, link);
-    client.release = release;
-    client._borrowed = true;
-    const { verify } = this.options;
-    if (!isNew || !verify) {
-      checkout.succeed(client, release);
-      return;
-    }
-    let told = false;
-    const tell = (error) => {
-      if (told) return;
-      told = true;
-      if (error) {
-        guarded(() => client.release(error));
-        checkout.fail(error);
-      } else {
-        checkout.succeed(client, client.release);
-      }
-    };
-    try {
-      verify(client, tell);
-    } catch (error) {
-      tell(error || new Error('the connection was refused by `verify`'));
-    }
-  }
-
-  // Users give one argument; KEEP comes from the pool itself: the error is told, the connection stays.
-  _releaseOnce(client, link) {
-    let released = false;
-    return (error, mark) => {
-      if (released) throw new Error('Release called on client which has already been released to the pool.');
-      released = true;
-      client._borrowed = false;
-      this._release(client, link, error, Boolean(error) && mark !== KEEP);
-    };
-  }
-
-  _release(client, link, error, destroy) {
-    client._poolUseCount = (client._poolUseCount || 0) + 1;
-    this._notice(client);
-    try {
-      this.emit('release', error, client);
-    } finally {
-      // Whatever a listener throws at the caller.
-      this._takeBack(client, link, destroy);
-    }
-  }
-
-  _takeBack(client, link, destroy) {
-    const spent = client._poolUseCount >= this.options.maxUses;
-    if (spent) guarded(() => this.log('remove expended client'));
-    const closing = destroy || !client._queryable || client._ending || client._ended;
-    const serves = this._isLogged && this.waitingCount > 0;
-    if (closing || spent) client._ending = true;
-    if (this.options.allowExitOnIdle) hub().count(link, false);
-    if (!closing && client._session !== null) this._releaseLater(client, link);
-    else this._giveBack(link, Boolean(closing));
-    if (!closing && !spent) this._pulse(serves);
-    // The loss of a lent connection has been told already; its removal comes with the release.
-    if (!link.open) this.emit('remove', client);
-  }
-
-  _giveBack(link, destroy) {
-    if (!link.lent) return;
-    link.lent = false;
-    loans.returned(this, link);
-    const { idleTimeoutMillis } = this.options;
-    // 0 is never.
-    if (idleTimeoutMillis > 0 && idleTimeoutMillis < LONG_TURN_MILLIS) this._stayInTurn();
-    this._native.release(link.id, destroy);
-  }
-
-  // Under pg the idle timeout is a timer, so what is given back is there until the turn is over.
-  _stayInTurn() {
-    if (this._inTurn) return;
-    this._inTurn = true;
-    this._native.turn(true);
-    setImmediate(() => {
-      this._inTurn = false;
-      this._native.turn(false);
-    });
-  }
-
-  // A submittable still has the connection: nobody else gets it before that is over.
-  _releaseLater(client, link) {
-    if (!client._session.leave()) {
-      client._ending = true;
-      this._giveBack(link, true);
-      return;
-    }
-    loans.returned(this, link);
-    this._late.add(client);
-    client._afterSession = () => {
-      this._late.delete(client);
-      this._giveBack(link, false);
-    };
-  }
-
   // From the hub: a connection is gone.
   closed(link, info) {
-    if (link.client !== null && this._late.delete(link.client)) link.lent = false;
-    const lent = link.lent;
-    const unexpected = isUnexpected(info);
-    const watched = this.listenerCount('remove') > 0 || (unexpected && this.listenerCount('error') > 0);
-    const client = link.client === null && watched ? this._clientOf(link) : link.client;
-    if (client === null) return;
-    if (lent) {
-      client._closed(lossErrors(info, client._fatal));
-      return;
-    }
-    const died = unexpected && info.idle && !client._ending;
-    if (info.reason === 'idle') this.log('remove idle client');
-    if (info.reason === 'lifetime') {
-      this.log('ending client due to expired lifetime');
-      this.log('remove expired client');
-    }
-    client._ending = true;
-    if (died) this._tellIdleDeath(client, lossErrors(info, null)[0]);
-    guarded(() => this.emit('remove', client));
-    if (info.reason !== 'drained' && !died) this._pulse();
-    client._closed([]);
+    removal.closed(this, link, info);
   }
 
   // pg-pool's words for what the core does: for who supplies a checkout, and for the queue it looks after.
@@ -711,24 +479,6 @@ class Pool extends EventEmitter {
     this.log('pulse queue');
     if (this.ending) this.log('pulse queue on ending');
     else if (!serves) this.log('no queued requests');
-  }
-
-  // An error was emitted on a client that is not lent: it is the client's last. If a query of the pool
-  // runs there, it is the query that fails with it.
-  _discard(client, error) {
-    client._ending = true;
-    client.connection._gone();
-    if (this._native.cut(client._link.id)) this._tellIdleDeath(client, error);
-    else this._errors.keep(error, 'Connection terminated');
-  }
-
-  // An idle connection that dies is told to those who listen, and ends no process that does not.
-  _tellIdleDeath(client, error) {
-    error.client = client;
-    for (const emitter of [client, this]) {
-      if (emitter.listenerCount('error') === 0) continue;
-      guarded(() => emitter.emit('error', error, client));
-    }
   }
 
   /**
