@@ -192,8 +192,13 @@ describe('a name of ours that is taken', () => {
     using({ max: 1, pipeline: true }, async (taken) => {
       const client = await taken.connect();
       await takeNames(client, 1);
-      const batch = ['a', 'b', 'a', 'c'].map((name) => client.query(`select $1::int as ${name}`, [1]));
-      const ends = await Promise.allSettled(batch);
+      // Until all are sent, the server is busy with what is before them.
+      await pool.query('select pg_advisory_lock(42)');
+      const held = client.query('select pg_advisory_lock(42)');
+      const batch = Promise.allSettled(['a', 'b', 'a', 'c'].map((name) => client.query(`select $1::int as ${name}`, [1])));
+      await pool.query('select pg_advisory_unlock(42)');
+      await held;
+      const ends = await batch;
       expect(ends.map(({ reason, value }) => reason?.code ?? value.rows)).toEqual(['42P05', [{ b: 1 }], [{ a: 1 }], [{ c: 1 }]]);
       expect(taken.retired()).toBe(0);
       client.release();
