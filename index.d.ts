@@ -121,7 +121,7 @@ export interface PoolConfig extends ClientConfig {
   maxWaiting?: number | undefined;
   /** Milliseconds that `end()` waits for lent clients before it closes them; 0: for as long as it takes. Default: 0. */
   drainTimeoutMillis?: number | undefined;
-  /** Told about what the pool does. Default: nobody. */
+  /** Told about what the pool does. Anything but a function is a ConfigurationError. Default: nobody. */
   log?: ((...messages: any[]) => void) | undefined;
   Promise?: PromiseConstructorLike | undefined;
   /** Idle connections do not keep the process alive. Default: false. */
@@ -161,7 +161,7 @@ export interface PoolConfig extends ClientConfig {
   baseDelay?: number | undefined;
   /** `off`: no retries, whatever else is said. Default: `on`. */
   retry?: Switch | undefined;
-  /** Milliseconds for waiting, connecting, running and all retries of a query or checkout. Default: none. */
+  /** Milliseconds for waiting, connecting, running and all retries of a query or checkout; 0: none. Default: none. */
   deadline?: number | undefined;
   /** A circuit breaker for the pool, see docs/guide/retry.md. Default: `off`. */
   breaker?: boolean | BreakerMode | BreakerConfig | undefined;
@@ -172,6 +172,7 @@ export type Switch = boolean | 'on' | 'off';
 /** `metrics`: tells its changes and stops nobody; `forced-open`: stops everybody. */
 export type BreakerMode = 'off' | 'metrics' | 'enforce' | 'forced-open';
 
+/** Any other member is a ConfigurationError. */
 export interface BreakerConfig {
   /** Default: `enforce`. */
   mode?: BreakerMode | undefined;

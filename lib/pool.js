@@ -31,7 +31,7 @@ const { queryOnClient } = require('./query-on-client');
 const removal = require('./removal');
 const { pack } = require('./request');
 const { transaction } = require('./transaction');
-const { breakerMode, failsafeSettings, poolSettings, refuseUnserved, switchedOn } = require('./settings');
+const { breakerMode, checkOptions, poolSettings, refuseUnserved, switchedOn } = require('./settings');
 const { RowStream } = require('./stream');
 const { foreignPool, isForeign } = require('./fallback/foreign-pool');
 const { Tunnel } = require('./fallback/tunnel');
@@ -51,7 +51,7 @@ class Pool extends EventEmitter {
     const Clients = (options && options.Client) || ClientClass || Client;
     if (isForeign(Clients, Client)) return foreignPool(options, Clients, new.target, Pool);
     refuseUnserved(options);
-    failsafeSettings(options || {});
+    checkOptions(options || {});
     this.options = completed(options);
     this.log = this.options.log || function () {};
     hide(this, '_isLogged', Boolean(this.options.log));

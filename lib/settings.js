@@ -4,6 +4,7 @@
 // sizes and times of the pool, in the core's own words (docs/design/boundary.md, "Settings as JSON").
 
 const net = require('node:net');
+const { ConfigurationError } = require('./errors');
 const { hostsOf, isBalanced } = require('./hosts');
 const { isMonitored } = require('./monitor/switch');
 
@@ -171,6 +172,9 @@ function clientSettings(client, options) {
   return { ...connectionSettings(client, options), ...alone };
 }
 
+const BREAKER_LIMITS = [
+  'failureRate', 'minimumCalls', 'windowMillis', 'failedConnects', 'openMillis', 'maxOpenMillis', 'successes',
+];
 const BREAKER_MODES = ['off', 'metrics', 'enforce', 'forced-open'];
 
 /** An off switch: false and 'off' switch off. */
@@ -207,15 +211,28 @@ function failsafeSettings(options) {
     deadlineMillis: number(options.deadline),
     breaker: {
       mode: breakerMode(limits === breaker ? limits.mode ?? 'enforce' : breaker),
-      failureRate: limit(limits, 'failureRate'),
-      minimumCalls: limit(limits, 'minimumCalls'),
-      windowMillis: limit(limits, 'windowMillis'),
-      failedConnects: limit(limits, 'failedConnects'),
-      openMillis: limit(limits, 'openMillis'),
-      maxOpenMillis: limit(limits, 'maxOpenMillis'),
-      successes: limit(limits, 'successes'),
+      ...Object.fromEntries(BREAKER_LIMITS.map((name) => [name, limit(limits, name)])),
     },
   };
+}
+
+/**
+ * Refuses what would be taken for nothing, or fail far from where it was written. What pg has a meaning for,
+ * as a `min` above `max`, is no business of this.
+ * @throws ConfigurationError naming every such option
+ */
+function checkOptions(options) {
+  const { breaker, deadline, log } = options;
+  const problems = [];
+  if (deadline != null && !(Number(deadline) >= 0)) problems.push('deadline must be a number of at least 0');
+  if (log && typeof log !== 'function') problems.push('log must be a function');
+  if (breaker !== null && typeof breaker === 'object') {
+    const members = ['mode', ...BREAKER_LIMITS];
+    const unknown = Object.keys(breaker).filter((name) => !members.includes(name));
+    problems.push(...unknown.map((name) => `breaker.${name} is none of ${members.join(', ')}`));
+  }
+  if (problems.length > 0) throw new ConfigurationError(problems);
+  failsafeSettings(options);
 }
 
 /** Of a pool; `client` is built from the same options and speaks for all its connections. */
@@ -245,9 +262,9 @@ function poolSettings(client, options) {
 module.exports = {
   breakerMode,
   checkBreaker,
+  checkOptions,
   checkRetry,
   clientSettings,
-  failsafeSettings,
   poolSettings,
   refuseUnserved,
   scramIterations,

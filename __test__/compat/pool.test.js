@@ -72,6 +72,13 @@ describe('queries of a pool', () => {
     }),
   );
 
+  alike('a min above the max is taken as it is, and the max holds', (driver, config) =>
+    withPool(driver, config({ min: 5, max: 2, idleTimeoutMillis: 1 }), async (pool) => {
+      const results = await Promise.all([1, 2, 3].map((n) => pool.query('SELECT $1::int AS n', [n])));
+      const { min, max } = pool.options;
+      return { min, max, total: pool.totalCount, rows: results.map(({ rows }) => rows) };
+    }));
+
   alike('a callback gets undefined and the result', (driver, config) =>
     withPool(driver, config(), async (pool) => {
       const [error, result] = await calledBack((done) => pool.query('SELECT 1 AS x', done));

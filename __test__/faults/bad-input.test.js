@@ -331,6 +331,35 @@ describe('settings that make no sense', () => {
     expect(error.message).toBe(`invalid configuration: ${error.problems.join('; ')}`);
   });
 
+  test('options that would be taken for nothing are all named when the pool is made', () => {
+    const breaker = { failureRatio: 0.3, openMillis: 5, halfOpen: 1 };
+    let error;
+    try {
+      new ours.Pool(config({ deadline: -1, log: 5, breaker }));
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(error).toBeInstanceOf(ours.ConfigurationError);
+    const members = 'mode, failureRate, minimumCalls, windowMillis, failedConnects, openMillis, maxOpenMillis, successes';
+    expect(error.problems).toEqual([
+      'deadline must be a number of at least 0',
+      'log must be a function',
+      `breaker.failureRatio is none of ${members}`,
+      `breaker.halfOpen is none of ${members}`,
+    ]);
+    expect(() => new ours.Pool(config({ deadline: 'soon' }))).toThrow('deadline must be a number of at least 0');
+  });
+
+  const fine = [
+    { deadline: 0 }, { deadline: '5000' }, { deadline: null }, { log: null }, { log: false },
+    { breaker: { mode: 'off' } }, { breaker: null }, { breaker: {} },
+  ];
+  test.each(fine)('%o is served', async (options) => {
+    const pool = new ours.Pool(config(options));
+    expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+    await pool.end();
+  });
+
   const exotic = [
     ['a statement cache without end', { statementCacheSize: 2 ** 53 }],
     ['less than one use', { maxUses: 0.5 }],
