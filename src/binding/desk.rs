@@ -26,7 +26,7 @@ use super::{
     tunnel::Exchange,
 };
 use crate::{
-    dispatch::{Answer, BreakerNotice, Direct, Face, Failure, Lease, Measured, Retrying},
+    dispatch::{Answer, BreakerNotice, Direct, Face, Failure, Lease, Measured, Retrying, Withdrawal},
     failsafe::Why,
     pool::{CloseReason, Ticket},
     postgres::{AskPassword, Connection, Error, Event, LoginStep, Statement, Witness},
@@ -48,8 +48,8 @@ pub(super) struct Desk {
     connections: Mutex<HashMap<u32, Known>>,
     questions: Mutex<HashMap<u32, oneshot::Sender<Password>>>,
     next_question: AtomicU32,
-    /// Requests that may be withdrawn while they wait for a connection.
-    waiting: Mutex<HashMap<u32, Ticket>>,
+    /// How to take requests back; the ticket of those that wait for a connection.
+    withdrawals: Mutex<HashMap<u32, (Withdrawal, Option<Ticket>)>>,
     pub(super) exchange: Arc<Exchange>,
 }
 
@@ -78,7 +78,7 @@ impl Desk {
             connections: Mutex::default(),
             questions: Mutex::default(),
             next_question: AtomicU32::new(1),
-            waiting: Mutex::default(),
+            withdrawals: Mutex::default(),
             exchange,
         })
     }
@@ -232,12 +232,15 @@ impl Desk {
         }
     }
 
-    pub(super) fn waits(&self, request: u32, ticket: Ticket) {
-        self.waiting.lock().insert(request, ticket);
+    pub(super) fn note(&self, request: u32, withdrawal: Withdrawal, ticket: Option<Ticket>) {
+        self.withdrawals.lock().insert(request, (withdrawal, ticket));
     }
 
-    pub(super) fn waiting(&self, request: u32) -> Option<Ticket> {
-        self.waiting.lock().remove(&request)
+    /// Takes a request back wherever it is, but for what was sent; its ticket, if it had one.
+    pub(super) fn withdraw(&self, request: u32) -> Option<Ticket> {
+        let (withdrawal, ticket) = self.withdrawals.lock().remove(&request)?;
+        withdrawal.withdraw();
+        ticket
     }
 
     /// Gives up on a request that was sent on one of the connections.

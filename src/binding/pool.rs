@@ -17,7 +17,7 @@ use super::{
     tunnel::Phone,
 };
 use crate::{
-    dispatch::{Answer, Changes, Failure, Run, Settings, Tier, Wish},
+    dispatch::{Answer, Changes, Failure, Run, Settings, Tier, Wish, Withdrawal},
     postgres::{AskPassword, Error, Witness},
 };
 
@@ -63,10 +63,11 @@ impl Pool {
         let mut answer = self.desk.answer_to(id);
         match read(buffer, length) {
             None => answer.failed(malformed(), None),
-            Some(Request { statement, cancellable, wish }) => {
+            Some(Request { statement, wish }) => {
+                let withdrawal = wish.withdrawal.clone();
                 let ticket = self.tier.query(id, statement, wish, answer);
-                if let (true, Some(ticket)) = (cancellable, ticket) {
-                    self.desk.waits(id, ticket);
+                if let Some(withdrawal) = withdrawal {
+                    self.desk.note(id, withdrawal, ticket);
                 }
             }
         }
@@ -76,10 +77,16 @@ impl Pool {
     #[napi(catch_unwind)]
     pub fn connect(&self, id: u32, deadline: Option<u32>, attempts: Option<u32>, base: Option<u32>) {
         let millis = |ms: Option<u32>| ms.map(|ms| Duration::from_millis(ms.into()));
-        let wish = Wish { deadline: millis(deadline), attempts, base: millis(base), ..Wish::default() };
-        if let Some(ticket) = self.tier.connect(id, wish, self.desk.answer_to(id)) {
-            self.desk.waits(id, ticket);
-        }
+        let withdrawal = Withdrawal::default();
+        let wish = Wish {
+            deadline: millis(deadline),
+            attempts,
+            base: millis(base),
+            withdrawal: Some(withdrawal.clone()),
+            ..Wish::default()
+        };
+        let ticket = self.tier.connect(id, wish, self.desk.answer_to(id));
+        self.desk.note(id, withdrawal, ticket);
     }
 
     /// Runs a statement on a lent connection, after those sent before.
@@ -202,7 +209,7 @@ impl Pool {
     /// Withdraws a request that waits, or has the server cancel it; false: nothing is known of it.
     #[napi(catch_unwind)]
     pub fn cancel(&self, id: u32) -> bool {
-        self.desk.waiting(id).is_some_and(|ticket| self.tier.withdraw(ticket))
+        self.desk.withdraw(id).is_some_and(|ticket| self.tier.withdraw(ticket))
             || self.tier.wake(id)
             || self.desk.give_up(id)
     }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    dispatch::Wish,
+    dispatch::{Wish, Withdrawal},
     postgres::{Mode, SqlState, Statement},
 };
 
@@ -25,9 +25,7 @@ const UNSAID: u32 = u32::MAX;
 /// What JavaScript asks for.
 pub(super) struct Request {
     pub(super) statement: Arc<Statement>,
-    /// Whether it may be withdrawn while it waits for a connection.
-    pub(super) cancellable: bool,
-    /// What it says about running it again.
+    /// What it says about running it again, and whether it may be withdrawn.
     pub(super) wish: Wish,
 }
 
@@ -41,7 +39,8 @@ pub(super) fn read(bytes: &[u8]) -> Option<Request> {
     let (text, rest) = rest.split_at_checked(usize::try_from(word(1)).ok()?)?;
     let (name, rest) = rest.split_at_checked(usize::try_from(word(2)).ok()?)?;
     let (rest, max_bytes) = limit(rest, flags)?;
-    let (wish, rest) = wishes(flags, rest)?;
+    let (mut wish, rest) = wishes(flags, rest)?;
+    wish.withdrawal = (flags & CANCELLABLE != 0).then(Withdrawal::default);
     let (formats, values) = rest.split_at_checked(usize::try_from(word(3)).ok()?)?;
     let mode = if flags & SIMPLE != 0 {
         Mode::Simple
@@ -59,7 +58,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Request> {
         paged: flags & PAGED != 0,
         max_bytes,
     });
-    Some(Request { statement, cancellable: flags & CANCELLABLE != 0, wish })
+    Some(Request { statement, wish })
 }
 
 /// Deadline, retries, base of the delays, number of codes; then the codes, eight bytes each.
@@ -77,7 +76,9 @@ fn wishes(flags: u32, bytes: &[u8]) -> Option<(Wish, &[u8])> {
     let millis = |index| said(index).map(|ms| Duration::from_millis(ms.into()));
     let (codes, rest) = rest.split_at_checked(usize::try_from(word(3)).ok()?.checked_mul(8)?)?;
     let codes = codes.chunks_exact(8).map(|code| SqlState::new(code.get(..5).unwrap_or_default())).collect();
-    Some((Wish { idempotent, deadline: millis(0), attempts: said(1), base: millis(2), codes }, rest))
+    let wish =
+        Wish { idempotent, deadline: millis(0), attempts: said(1), base: millis(2), codes, withdrawal: None };
+    Some((wish, rest))
 }
 
 fn limit(rest: &[u8], flags: u32) -> Option<(&[u8], Option<u64>)> {

@@ -37,7 +37,7 @@ pub use self::{
     settings::{Changes, Settings, SettingsError},
     transaction::Run,
     wire::{Face, Wire},
-    wish::Wish,
+    wish::{Wish, Withdrawal},
 };
 use self::{resilience::Resilience, retry::Tries};
 use crate::{

@@ -133,6 +133,9 @@ pub(super) fn failed<R: Repeatable>(mut request: Box<R>, failure: Failure, fault
     let (id, deadline) = (tries.id, tries.deadline);
     let resilience = Arc::clone(&tries.resilience);
     let mut woken = resilience.falls_asleep(id);
+    if tries.wish.is_withdrawn() {
+        resilience.wake(id, Woken::Withdrawn);
+    }
     let runtime = resilience.runtime.clone();
     runtime.spawn(async move {
         let mut ready = std::pin::pin!(async {

@@ -383,8 +383,12 @@ impl State {
         Some(next)
     }
 
-    /// Encodes an exchange into the outbox.
+    /// Encodes an exchange into the outbox, unless it was taken back.
     pub(super) fn start_locked(&mut self, exchange: Exchange, healed: bool) -> Result<(), Refused> {
+        if exchange.reply.is_withdrawn() {
+            let status = Some(self.status);
+            return Err(Refused { reply: exchange.reply, error: Error::Withdrawn, status });
+        }
         let statement = Arc::clone(&exchange.statement);
         let before = self.outbox.len();
         match encode(&statement, healed, &mut self.statements, &mut self.outbox) {

@@ -28,6 +28,9 @@ use super::{
 
 /// How long the server may take to settle a statement whose caller has given up.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A cancel request may overtake the statement, and then hits nothing: so long after it another one follows,
+/// and each further one after twice the time.
+const CANCEL_AGAIN: Duration = Duration::from_millis(100);
 
 /// Reads and answers until the connection ends.
 pub(super) async fn drive(connection: Arc<Connection>, transport: Transport, inbox: Inbox) {
@@ -36,6 +39,8 @@ pub(super) async fn drive(connection: Arc<Connection>, transport: Transport, inb
         packer: Packer::default(),
         current: None,
         cancel: None,
+        again: None,
+        pause: CANCEL_AGAIN,
         ready: None,
         patience: None,
         over: false,
@@ -159,6 +164,9 @@ struct Answering {
     current: Option<InFlight>,
     /// A cancel request on its way.
     cancel: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
+    /// Until the next cancel request, and the time before the one after it.
+    again: Option<Pin<Box<Sleep>>>,
+    pause: Duration,
     /// The server is ready, but the cancel request is not settled yet.
     ready: Option<Status>,
     /// Until when the server may take to answer what was given up.
@@ -409,10 +417,11 @@ impl Answering {
     fn finish(&mut self, status: Status) {
         let finished = self.current.take();
         self.patience = None;
+        self.again = None;
         let connection = Arc::clone(&self.connection);
         let mut state = connection.state.lock();
         state.status = status;
-        state.given_up = None;
+        let is_wanted = state.given_up.take().is_none();
         if state.pipelined
             && let Some(failed) = finished.as_ref().filter(|finished| finished.is_unprepared())
         {
@@ -423,7 +432,7 @@ impl Answering {
         let finished = match finished {
             Some(finished) if finished.is_stale() => {
                 state.disown_locked(&finished);
-                if finished.is_healable(status) && state.sent.is_empty() {
+                if is_wanted && finished.is_healable(status) && state.sent.is_empty() {
                     refused.extend(state.start_locked(finished.exchange, true).err());
                     None
                 } else {
@@ -475,6 +484,11 @@ impl Answering {
             }
             self.patience = Some(Instant::now() + PATIENCE);
         }
+        self.pause = CANCEL_AGAIN;
+        self.ask_to_cancel();
+    }
+
+    fn ask_to_cancel(&mut self) {
         let Connection { route, process_id, secret_key, .. } = &*self.connection;
         self.cancel = Some(Box::pin(cancel(route.clone(), *process_id, *secret_key)));
     }
@@ -486,18 +500,28 @@ impl Answering {
 
     /// A cancel request that is not settled may hit a later statement: there must be none.
     fn poll_cancel(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        let Some(cancel) = &mut self.cancel else { return Ok(()) };
-        if let Poll::Ready(settled) = cancel.as_mut().poll(cx) {
-            self.cancel = None;
-            if !settled {
-                return Err(Error::Lost);
+        loop {
+            if let Some(cancel) = &mut self.cancel {
+                let Poll::Ready(settled) = cancel.as_mut().poll(cx) else { return Ok(()) };
+                self.cancel = None;
+                if !settled {
+                    return Err(Error::Lost);
+                }
+                self.connection.raw_cancel_settled();
+                if let Some(status) = self.ready.take() {
+                    self.finish(status);
+                } else if self.current.as_ref().is_some_and(|current| current.given_up) {
+                    self.again = Some(Box::pin(tokio::time::sleep(self.pause)));
+                    self.pause *= 2;
+                }
             }
-            self.connection.raw_cancel_settled();
-            if let Some(status) = self.ready.take() {
-                self.finish(status);
+            let Some(again) = &mut self.again else { return Ok(()) };
+            if again.as_mut().poll(cx).is_pending() {
+                return Ok(());
             }
+            self.again = None;
+            self.ask_to_cancel();
         }
-        Ok(())
     }
 
     fn is_quiet(&self) -> bool {

@@ -150,6 +150,11 @@ pub trait Reply: Send {
     fn tap(&self) -> Option<Arc<dyn Tap>> {
         None
     }
+    /// Whether its caller has taken it back, so that it is not to be sent. Asked under the connection's
+    /// lock: who takes it back finds it on the connection, or has it refused here.
+    fn is_withdrawn(&self) -> bool {
+        false
+    }
     /// The caller need not wait longer, though the server still works on it: its error is known.
     fn give_up(&mut self, error: Error);
     /// Pending while the hearer cannot take more; the server is not read until it can.

@@ -164,3 +164,41 @@ async fn a_taken_name_of_ours_is_told_of_and_heals() {
     assert!(matches!(second.outcome().await.0, Outcome::Failed { .. }));
     assert_eq!(ear.names_taken.load(Ordering::SeqCst), 1);
 }
+
+#[tokio::test]
+async fn a_stale_statement_that_is_given_up_does_not_run_again() {
+    let peer = Peer::listen().await;
+    let (connection, mut stream, ear, first) = asked(&peer).await;
+    stream.write_all(&answer().concat()).await.unwrap();
+    assert!(matches!(first.outcome().await.0, Outcome::Done(_)));
+    let second = ask(&connection, "select word");
+    soon(read_query(&mut stream)).await;
+    *ear.unwanted.lock() = Some(Arc::clone(&connection));
+    let notice = message(b'N', b"SNOTICE\0VNOTICE\0C00000\0Mscripted\0\0");
+    stream.write_all(&[notice, error("ERROR", "26000"), ready()].concat()).await.unwrap();
+    let (outcome, heard) = second.outcome().await;
+    assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}");
+    assert_eq!(heard.lock().settled, 1);
+    assert!(connection.is_quiet());
+}
+
+#[tokio::test]
+async fn a_cancel_request_that_came_before_its_statement_is_repeated() {
+    let peer = Peer::listen().await;
+    let (connection, mut stream, _ear, asked) = asked(&peer).await;
+    assert!(connection.give_up(1, Error::Withdrawn));
+    peer.cancelled().await;
+    peer.cancelled().await;
+    stream.write_all(&[error("ERROR", "57014"), ready()].concat()).await.unwrap();
+    let more = async {
+        loop {
+            peer.cancelled().await;
+        }
+    };
+    let (outcome, _) = tokio::select! {
+        () = more => unreachable!(),
+        outcome = asked.outcome() => outcome,
+    };
+    assert!(matches!(outcome, Outcome::Failed { sent: true, .. }), "{outcome:?}");
+    assert!(connection.is_quiet());
+}

@@ -111,6 +111,12 @@ impl Peer {
         (connection, stream, ear)
     }
 
+    /// Takes a cancel request, as the server does before it closes.
+    pub(super) async fn cancelled(&self) {
+        let (mut stream, _) = soon(self.listener.accept()).await.unwrap();
+        stream.read_exact(&mut [0; 16]).await.unwrap();
+    }
+
     /// A connection that is ready.
     pub(super) async fn connected(&self) -> (Arc<Connection>, TcpStream, Arc<Ear>) {
         let (connection, stream, ear) = self.dial(&greeting()).await;
@@ -163,10 +169,16 @@ pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {
 pub(super) struct Ear {
     pub(super) closed: AtomicUsize,
     pub(super) names_taken: AtomicUsize,
+    /// Given up when the server tells something.
+    pub(super) unwanted: Mutex<Option<Arc<Connection>>>,
 }
 
 impl Listener for Ear {
-    fn event(&self, _: u32, _: Event) {}
+    fn event(&self, _: u32, _: Event) {
+        if let Some(connection) = self.unwanted.lock().take() {
+            assert!(connection.give_up(1, Error::Withdrawn));
+        }
+    }
     fn closed(&self, _: u32, _: Option<Error>) {
         self.closed.fetch_add(1, Ordering::SeqCst);
     }
