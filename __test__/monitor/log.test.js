@@ -7,6 +7,7 @@ const { execFile, spawn } = require('node:child_process');
 const { promisify } = require('node:util');
 const { ConnectionHealthMonitor, metrics, onLog } = require('../..');
 const { hub } = require('../../lib/hub');
+const { PATIENCE } = require('../support/patience');
 const { Proxy } = require('../support/proxy');
 const { config, server } = require('../support/server');
 const { open, undo } = require('../support/undo');
@@ -234,7 +235,7 @@ test('standard error that nobody reads delays no query, and what was dropped is 
   undo.push(() => child.kill('SIGKILL'));
   let told = '';
   child.stdout.setEncoding('utf8').on('data', (text) => (told += text));
-  await until(() => told !== '');
+  await until(() => told !== '', { timeout: 2 * PATIENCE });
   expect(JSON.parse(told)).toEqual({ rows: [{ one: 1 }], dropped: true });
 });
 

@@ -37,12 +37,12 @@ async function copyPrimary(primary, { dataDir, socketDir, port }) {
 
 /** A file may vanish under the copy; what is copied once more is then as right as before. */
 function copyLiving(source, target, filter) {
-  for (;;) {
+  for (let again = 10; ; again--) {
     try {
       fs.cpSync(source, target, { recursive: true, filter, preserveTimestamps: true });
       return;
     } catch (error) {
-      if (error.code !== 'ENOENT') throw error;
+      if (error.code !== 'ENOENT' || again === 0) throw error;
     }
   }
 }
