@@ -30,12 +30,11 @@ test('the ledger notices what is lost, doubled, risen from the dead, torn or str
 linux(
   `after ${seconds} s of faults (seed ${seed}) every write is there as often as it was acknowledged`,
   async () => {
-    const report = await new Storm({ Pool, seed, seconds, every: 600 }).run();
+    // A storm that met nothing, or let nothing through, has shown nothing. On a busy machine it has to last longer.
+    const least = { acknowledged: 101, unknown: 1 };
+    const report = await new Storm({ Pool, seed, seconds, every: 600, least }).run();
     expect(complaints(report, 150 * MEGABYTE)).toEqual({});
-    // A storm that met nothing, or let nothing through, has shown nothing.
     expect(Object.keys(report.faults).length).toBeGreaterThan(3);
-    expect(report.audit.counts.acknowledged).toBeGreaterThan(100);
-    expect(report.audit.counts.unknown).toBeGreaterThan(0);
   },
-  (seconds + 180) * 1000,
+  (seconds + 900) * 1000,
 );

@@ -22,8 +22,8 @@ const collectGarbage = vm.runInNewContext('gc');
 const WORKERS = 12;
 const POOL = { max: 4, connectionTimeoutMillis: 2000, query_timeout: 3000, idleTimeoutMillis: 1000, application_name: 'storm' };
 // Waiting, connecting and running are bounded by the pool's own limits; this is their sum with much room.
-const PATIENCE = 45_000;
-const LONGEST_RECOVERY = 60_000;
+const PATIENCE = 120_000;
+const LONGEST_RECOVERY = 120_000;
 
 // With retry: the pool answers for what runs again.
 const PERSISTENT = { ...POOL, retryAttempts: 4, retryDelay: 50, deadline: 10_000 };
@@ -53,11 +53,11 @@ class Storm {
   told = {};
 
   /**
-   * @param {{ Pool: Function, seed: number, seconds: number, every?: number, tell?: (line: string) => void }} options
-   *   `every`: milliseconds between faults on average
+   * @param {{ Pool: Function, seed: number, seconds: number, every?: number, least?: object, tell?: (line: string) => void }} options
+   *   `every`: milliseconds between faults on average; `least`: what the ledger has to count before it is over
    */
-  constructor({ Pool, seed, seconds, every = 2000, tell }) {
-    Object.assign(this, { Pool, seed, seconds, every, tell });
+  constructor({ Pool, seed, seconds, every = 2000, least = {}, tell }) {
+    Object.assign(this, { Pool, seed, seconds, every, least, tell });
   }
 
   /** What the ledger holds so far. */
@@ -100,7 +100,8 @@ class Storm {
 
   async #rage(sky, pools) {
     const end = Date.now() + this.seconds * 1000;
-    const isOver = () => this.#isOver || Date.now() >= end;
+    const hasLeast = () => Object.entries(this.progress()).every(([state, count]) => count >= (this.least[state] ?? 0));
+    const isOver = () => this.#isOver || (Date.now() >= end && hasLeast());
     const memory = [];
     const sampling = setInterval(() => memory.push(residentBytes()), Math.max(1000, this.seconds * 20));
     const workers = Array.from({ length: WORKERS }, (_, number) => this.#work(number, pools, isOver));
