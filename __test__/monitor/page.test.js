@@ -15,7 +15,7 @@ if (!hasBrowser()) console.log('the page is not tested: CHROMIUM names no browse
 
   beforeAll(async () => {
     const { chromium } = require('playwright-core');
-    browser = await chromium.launch(await findBrowser());
+    browser = await chromium.launch({ ...(await findBrowser()), timeout: PATIENCE });
     const { host, port } = config();
     proxy = await Proxy.start({ host, port });
     pool = new Pool(config({ host: proxy.host, port: proxy.port, max: 3, idleTimeoutMillis: 0, tier: 'newsroom' }));

@@ -18,7 +18,8 @@ async function listen(listener, port) {
       await once(listener, 'listening');
       return;
     } catch (error) {
-      if (port || error.code !== 'EADDRINUSE') throw error;
+      // EACCES: Windows keeps some for itself.
+      if (port || !['EADDRINUSE', 'EACCES'].includes(error.code)) throw error;
     }
   }
 }
