@@ -315,6 +315,22 @@ describe('of two hosts', () => {
       expect(error.nextProbe.getTime()).toBeLessThan(Date.now() + 500_000);
     });
 
+    test('one request in a second goes there to find out what it is', async () => {
+      const pool = await withoutPrimary({ max: 20 });
+      const seen = [];
+      const connects = await until(async () => {
+        const before = other.accepted;
+        const codes = (await failing(pool, 20)).map(({ code }) => code);
+        seen.push(...codes);
+        return codes.includes('NO_SUITABLE_HOST') && other.accepted - before;
+      });
+      expect(connects).toBe(1);
+      expect(seen.filter((code) => code !== 'CIRCUIT_OPEN')).toEqual(['NO_SUITABLE_HOST']);
+      await readOnly('off');
+      await until(async () => (await Promise.allSettled([pool.query('SELECT 1')]))[0].status === 'fulfilled');
+      for (let i = 0; i < 30; i++) await pool.query('SELECT 1');
+    });
+
     test('a request with a deadline is served when that one becomes the right one', async () => {
       const pool = await withoutPrimary({ retryAttempts: 3 });
       const waiting = pool.query({ text: 'SELECT 1 AS one', deadline: 60_000 });

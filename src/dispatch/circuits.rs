@@ -109,9 +109,10 @@ impl Circuits {
 
     // What may pass. One relaxed load for each host while all are closed.
 
-    /// Whether a request may pass.
+    /// Whether a request may pass. One that passes is to be sent: it may be the one that finds out what a
+    /// host of the wrong kind has turned into.
     pub(super) fn admit(&self) -> Result<(), Error> {
-        if self.serves() { Ok(()) } else { Err(self.barred()) }
+        if self.has_host(|index, now| self.hosts.takes(index, now)) { Ok(()) } else { Err(self.barred()) }
     }
 
     /// Whether a connect may be tried at all. Unlike a request it finds out what a host turned into.
@@ -125,11 +126,16 @@ impl Circuits {
     }
 
     fn serves(&self) -> bool {
+        self.has_host(|index, now| self.hosts.may_serve(index, now))
+    }
+
+    /// Whether no host is barred, or one of the others suits.
+    fn has_host(&self, suits: impl Fn(usize, Instant) -> bool) -> bool {
         if !self.all.iter().any(Circuit::bars) {
             return true;
         }
         let now = Instant::now();
-        (0..self.all.len()).any(|index| !self.bars(index) && self.hosts.may_serve(index, now))
+        (0..self.all.len()).any(|index| !self.bars(index) && suits(index, now))
     }
 
     /// The error of what may not pass; it names the host that is probed next.

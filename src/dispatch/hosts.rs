@@ -112,14 +112,30 @@ impl Hosts {
         self.unfit_until(index).is_none_or(|until| until <= now)
     }
 
+    /// The same for a request. Of those to a host that was of the wrong kind one passes in a moment, and
+    /// finds out what it is by now.
+    pub(super) fn takes(&self, index: usize, now: Instant) -> bool {
+        let mut memory = self.memory.lock();
+        match self.end_of_unfit(memory[index]) {
+            None => true,
+            Some(until) if until > now => false,
+            Some(_) => {
+                memory[index] = Some((Seen::Unfit, now));
+                true
+            }
+        }
+    }
+
     /// Until when nobody waits for a host that was of the wrong kind; none: it was not.
     pub(super) fn unfit_until(&self, index: usize) -> Option<Instant> {
-        // It serves all the same where it is the second best, or refused nothing but to write.
-        if matches!(self.target, Target::PreferStandby | Target::Any) {
-            return None;
-        }
-        match self.memory.lock()[index] {
-            Some((Seen::Unfit, at)) => Some(at + MOMENT),
+        self.end_of_unfit(self.memory.lock()[index])
+    }
+
+    fn end_of_unfit(&self, seen: Option<(Seen, Instant)>) -> Option<Instant> {
+        match (seen, self.target) {
+            // It serves all the same where it is the second best, or refused nothing but to write.
+            (_, Target::PreferStandby | Target::Any) => None,
+            (Some((Seen::Unfit, at)), _) => Some(at + MOMENT),
             _ => None,
         }
     }
@@ -138,6 +154,7 @@ impl Hosts {
             if circuits.bars(index) {
                 continue;
             }
+            let begun = Instant::now();
             let connecting = circuits.connecting(index);
             let outcome = self.try_host(index, config, listener).await;
             connecting.ended(&outcome);
@@ -147,7 +164,7 @@ impl Hosts {
                     return Ok(connection);
                 }
                 Ok((connection, false)) => {
-                    self.note(index, Seen::Unfit);
+                    self.note_unfit(index, begun);
                     if self.target == Target::PreferStandby && second_best.0.is_none() {
                         second_best = CloseOnDrop(Some(connection));
                     } else {
@@ -224,6 +241,15 @@ impl Hosts {
 
     fn note(&self, index: usize, seen: Seen) {
         self.memory.lock()[index] = Some((seen, Instant::now()));
+    }
+
+    /// A connect that began then met the wrong kind. It may be over only after a later one that met the
+    /// right kind.
+    fn note_unfit(&self, index: usize, begun: Instant) {
+        let mut memory = self.memory.lock();
+        if !matches!(memory[index], Some((Seen::Fit, at)) if at > begun) {
+            memory[index] = Some((Seen::Unfit, Instant::now()));
+        }
     }
 
     /// A connection to `host` was made; the host that was left for it, if it was another one. Balanced
@@ -368,6 +394,28 @@ mod tests {
             assert_eq!([0, 1].map(|index| hosts.may_serve(index, now)), [true, serves]);
             assert!(hosts.may_serve(1, now + MOMENT));
         }
+    }
+
+    #[test]
+    fn one_request_in_a_moment_finds_out_what_a_host_of_the_wrong_kind_is_by_now() {
+        let hosts = hosts(Target::Primary, false);
+        hosts.note(0, Seen::Unfit);
+        let later = Instant::now() + MOMENT;
+        let takes = |now| hosts.takes(0, now);
+        assert_eq!([takes(later), takes(later), takes(later + MOMENT)], [true, false, true]);
+        hosts.note(0, Seen::Fit);
+        assert_eq!([takes(later), takes(later)], [true, true]);
+    }
+
+    #[test]
+    fn what_a_host_was_before_it_was_seen_to_fit_is_forgotten() {
+        let hosts = hosts(Target::Primary, false);
+        let begun = Instant::now();
+        hosts.note(0, Seen::Fit);
+        hosts.note_unfit(0, begun);
+        assert_eq!(hosts.unfit_until(0), None);
+        hosts.note_unfit(0, Instant::now() + MOMENT);
+        assert!(hosts.unfit_until(0).is_some());
     }
 
     #[test]
