@@ -8,6 +8,7 @@ const { createServer } = require('node:net');
 const { Pool, CircuitOpenError, metrics } = require('../..');
 const { Proxy } = require('../support/proxy');
 const { admin, config, freshDatabase } = require('../support/server');
+const { undo } = require('../support/undo');
 const { until } = require('../support/until');
 
 let proxy;
@@ -125,6 +126,7 @@ test('a probe under way ends with its pool', async () => {
     socket.on('error', () => {}).on('close', () => (present -= 1));
     socket.resume();
   });
+  undo.push(() => silent.close());
   silent.listen(0, '127.0.0.1');
   await once(silent, 'listening');
   const pool = proxied({ port: silent.address().port, connectionTimeoutMillis: 50, breaker: { failedConnects: 1, openMillis: 50 } });
@@ -135,7 +137,6 @@ test('a probe under way ends with its pool', async () => {
   await until(() => present === 0);
   // Left to itself it waits for an answer for five seconds.
   expect(Date.now() - began).toBeLessThan(4000);
-  silent.close();
 });
 
 test('to set the mode that it has leaves the probe alone', async () => {
