@@ -174,8 +174,12 @@ pub fn flush() {
 mod tests {
     use super::*;
 
+    /// One journal serves the process, and what a test writes may push out what another one looks for.
+    static ALONE: Mutex<()> = Mutex::new(());
+
     #[test]
     fn listeners_hear_entries_until_they_are_ignored() {
+        let _alone = ALONE.lock();
         let heard = Arc::new(Mutex::new(Vec::new()));
         let ears = Arc::clone(&heard);
         listen(
@@ -200,6 +204,7 @@ mod tests {
 
     #[test]
     fn entries_are_kept_in_the_order_of_their_numbers() {
+        let _alone = ALONE.lock();
         start();
         std::thread::scope(|scope| {
             for _ in 0..4 {
