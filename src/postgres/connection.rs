@@ -18,8 +18,14 @@ use postgres_protocol::message::frontend;
 use serde::Serialize;
 
 use super::{
-    DatabaseError, Error, Exchange, Host, Mode, Outcome, Reply, Role, Shape, encode::encode,
-    paging::Suspended, raw::Raw, socket::Writer, statements::Statements, tunnel::Route,
+    DatabaseError, Error, Exchange, Host, Mode, Outcome, Reply, Role,
+    encode::encode,
+    in_flight::{Heard, InFlight, Preparation},
+    paging::Suspended,
+    raw::Raw,
+    socket::Writer,
+    statements::Statements,
+    tunnel::Route,
 };
 
 /// An outbox that one large request has grown beyond this is given back.
@@ -150,53 +156,6 @@ pub(super) enum End {
     /// Asked for by us.
     Closing,
     Closed(Error),
-}
-
-/// An exchange whose bytes are on their way.
-pub(super) struct InFlight {
-    pub(super) exchange: Exchange,
-    pub(super) deadline: Option<Instant>,
-    /// Bytes it was encoded to.
-    pub(super) bytes: usize,
-    pub(super) preparation: Preparation,
-    /// Run again because the server had lost the statement. Once is enough.
-    pub(super) healed: bool,
-    /// The columns of the current result.
-    pub(super) shape: Option<Arc<Shape>>,
-    /// Whether the reply has heard of the current result.
-    pub(super) opened: bool,
-    /// What the reply has heard.
-    pub(super) heard: Heard,
-    /// The error that ends it.
-    pub(super) error: Option<Error>,
-    /// Its caller has stopped waiting.
-    pub(super) given_up: bool,
-    /// Bytes that its rows may still have.
-    pub(super) room: u64,
-}
-
-/// How much of its answer an exchange has got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Heard {
-    Nothing,
-    /// That it is bound: from here on the server executes.
-    Bound,
-    /// The beginning of a result.
-    Rows,
-    /// At least one result to its end.
-    Result,
-}
-
-/// Where the statement of an exchange comes from.
-#[derive(Debug, Default)]
-pub(super) enum Preparation {
-    /// It needs none: the simple protocol, or it is done.
-    #[default]
-    None,
-    /// It was in the cache.
-    Cached,
-    /// It is being prepared under this name.
-    Pending(Arc<str>),
 }
 
 /// An exchange that could not be begun.

@@ -7,7 +7,7 @@ use postgres_protocol::{IsNull, message::frontend};
 
 use super::{
     Error, Mode, Shape, Statement,
-    connection::Preparation,
+    in_flight::Preparation,
     statements::{Plan, Prepared, Statements},
 };
 

@@ -2,13 +2,14 @@
 //!
 //! In the order a connection meets them: [`config`] says where to go, [`connect`] opens a
 //! [`socket`], wraps it in [`tls`], proves who we are in [`auth`], of which [`login`] tells. From then on a [`driver`] task
-//! reads and a [`Connection`] takes [`exchange`]s, which it turns into messages with the help of
+//! reads, [`answering`] says what that means, and a [`Connection`] takes [`exchange`]s, which it turns into messages with the help of
 //! [`statements`] and whose rows [`codec`] packs, page by page in [`paging`], or whose bytes pass
 //! through unread in [`raw`] mode. [`cancel`] interrupts from a second socket.
 //!
 //! Bytes of the server are never trusted: every length is checked before it is used, and what is
 //! not understood closes the connection with an error that says so.
 
+mod answering;
 mod auth;
 mod cancel;
 mod codec;
@@ -22,6 +23,7 @@ mod exchange;
 mod form;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod in_flight;
 mod login;
 mod messages;
 mod paging;
