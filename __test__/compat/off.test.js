@@ -4,6 +4,7 @@
 // the one pool that getPool has then: it behaves as pg's, in spite of the other defaults of that pool.
 
 const { readEnvironment } = require('../../lib/environment');
+const { config } = require('../support/server');
 
 const OFF = { DB_TIERS: 'off', DB_RETRY: 'off', DB_BREAKER: 'off', DB_MONITOR: 'off' };
 Object.assign(process.env, OFF);
@@ -23,11 +24,13 @@ jest.mock('../../index.js', () => {
   return { ...ours, Pool: BoundPool };
 });
 
-test('the pools of these cases have everything switched off', () => {
+test('the pools of these cases have everything switched off', async () => {
   const { Pool, metrics } = require('../../index.js');
-  const pool = new Pool();
+  const pool = new Pool(config({ tier: 'switched off' }));
   expect(pool.options).toMatchObject({ enhanced: true, retry: false, breaker: 'off', failFast: true });
-  expect(metrics().pools).toEqual([]);
+  await pool.query('SELECT 1');
+  expect(metrics().pools.filter(({ name }) => name === 'switched off')).toEqual([]);
+  await pool.end();
 });
 
 describe.each(['pool', 'client', 'events'])('everything switched off: %s', (name) => {

@@ -573,7 +573,9 @@ describe('what pg-pool keeps to itself', () => {
     const { lines, log } = logged();
     const pool = new driver.Pool(config({ port: 1, log }));
     await pool.connect().catch(() => {});
-    return lines.filter(([message]) => message !== 'pulse queue' && message !== 'no queued requests');
+    const told = lines.filter(([message]) => message !== 'pulse queue' && message !== 'no queued requests');
+    await pool.end();
+    return told;
   });
 
   alike('the log tells why connections are closed', async (driver, config) => {

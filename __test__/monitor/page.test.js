@@ -2,11 +2,12 @@
 
 // The live page in a real browser: what the person on duty sees before, during and after an outage.
 
-const { Pool, monitorServer } = require('../..');
+const { Pool, metrics, monitorServer } = require('../..');
 const { findBrowser, hasBrowser } = require('../support/browser');
 const { PATIENCE } = require('../support/patience');
 const { Proxy } = require('../support/proxy');
 const { config } = require('../support/server');
+const { until } = require('../support/until');
 
 if (!hasBrowser()) console.log('the page is not tested: CHROMIUM names no browser, and there is none to be had for this platform');
 
@@ -16,6 +17,7 @@ if (!hasBrowser()) console.log('the page is not tested: CHROMIUM names no browse
   beforeAll(async () => {
     const { chromium } = require('playwright-core');
     browser = await chromium.launch({ ...(await findBrowser()), timeout: PATIENCE });
+    await until(() => metrics().pools.length === 0, { what: 'the pools of other test files to be gone' });
     const { host, port } = config();
     proxy = await Proxy.start({ host, port });
     pool = new Pool(config({ host: proxy.host, port: proxy.port, max: 3, idleTimeoutMillis: 0, tier: 'newsroom' }));

@@ -27,6 +27,14 @@ function get(url, path) {
   });
 }
 
+/** What /health tells of one pool; it has all pools of the process, those of other test files too. */
+async function reasons(server, name) {
+  const { status, body } = await get(server.url, '/health');
+  const all = JSON.parse(body).reasons;
+  expect(status).toBe(all.length === 0 ? 200 : 503);
+  return all.filter((reason) => reason.startsWith(`${name}: `));
+}
+
 // A page that reads, or one that only asks.
 function page(server, reads = true) {
   const socket = net.connect(server.port, server.host);
@@ -59,17 +67,15 @@ test('/health is 200 while pools work, 503 with the reason while one cannot, and
   undo.push(() => proxy.stop());
   const pool = open({ tier: 'ill', host: proxy.host, port: proxy.port });
   await pool.query('SELECT 1');
-  expect(await get(server.url, '/health')).toMatchObject({ status: 200 });
+  expect(await reasons(server, 'ill')).toEqual([]);
   await proxy.refuse();
   proxy.cut();
   await until(() => pool.totalCount === 0);
   await pool.query('SELECT 1').catch(() => {});
-  const ill = await get(server.url, '/health');
-  expect(ill.status).toBe(503);
-  expect(JSON.parse(ill.body).reasons[0]).toMatch(/^ill: .*ECONNREFUSED/);
+  expect(await reasons(server, 'ill')).toEqual([expect.stringContaining('ECONNREFUSED')]);
   await proxy.listen();
   await until(() => pool.query('SELECT 1').then(() => true, () => false));
-  expect(await get(server.url, '/health')).toMatchObject({ status: 200 });
+  expect(await reasons(server, 'ill')).toEqual([]);
 });
 
 test('a page gets the history first and then every look', async () => {
@@ -132,7 +138,7 @@ test('a breaker that only tells leaves a pool healthy', async () => {
   await proxy.listen();
   await pool.query('SELECT 1');
   expect(metrics().pools.find(({ name }) => name === 'telling')).toMatchObject({ breaker: 'open', breakerStops: false });
-  expect(await get(server.url, '/health')).toMatchObject({ status: 200 });
+  expect(await reasons(server, 'telling')).toEqual([]);
 });
 
 test('attempts that fail alike are told as one, with their number, to whoever comes later', async () => {
