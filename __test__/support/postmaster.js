@@ -10,7 +10,8 @@ const { spawnSync } = require('node:child_process');
 const LINE_PID = 0;
 const LINE_SHARED_MEMORY = 6;
 const LINE_STATE = 7;
-// Of /proc/sysvipc/shm.
+// Of Linux.
+const SEGMENTS = '/proc/sysvipc/shm';
 const COLUMN_ID = 1;
 const COLUMN_ATTACHED = 6;
 
@@ -46,11 +47,11 @@ function lockFile(dataDir) {
   };
 }
 
-/** Whether a process still holds the shared memory of a server that was killed; told on Linux only. */
+/** Whether a process still holds the shared memory of a server that was killed, where the system tells. */
 function isAttached(dataDir) {
   const segment = lockFile(dataDir)?.segment;
-  if (!segment || process.platform !== 'linux') return false;
-  const segments = fs.readFileSync('/proc/sysvipc/shm', 'utf8').split('\n').map((line) => line.trim().split(/\s+/));
+  if (!segment || !fs.existsSync(SEGMENTS)) return false;
+  const segments = fs.readFileSync(SEGMENTS, 'utf8').split('\n').map((line) => line.trim().split(/\s+/));
   const found = segments.find((columns) => columns[COLUMN_ID] === segment);
   return found !== undefined && found[COLUMN_ATTACHED] !== '0';
 }
