@@ -280,6 +280,22 @@ describe('of two hosts', () => {
     expect((await pool.query(brief)).rows).not.toEqual([{ pid: lent.processID }]);
   });
 
+  test('a connection that was being made as its host was barred is not kept', async () => {
+    const pool = overBoth({ max: 2, breaker: FOR_LONG });
+    let first;
+    proxy.on('link', (link) => {
+      if (first) return link.cut();
+      first = link;
+      return link.stall('toClient');
+    });
+    const queries = [pool.query('SELECT 1'), pool.query('SELECT 1')];
+    await until(() => states(pool).includes('open'));
+    first.resume('toClient');
+    await Promise.all(queries);
+    await until(() => proxy.links.size === 0);
+    await pool.query('SELECT 1');
+  });
+
   test('only when both are open requests are refused, until the first is back', async () => {
     const pool = overBoth({ breaker: { openMillis: 300 } });
     await Promise.all([proxy.refuse(), other.refuse()]);
@@ -314,6 +330,17 @@ describe('of two hosts', () => {
       const error = await until(async () => (await failing(pool, 1)).find(({ code }) => code === 'CIRCUIT_OPEN'));
       expect(error).toMatchObject({ host: place(proxy), cause: { code: 'ECONNREFUSED', port: proxy.port } });
       expect(error.nextProbe.getTime()).toBeLessThan(Date.now() + 500_000);
+    });
+
+    test('a connection that the barred one still has is not used', async () => {
+      await readOnly('off');
+      const pool = overBoth({ database: fresh.database, targetSessionAttrs: 'read-write', breaker: FOR_LONG });
+      const client = await pool.connect();
+      await readOnly('on');
+      await proxy.refuse();
+      await until(async () => (await failing(pool, 1))[0] instanceof CircuitOpenError);
+      client.release();
+      await until(async () => (await failing(pool, 1)) && proxy.links.size === 0);
     });
 
     test('one request in a second goes there to find out what it is', async () => {

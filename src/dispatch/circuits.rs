@@ -125,6 +125,13 @@ impl Circuits {
         self.all[index].bars()
     }
 
+    /// Whether connections to this host are not to be used: it is barred, and another one serves.
+    pub(super) fn leave(&self, host: &Arc<Host>) -> bool {
+        self.all.iter().any(Circuit::bars)
+            && self.hosts.position(host).is_some_and(|index| self.bars(index))
+            && self.serves()
+    }
+
     fn serves(&self) -> bool {
         self.has_host(|index, now| self.hosts.may_serve(index, now))
     }
@@ -252,11 +259,7 @@ impl Circuits {
             if change.to == Stage::Closed {
                 pool.resume();
             }
-            // Requests pass, so no connection may lead them to a host that is left alone.
-            if self.serves() {
-                let bars = |host: &Arc<Host>| self.hosts.position(host).is_some_and(|index| self.bars(index));
-                pool.retire(|connection| bars(&connection.host));
-            }
+            pool.retire(|connection| self.leave(&connection.host));
         }
         if let Some(probe) = change.probe {
             self.runtime.spawn(run_probe(Arc::downgrade(self), index, probe));

@@ -230,6 +230,7 @@ impl Connector for Wire {
     fn condition(&self, connection: &Self::Connection) -> Condition {
         match connection.status() {
             None => Condition::Broken,
+            Some(_) if self.circuits.leave(&connection.host) => Condition::Unwanted,
             Some(Status::Idle) if connection.is_quiet() => Condition::Fit,
             Some(_) => Condition::Dirty,
         }

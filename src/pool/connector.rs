@@ -70,6 +70,8 @@ pub enum Condition {
     Fit,
     /// A transaction is open: it is reset before anybody else gets it.
     Dirty,
+    /// Sound, but not to be used any more: it is closed.
+    Unwanted,
     /// Closed or of unknown state: it is closed.
     Broken,
 }
@@ -93,7 +95,7 @@ pub enum CloseReason {
     Leak,
     /// Given up for another pool of the same budget.
     Yielded,
-    /// Made before `Pool::retire_generation`, or meant by `Pool::retire`.
+    /// Made before `Pool::retire_generation`, meant by `Pool::retire`, or unwanted.
     Retired,
     /// The pool ended.
     Drained,

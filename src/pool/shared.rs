@@ -99,8 +99,13 @@ impl<C: Connector> Shared<C> {
     }
 
     pub(super) fn connected(self: &Arc<Self>, slot: usize, number: u64, connection: C::Connection) {
+        // What broke already is its first user's to find out: to make another one at once might never end.
+        let condition = match self.condition(&connection) {
+            Condition::Unwanted => Condition::Unwanted,
+            Condition::Fit | Condition::Dirty | Condition::Broken => Condition::Fit,
+        };
         self.step(|state, now, actions| {
-            state.connected_locked(slot, number, connection, now, actions);
+            state.connected_locked(slot, number, connection, condition, now, actions);
         });
     }
 
@@ -119,12 +124,13 @@ impl<C: Connector> Shared<C> {
 
     pub(super) fn errand_over(self: &Arc<Self>, errand: &Errand<C::Connection>, succeeded: bool) {
         let Errand { purpose, loan } = errand;
-        let is_fit = succeeded && self.condition(&loan.connection) == Condition::Fit;
+        let condition = self.condition(&loan.connection);
         self.step(|state, now, actions| {
-            if is_fit {
+            if succeeded && condition == Condition::Fit {
                 state.errand_over_locked(loan.slot, loan.number, *purpose, now, actions);
             } else {
                 let reason = match purpose {
+                    _ if condition == Condition::Unwanted => CloseReason::Retired,
                     Purpose::Check => CloseReason::Unresponsive,
                     Purpose::Reset => CloseReason::Leak,
                 };

@@ -155,6 +155,7 @@ impl<C: Connector> State<C> {
         slot: usize,
         number: u64,
         connection: C::Connection,
+        condition: Condition,
         now: Instant,
         actions: &mut Actions<C>,
     ) {
@@ -177,7 +178,7 @@ impl<C: Connector> State<C> {
         actions.rest().remains.push(self.slots.move_in_locked(slot, tenant));
         self.outage.succeeded();
         self.statistics.opened += 1;
-        self.dispose_locked(slot, Condition::Fit, now, actions);
+        self.dispose_locked(slot, condition, now, actions);
         self.close_replaced_locked(now, actions);
         self.supply_locked(now, actions);
     }

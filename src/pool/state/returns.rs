@@ -184,7 +184,7 @@ impl<C: Connector> State<C> {
             Some(CloseReason::Broken)
         } else if !self.is_open() && self.waiters.is_empty() {
             Some(CloseReason::Drained)
-        } else if tenant.generation != self.generation {
+        } else if condition == Condition::Unwanted || tenant.generation != self.generation {
             Some(CloseReason::Retired)
         } else if self.settings.max_uses.is_some_and(|max| tenant.uses >= max) {
             Some(CloseReason::Uses)

@@ -104,6 +104,33 @@ async fn a_connection_returned_broken_is_closed_and_replaced_for_a_claim() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_unwanted_connection_is_retired_wherever_it_is_looked_at() {
+    let mut idle = with_one_idle(calm()).await;
+    idle.gate.set(1, Condition::Unwanted);
+    let key = idle.claim();
+    settle().await;
+    assert_eq!(idle.connection(key), Some(2));
+    let mut returned = with_one_idle(calm()).await;
+    let key = returned.claim();
+    returned.gate.set(1, Condition::Unwanted);
+    returned.give_back(key);
+    let mut checked = with_one_idle(checked()).await;
+    pass(2 * SECOND).await;
+    let key = checked.claim();
+    checked.gate.set(1, Condition::Unwanted);
+    settle().await;
+    assert_eq!(checked.connection(key), Some(2));
+    let mut made = Desk::new(Gate::open(), calm());
+    made.gate.set(1, Condition::Unwanted);
+    let key = made.claim();
+    settle().await;
+    assert_eq!(made.connection(key), Some(2));
+    for desk in [idle, returned, checked, made] {
+        assert_eq!(desk.gate.closed(), [(1, CloseReason::Retired)]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_returned_dirty_is_reset_before_anybody_gets_it() {
     let mut desk = Desk::new(Gate::open(), Settings { max: 1, ..calm() });
     let first = desk.claim();

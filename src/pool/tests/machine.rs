@@ -32,7 +32,7 @@ fn reply() -> impl Strategy<Value = Reply> {
 }
 
 fn condition() -> impl Strategy<Value = Condition> {
-    prop_oneof![6 => Just(Condition::Fit), 1 => Just(Condition::Dirty), 1 => Just(Condition::Broken)]
+    prop_oneof![6 => Just(Condition::Fit), 1 => Just(Condition::Dirty), 1 => Just(Condition::Unwanted), 1 => Just(Condition::Broken)]
 }
 
 fn step() -> impl Strategy<Value = Step> {
