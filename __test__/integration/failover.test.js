@@ -121,6 +121,19 @@ describe('of two hosts', () => {
     await pool.query('INSERT INTO ledger VALUES (-1)');
   });
 
+  test.each([
+    ['a write', (pool, key) => pool.query('INSERT INTO ledger VALUES ($1)', [key])],
+    ['a transaction', (pool, key) => pool.transaction((client) => client.query('INSERT INTO ledger VALUES ($1)', [key]))],
+  ])('%s that a standby refused runs on the primary where retries are on', async (what, write) => {
+    const pool = poolOf({ retryAttempts: 3, retryDelay: 5 }, [standby, primary]);
+    const retries = [];
+    pool.on('retry', ({ code }) => retries.push(code));
+    expect(await role(pool)).toBe(true);
+    await write(pool, what === 'a write' ? -4 : -5);
+    expect(retries).toEqual(['25006']);
+    expect(await role(pool)).toBe(false);
+  });
+
   test('a transaction that was to be read-only moves nobody', async () => {
     const pool = poolOf({ max: 1 });
     const pid = async () => (await pool.query('SELECT pg_backend_pid() AS pid')).rows[0].pid;
@@ -143,6 +156,10 @@ test('the standby is promoted while writes run, and they flow again', async () =
     connectionTimeoutMillis: 2000,
     acquireTimeoutMillis: 30_000,
   });
+  // Opens nothing by itself, and its breakers do not wait for the old primary.
+  const breaker = { failedConnects: 1, openMillis: 600_000, maxOpenMillis: 600_000 };
+  const quiet = poolOf({ targetSessionAttrs: 'read-write', breaker });
+  expect(await role(quiet)).toBe(false);
   const acknowledged = [];
   let next = 0;
   let running = true;
@@ -166,6 +183,7 @@ test('the standby is promoted while writes run, and they flow again', async () =
 
   primary.kill('SIGKILL');
   await primary.exited();
+  await until(async () => (await role(quiet).catch((error) => error)) instanceof CircuitOpenError, { timeout: 30_000 });
   await standby.query('SELECT pg_promote()');
   const before = acknowledged.length;
   const promoted = Date.now();
@@ -174,6 +192,8 @@ test('the standby is promoted while writes run, and they flow again', async () =
   await until(() => pool.totalCount >= 4, { what: 'the pool to be back at its minimum' });
   running = false;
   await Promise.all(writers);
+  const isBack = () => role(quiet).then((standby) => !standby, () => false);
+  await until(isBack, { timeout: 30_000, what: 'the quiet pool to find the new primary' });
 
   const { rows } = await standby.query('SELECT key FROM ledger WHERE key >= 0');
   const stored = new Set(rows.map(({ key }) => key));

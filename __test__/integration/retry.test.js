@@ -5,9 +5,10 @@
 
 const { Pool, RetryBudgetError } = require('../..');
 const { Proxy } = require('../support/proxy');
-const { config, freshDatabase } = require('../support/server');
+const { config, freshDatabase, server } = require('../support/server');
 const { until } = require('../support/until');
 
+const embedded = server().embedded ? test : test.skip;
 let database;
 let proxy;
 let pools = [];
@@ -143,6 +144,32 @@ describe('what the server undid', () => {
     expect(await count(pool, 11)).toBe(1);
   });
 
+  describe('by its code, which decides whether it runs again', () => {
+    const RERUN = ['40001', '40P01'];
+    const AMBIGUOUS = ['40003', '08007'];
+    const ON_DEMAND = ['55P03', '55006', '23505', '23P01'];
+    // Those that refuse or end a connection are final, too, where the connection is still there.
+    const FINAL = `53000 53100 53200 58000 58030 53300 57P03 08001 08004 08006 57P01 57P02 57P05
+      25006 57014 25P03 25P04 08P01 28P01 28000 3D000 42501 22012 23503 42601 XX000 P0001`.split(/\s+/);
+    const ALL = [...RERUN, ...AMBIGUOUS, ...ON_DEMAND, ...FINAL];
+
+    test.each([
+      ['without a word of the caller', {}, RERUN],
+      ['where it does no harm', { idempotent: true }, [...RERUN, ...AMBIGUOUS]],
+      ['where the caller lists all codes', { retryOn: ALL }, [...RERUN, ...ON_DEMAND]],
+    ])('%s', async (_, wish, expected) => {
+      const pool = proxied({ retryAttempts: 1, max: 1 });
+      const ran = [];
+      for (const code of ALL) {
+        await pool.query("SELECT setval('tries', 10)");
+        const query = pool.query({ text: 'SELECT flaky($1, $2)', values: [code, 2], ...wish });
+        await query.then(() => ran.push(code), (error) => expect(error.code).toBe(code));
+      }
+      expect(ran).toEqual(expected);
+      expect(pool.retries.map(({ code }) => code)).toEqual(expected);
+    });
+  });
+
   test('any other SQL error is final', async () => {
     const pool = proxied({ retryAttempts: 3 });
     await expect(pool.query('SELECT 1 / 0')).rejects.toMatchObject({ code: '22012' });
@@ -180,6 +207,13 @@ describe('connecting', () => {
     const pool = proxied({ retryAttempts: 2, user: 'nobody_of_that_name', password: 'x' });
     await expect(pool.query('SELECT 1')).rejects.toThrow();
     expect(pool.retries).toEqual([]);
+  });
+
+  embedded('a certificate that does not verify is not tried again', async () => {
+    const pool = proxied({ retryAttempts: 2, deadline: 15_000, ssl: { rejectUnauthorized: true } });
+    await expect(pool.query('SELECT 1')).rejects.toMatchObject({ code: expect.stringMatching(/SELF_SIGNED|UNABLE_TO/) });
+    expect(pool.retries).toEqual([]);
+    expect(proxy.accepted).toBe(1);
   });
 
   test('a pool that ends settles what sleeps before its retry', async () => {
