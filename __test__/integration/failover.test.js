@@ -106,6 +106,19 @@ describe('of two hosts', () => {
     }
   });
 
+  test('a standby that is the only server there gives up its connections for the first write only', async () => {
+    const away = { host: primary.host, port: await freePort() };
+    const pool = poolOf({ max: 3 }, [away, standby]);
+    const write = () => expect(pool.query('INSERT INTO ledger VALUES (-6)')).rejects.toMatchObject({ code: '25006' });
+    await write();
+    const client = await pool.connect();
+    const { processID } = client;
+    await write();
+    client.release();
+    const { rows } = await pool.query('SELECT pg_backend_pid() AS pid');
+    expect(rows).toEqual([{ pid: processID }]);
+  });
+
   test('unequal numbers of hosts and ports are refused in libpq\'s words', async () => {
     const pool = poolOf({ port: '1,2,3' });
     expect(() => pool.query('SELECT 1')).toThrow('could not match 3 port numbers to 2 hosts');

@@ -160,7 +160,7 @@ impl Hosts {
             connecting.ended(&outcome);
             match outcome {
                 Ok((connection, true)) => {
-                    self.note(index, Seen::Fit);
+                    self.note_fit(index, &connection);
                     return Ok(connection);
                 }
                 Ok((connection, false)) => {
@@ -241,6 +241,16 @@ impl Hosts {
 
     fn note(&self, index: usize, seen: Seen) {
         self.memory.lock()[index] = Some((seen, Instant::now()));
+    }
+
+    /// Where any server will do, a standby that refused to write stays one that did: its connections are
+    /// given up for that once, not again with each write.
+    fn note_fit(&self, index: usize, connection: &Connection) {
+        let mut memory = self.memory.lock();
+        let refused = matches!(memory[index], Some((Seen::Unfit, at)) if at.elapsed() < MEMORY);
+        if !refused || connection.role().standby != Some(true) || self.target != Target::Any {
+            memory[index] = Some((Seen::Fit, Instant::now()));
+        }
     }
 
     /// A connect that began then met the wrong kind. It may be over only after a later one that met the
