@@ -155,6 +155,8 @@ impl Budget {
     /// Returns when somebody will have waited for long.
     pub(super) fn make_room(&self, now: Instant) -> Option<Instant> {
         let mut members = self.members.lock();
+        // Dropped after the lock is released: a member that nobody else holds takes the lock as it goes.
+        let present: Vec<_> = members.iter().map(|entry| entry.as_ref()?.member.upgrade()).collect();
         let mut free = self.free(&members);
         let mut asked = vec![0; members.len()];
         let mut awake = vec![false; members.len()];
@@ -169,15 +171,15 @@ impl Budget {
             missing -= served;
             awake[index] |= served > 0;
             while missing > 0
-                && let Some(giver) = giver_for(&members, index, is_aged, &asked)
+                && let Some(giver) = giver_for(&members, &present, index, is_aged, &asked)
             {
                 asked[giver] += 1;
                 missing -= 1;
             }
         }
         let mut calls = Vec::new();
-        for (index, entry) in members.iter().enumerate() {
-            let Some(member) = entry.as_ref().and_then(|entry| entry.member.upgrade()) else { continue };
+        for (index, member) in present.iter().enumerate() {
+            let Some(member) = member else { continue };
             member.asked.store(asked[index], Ordering::Relaxed);
             if awake[index] || (asked[index] > 0 && member.idle() > 0) {
                 calls.push(member);
@@ -215,12 +217,18 @@ fn is_waiting(members: &[Option<Entry>], index: usize) -> bool {
 
 /// Who gives a connection up: of those below the taker (an aged one takes from all), first who has an
 /// idle one, then the lowest rank.
-fn giver_for(members: &[Option<Entry>], taker: usize, is_aged: bool, asked: &[usize]) -> Option<usize> {
+fn giver_for(
+    members: &[Option<Entry>],
+    present: &[Option<Arc<Member>>],
+    taker: usize,
+    is_aged: bool,
+    asked: &[usize],
+) -> Option<usize> {
     let rank = members[taker].as_ref()?.rank;
     let candidates = members.iter().enumerate().filter_map(|(index, entry)| {
         let entry = entry.as_ref()?;
         let may = index != taker && (is_aged || entry.rank > rank) && entry.surplus() > asked[index];
-        let idle = entry.member.upgrade().map_or(0, |member| member.idle());
+        let idle = present[index].as_ref().map_or(0, |member| member.idle());
         may.then_some((idle > asked[index], entry.rank, index))
     });
     candidates.max().map(|(_, _, index)| index)

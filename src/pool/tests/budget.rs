@@ -1,6 +1,7 @@
 //! The budget by itself, with members that only count, and under real pools.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -152,6 +153,28 @@ async fn a_member_that_leaves_makes_room() {
     assert!(!table.take(0));
     table.members.pop();
     assert!(table.take(0) && table.take(0));
+}
+
+/// A member that goes takes the lock under which room is made.
+#[test]
+fn a_member_leaves_on_another_thread_while_room_is_made() {
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || {
+        let budget = Budget::idle(1, Vec::new());
+        let waiting = budget.join(0, 0);
+        waiting.report(Need { wanted: 2, since: None, idle: 0 });
+        let (sender, leaving) = mpsc::sync_channel::<Arc<Member>>(0);
+        thread::spawn(move || leaving.into_iter().for_each(drop));
+        for _ in 0..20_000 {
+            sender.send(budget.join(0, 1)).expect("the other thread takes members");
+            for _ in 0..10 {
+                budget.make_room(Instant::now());
+            }
+        }
+        done.send(())
+    });
+    // Far beyond what it takes.
+    assert_eq!(is_done.recv_timeout(Duration::from_secs(60)), Ok(()), "the threads are stuck");
 }
 
 #[tokio::test(start_paused = true)]
