@@ -157,16 +157,17 @@ async fn a_member_that_leaves_makes_room() {
 
 /// A member that goes takes the lock under which room is made.
 #[test]
-fn a_member_leaves_on_another_thread_while_room_is_made() {
+fn members_leave_on_another_thread_while_room_is_made() {
     let (done, is_done) = mpsc::channel();
     thread::spawn(move || {
         let budget = Budget::idle(1, Vec::new());
         let waiting = budget.join(0, 0);
         waiting.report(Need { wanted: 2, since: None, idle: 0 });
-        let (sender, leaving) = mpsc::sync_channel::<Arc<Member>>(0);
+        let (sender, leaving) = mpsc::sync_channel::<[Arc<Member>; 8]>(0);
         thread::spawn(move || leaving.into_iter().for_each(drop));
-        for _ in 0..20_000 {
-            sender.send(budget.join(0, 1)).expect("the other thread takes members");
+        for _ in 0..30_000 {
+            let members = std::array::from_fn(|_| budget.join(0, 1));
+            sender.send(members).expect("the other thread takes members");
             for _ in 0..10 {
                 budget.make_room(Instant::now());
             }
