@@ -21,7 +21,7 @@ const { fromNative } = require('./errors');
 const { inContext } = require('./context');
 const { hub } = require('./hub');
 const { pack } = require('./request');
-const { isFatal, isLoss } = require('./loss');
+const { isFatal, isLoss, unexpected } = require('./loss');
 const { rethrow } = require('./rejection');
 const { discard, tellIdleDeath } = require('./removal');
 const { submit } = require('./submittable');
@@ -359,7 +359,7 @@ class Client extends EventEmitter {
     this._queryable = wanted;
     this._session = null;
     this.connection._gone();
-    const lost = wanted ? new Error('Connection terminated') : errors[errors.length - 1];
+    const lost = wanted ? new Error('Connection terminated') : (errors[errors.length - 1] ?? unexpected());
     for (const statement of [...this._stranded, ...this._waiting]) process.nextTick(() => statement.fail(lost));
     this._stranded = [];
     this._waiting = [];

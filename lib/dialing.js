@@ -94,7 +94,8 @@ class Dialing {
   closed(link, info) {
     this.native.release(link.id, true);
     hub().forget(this);
-    this.client._closed(lossErrors(info, this.client._fatal));
+    // One that came too late is told as a connect that failed, and no loss.
+    this.client._closed(this.abandoned ? [] : lossErrors(info, this.client._fatal));
   }
 
   dial(id, place) {

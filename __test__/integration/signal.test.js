@@ -2,6 +2,7 @@
 
 // AbortSignals in every phase of a query and of a checkout, and `await using`.
 
+const { execFileSync } = require('node:child_process');
 const net = require('node:net');
 const { once } = require('node:events');
 const { Client, Pool, Query } = require('../..');
@@ -168,6 +169,31 @@ describe('the connect of a client', () => {
     await expect(connecting).rejects.toBe(REASON);
     await closed;
     silent.close();
+  });
+
+  test('ends with the reason alone when the connection comes in that very moment', async () => {
+    const controller = new AbortController();
+    const client = new Client(config({ application_name: 'aborted as it came' }));
+    const told = [];
+    client.on('error', (error) => told.push(error));
+    const ended = new Promise((resolve) => client.once('end', resolve));
+    const queued = client.query('SELECT 1').catch((error) => error.message);
+    const connecting = client.connect({ signal: controller.signal });
+    // This thread learns of the connection only after it has aborted.
+    execFileSync(process.execPath, ['-e', `
+      const { Client } = require(${JSON.stringify(require.resolve('pg'))});
+      (async () => {
+        const client = new Client(${JSON.stringify(config())});
+        await client.connect();
+        const text = "SELECT FROM pg_stat_activity WHERE application_name = 'aborted as it came' AND state = 'idle'";
+        while ((await client.query(text)).rowCount === 0);
+        await client.end();
+      })();`]);
+    controller.abort(REASON);
+    await expect(connecting).rejects.toBe(REASON);
+    expect(await queued).toBe('Connection terminated unexpectedly');
+    await ended;
+    expect(told).toEqual([]);
   });
 
   test('by a signal that has aborted already is not begun', async () => {
