@@ -25,7 +25,7 @@ const USAGE = `Usage: npm run bench -- [switches]
   --warmup S          unmeasured seconds before each measurement (default 0.5)
   --only a,b          only these scenarios or groups (lookup, insert, rows, delay, bulk, assessment)
   --contenders a,b    only these contenders; pg is always among them, as the reference
-  --rust              build and run the deadpool-postgres contender in bench/rust
+  --rust              build and run the contenders in bench/rust
   --as-built          take pgpool-rs as it was built last, instead of a release build
   --json FILE         write every single measurement
   --markdown FILE     write the tables; replaces the marked part of an existing file

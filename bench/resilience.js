@@ -7,7 +7,7 @@
 const { performance } = require('node:perf_hooks');
 const { setTimeout: sleep } = require('node:timers/promises');
 const { startPostgres } = require('../__test__/support/postgres');
-const { quantile } = require('./statistics');
+const { quantile, summary } = require('./statistics');
 
 // One that computes takes processors away from everybody who shares them with the server, one that waits does not.
 const REPORTS = {
@@ -17,6 +17,7 @@ const REPORTS = {
 const LOOKUP = 'select $1::int as id';
 const READS_PER_SECOND = 200;
 const FLOOD = 500;
+const ROUNDS = 5;
 
 /** Calls `work` at a steady rate, whatever it takes, and returns the milliseconds of each call. */
 async function atRate(perSecond, seconds, work) {
@@ -37,6 +38,17 @@ async function p99(read) {
   return quantile(await atRate(READS_PER_SECOND, 4, read), 0.99);
 }
 
+/** One calm stretch of reading and one in a flood of 500 reports; p99 of both in milliseconds. */
+async function calmAndFlooded({ read, report }, text) {
+  const calm = await p99(read);
+  const waits = [];
+  const started = performance.now();
+  const reports = Array.from({ length: FLOOD }, () => report(text).then(() => waits.push(performance.now() - started)));
+  const flooded = await p99(read);
+  await Promise.all(reports);
+  return { calm, flooded, ratio: flooded / calm, last: Math.max(...waits) };
+}
+
 /** 500 reports at once beside steady readers: tiers, against one shared pool of pg of the same size. */
 async function flood(server) {
   const { getPool } = require('..');
@@ -46,22 +58,16 @@ async function flood(server) {
   const one = new pg.Pool({ host, port, user, password, database, max: 18 });
   const shared = { read: (id) => one.query(LOOKUP, [id]), report: (text) => one.query(text) };
   for (const [kind, text] of Object.entries(REPORTS)) {
-    const figures = {};
-    for (const [name, { read, report }] of Object.entries({ tiers, shared })) {
-      await p99(read);
-      const calm = await p99(read);
-      const waits = [];
-      const started = performance.now();
-      const reports = Array.from({ length: FLOOD }, () => report(text).then(() => waits.push(performance.now() - started)));
-      const flooded = await p99(read);
-      await Promise.all(reports);
-      figures[name] = flooded;
-      console.log(
-        `reports ${kind}, ${name}: reader p99 ${calm.toFixed(1)} ms, in the flood ${flooded.toFixed(1)} ms ` +
-          `(x ${(flooded / calm).toFixed(2)}), last report after ${Math.max(...waits).toFixed(0)} ms`,
-      );
-    }
-    console.log(`reports ${kind}, tiers to shared: ${(figures.tiers / figures.shared).toFixed(3)}`);
+    await Promise.all([p99(tiers.read), p99(shared.read)]);
+    const rounds = [];
+    for (let round = 0; round < ROUNDS; round++) rounds.push([await calmAndFlooded(tiers, text), await calmAndFlooded(shared, text)]);
+    const middle = (of) => {
+      const { median, min, max } = summary(rounds.map(of));
+      return `${median.toFixed(3)} (${min.toFixed(3)} to ${max.toFixed(3)})`;
+    };
+    console.log(`reports ${kind}: reader p99 in the flood to without it ${middle(([{ ratio }]) => ratio)}, under pg ${middle(([, { ratio }]) => ratio)}`);
+    console.log(`  tiers to shared, in the flood ${middle(([ours, theirs]) => ours.flooded / theirs.flooded)}`);
+    console.log(`  calm ${middle(([{ calm }]) => calm)} ms, flooded ${middle(([{ flooded }]) => flooded)} ms, last report after ${middle(([{ last }]) => last)} ms`);
   }
   await Promise.all([one, getPool('highPriority'), getPool('lowPriority')].map((pool) => pool.end()));
 }

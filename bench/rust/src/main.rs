@@ -1,84 +1,103 @@
-//! The bench's one-row lookup on deadpool-postgres and tokio-postgres.
+//! The bench's one-row lookup in Rust, on one of two pools: `deadpool` or `core`.
 //!
-//! `check ID...` prints the rows of these keys, so that they can be compared;
-//! `measure POOL CALLERS SECONDS WARMUP SEED` prints the figures. Both print one
+//! `POOL check ID...` prints the rows of these keys, so that they can be compared;
+//! `POOL measure MAX CALLERS SECONDS WARMUP SEED` prints the figures. Both print one
 //! line of JSON. The server comes from the `BENCH_` variables.
 
-use std::error::Error;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+mod core;
+mod deadpool;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
+use std::{
+    error::Error,
+    future::Future,
+    time::{Duration, Instant},
+};
+
 use serde_json::{Value, json};
-use tokio_postgres::{Config, NoTls, Row};
 
 const LOOKUP: &str =
     "select id, author_id, slug, title, views, published_at from pgpool_bench.article where id = $1";
 const ARTICLES: u64 = 100_000;
 
+const USAGE: &str =
+    "usage: deadpool|core check ID... | deadpool|core measure MAX CALLERS SECONDS WARMUP SEED";
+
 type Failure = Box<dyn Error + Send + Sync>;
+
+/// A pool that looks up articles.
+trait Contender: Clone + Send + Sync + 'static {
+    type Row: Send;
+    fn open(server: Server, max: usize) -> Result<Self, Failure>;
+    fn lookup(&self, id: i32) -> impl Future<Output = Result<Self::Row, Failure>> + Send;
+    fn id(row: &Self::Row) -> i32;
+    fn to_json(row: &Self::Row) -> Result<Value, Failure>;
+}
+
+struct Server {
+    host: String,
+    port: u16,
+    user: String,
+    password: String,
+    database: String,
+}
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let printed = match words.as_slice() {
-        ["check", ids @ ..] => check(ids).await?,
-        ["measure", pool, callers, seconds, warmup, seed] => {
-            let pool = open(pool.parse()?)?;
-            let (callers, seed) = (callers.parse()?, seed.parse()?);
-            let (warmup, seconds) = (span(warmup)?, span(seconds)?);
-            drive(&pool, callers, warmup, seed).await?;
-            measure(&pool, callers, seconds, seed).await?
-        }
-        _ => return Err("usage: check ID... | measure POOL CALLERS SECONDS WARMUP SEED".into()),
+        ["deadpool", task @ ..] => run::<deadpool::Deadpool>(task).await?,
+        ["core", task @ ..] => run::<core::Core>(task).await?,
+        _ => return Err(USAGE.into()),
     };
     println!("{printed}");
     Ok(())
+}
+
+async fn run<C: Contender>(task: &[&str]) -> Result<Value, Failure> {
+    match task {
+        ["check", ids @ ..] => check::<C>(ids).await,
+        ["measure", max, callers, seconds, warmup, seed] => {
+            let pool = C::open(server()?, max.parse()?)?;
+            let (callers, seed) = (callers.parse()?, seed.parse()?);
+            let (warmup, seconds) = (span(warmup)?, span(seconds)?);
+            drive(&pool, callers, warmup, seed).await?;
+            measure(&pool, callers, seconds, seed).await
+        }
+        _ => Err(USAGE.into()),
+    }
+}
+
+fn server() -> Result<Server, Failure> {
+    let variable = |name: &str| std::env::var(format!("BENCH_{name}"));
+    Ok(Server {
+        host: variable("HOST")?,
+        port: variable("PORT")?.parse()?,
+        user: variable("USER")?,
+        password: variable("PASSWORD")?,
+        database: variable("DATABASE")?,
+    })
 }
 
 fn span(seconds: &str) -> Result<Duration, Failure> {
     Ok(Duration::try_from_secs_f64(seconds.parse()?)?)
 }
 
-fn open(max: usize) -> Result<Pool, Failure> {
-    let variable = |name: &str| std::env::var(format!("BENCH_{name}"));
-    let mut config = Config::new();
-    config
-        .host(variable("HOST")?)
-        .port(variable("PORT")?.parse()?)
-        .user(variable("USER")?)
-        .password(variable("PASSWORD")?)
-        .dbname(variable("DATABASE")?);
-    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let manager = Manager::from_config(config, NoTls, recycling);
-    Ok(Pool::builder(manager).max_size(max).build()?)
-}
-
-async fn lookup(pool: &Pool, id: i32) -> Result<Row, Failure> {
-    let client = pool.get().await?;
-    let statement = client.prepare_cached(LOOKUP).await?;
-    Ok(client.query_one(&statement, &[&id]).await?)
-}
-
-async fn check(ids: &[&str]) -> Result<Value, Failure> {
-    let pool = open(2)?;
+async fn check<C: Contender>(ids: &[&str]) -> Result<Value, Failure> {
+    let pool = C::open(server()?, 2)?;
     let mut rows = Vec::new();
     for id in ids {
-        let row = lookup(&pool, id.parse()?).await?;
-        let published: std::time::SystemTime = row.get(5);
-        rows.push(json!({
-            "id": row.get::<_, i32>(0),
-            "author_id": row.get::<_, i32>(1),
-            "slug": row.get::<_, &str>(2),
-            "title": row.get::<_, &str>(3),
-            "views": row.get::<_, i32>(4),
-            "published_at": u64::try_from(published.duration_since(UNIX_EPOCH)?.as_millis())?,
-        }));
+        rows.push(C::to_json(&pool.lookup(id.parse()?).await?)?);
     }
     Ok(Value::Array(rows))
 }
 
-async fn measure(pool: &Pool, callers: u64, seconds: Duration, seed: u64) -> Result<Value, Failure> {
+async fn measure<C: Contender>(
+    pool: &C,
+    callers: u64,
+    seconds: Duration,
+    seed: u64,
+) -> Result<Value, Failure> {
     let before = processor_microseconds();
     let started = Instant::now();
     let mut latencies = drive(pool, callers, seconds, seed).await?;
@@ -96,7 +115,12 @@ async fn measure(pool: &Pool, callers: u64, seconds: Duration, seed: u64) -> Res
 }
 
 /// Each caller begins its next lookup when the last one is answered.
-async fn drive(pool: &Pool, callers: u64, time: Duration, seed: u64) -> Result<Vec<Duration>, Failure> {
+async fn drive<C: Contender>(
+    pool: &C,
+    callers: u64,
+    time: Duration,
+    seed: u64,
+) -> Result<Vec<Duration>, Failure> {
     let end = Instant::now() + time;
     let mut tasks = Vec::new();
     for caller in 0..callers {
@@ -107,7 +131,7 @@ async fn drive(pool: &Pool, callers: u64, time: Duration, seed: u64) -> Result<V
             let mut started = Instant::now();
             while started < end {
                 let id = key(&mut state)?;
-                if lookup(&pool, id).await?.get::<_, i32>(0) != id {
+                if C::id(&pool.lookup(id).await?) != id {
                     return Err(Failure::from("a lookup gave another row"));
                 }
                 let finished = Instant::now();

@@ -1,6 +1,6 @@
-// deadpool-postgres on tokio-postgres, the Rust pool without Node, as a program
-// of its own in bench/rust. Built on demand; it does the lookup and prints its
-// figures as one line of JSON.
+// A pool in Rust without Node: deadpool-postgres on tokio-postgres, or the core of this
+// package. Both are in one program in bench/rust. Built on demand; it does the lookup and
+// prints its figures as one line of JSON.
 'use strict';
 
 const { spawnSync } = require('node:child_process');
@@ -10,12 +10,18 @@ const { digest } = require('./row-digest');
 const { CHECKED_KEYS } = require('./workload');
 
 const CRATE = path.join(__dirname, 'rust');
-const BINARY = path.join(CRATE, 'target', 'release', process.platform === 'win32' ? 'bench-deadpool.exe' : 'bench-deadpool');
+const BINARY = path.join(CRATE, 'target', 'release', process.platform === 'win32' ? 'bench-rust.exe' : 'bench-rust');
 
-class Deadpool {
-  constructor() {
-    this.name = 'deadpool';
-    this.version = '0.14.2';
+// By name, what the program calls it and its version.
+const RUST = {
+  deadpool: ['deadpool', '0.14.2'],
+  'pgpool-rs-core': ['core', require('../package.json').version],
+};
+
+class RustContender {
+  constructor(name) {
+    this.name = name;
+    [this.pool, this.version] = RUST[name];
     this.program = new Program();
   }
 
@@ -43,7 +49,7 @@ class Deadpool {
 
   async run({ host, port, user, password, database }, words) {
     const variables = { BENCH_HOST: host, BENCH_PORT: String(port), BENCH_USER: user, BENCH_PASSWORD: password ?? '', BENCH_DATABASE: database };
-    return JSON.parse(await this.program.run(BINARY, words.map(String), { env: { ...process.env, ...variables } }));
+    return JSON.parse(await this.program.run(BINARY, [this.pool, ...words].map(String), { env: { ...process.env, ...variables } }));
   }
 
   async stop() {
@@ -51,4 +57,4 @@ class Deadpool {
   }
 }
 
-module.exports = { Deadpool };
+module.exports = { RUST, RustContender };
