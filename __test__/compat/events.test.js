@@ -6,7 +6,7 @@
 const { AsyncLocalStorage } = require('node:async_hooks');
 const ours = require('../../index.js');
 const { alike, outcome, journal, inProcess } = require('./alike');
-const { asleep, config } = require('../support/server');
+const { asleep, blocked, config } = require('../support/server');
 const { until } = require('../support/until');
 
 async function withPool(driver, options, body) {
@@ -88,11 +88,14 @@ describe('the end of a pool', () => {
 
   test('rejects what waits beyond them', async () => {
     const pool = new ours.Pool(config({ max: 1 }));
-    const first = outcome(pool.query('SELECT 1 AS one'));
+    const { text, free } = await blocked();
+    const first = outcome(pool.query(`SELECT 1 AS one FROM (${text} OFFSET 0) AS lock`));
     const second = outcome(pool.query('SELECT 2 AS two'));
-    await pool.end();
-    expect((await first).value.rows).toEqual([{ one: 1 }]);
+    const ended = pool.end();
     expect((await second).error.message).toBe('Cannot use a pool after calling end on the pool');
+    await free();
+    expect((await first).value.rows).toEqual([{ one: 1 }]);
+    await ended;
   });
 });
 

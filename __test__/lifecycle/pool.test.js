@@ -168,12 +168,14 @@ test.each(['SELECT 1', 'SELECT 1 / 0'])('a transaction left open after %s is ove
 describe('end()', () => {
   test('lets what runs finish, and rejects what still waits for a connection', () =>
     withPool({ max: 1 }, async (pool) => {
+      const { text, free } = await blocked();
       await pool.query('SELECT 1');
-      const running = pool.query('SELECT pg_sleep(0.3), 1 AS one');
+      const running = pool.query(`SELECT 1 AS one FROM (${text} OFFSET 0) AS lock`);
       const waiting = [pool.query('SELECT 2'), pool.connect()].map((promise) => outcome(promise));
       const ended = pool.end();
-      expect((await running).rows[0].one).toBe(1);
       for (const end of await Promise.all(waiting)) expect(end.error.message).toMatch(/ended|calling end/);
+      await free();
+      expect((await running).rows[0].one).toBe(1);
       await ended;
       expect(counts(pool)).toEqual({ total: 0, idle: 0, waiting: 0 });
     }));
