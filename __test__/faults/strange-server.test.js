@@ -240,7 +240,7 @@ describe.each(Object.entries(brokenForCursor))('a cursor on a server that sends 
 });
 
 test('an answer nobody asked for does not become the answer to the next query', async () => {
-  const twice = [...login, message('Q'), ROW, ROW, skipTo('Q'), backend.simpleResult(['word'], [['second']]), stall()];
+  const twice = [...login, message('Q'), Buffer.concat([ROW, ROW]), skipTo('Q'), backend.simpleResult(['word'], [['second']]), stall()];
   await withServer(twice, async (options) => {
     const client = new ours.Client(options);
     client.on('error', () => {});
