@@ -4,19 +4,19 @@
 
 const Client = require('./lib/client');
 const Connection = require('./lib/connection');
-const Pool = require('./lib/pool');
+const Pool = require('./lib/pool/pool');
 const Result = require('./lib/result');
-const Tiers = require('./lib/tiers');
+const Tiers = require('./lib/pool/tiers');
 const TypeOverrides = require('./lib/type-overrides');
 const defaults = require('./lib/defaults');
 const errors = require('./lib/errors');
 const monitor = require('./lib/monitor');
-const { onLog } = require('./lib/log');
+const { onLog } = require('./lib/monitor/event-log');
 const utils = require('./lib/utils');
-const { dbUtils } = require('./lib/db-utils');
-const { addSwitch, choiceOf, configure } = require('./lib/switches');
-const { escapeIdentifier, escapeLiteral } = require('./lib/escape');
-const { checkBreaker, checkRetry } = require('./lib/settings');
+const { dbUtils } = require('./lib/retry/with-retry');
+const { addSwitch, choiceOf, configure } = require('./lib/config/runtime-switches');
+const { escapeIdentifier, escapeLiteral } = require('./lib/encode/escape');
+const { checkBreaker, checkRetry } = require('./lib/config/core-settings');
 
 class BoundPool extends Pool {
   constructor(options) {
@@ -63,7 +63,7 @@ module.exports = {
   monitors,
   monitorServer: monitor.monitorServer,
   onLog,
-  useOpenTelemetry: monitor.useOpenTelemetry,
+  useOpenTelemetry: (options) => monitor.useOpenTelemetry({ Client, Pool }, options),
 };
 
 // pg's binding to libpq; this package has none, so it answers as pg does where pg-native is absent.

@@ -11,7 +11,7 @@ const { Chance } = require('./faults/chance');
 const { columnsOf, rowsFrame } = require('./support/frame-writer');
 require('./support/patience');
 const Result = require('../lib/result');
-const Shape = require('../lib/decode/shape');
+const Shape = require('../lib/decode/row-description');
 
 const CORPUS = path.join(__dirname, '../fuzz/corpus/rows');
 const ROUNDS = 500;

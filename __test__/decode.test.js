@@ -13,7 +13,7 @@ const { config } = require('./support/server');
 const { until } = require('./support/until');
 const { columnsOf, rowsFrame } = require('./support/frame-writer');
 const { compare } = require('./support/compare-decoding');
-const Shape = require('../lib/decode/shape');
+const Shape = require('../lib/decode/row-description');
 const Result = require('../lib/result');
 
 const COMPARISON = path.join(__dirname, 'support', 'compare-decoding.js');

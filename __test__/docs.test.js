@@ -10,8 +10,8 @@ const { Client } = require('pg');
 const { ROOT, documents, read, samples, links, anchors } = require('./support/documents');
 const { PATIENCE } = require('./support/patience');
 const { environment, freshDatabase } = require('./support/server');
-const { readEnvironment } = require('../lib/environment');
-const { readThresholds } = require('../lib/monitor/thresholds');
+const { readEnvironment } = require('../lib/config/environment');
+const { readThresholds } = require('../lib/config/alert-thresholds');
 
 const GUIDE = 'docs/guide/configuration.md';
 

@@ -11,10 +11,10 @@ const pg = require('pg');
 const pgUtils = require('pg/lib/utils');
 const defaults = require('../lib/defaults');
 const utils = require('../lib/utils');
-const { prepareValue } = require('../lib/encode');
-const { escapeIdentifier, escapeLiteral } = require('../lib/escape');
+const { prepareValue } = require('../lib/encode/prepare-value');
+const { escapeIdentifier, escapeLiteral } = require('../lib/encode/escape');
 const TypeOverrides = require('../lib/type-overrides');
-const { pack } = require('../lib/request');
+const { pack } = require('../lib/encode/request');
 require('./support/patience');
 
 const LIB = path.join(__dirname, '..', 'lib');
@@ -57,7 +57,7 @@ describe('a parameter is converted as pg converts it', () => {
 
   test.each(['Asia/Kolkata', 'America/St_Johns', 'Europe/Berlin'])('a date in a process whose zone is %s', (zone) => {
     const script = `
-      const ours = require(${JSON.stringify(path.join(LIB, 'encode.js'))}).prepareValue;
+      const ours = require(${JSON.stringify(path.join(LIB, 'encode/prepare-value.js'))}).prepareValue;
       const theirs = require('pg/lib/utils').prepareValue;
       let different = 0;
       for (let i = 0; i < 20000; i++) {
@@ -85,7 +85,7 @@ describe('a parameter is converted as pg converts it', () => {
 
   test('an invalid date, which is warned of once', () => {
     const script = `
-      const { prepareValue } = require(${JSON.stringify(path.join(LIB, 'encode.js'))});
+      const { prepareValue } = require(${JSON.stringify(path.join(LIB, 'encode/prepare-value.js'))});
       process.on('warning', ({ name, code }) => console.log(name, code));
       prepareValue(new Date(NaN));
       console.log(prepareValue([new Date(NaN)]));`;

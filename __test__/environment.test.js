@@ -7,9 +7,9 @@ const os = require('node:os');
 const path = require('node:path');
 const { inspect } = require('node:util');
 const pgpool = require('..');
-const Tiers = require('../lib/tiers');
+const Tiers = require('../lib/pool/tiers');
 const { ConfigurationError } = require('../lib/errors');
-const { readEnvironment } = require('../lib/environment');
+const { readEnvironment } = require('../lib/config/environment');
 const { config, server } = require('./support/server');
 
 const PEM = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n';

@@ -6,7 +6,7 @@ const { execFileSync } = require('node:child_process');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
-const { PUBLISHED, triple } = require('../lib/triple');
+const { PUBLISHED, triple } = require('../lib/native/platform');
 const { TARGETS } = require('../scripts/build');
 const { prepareRelease } = require('../scripts/release-manifest');
 require('./support/patience');
@@ -111,8 +111,8 @@ describe('without a native part', () => {
 
   beforeAll(() => {
     root = temporaryDirectory();
-    fs.mkdirSync(path.join(root, 'lib'));
-    for (const file of ['native.js', 'triple.js']) fs.copyFileSync(path.join(ROOT, 'lib', file), path.join(root, 'lib', file));
+    fs.mkdirSync(path.join(root, 'lib/native'), { recursive: true });
+    for (const file of ['lib/native/index.js', 'lib/native/platform.js']) fs.copyFileSync(path.join(ROOT, file), path.join(root, file));
   });
 
   function messageOf({ platform = process.platform, native = '' }) {

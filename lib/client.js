@@ -7,30 +7,29 @@
 
 const { EventEmitter } = require('node:events');
 const { deprecate } = require('node:util');
-const ClientConnection = require('./client-connection');
+const ClientConnection = require('./client/virtual-connection');
 const ConnectionParameters = require('./connection-parameters');
 const Query = require('./query');
-const Statement = require('./statement');
+const Statement = require('./statement/statement');
 const TypeOverrides = require('./type-overrides');
 const defaults = require('./defaults');
-const { announce, announceSession } = require('./announcements');
-const { requestCancel } = require('./cancel');
-const { connectToServer } = require('./dialing');
-const { escapeIdentifier, escapeLiteral } = require('./escape');
+const { announce, announceSession } = require('./client/server-messages');
+const { requestCancel } = require('./client/cancel-request');
+const { connectToServer } = require('./client/connect');
+const { escapeIdentifier, escapeLiteral } = require('./encode/escape');
 const { fromNative } = require('./errors');
-const { inContext } = require('./context');
-const { hub } = require('./hub');
-const { pack } = require('./request');
-const { isFatal, isLoss, unexpected } = require('./loss');
-const { rethrow } = require('./rejection');
-const { discard, tellIdleDeath } = require('./removal');
-const { submit } = require('./submittable');
-const { plainMethods } = require('./instrumented');
-const { command, isCommand } = require('./replication');
-const { refusePaging, refuseSubmittable, whenAnswered } = require('./pipeline');
-const { refuseUnserved, scramIterations } = require('./settings');
-const { RowStream } = require('./stream');
-const tracing = require('./tracing');
+const { inContext } = require('./async/callback-context');
+const { hub } = require('./native/bridge');
+const { pack } = require('./encode/request');
+const { isFatal, isLoss, unexpected } = require('./client/connection-loss');
+const { rethrow } = require('./async/answer');
+const { submit } = require('./client/submittable');
+const { plainMethods } = require('./client/patched-methods');
+const { command, isCommand } = require('./client/replication');
+const { refusePaging, refuseSubmittable, whenAnswered } = require('./client/pipeline');
+const { refuseUnserved, scramIterations } = require('./config/core-settings');
+const { RowStream } = require('./client/row-stream');
+const tracing = require('./monitor/tracing-channels');
 
 const warnOfActiveQuery = deprecate(() => {}, 'Client.activeQuery is deprecated and will be removed in pg@9.0');
 const warnOfQueryQueue = deprecate(() => {}, 'Client.queryQueue is deprecated and will be removed in pg@9.0.');
@@ -374,7 +373,7 @@ class Client extends EventEmitter {
   _tell(errors) {
     // Given back in the meantime: to the pool it is an idle client that died.
     if (this._pool !== null && !this._link.lent) {
-      if (errors.length > 0) tellIdleDeath(this._pool, this, errors[0]);
+      if (errors.length > 0) this._pool._tellIdleDeath(this, errors[0]);
       return;
     }
     for (const error of errors) {
@@ -448,7 +447,7 @@ class Client extends EventEmitter {
   // As under pg's pool, which listens to its idle clients: an error emitted on one is the end of it.
   emit(event, ...args) {
     if (event !== 'error' || !this._isResting()) return super.emit(event, ...args);
-    discard(this._pool, this, args[0]);
+    this._pool._discard(this, args[0]);
     return true;
   }
 

@@ -5,7 +5,7 @@
 
 const dns = require('node:dns');
 const defaults = require('./defaults');
-const { parseConnectionString: parse } = require('./hosts');
+const { parseConnectionString: parse } = require('./config/hosts');
 
 /** The first truthy of the option, the environment variable (`PG` and the name, unless told) and the default. */
 function value(name, config, variable = 'PG' + name.toUpperCase()) {

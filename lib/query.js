@@ -5,7 +5,7 @@
 
 const { EventEmitter } = require('node:events');
 const Result = require('./result');
-const Statement = require('./statement');
+const Statement = require('./statement/statement');
 
 class Query extends EventEmitter {
   /**

@@ -5,7 +5,7 @@
 // pg-cursor fills one through `addFields`, `parseRow`, `addRow` and `addCommandComplete`; our own
 // statements through `open`, `append` and `complete`, which read frames of the core.
 
-const { registry } = require('./decode/builtins');
+const { registry } = require('./decode/column-readers');
 
 const TAG = /^([A-Za-z]+)(?: (\d+))?(?: (\d+))?/;
 

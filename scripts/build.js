@@ -1,6 +1,6 @@
 'use strict';
 
-// Builds the native part and puts it beside package.json under the name that lib/native.js looks
+// Builds the native part and puts it beside package.json under the name that lib/native/index.js looks
 // for. The new file takes the old one's place in one step, so that a process that has the old one
 // loaded keeps it.
 //
@@ -10,7 +10,7 @@
 const fs = require('node:fs');
 const path = require('node:path');
 const { parseArgs } = require('node:util');
-const { triple } = require('../lib/triple');
+const { triple } = require('../lib/native/platform');
 const { ROOT, run, main } = require('./step');
 
 const TARGETS = {

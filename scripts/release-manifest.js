@@ -10,7 +10,7 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
-const { PUBLISHED } = require('../lib/triple');
+const { PUBLISHED } = require('../lib/native/platform');
 const { ROOT } = require('./step');
 
 /**

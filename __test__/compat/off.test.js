@@ -3,7 +3,7 @@
 // The compatibility cases once more with all that this package adds switched off, as DB_*=off does it for
 // the one pool that getPool has then: it behaves as pg's, in spite of the other defaults of that pool.
 
-const { readEnvironment } = require('../../lib/environment');
+const { readEnvironment } = require('../../lib/config/environment');
 const { config } = require('../support/server');
 
 const OFF = { DB_TIERS: 'off', DB_RETRY: 'off', DB_BREAKER: 'off', DB_MONITOR: 'off' };

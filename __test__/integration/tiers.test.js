@@ -6,7 +6,7 @@
 const { execFile } = require('node:child_process');
 const { promisify } = require('node:util');
 const pgpool = require('../..');
-const Tiers = require('../../lib/tiers');
+const Tiers = require('../../lib/pool/tiers');
 const { server, admin, config } = require('../support/server');
 const { Proxy } = require('../support/proxy');
 const { until } = require('../support/until');

@@ -173,7 +173,7 @@ test('monitors hears of every pool it watches', () => {
 });
 
 test('limits come from options before the environment before the defaults, and senseless ones are named', () => {
-  const { thresholdsFor } = require('../../lib/monitor/thresholds');
+  const { thresholdsFor } = require('../../lib/config/alert-thresholds');
   const env = { DB_ALERT_WAITING: '20', DB_ALERT_WAITING_FOR: '60', DB_ALERT_ACQUIRE: '100' };
   expect(JSON.parse(thresholdsFor({ waiting: { above: 30 } }, env))).toMatchObject({
     waiting: { above: 30, forMillis: 60000 },

@@ -5,7 +5,7 @@
 
 const Cursor = require('pg-cursor');
 const { Pool } = require('../..');
-const loans = require('../../lib/monitor/loans');
+const loans = require('../../lib/monitor/leak-detection');
 const { config } = require('../support/server');
 const { until } = require('../support/until');
 

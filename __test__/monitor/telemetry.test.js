@@ -143,7 +143,7 @@ test('installed as `pg`, the instrumentation finds this package by itself', asyn
       await pool.end();
       console.log(JSON.stringify({ ours: typeof pg.getPool, spans: exporter.getFinishedSpans().map(({ name }) => name) }));
     })();`);
-  const PGPOOL_RS_NATIVE = process.env.PGPOOL_RS_NATIVE || path.join(own, `pgpool-rs.${require('../../lib/triple').triple()}.node`);
+  const PGPOOL_RS_NATIVE = process.env.PGPOOL_RS_NATIVE || path.join(own, `pgpool-rs.${require('../../lib/native/platform').triple()}.node`);
   const { stdout } = await promisify(execFile)(process.execPath, ['--preserve-symlinks', 'app.js'], { cwd: root, env: { ...process.env, PGPOOL_RS_NATIVE } });
   const { ours, spans } = JSON.parse(stdout);
   expect(ours).toBe('function');

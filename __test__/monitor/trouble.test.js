@@ -2,7 +2,7 @@
 
 // What the page says first, on a clock that the test moves.
 
-const { Trouble } = require('../../lib/monitor/trouble');
+const { Trouble } = require('../../lib/monitor/incident');
 
 const NOTHING = { connectFailures: 0, breakerRejected: 0, retries: 0, retriesDenied: 0, timeouts: 0, failovers: 0, opened: 1 };
 const CALM = { name: 'a', breaker: 'closed', breakerStops: true, lastConnectError: null, ...NOTHING };

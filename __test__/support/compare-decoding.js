@@ -9,7 +9,7 @@ const fc = require('fast-check');
 const { Client } = require('pg');
 const { config } = require('./server');
 const { columnsOf, rowsFrame } = require('./frame-writer');
-const Shape = require('../../lib/decode/shape');
+const Shape = require('../../lib/decode/row-description');
 const Result = require('../../lib/result');
 
 const ROWS = 50;

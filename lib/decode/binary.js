@@ -4,7 +4,7 @@
 // text of: they are read here, into the type of value that pg-types means to make. Only where its own
 // parser is in charge; one that an application has set gets the bytes.
 
-const { noParse } = require('./builtins');
+const { noParse } = require('./column-readers');
 const binaryParsers = require('pg-types/lib/binaryParsers');
 
 const theirs = new Map();

@@ -4,9 +4,9 @@
 // costs more to make than a few rows cost to build, and gets it once enough rows have passed.
 
 const { binaryReader } = require('./binary');
-const { ways, wayOf } = require('./builtins');
-const { builder } = require('./row-builder');
-const { interpret } = require('./interpret');
+const { ways, wayOf } = require('./column-readers');
+const { builder } = require('./row-compiler');
+const { interpret } = require('./row-interpreter');
 
 const ROWS_BEFORE_BUILDER = 64;
 // The engine does not optimise a function as long as wider rows would make it.

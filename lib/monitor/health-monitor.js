@@ -7,10 +7,10 @@
 // events where it has them, and by what `recordError` is told.
 
 const { EventEmitter } = require('node:events');
-const { emitSafely } = require('./emit');
-const { measureDelay } = require('./event-loop');
-const { overdueLoans, watchLoans } = require('./loans');
-const { thresholdsFor } = require('./thresholds');
+const { emitSafely } = require('./safe-emit');
+const { measureDelay } = require('./event-loop-delay');
+const { overdueLoans, watchLoans } = require('./leak-detection');
+const { thresholdsFor } = require('../config/alert-thresholds');
 
 const DEFAULT_INTERVAL_MILLIS = 5000;
 const LONGEST_GAP_MILLIS = 120000;

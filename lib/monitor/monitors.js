@@ -4,7 +4,7 @@
 // `alert`, `clear` and `metrics` come with the value and the monitor.
 
 const { EventEmitter } = require('node:events');
-const { TIERS } = require('../environment');
+const { TIERS } = require('../config/environment');
 const { ConnectionHealthMonitor } = require('./health-monitor');
 
 class Monitors extends EventEmitter {

@@ -11,7 +11,7 @@ const fs = require('node:fs');
 const http = require('node:http');
 const path = require('node:path');
 const { metricsText } = require('./metrics');
-const { Observation } = require('./observation');
+const { Observation } = require('./live-view');
 
 const MOST_PAGES = 200;
 // What may wait in memory for one reader.

@@ -1,18 +1,18 @@
 //! The only user of Node-API, and the only place with unsafe: convert, call, convert.
 //!
-//! JavaScript calls the methods of [`hub::Hub`] and [`pool::Pool`]; what happens later it finds in
-//! the [`outbox`], as records whose layout `docs/design/boundary.md` tells. One [`runtime`] thread
+//! JavaScript calls the methods of [`bridge::Hub`] and [`pool::Pool`]; what happens later it finds in
+//! the [`outbox`], as records whose layout `docs/design/boundary.md` tells. One [`io_thread`] thread
 //! does the I/O of the whole process.
 
-mod desk;
+mod answer;
+mod bridge;
+mod connect_hook;
+mod connections;
 mod errors;
-mod escort;
-mod hub;
+mod io_thread;
+mod node_socket;
 mod outbox;
 mod pool;
-mod raw;
-mod reply;
+mod raw_channel;
 mod request;
-mod runtime;
-mod tunnel;
-mod vitals;
+mod telemetry;

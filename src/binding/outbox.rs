@@ -19,7 +19,7 @@ use napi::{
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::runtime;
+use super::io_thread;
 use crate::postgres::{Rows, Shape};
 
 /// Calls `wake` of a hub. Weak: it does not keep the process alive.
@@ -168,7 +168,7 @@ impl Outbox {
             return;
         }
         write(&mut queue);
-        let hurry = queue.pending() > HURRY || !runtime::is_io_thread();
+        let hurry = queue.pending() > HURRY || !io_thread::is_io_thread();
         let before = queue.call;
         if before != Call::Made {
             queue.call = if hurry { Call::Made } else { Call::Planned };
@@ -176,7 +176,7 @@ impl Outbox {
         drop(queue);
         match before {
             Call::Unneeded | Call::Planned if hurry => self.call(),
-            Call::Unneeded => runtime::call_when_idle(self),
+            Call::Unneeded => io_thread::call_when_idle(self),
             Call::Planned | Call::Made => {}
         }
     }

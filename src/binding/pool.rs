@@ -9,12 +9,12 @@ use napi::{Error as NapiError, Result, Status};
 use napi_derive::napi;
 
 use super::{
-    desk::Desk,
-    hub::Hub,
+    bridge::Hub,
+    connections::Desk,
+    io_thread,
+    node_socket::Phone,
     outbox::Kind,
     request::{self, Request},
-    runtime,
-    tunnel::Phone,
 };
 use crate::{
     dispatch::{Answer, Changes, Failure, Run, Settings, Tier, Wish, Withdrawal},
@@ -42,7 +42,7 @@ impl Pool {
     #[napi(constructor, catch_unwind)]
     #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over a String")]
     pub fn new(hub: &Hub, pool: u32, settings: String) -> Result<Self> {
-        let runtime = runtime::handle().map_err(|error| NapiError::from_reason(error.to_string()))?;
+        let runtime = io_thread::handle().map_err(|error| NapiError::from_reason(error.to_string()))?;
         let desk = Desk::new(Arc::clone(&hub.outbox), pool);
         let asked = Arc::clone(&desk);
         let mut settings = Settings::from_json(&settings, || asked as Arc<dyn AskPassword>)

@@ -14,7 +14,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::{circuits::Circuits, own, target::Target};
+use super::{breakers::Circuits, internal_query, session_attrs::Target};
 use crate::postgres::{Config, Connection, Error, Host, Listener, Status, SystemError, connect};
 
 /// How long the role of a host is remembered.
@@ -216,7 +216,7 @@ impl Hosts {
             return Ok(suits);
         }
         let (question, answer) = self.target.question();
-        Ok(own::ask(connection, question).await? == answer)
+        Ok(internal_query::ask(connection, question).await? == answer)
     }
 
     /// Indices, those to be tried first in front.

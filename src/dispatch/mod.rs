@@ -6,21 +6,21 @@
 //! can take a connection from another.
 
 mod answer;
-mod attempt;
-mod budget;
+mod breakers;
 mod checkout;
-mod circuits;
-mod fault;
+mod classify;
+mod connector;
 mod hosts;
-mod measure;
-mod own;
-mod resilience;
+mod instrument;
+mod internal_query;
+mod query;
+mod request_options;
 mod retry;
+mod retry_state;
+mod session_attrs;
 mod settings;
-mod target;
+mod shared_quotas;
 mod transaction;
-mod wire;
-mod wish;
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,22 +29,22 @@ use tokio::runtime::Handle;
 use self::answer::Told;
 pub use self::{
     answer::{Answer, Failure},
+    breakers::BreakerNotice,
     checkout::{Borrower, Direct},
-    circuits::BreakerNotice,
-    fault::Phase,
-    measure::Measured,
-    resilience::Retrying,
+    classify::Phase,
+    connector::{Face, Wire},
+    instrument::Measured,
+    request_options::{Wish, Withdrawal},
+    retry_state::Retrying,
     settings::{Changes, Settings, SettingsError},
     transaction::Run,
-    wire::{Face, Wire},
-    wish::{Wish, Withdrawal},
 };
-use self::{resilience::Resilience, retry::Tries};
+use self::{retry::Tries, retry_state::Resilience};
 use crate::{
-    failsafe::Why,
     pool::{CloseReason, Counts, Pool, Ticket},
     postgres::Statement,
-    vitals::{Vitals, registry},
+    resilience::Why,
+    telemetry::{Vitals, registry},
 };
 
 /// The right to use one connection of a tier.
@@ -60,9 +60,9 @@ pub struct Tier {
 impl Tier {
     /// A tier whose connections report to `face`. Its tasks run on `runtime`.
     pub fn new(settings: Settings, face: Arc<dyn Face>, runtime: Handle) -> Self {
-        let vitals = measure::open(&settings);
+        let vitals = instrument::open(&settings);
         let Settings { config, hosts, mut pool, budget, policy, .. } = settings;
-        let member = budget.map(|part| budget::join(&part, &mut pool, &runtime));
+        let member = budget.map(|part| shared_quotas::join(&part, &mut pool, &runtime));
         let (max, min) = (pool.max, pool.min);
         let hosts = Arc::new(hosts);
         let resilience =
@@ -73,10 +73,10 @@ impl Tier {
         watch.attach(&pool);
         resilience.circuits.attach(&pool);
         if let Some(member) = member {
-            budget::attach(&member, &pool);
+            shared_quotas::attach(&member, &pool);
         }
         if let Some(vitals) = &vitals {
-            measure::attach(vitals, &pool, max, min);
+            instrument::attach(vitals, &pool, max, min);
         }
         Self { pool, vitals, resilience }
     }
@@ -93,7 +93,7 @@ impl Tier {
         let answer = Measured::begin(self.vitals.as_ref(), answer);
         let tries = Tries::new(id, wish, Arc::clone(&self.resilience));
         let deadline = tries.deadline.at();
-        let attempt = Box::new(attempt::Attempt::new(statement, answer, tries));
+        let attempt = Box::new(query::Attempt::new(statement, answer, tries));
         match self.resilience.circuits.admit() {
             Ok(()) => Some(self.pool.acquire(attempt, deadline)),
             Err(error) => {
@@ -129,12 +129,12 @@ impl Tier {
 
     /// A COMMIT of which nobody knows what became of it.
     pub fn commit_unknown(&self) {
-        measure::commit_unknown(self.vitals.as_ref());
+        instrument::commit_unknown(self.vitals.as_ref());
     }
 
     /// Takes back a request that waits to run again; false: it does not.
     pub fn wake(&self, id: u32) -> bool {
-        self.resilience.wake(id, resilience::Woken::Withdrawn)
+        self.resilience.wake(id, retry_state::Woken::Withdrawn)
     }
 
     /// Switches what may be switched while it runs.

@@ -13,13 +13,13 @@ use tracing::warn;
 
 use super::{
     Failure, Lease, Retrying, Wish,
-    fault::{Fault, code_of},
-    resilience::{Resilience, Woken},
+    classify::{Fault, code_of},
+    retry_state::{Resilience, Woken},
 };
 use crate::{
-    failsafe::{Deadline, Fault as _, Repeat, Retries, Verdict, Why},
     pool::Refusal,
     postgres::Error,
+    resilience::{Deadline, Fault as _, Repeat, Retries, Verdict, Why},
 };
 
 /// The history of a request, and what it may still do.

@@ -6,14 +6,14 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Deserializer};
 
-use super::budget::Part;
 use super::hosts::Hosts;
-use super::resilience::Policy;
-use super::target::Target;
+use super::retry_state::Policy;
+use super::session_attrs::Target;
+use super::shared_quotas::Part;
 use crate::{
-    failsafe::{Mode, Terms, Thresholds},
     pool,
     postgres::{AskPassword, Config, Dialer, Host, KeepAlive, Password, TlsSettings, VerifyServer, Witness},
+    resilience::{Mode, Terms, Thresholds},
 };
 
 const DEFAULT_STATEMENT_CACHE: usize = 256;

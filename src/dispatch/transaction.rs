@@ -12,12 +12,12 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Retrying, Wish,
-    fault::{Fault, Phase, may_commit_by_itself},
-    resilience::Resilience,
+    classify::{Fault, Phase, may_commit_by_itself},
+    retry_state::Resilience,
 };
 use crate::{
-    failsafe::{Deadline, Pace, Repeat, Retries, Terms, Verdict, Why},
     postgres::{Action, SqlState},
+    resilience::{Deadline, Pace, Repeat, Retries, Terms, Verdict, Why},
 };
 
 /// What became of one run of a transaction.

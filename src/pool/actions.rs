@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::errand::{self, Errand};
+use super::connect_task::{self, Order};
+use super::inner::Shared;
 use super::lease::Loan;
-use super::opening::{self, Order};
-use super::shared::Shared;
+use super::recycle::{self, Errand};
 use super::slots::Slot;
 use super::waiters::Waiter;
-use super::{Claim, CloseReason, Condition, Connector, Lease, Refusal, turn};
+use super::{Claim, CloseReason, Condition, Connector, Lease, Refusal, trampoline};
 
 /// A claim and the connection it gets.
 pub(super) struct Grant<C: Connector> {
@@ -93,7 +93,7 @@ impl<C: Connector> Actions<C> {
     }
 
     pub(super) fn carry_out(self, shared: &Arc<Shared<C>>) {
-        turn::run(
+        trampoline::run(
             self,
             |actions| actions.perform(shared),
             |actions| {
@@ -119,10 +119,10 @@ impl<C: Connector> Rest<C> {
     /// Starts what takes long first, then settles claims.
     fn perform(self, shared: &Arc<Shared<C>>, grant: Option<Grant<C>>) {
         for order in self.orders {
-            opening::start(shared, order);
+            connect_task::start(shared, order);
         }
         for errand in self.errands {
-            errand::start(shared, errand);
+            recycle::start(shared, errand);
         }
         for (connection, reason) in self.closes {
             shared.guarded(|| shared.connector.close(connection, reason));

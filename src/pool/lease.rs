@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::{CloseReason, Connector, shared::Shared};
+use super::{CloseReason, Connector, inner::Shared};
 
 /// One connection taken out of the pool's table: which slot, which connection, and a handle.
 pub(super) struct Loan<K> {

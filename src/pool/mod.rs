@@ -10,26 +10,26 @@
 //!        └─► wait ◄─ opening (connect), errand (check, reset), timekeeper (deadlines, reaping)
 //! ```
 
+mod acquire_error;
 mod actions;
-mod allowance;
-mod budget;
 mod claim;
+mod connect_backoff;
+mod connect_task;
 mod connector;
-mod counts;
-mod errand;
+mod housekeeper;
+mod inner;
 mod jitter;
 mod lease;
-mod opening;
-mod outage;
-mod refusal;
+mod quota;
+mod recycle;
 mod settings;
-mod shared;
+mod shared_quota;
 mod slots;
 mod state;
+mod stats;
 #[cfg(test)]
 mod tests;
-mod timekeeper;
-mod turn;
+mod trampoline;
 mod waiters;
 
 use std::sync::{Arc, Weak};
@@ -38,17 +38,17 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-pub use self::allowance::{Allowance, Need};
-pub use self::budget::{Budget, Member};
+pub use self::acquire_error::{Phase, Refusal};
 pub use self::claim::{Claim, Ticket};
 pub use self::connector::{CloseReason, Condition, Connector};
-pub use self::counts::{Counts, Statistics};
 pub use self::lease::Lease;
-pub use self::refusal::{Phase, Refusal};
+pub use self::quota::{Allowance, Need};
 pub use self::settings::Settings;
+pub use self::shared_quota::{Budget, Member};
+pub use self::stats::{Counts, Statistics};
 
 use self::claim::{Awaited, WithdrawOnDrop};
-use self::shared::Shared;
+use self::inner::Shared;
 
 /// A pool of connections. Clones are the same pool; when the last one is dropped, waiting claims
 /// are refused, idle connections are closed, and lent ones are closed as they come back.
@@ -61,7 +61,7 @@ impl<C: Connector> Pool<C> {
     /// Makes a pool whose tasks and timers run on `runtime`.
     pub fn new(connector: C, settings: Settings, runtime: Handle) -> Self {
         let shared = Shared::new(connector, settings, runtime);
-        timekeeper::start(&shared);
+        housekeeper::start(&shared);
         shared.prefill();
         Self(Arc::new(LastHandle(shared)))
     }

@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{socket::Socket, tunnel::Route};
+use super::{external_stream::Route, socket::Socket};
 
 /// After this the request counts as lost.
 const LIMIT: Duration = Duration::from_secs(5);

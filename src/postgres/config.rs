@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use super::{Dialer, Error, Witness, pooler::Sharing};
+use super::{Dialer, Error, Witness, shared_sessions::Sharing};
 
 /// One server address.
 #[derive(Debug)]

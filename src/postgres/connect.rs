@@ -16,8 +16,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
     Config, Connection, Error, Host, Listener, LoginStep, Role, TlsSettings, Witness, auth::authenticate,
-    connection::State, driver::drive, messages::Inbox, socket::Socket, statements::Statements, tls,
-    transport::Transport, tunnel::Route,
+    connection::State, driver::drive, external_stream::Route, messages::Inbox, socket::Socket,
+    statements::Statements, tls, transport::Transport,
 };
 
 /// A login takes a few kilobytes. A server that sends this much before it is ready never will be.

@@ -20,12 +20,12 @@ use serde::Serialize;
 use super::{
     DatabaseError, Error, Exchange, Host, Mode, Outcome, Reply, Role,
     encode::encode,
+    external_stream::Route,
     in_flight::{Heard, InFlight, Preparation},
-    paging::Suspended,
-    raw::Raw,
+    portal::Suspended,
+    raw_mode::Raw,
     socket::Writer,
     statements::Statements,
-    tunnel::Route,
 };
 
 /// An outbox that one large request has grown beyond this is given back.

@@ -14,7 +14,7 @@ use std::{
 use tokio::time::Sleep;
 
 use super::{
-    Connection, Error, answering::Answering, connection::End, messages::Inbox, transport::Transport,
+    Connection, Error, connection::End, messages::Inbox, responses::Answering, transport::Transport,
 };
 
 /// Reads and answers until the connection ends.

@@ -1,15 +1,14 @@
 //! The wire: one connection to one server, from the first packet to the last.
 //!
 //! In the order a connection meets them: [`config`] says where to go, [`connect`] opens a
-//! [`socket`], wraps it in [`tls`], proves who we are in [`auth`], of which [`login`] tells. From then on a [`driver`] task
-//! reads, [`answering`] says what that means, and a [`Connection`] takes [`exchange`]s, which it turns into messages with the help of
-//! [`statements`] and whose rows [`codec`] packs, page by page in [`paging`], or whose bytes pass
-//! through unread in [`raw`] mode. [`cancel`] interrupts from a second socket.
+//! [`socket`], wraps it in [`tls`], proves who we are in [`auth`], of which [`login_events`] tells. From then on a [`driver`] task
+//! reads, [`responses`] says what that means, and a [`Connection`] takes [`exchange`]s, which it turns into messages with the help of
+//! [`statements`] and whose rows [`codec`] packs, page by page in [`portal`], or whose bytes pass
+//! through unread in [`raw_mode`] mode. [`cancel`] interrupts from a second socket.
 //!
 //! Bytes of the server are never trusted: every length is checked before it is used, and what is
 //! not understood closes the connection with an error that says so.
 
-mod answering;
 mod auth;
 mod cancel;
 mod codec;
@@ -20,16 +19,17 @@ mod driver;
 mod encode;
 mod error;
 mod exchange;
-mod form;
+mod external_stream;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod in_flight;
-mod login;
+mod login_events;
 mod messages;
-mod paging;
-mod pooler;
-mod raw;
-mod role;
+mod portal;
+mod raw_mode;
+mod responses;
+mod server_role;
+mod shared_sessions;
 mod socket;
 mod sqlstate;
 mod statements;
@@ -37,7 +37,7 @@ mod statements;
 mod tests;
 mod tls;
 mod transport;
-mod tunnel;
+mod validate;
 
 pub use codec::{Column, Rows, Shape};
 pub use config::{AskPassword, Config, Host, KeepAlive, Password, TlsSettings, VerifyServer};
@@ -45,8 +45,8 @@ pub use connect::connect;
 pub use connection::{Connection, Event, Listener, Status};
 pub use error::{Barred, DatabaseError, Error, SystemError};
 pub use exchange::{Exchange, Mode, Outcome, Reply, Statement};
-pub use login::{LoginStep, Witness};
-pub use raw::Tap;
-pub use role::Role;
+pub use external_stream::{Carrier, Dialer, Stream, Tunnel};
+pub use login_events::{LoginStep, Witness};
+pub use raw_mode::Tap;
+pub use server_role::Role;
 pub use sqlstate::{Action, SqlState};
-pub use tunnel::{Carrier, Dialer, Stream, Tunnel};

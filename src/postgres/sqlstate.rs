@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use super::{Error, SystemError};
-use crate::vitals::FailureClass;
+use crate::telemetry::FailureClass;
 
 /// Five characters that name an error, as the SQL standard and PostgreSQL's appendix A list them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -13,7 +13,7 @@ use std::{
 
 use lru::LruCache;
 
-use super::{Mode, Shape, Statement, pooler::Sharing};
+use super::{Mode, Shape, Statement, shared_sessions::Sharing};
 
 /// Statements the application did not name are named this, a word that is random for each
 /// connection, and a number. Random, because behind a pooler two clients may meet on one session,

@@ -1,24 +1,24 @@
 //! The state behind the pool's lock and its transitions, all synchronous, none calling out.
 //!
-//! Here: claims and loans. In [`returns`]: where a connection goes next. In [`filler`]: making
+//! Here: claims and loans. In [`release`]: where a connection goes next. In [`supply`]: making
 //! connections. In [`reaper`]: everything that happens because time passed. In [`drain`]: the end.
 
-#[cfg(test)]
-mod audit;
 mod drain;
-mod filler;
+#[cfg(test)]
+mod invariants;
 mod reaper;
-mod returns;
+mod release;
+mod supply;
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::actions::{Actions, Done, Grant, Source};
-use super::errand::{Errand, Purpose};
+use super::connect_backoff::Outage;
 use super::jitter::Jitter;
 use super::lease::Loan;
-use super::outage::Outage;
+use super::recycle::{Errand, Purpose};
 use super::slots::{Place, Slots};
 use super::waiters::{Waiter, Waiters};
 use super::{Claim, CloseReason, Condition, Connector, Counts, Need, Phase, Refusal, Settings, Statistics};

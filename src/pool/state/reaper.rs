@@ -2,9 +2,9 @@
 
 use tokio::time::Instant;
 
-use super::super::opening::Failure;
+use super::super::connect_task::Failure;
 use super::super::slots::Slot;
-use super::filler::SUCCESSION;
+use super::supply::SUCCESSION;
 use super::{Actions, CloseReason, Connector, Life, Place, Purpose, State, after};
 
 impl<C: Connector> State<C> {

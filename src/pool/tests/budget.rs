@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::desk::{Desk, SECOND, calm, pass, settle};
 use super::gate::{Gate, Reply};
-use crate::pool::budget::AGE;
+use crate::pool::shared_quota::AGE;
 use crate::pool::{Allowance, Budget, CloseReason, Member, Need, Settings};
 
 /// Members and what they hold, as they see it.

@@ -1,0 +1,68 @@
+'use strict';
+
+// What the server says by itself - the messages of a login, notices, notifications, changed parameters -
+// as the events of a client and of its `connection`.
+
+const { noticeFromNative } = require('../errors');
+
+/** @param told an EVENT record: `{ event, ... }` */
+function announce(client, { event, ...fields }) {
+  switch (event) {
+    case 'notice':
+      both(client, 'notice', noticeFromNative(fields));
+      return;
+    case 'notification': {
+      const { length, processId, channel, payload } = fields;
+      both(client, 'notification', { length, processId, channel, payload, name: 'notification' });
+      return;
+    }
+    case 'parameterStatus':
+      parameterStatus(client, fields.parameterName, fields.parameterValue);
+      return;
+    default:
+  }
+}
+
+/** A step of the login, under its name in pg: `connect`, `sslconnect` or the server's message. */
+function announceLogin(client, { mechanism, ...message }) {
+  const { connection } = client;
+  switch (message.name) {
+    case 'connect':
+    case 'sslconnect':
+      connection.emit(message.name);
+      return;
+    case 'authenticationMD5Password':
+      message.salt = Buffer.from(message.salt);
+      break;
+    case 'authenticationSASL':
+      client.saslSession = { mechanism, message: 'SASLInitialResponse' };
+      break;
+    case 'authenticationSASLContinue':
+      client.saslSession.message = 'SASLResponse';
+      break;
+    case 'authenticationSASLFinal':
+      client.saslSession = null;
+      break;
+    default:
+  }
+  connection.relay(message);
+}
+
+/** The parameters and the key of a new session, as if they came one by one. */
+function announceSession(client, { parameters = {}, processID, secretKey }) {
+  for (const name of Object.keys(parameters)) parameterStatus(client, name, parameters[name]);
+  client.connection.relay({ name: 'backendKeyData', length: 12, processID, secretKey });
+}
+
+function both(client, name, message) {
+  client.connection.relay(message);
+  client.emit(name, message);
+}
+
+// As pg, with the bytes of the message on the wire: its length field and two ended strings.
+function parameterStatus(client, parameterName, parameterValue) {
+  const length = 4 + Buffer.byteLength(parameterName) + Buffer.byteLength(parameterValue) + 2;
+  client.connection.relay({ name: 'parameterStatus', length, parameterName, parameterValue });
+}
+
+module.exports = { announce, announceLogin, announceSession };

@@ -1,0 +1,299 @@
+'use strict';
+
+// Objects with a `submit` method (pg-cursor, pg-query-stream, pg-copy-streams, pg's own Query): they get
+// the connection for themselves, in raw mode, write through `client.connection` and are told of every
+// message until the server is ready for the next query.
+//
+// A session ends when the server has answered every Sync and query with ReadyForQuery: only then are the
+// borders of the next exchange known. If the core does not agree, one more Sync settles it.
+
+const { isFatal } = require('./connection-loss');
+const { guarded, rethrow } = require('../async/answer');
+
+const BEGUN = 1;
+const DRAINED = 2;
+// After these an extended query goes on only when it is asked to.
+const QUIET = new Set(['rowDescription', 'noData', 'portalSuspended']);
+
+class Session {
+  /** @param query the submittable; null for bytes that were written outside of any session */
+  constructor(client, query) {
+    this.id = 0;
+    this.counted = true;
+    this.client = client;
+    this.query = query;
+    // Who is told of messages; null once it has failed or is done.
+    this.active = query;
+    this.backlog = null;
+    // ReadyForQuery messages that are expected, and those of them that a Sync asked for.
+    this.owed = 0;
+    this.syncs = 0;
+    // Whether the server has done what it was asked for, and waits.
+    this.quiet = false;
+    this.timer = undefined;
+    // What `submit` has thrown.
+    this.thrown = undefined;
+    this.isSession = true;
+  }
+
+  /** From `client._send`: asks the core for the connection. */
+  send() {
+    const { client } = this;
+    if (!client._native.raw(client._link.id, this.id)) return;
+    this.begin();
+  }
+
+  begin() {
+    const { client, active } = this;
+    const { connection } = client;
+    client._session = this;
+    this.owed = connection._owed;
+    connection._owed = 0;
+    if (active === null) {
+      if (this.backlog !== null) transmit(client, this.backlog);
+      // What was written asks for no answer that would tell when it is dealt with.
+      if (this.owed === 0) connection.sync();
+      return;
+    }
+    // The one listener for `data` is there before the submittable looks for it.
+    void connection.stream;
+    let refusal;
+    try {
+      refusal = active.submit(connection);
+    } catch (error) {
+      this.active = null;
+      this.thrown = error;
+      this.rest();
+    }
+    if (refusal) {
+      this.active = null;
+      process.nextTick(() => {
+        active.handleError(refusal, connection);
+        this.rest();
+      });
+    }
+  }
+
+  owe(sync) {
+    this.owed++;
+    if (sync) this.syncs++;
+  }
+
+  /**
+   * Its client is given back while it is open. False: only closing the connection would end it.
+   */
+  leave() {
+    const { connection } = this.client;
+    // Somebody has taken over the reading, and reads no more.
+    const { _stream: stream } = connection;
+    if (this.query !== null && this.query.destroyed && stream !== null && stream.listenerCount('data') === 0) return false;
+    const idle = this.quiet && this.owed === 0 && (stream === null || !stream.isPending);
+    if (idle) this.takeError(new Error('the client was released while its query was still open'));
+    return true;
+  }
+
+  /** One message of the server. */
+  take(message) {
+    const { active } = this;
+    this.quiet = QUIET.has(message.name);
+    const { connection } = this.client;
+    switch (message.name) {
+      case 'rowDescription':
+        this.give('handleRowDescription', message);
+        return;
+      case 'dataRow':
+        this.give('handleDataRow', message);
+        return;
+      case 'portalSuspended':
+        tell(active, 'handlePortalSuspended', connection);
+        return;
+      case 'emptyQuery':
+        tell(active, 'handleEmptyQuery', connection);
+        return;
+      case 'commandComplete':
+        tell(active, 'handleCommandComplete', message, connection);
+        return;
+      case 'copyData':
+        tell(active, 'handleCopyData', message, connection);
+        return;
+      case 'copyInResponse':
+        // The server throws away a Sync that reaches it while it copies.
+        this.owed -= this.syncs;
+        this.syncs = 0;
+        tell(active, 'handleCopyInResponse', connection);
+        return;
+      case 'parseComplete':
+        if (active !== null && active.name) {
+          connection.parsedStatements[active.name] = active.text;
+          delete connection.submittedNamedStatements[active.name];
+        }
+        return;
+      case 'error':
+        this.takeError(message);
+        return;
+      case 'readyForQuery':
+        this.takeReady(message);
+        return;
+      default:
+    }
+  }
+
+  // What the submittable, or a type parser, cannot make sense of fails it like an error of the server.
+  give(method, message) {
+    const { active } = this;
+    if (active === null || typeof active[method] !== 'function') return;
+    try {
+      active[method](message);
+    } catch (error) {
+      this.takeError(error);
+    }
+  }
+
+  takeError(error) {
+    const { active, client } = this;
+    const fatal = isFatal({ kind: 'database', severity: error?.severity });
+    if (fatal) client._fatal = error.code;
+    this.active = null;
+    if (active !== null) {
+      if (active.name) delete client.connection.submittedNamedStatements[active.name];
+      guarded(() => active.handleError(error, client.connection));
+    }
+    // After an error the server skips everything up to a Sync.
+    if (this.owed === 0 && !fatal) client.connection.sync();
+  }
+
+  takeReady(message) {
+    const { active, client } = this;
+    this.owed--;
+    if (this.syncs > 0) this.syncs--;
+    client._txStatus = message.status;
+    this.active = null;
+    // First, so that a release in answer to the end gives the connection back at once.
+    this.rest();
+    tell(active, 'handleReadyForQuery', client.connection);
+  }
+
+  /** Gives the connection back if the server owes nothing. */
+  rest() {
+    const { client } = this;
+    if (this.owed > 0 || client._session !== this) return;
+    if (!client._link.open) return;
+    clearTimeout(this.timer);
+    if (client._native.settle(client._link.id, this.id)) {
+      client._session = null;
+      const { _stream: stream } = client.connection;
+      if (stream !== null) stream.reset();
+      const then = client._afterSession;
+      client._afterSession = null;
+      if (then !== null) then();
+    } else {
+      client.connection.sync();
+    }
+  }
+
+  /** As in pg: the submittable is told by its `callback` and by `handleError`; the server is asked to stop. */
+  limit(millis) {
+    const { query, client } = this;
+    const callback = query.callback || (() => {});
+    this.timer = setTimeout(() => {
+      const error = new Error('Query read timeout');
+      process.nextTick(() => {
+        const late = this.active === null;
+        this.active = null;
+        if (!late) guarded(() => query.handleError(error, client.connection));
+      });
+      callback(error);
+      query.callback = () => {};
+      const index = client._waiting.indexOf(this);
+      if (index !== -1) client._waiting.splice(index, 1);
+      else if (this.id !== 0) client._native.cancel(this.id);
+    }, millis);
+    query.callback = (error, result) => {
+      clearTimeout(this.timer);
+      callback(error, result);
+    };
+  }
+
+  // From the hub: the connection is there, has room again, or has brought bytes.
+  takeRaw(flags, bytes) {
+    if (flags === BEGUN) {
+      this.begin();
+      if (this.thrown !== undefined) rethrow(this.thrown);
+    } else if (flags === DRAINED) this.client.connection.stream.drained();
+    else this.client.connection.stream.feed(bytes);
+  }
+
+  takeDone(status) {
+    this.client._settled(this, status);
+  }
+
+  takeFailure(failure, status) {
+    if (this.client._session === this) this.client._session = null;
+    this.client._failed(this, failure, status);
+  }
+
+  /** See Statement. */
+  shown() {
+    return this.query || this;
+  }
+
+  finish() {}
+
+  fail(error) {
+    clearTimeout(this.timer);
+    const { active, client } = this;
+    this.active = null;
+    if (active !== null) guarded(() => active.handleError(error, client.connection));
+  }
+}
+
+// Once per row: no closure.
+function tell(active, method, first, second) {
+  if (active === null || typeof active[method] !== 'function') return;
+  try {
+    active[method](first, second);
+  } catch (error) {
+    rethrow(error);
+  }
+}
+
+/** `client.query` of a submittable; returns it. */
+function submit(client, query, values, callback) {
+  if (!query.callback) {
+    if (typeof values === 'function') query.callback = values;
+    else if (callback) query.callback = callback;
+  }
+  if (client.binary && !query.binary) query.binary = true;
+  if (query._result && !query._result._types) query._result._types = client._types;
+  const session = open(client, query);
+  // As in pg, the caller of `query` hears of it if it is the one that submits.
+  if (session.thrown !== undefined) throw session.thrown;
+  return query;
+}
+
+/** Gives `query` the connection when its turn comes; returns its session. */
+function open(client, query) {
+  const session = new Session(client, query);
+  const limit = query.query_timeout || client.connectionParameters.query_timeout;
+  if (limit) session.limit(limit);
+  client._admit(session, undefined);
+  return session;
+}
+
+/** Writes on the connection of `client`; returns the bytes that have not left. */
+function transmit(client, bytes) {
+  const { _session: session, _link: link } = client;
+  if (link === null || !link.open) return 0;
+  if (session !== null) session.quiet = false;
+  if (session !== null) return Math.max(client._native.write(link.id, session.id, bytes), 0);
+  if (!link.lent) {
+    client.connection._owed = 0;
+    return 0;
+  }
+  const own = new Session(client, null);
+  own.backlog = bytes;
+  client._admit(own, undefined);
+  return 0;
+}
+
+module.exports = { open, submit, transmit };

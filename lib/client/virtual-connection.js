@@ -1,0 +1,132 @@
+'use strict';
+
+// `client.connection`: what libraries look for behind a client. It emits the messages of the login (of a
+// client that stands alone), `parameterStatus`, `notice`, `notification`, `errorMessage`, `readyForQuery`,
+// `error` and `end`; while a submittable has the connection also every other message of the server under
+// pg's names. Its methods write messages. The socket belongs to the core.
+
+const { parse } = require('pg-protocol');
+const Connection = require('../connection');
+const WireStream = require('./virtual-socket');
+const { DatabaseError } = require('../errors');
+const { rethrow } = require('../async/answer');
+const { transmit } = require('./submittable');
+
+class ClientConnection extends Connection {
+  constructor(client, config) {
+    super(config);
+    Object.defineProperty(this, '_client', { value: client });
+    // ReadyForQuery messages asked for outside of a session.
+    Object.defineProperty(this, '_owed', { value: 0, writable: true });
+  }
+
+  _streamOf() {
+    return null;
+  }
+
+  /** The stand-in for the socket, made when somebody wants it. */
+  get stream() {
+    if (this._stream === null) {
+      this._stream = new WireStream(this);
+      this._stream.on('error', (error) => this.tell('error', error));
+      if (this._client._ended) this._stream.gone();
+      else this._parse(this._stream);
+    }
+    return this._stream;
+  }
+
+  // The core hands on whole messages only; what the parser cannot read all the same is the end of the
+  // connection, not of the process.
+  _parse(stream) {
+    let read;
+    parse({ on: (event, listener) => event === 'data' && (read = listener) }, (message) => this._take(message));
+    const listener = (bytes) => {
+      try {
+        read(bytes);
+      } catch (error) {
+        stream.removeListener('data', listener);
+        this.emit('error', error);
+      }
+    };
+    stream.on('data', listener);
+  }
+
+  set stream(stream) {
+    Object.defineProperty(this, '_stream', { value: stream, writable: true, configurable: true });
+  }
+
+  _take(message) {
+    try {
+      if (message.name === 'error') Object.setPrototypeOf(message, DatabaseError.prototype);
+      this.tell('message', message);
+      const session = this._client._session;
+      if (session !== null) session.take(message);
+      this.tell(eventOf(message), message);
+    } catch (error) {
+      rethrow(error);
+    }
+  }
+
+  /** Emits to those who listen. */
+  tell(event, message) {
+    if (this.listenerCount(event) > 0) this.emit(event, message);
+  }
+
+  /** A message of the server that the core has read. */
+  relay(message) {
+    this.tell('message', message);
+    this.tell(eventOf(message), message);
+  }
+
+  /** Tells the end of the login, or of a query that the core has run. */
+  ready(status) {
+    this.relay({ name: 'readyForQuery', length: 5, status });
+  }
+
+  /** Writes to the core; returns the bytes that have not left. */
+  _transmit(bytes) {
+    return transmit(this._client, bytes);
+  }
+
+  _pause(on) {
+    const client = this._client;
+    if (client._session !== null) client._native.pause(client._link.id, client._session.id, on);
+  }
+
+  _sever() {
+    this._client._sever();
+  }
+
+  // From the client: the connection is closed.
+  _gone() {
+    if (this._stream !== null) this._stream.gone();
+  }
+
+  _owe(sync) {
+    const session = this._client._session;
+    if (session) session.owe(sync);
+    else this._owed++;
+  }
+
+  /** Closes the connection; the client did not ask for it, so it takes it for a loss. */
+  end() {
+    this._sever();
+  }
+
+  ref() {
+    this._client.ref();
+  }
+
+  unref() {
+    this._client.unref();
+  }
+}
+
+function eventOf({ name }) {
+  return name === 'error' ? 'errorMessage' : name;
+}
+
+// To those who look it is pg's Connection.
+Object.defineProperty(ClientConnection, 'name', { value: 'Connection' });
+
+module.exports = ClientConnection;

@@ -1,0 +1,39 @@
+'use strict';
+
+// Doubles that stand for more than a number: calendar fields, and the values hidden in a NaN.
+
+const { ascii } = require('./strings');
+
+const HIGH_WORD_OF_NULL = 0x7ff80001;
+const HIGH_WORD_OF_TEXT = 0x7ff80002;
+const TWO_TO_32 = 4294967296;
+
+// The fields from the day downwards fill exactly 32 bits, year and month stand above them.
+function local(packed) {
+  const above = Math.floor(packed / TWO_TO_32);
+  const below = packed >>> 0;
+  const year = Math.floor(above / 16);
+  const date = new Date(
+    year,
+    (above & 15) - 1,
+    below >>> 27,
+    (below >>> 22) & 31,
+    (below >>> 16) & 63,
+    (below >>> 10) & 63,
+    below & 1023
+  );
+  // Date takes the years 0 to 99 for 1900 to 1999.
+  if (year >= 0 && year < 100) date.setFullYear(year);
+  return date;
+}
+
+// A slot that is NaN: NULL, or text that is not in the plain form, or the number.
+function odd(frame, slot, rawStart, parser) {
+  const high = frame.words[slot * 2 + 1];
+  if (high === HIGH_WORD_OF_NULL) return null;
+  if (high !== HIGH_WORD_OF_TEXT) return NaN;
+  const at = rawStart + frame.words[slot * 2];
+  return parser(ascii(frame.bytes, at, frame.bytes.readInt32BE(at - 4)));
+}
+
+module.exports = { local, odd };

@@ -1,0 +1,106 @@
+'use strict';
+
+// Generated row builders: one function that knows the columns of its rows by heart, so that every row
+// is a single object literal and no field is looked at twice.
+//
+// The code depends on the names of the columns and on the way each is read, never on the parsers,
+// which are handed in. So statements with the same columns share one builder and its optimised code,
+// on whatever connection they were prepared.
+
+const { ways } = require('./column-readers');
+const { SLICED, text, bytea, copy, ascii } = require('./strings');
+const { local, odd } = require('./packed-values');
+
+const KEPT_BUILDERS = 512;
+
+// What the generated code calls.
+const tools = { text, bytea, copy, ascii, local, odd };
+
+const builders = new Map();
+let disallowed = false;
+
+// A function of the parsers, giving the function that appends rows; undefined where code generation
+// is disallowed (`--disallow-code-generation-from-strings`).
+function builder(layout) {
+  if (disallowed) return undefined;
+  const source = sourceOf(layout);
+  let make = builders.get(source);
+  if (make === undefined) {
+    try {
+      make = new Function('tools', 'parsers', source).bind(undefined, tools);
+    } catch (error) {
+      if (!(error instanceof EvalError)) throw error;
+      disallowed = true;
+      return undefined;
+    }
+    if (builders.size >= KEPT_BUILDERS) builders.delete(builders.keys().next().value);
+    builders.set(source, make);
+  }
+  return make;
+}
+
+function sourceOf({ names, ways: letters, asArray, walks }) {
+  const used = [...new Set(letters)];
+  const cuts = used.includes(ways.string) || used.includes(ways.parsed);
+  const values = letters.map((way, i) => valueOf(way, i));
+  const steps = [];
+  if (walks) {
+    // The values one by one, since the position in raw moves on between them.
+    values.forEach((value, i) => steps.push(
+      'length = bytes[at] << 24 | bytes[at + 1] << 16 | bytes[at + 2] << 8 | bytes[at + 3];',
+      `const value${i} = ${value};`,
+      'at += length > 0 ? length + 4 : 4;'
+    ));
+  }
+  const parts = walks ? values.map((_, i) => `value${i}`) : values;
+  const row = asArray ? `[${parts.join(',\n')}]` : `{${parts.map((part, i) => `${keyOf(names[i])}: ${part}`).join(',\n')}}`;
+  return `'use strict';
+const { text, bytea, copy, ascii, local, odd } = tools;
+${letters.map((way, i) => (way === ways.string ? '' : `const parse${i} = parsers[${i}];`)).join('\n')}
+return (rows, frame, slot, count, rawStart, rawLength, flags) => {
+  const { bytes, words, doubles } = frame;
+  ${cuts ? 'const chunk = (flags & 1) === 1 ? bytes.latin1Slice(rawStart, rawStart + rawLength) : null;' : ''}
+  let word = slot * 2, at = rawStart, length = 0, start = 0, size = 0, number = 0;
+  for (let r = 0; r < count; r++, slot += ${letters.length}, word += ${letters.length * 2}) {
+    ${steps.join('\n    ')}
+    rows.push(${row});
+  }
+};`;
+}
+
+// A plain `__proto__:` in a literal would set the prototype.
+function keyOf(name) {
+  return name === '__proto__' ? '["__proto__"]' : JSON.stringify(name);
+}
+
+function valueOf(way, i) {
+  const start = `rawStart + words[word + ${i * 2}]`;
+  const size = `words[word + ${i * 2 + 1}]`;
+  // A short string is cut from the chunk; other sizes, NULL among them, are larger numbers.
+  const string = `(size = ${size}) < ${SLICED} && chunk !== null
+    ? chunk.substring(start = words[word + ${i * 2}], start + size) : text(bytes, ${start}, size)`;
+  const odd = `odd(frame, slot + ${i}, rawStart, parse${i})`;
+  const double = (value) => `(number = doubles[slot + ${i}]) === number ? ${value} : ${odd}`;
+  switch (way) {
+    case ways.string:
+      return string;
+    case ways.parsed:
+      return `${size} === 0xffffffff ? null : parse${i}(${string})`;
+    case ways.bytea:
+      return `bytea(bytes, ${start}, ${size}, parse${i})`;
+    case ways.binary:
+      return `(size = ${size}) === 0xffffffff ? null : parse${i}(copy(bytes, ${start}, size))`;
+    case ways.raw:
+      return `length < 0 ? null : parse${i}(ascii(bytes, at + 4, length))`;
+    case ways.boolean:
+      return double('number === 1');
+    case ways.instant:
+      return double('new Date(number)');
+    case ways.local:
+      return double('local(number)');
+    default:
+      return double('number');
+  }
+}
+
+module.exports = { builder };

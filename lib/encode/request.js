@@ -1,0 +1,188 @@
+'use strict';
+
+// Lays one request out for the core (docs/design/boundary.md, "A request"), in a buffer that is
+// used again for the next one: the core copies it before its call returns.
+//
+// Converting a value may run code of the application (`toPostgres`, `toJSON`), which may send a
+// query of its own. So the scratch is taken at the start and put back at the end; a request packed
+// in between finds none and makes its own.
+
+const { toParameter } = require('./prepare-value');
+
+const HEADER = 24;
+const LIMITED = 128;
+const WISHES = 256;
+const UNSAID = 0xffffffff;
+const FIRST_SIZE = 16 * 1024;
+const KEPT_SIZE = 1024 * 1024;
+// The server takes no message of 1 GiB, and ends the connection that sends one. What the protocol adds to
+// this layout is less than 128 KiB.
+const MAX_SIZE = 0x3ffe0000;
+const MAX_PARAMETERS = 65535; // the count in a Bind message has 16 bits
+
+// Measured: up to about this many characters a loop beats the call into native code.
+const LOOPED_CHARACTERS = 20;
+// Up to this length space is reserved for the worst case; beyond, the bytes are counted first.
+const UNCOUNTED_CHARACTERS = 4096;
+// TextEncoder is faster than Buffer for short text but needs a view per position: only the
+// statement's text, which always stands at the same one, uses it.
+const ENCODED_CHARACTERS = 256;
+
+const encoder = new TextEncoder();
+// What a view really has: as a property it may be anything.
+const byteLengthOf = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'byteLength').get;
+
+class Scratch {
+  constructor(size) {
+    this.use(Buffer.allocUnsafeSlow(size));
+  }
+
+  use(bytes) {
+    this.bytes = bytes;
+    this.words = new Uint32Array(bytes.buffer, 0, HEADER / 4);
+    this.textArea = bytes.subarray(HEADER);
+  }
+
+  // Makes room for bytes up to `end`; what was written stays.
+  reserve(end) {
+    if (end <= this.bytes.length) return;
+    if (end > MAX_SIZE) throw new Error(`a query with its parameters must not be larger than ${MAX_SIZE} bytes`);
+    const bytes = Buffer.allocUnsafeSlow(Math.min(MAX_SIZE, Math.max(end, this.bytes.length * 2)));
+    this.bytes.copy(bytes);
+    this.use(bytes);
+  }
+}
+
+let idle = new Scratch(FIRST_SIZE);
+const packed = { buffer: idle.bytes, length: 0 };
+
+// `values` is an array or absent; `rows` and `queryTimeout` are 0 where there is no limit.
+// Throws what a conversion throws, and errors of its own for what the protocol cannot carry.
+function pack({ text, name, values, flags, queryTimeout, rows, wishes, maxBytes }) {
+  const scratch = idle === null ? new Scratch(FIRST_SIZE) : idle;
+  idle = null;
+  try {
+    const textEnd = writeStatement(scratch, HEADER, text);
+    const nameEnd = writeStatement(scratch, textEnd, name);
+    const wishesEnd = wishes === undefined ? nameEnd : writeBytes(scratch, nameEnd, bytesOf(wishes));
+    const count = values ? values.length : 0;
+    let end = count === 0 ? wishesEnd : writeParameters(scratch, wishesEnd, values, count);
+    if (maxBytes > 0) {
+      end = writeLimit(scratch, end, maxBytes);
+      flags |= LIMITED;
+    }
+    const words = scratch.words;
+    words[0] = wishes === undefined ? flags : flags | WISHES;
+    words[1] = textEnd - HEADER;
+    words[2] = nameEnd - textEnd;
+    words[3] = count;
+    words[4] = queryTimeout;
+    words[5] = rows;
+    // A large buffer is not referred to from here, so that it is freed with its request.
+    if (scratch.bytes.length > KEPT_SIZE) return { buffer: scratch.bytes, length: end };
+    packed.buffer = scratch.bytes;
+    packed.length = end;
+    return packed;
+  } finally {
+    if (scratch.bytes.length <= KEPT_SIZE) idle = scratch;
+  }
+}
+
+// The text or the name of a statement. Both end with a zero byte on the wire, so neither can
+// contain one.
+function writeStatement(scratch, at, text) {
+  if (!text) return at;
+  if (typeof text !== 'string') throw new TypeError('the text and the name of a query must be strings');
+  if (text.includes('\0')) throw new Error('invalid byte sequence: a statement must not contain a zero byte');
+  if (at === HEADER && text.length <= ENCODED_CHARACTERS) {
+    scratch.reserve(at + text.length * 3);
+    return at + encoder.encodeInto(text, scratch.textArea).written;
+  }
+  return writeText(scratch, at, text);
+}
+
+function writeBytes(scratch, at, bytes) {
+  scratch.reserve(at + bytes.length);
+  scratch.bytes.set(bytes, at);
+  return at + bytes.length;
+}
+
+function writeText(scratch, at, text) {
+  const length = text.length;
+  if (length <= LOOPED_CHARACTERS) {
+    scratch.reserve(at + length * 3);
+    const bytes = scratch.bytes;
+    let i = 0;
+    for (; i < length; i++) {
+      const code = text.charCodeAt(i);
+      if (code > 0x7f) break;
+      bytes[at + i] = code;
+    }
+    if (i === length) return at + length;
+  } else {
+    scratch.reserve(at + (length <= UNCOUNTED_CHARACTERS ? length * 3 : Buffer.byteLength(text)));
+  }
+  return at + scratch.bytes.utf8Write(text, at);
+}
+
+// Deadline, retries, base of the delays, number of codes as 32-bit words, then eight bytes for each code.
+function bytesOf({ deadline, retryAttempts, retryDelay, retryOn }) {
+  const codes = retryOn ?? [];
+  const bytes = Buffer.alloc(16 + codes.length * 8);
+  const words = [deadline === 0 ? undefined : deadline, retryAttempts, retryDelay];
+  words.forEach((word, index) => bytes.writeUInt32LE(word == null ? UNSAID : Math.round(word), index * 4));
+  bytes.writeUInt32LE(codes.length, 12);
+  codes.forEach((code, index) => bytes.write(code, 16 + index * 8, 'latin1'));
+  return bytes;
+}
+
+// First the format of every parameter, then length and bytes of each.
+function writeParameters(scratch, start, values, count) {
+  // Of a Proxy, `length` may be anything.
+  if (!Number.isInteger(count) || count < 0) throw new TypeError('Query values must be an array');
+  if (count > MAX_PARAMETERS) {
+    throw new Error(`a query takes at most ${MAX_PARAMETERS} parameters, not ${count}`);
+  }
+  let at = start + count;
+  scratch.reserve(at);
+  for (let i = 0; i < count; i++) {
+    const given = values[i];
+    const value = typeof given === 'string' ? given : toParameter(given);
+    let format = 0;
+    let end = at + 4;
+    let length = -1;
+    if (typeof value === 'string') {
+      end = writeText(scratch, end, value);
+      length = end - at - 4;
+    } else if (value !== null && value !== undefined) {
+      // `toString` of an application's object may return anything; this is where it is refused.
+      Buffer.byteLength(value);
+      length = byteLengthOf.call(value);
+      format = 1;
+      end += length;
+      scratch.reserve(end);
+      scratch.bytes.set(value, at + 4);
+    } else {
+      scratch.reserve(end);
+    }
+    writeLength(scratch.bytes, at, length);
+    scratch.bytes[start + i] = format;
+    at = end;
+  }
+  return at;
+}
+
+// The most bytes that the rows may have stands behind everything else.
+function writeLimit(scratch, at, maxBytes) {
+  scratch.reserve(at + 4);
+  return scratch.bytes.writeUInt32LE(Math.min(Math.floor(maxBytes), 0xffffffff), at);
+}
+
+function writeLength(bytes, at, length) {
+  bytes[at] = length >>> 24;
+  bytes[at + 1] = length >>> 16;
+  bytes[at + 2] = length >>> 8;
+  bytes[at + 3] = length;
+}
+
+module.exports = { pack };

@@ -1,0 +1,11 @@
+'use strict';
+
+// Health as JavaScript sees it: names, nothing else.
+
+const { ConnectionHealthMonitor } = require('./health-monitor');
+const { Monitors } = require('./monitors');
+const { monitorServer } = require('./server');
+const { useOpenTelemetry } = require('./opentelemetry');
+const { metrics, metricsText } = require('./metrics');
+
+module.exports = { ConnectionHealthMonitor, Monitors, metrics, metricsText, monitorServer, useOpenTelemetry };

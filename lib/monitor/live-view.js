@@ -1,0 +1,156 @@
+'use strict';
+
+// What the live page shows: every pool of the process, looked at every two seconds, with the points of the
+// last 15 minutes, the latest alerts and the latest notable events. Of fixed size, whatever happens.
+
+const { EventEmitter } = require('node:events');
+const { measureDelay } = require('./event-loop-delay');
+const { overdueLoansOf, watchLoans } = require('./leak-detection');
+const { metrics } = require('./metrics');
+const { thresholdsFor } = require('../config/alert-thresholds');
+const { Trouble } = require('./incident');
+
+const INTERVAL_MILLIS = 2000;
+const SPAN_MILLIS = 15 * 60 * 1000;
+const KEPT = 100;
+
+/** What a point holds, in this order. Times in milliseconds, rates per second. */
+const FIELDS = [
+  'at', 'idle', 'used', 'connecting', 'waiting', 'throughput', 'errors',
+  'acquireP50', 'acquireP95', 'acquireP99', 'queryP50', 'queryP95', 'queryP99', 'breaker',
+];
+const BREAKER = { closed: 0, 'half-open': 1, open: 2 };
+
+class Observation extends EventEmitter {
+  constructor({ interval = INTERVAL_MILLIS, thresholds } = {}) {
+    super();
+    this.setMaxListeners(0);
+    this.interval = interval;
+    this.pools = new Map();
+    this.alerts = [];
+    this.events = [];
+    this.lag = null;
+    this.at = 0;
+    this._number = 0;
+    this._latest = new Map();
+    this._thresholds = thresholdsFor(thresholds);
+    this._delay = measureDelay();
+    this._endLoans = watchLoans();
+    this.look();
+    this._timer = setInterval(() => this.look(), interval);
+    this._timer.unref();
+  }
+
+  /** Looks at everything, keeps it, and emits what is new as `look`. */
+  look(at = performance.timeOrigin + performance.now()) {
+    this.at = at;
+    this.lag = this._delay.p99();
+    const told = metrics().pools;
+    for (const id of [...this.pools.keys()].filter((known) => !told.some((pool) => pool.id === known))) this._forget(id);
+    const alerts = [];
+    const events = this._newEvents();
+    const pools = told.map((pool) => this._lookAt(pool, at, alerts, events));
+    keep(this.alerts, alerts);
+    keep(this.events, this._withoutRepeats(events));
+    this.emit('look', { at, lag: this.lag, pools, alerts, events });
+  }
+
+  /** All that is kept, for a page that was just opened. */
+  history() {
+    const pools = [...this.pools.values()].map(({ state, points }) => ({ ...state, points }));
+    return { at: this.at, lag: this.lag, span: SPAN_MILLIS, fields: FIELDS, pools, alerts: this.alerts, events: this.events };
+  }
+
+  close() {
+    clearInterval(this._timer);
+    this._delay.done();
+    this._endLoans();
+    for (const id of [...this.pools.keys()]) this._forget(id);
+  }
+
+  _lookAt(told, at, alerts, events) {
+    const known = this.pools.get(told.id) || this._meet(told.id);
+    const context = { eventLoopLag: this.lag, leaks: overdueLoansOf(told.id) };
+    const seen = JSON.parse(known.watch.look(at, told.id, JSON.stringify(context)));
+    alerts.push(...seen.changes.map((change) => ({ ...change, at })));
+    const point = pointOf(seen, at);
+    known.points.push(point);
+    while (known.points[0][0] < at - SPAN_MILLIS) known.points.shift();
+    known.trouble.look(told, seen, events, at);
+    known.state = { ...stateOf(told, seen), ...known.trouble.state() };
+    return { ...known.state, point };
+  }
+
+  _meet(id) {
+    const { Watch } = require('../native');
+    const pool = { watch: new Watch(this._thresholds), points: [], state: null, trouble: new Trouble() };
+    this.pools.set(id, pool);
+    return pool;
+  }
+
+  _forget(id) {
+    const { state } = this.pools.get(id);
+    if (state !== null) this._latest.delete(state.name);
+    this.pools.get(id).watch.close();
+    this.pools.delete(id);
+  }
+
+  _newEvents() {
+    const events = JSON.parse(require('../native').Vitals.entries(this._number));
+    if (events.length > 0) this._number = events[events.length - 1].number;
+    return events.slice(-KEPT);
+  }
+
+  // An attempt that fails like the one before it is counted there: an outage must not push away how it began.
+  _withoutRepeats(events) {
+    return events.flatMap((event) => {
+      const latest = this._latest.get(event.pool);
+      if (latest !== undefined && event.event === 'connect_failed' && latest.event === event.event && latest.fields.error === event.fields.error) {
+        Object.assign(latest, { count: latest.count + 1, at: event.at });
+        return [];
+      }
+      const kept = { ...event, count: 1, first: event.at };
+      this._latest.set(event.pool, kept);
+      return [kept];
+    });
+  }
+}
+
+function keep(list, more) {
+  list.push(...more);
+  if (list.length > KEPT) list.splice(0, list.length - KEPT);
+}
+
+function pointOf(seen, at) {
+  const { connections, waiting, interval, breaker } = seen;
+  const seconds = interval && interval.seconds > 0 ? interval.seconds : null;
+  const acquire = (interval && interval.acquire) || {};
+  const query = (interval && interval.operation) || {};
+  const values = [
+    at,
+    connections && connections.idle,
+    connections && connections.used,
+    connections && connections.connecting,
+    waiting,
+    interval && interval.throughput,
+    seconds && interval.errors / seconds,
+    acquire.p50, acquire.p95, acquire.p99,
+    query.p50, query.p95, query.p99,
+    BREAKER[breaker],
+  ];
+  return values.map((value) => (typeof value === 'number' ? Math.round(value * 100) / 100 : null));
+}
+
+function stateOf(told, seen) {
+  const { id, name, connections, waiting, errorsByClass, breaker, breakers, breakerStops, retries, timeouts, opened, connectFailures, closed, leaks, retriesDenied, breakerRejected, failovers, commitsUnknown } = told;
+  return {
+    id, name, connections, waiting, errorsByClass, breaker, breakers, breakerStops, retries, timeouts, opened, connectFailures, closed, leaks,
+    retriesDenied, breakerRejected, failovers, commitsUnknown,
+    firing: seen.firing,
+    lastConnectError: seen.lastConnectError,
+    oldestWait: seen.oldestWait,
+    minute: seen.minute,
+  };
+}
+
+module.exports = { Observation };

@@ -1,0 +1,59 @@
+'use strict';
+
+// Loads the native part: the one that PGPOOL_RS_NATIVE names, else a local build beside
+// package.json, else the package of this platform. When there is none, the error says what was
+// tried and what to do about it.
+
+const path = require('node:path');
+const { PUBLISHED, triple } = require('./platform');
+
+function candidates() {
+  if (process.env.PGPOOL_RS_NATIVE) return [path.resolve(process.env.PGPOOL_RS_NATIVE)];
+  const name = triple();
+  return [path.join(__dirname, '..', '..', `pgpool-rs.${name}.node`), `pgpool-rs-${name}`];
+}
+
+function load() {
+  const failures = [];
+  for (const candidate of candidates()) {
+    try {
+      return require(candidate);
+    } catch (error) {
+      failures.push({ candidate, error, absent: error.code === 'MODULE_NOT_FOUND' });
+    }
+  }
+  throw explained(failures);
+}
+
+function explained(failures) {
+  // A build that is there and does not load tells more than one that is not there.
+  const telling = failures.find(({ absent }) => !absent) ?? failures[0];
+  const tried = failures.map(({ candidate, error, absent }) => {
+    return `  ${candidate}: ${absent ? 'not there' : error.message.split('\n')[0]}`;
+  });
+  const failure = new Error(
+    `pgpool-rs has no native part for ${triple()} (Node ${process.version}). Tried:\n${tried.join('\n')}\n${advice(telling.absent)}`,
+    { cause: telling.error },
+  );
+  failure.code = 'ERR_PGPOOL_NATIVE';
+  return failure;
+}
+
+function advice(absent) {
+  if (process.env.PGPOOL_RS_NATIVE) return 'PGPOOL_RS_NATIVE names what is to be loaded; without it the installed one is.';
+  if (!PUBLISHED.includes(triple())) {
+    return `There are builds for ${PUBLISHED.join(', ')}. For another platform, \`npm run build\` in a checkout makes one.`;
+  }
+  if (!absent) return 'It was found and does not load on this system.';
+  return (
+    `pgpool-rs-${triple()} is an optional dependency: install on the system that runs it, with optional dependencies, ` +
+    'and from a lockfile that lists it. In a checkout, `npm run build` makes it.'
+  );
+}
+
+const native = load();
+
+// Lines are written by a thread of their own; the last ones are waited for, but not long.
+if (process.env.PGPOOL_LOG) process.on('exit', () => native.Vitals.flush());
+
+module.exports = native;

@@ -1,0 +1,575 @@
+'use strict';
+
+// pg-pool's Pool on a native pool. Counting, waiting and closing are the core's; here are the call
+// forms, and the client objects, which are made when somebody will see one.
+//
+// `pool.query` goes straight to the core as long as nobody could notice: no listener for checkouts, no
+// patched method, no parser or method set on a single client. Otherwise it is a checkout, a query and a
+// release, as in pg. One class with pg's whole surface, hence its length.
+
+const { EventEmitter } = require('node:events');
+const Client = require('../client');
+const Statement = require('../statement/statement');
+const TypeOverrides = require('../type-overrides');
+const { heed } = require('../async/abort-signal');
+const { Checkout } = require('./checkout');
+const { Callers, Escort } = require('./custom-connect');
+const { Ending } = require('./shutdown');
+const { completed } = require('./options');
+const { hide } = require('../connection-parameters');
+const { fromNative } = require('../errors');
+const { inContext } = require('../async/callback-context');
+const { greet } = require('./on-connect');
+const { hub } = require('../native/bridge');
+const { plainMethods } = require('../client/patched-methods');
+const { giveBack } = require('./lease');
+const loans = require('../monitor/leak-detection');
+const tracing = require('../monitor/tracing-channels');
+const { OwnErrors, answerPassword } = require('../client/password');
+const { answering, guarded } = require('../async/answer');
+const { queryOnClient } = require('./query-on-client');
+const removal = require('./removal');
+const { pack } = require('../encode/request');
+const { transaction } = require('../retry/transaction');
+const { breakerMode, checkOptions, poolSettings, refuseUnserved, switchedOn } = require('../config/core-settings');
+const { RowStream } = require('../client/row-stream');
+const { foreignPool, isForeign } = require('./foreign-pool');
+const { Tunnel } = require('../native/node-socket');
+
+const CONNECT_TIMEOUT = 'Connection terminated due to connection timeout';
+
+const { connect: plainClientConnect, query: plainQuery } = plainMethods(Client.prototype);
+
+class Pool extends EventEmitter {
+  /**
+   * Opens nothing: the first query or checkout does.
+   * @param options see PoolConfig in index.d.ts; a copy is kept in `pool.options`
+   * @param ClientClass the class of the pool's clients; ours, or a class derived from it
+   */
+  constructor(options, ClientClass) {
+    super();
+    const Clients = (options && options.Client) || ClientClass || Client;
+    if (isForeign(Clients, Client)) return foreignPool(options, Clients, new.target, Pool);
+    refuseUnserved(options);
+    checkOptions(options || {});
+    this.options = completed(options);
+    this.log = this.options.log || function () {};
+    hide(this, '_isLogged', Boolean(this.options.log));
+    this.Client = Clients;
+    this.Promise = this.options.Promise || Promise;
+    this.ending = false;
+    this.ended = false;
+    hide(this, '_native', null);
+    // Speaks for the connections until one of them needs an object of its own.
+    hide(this, '_model', null);
+    hide(this, '_types', new TypeOverrides(this.options.types));
+    // Errors of user code under way to the checkout that they fail.
+    hide(this, '_errors', new OwnErrors());
+    // Clients that were released while a submittable still had their connection.
+    hide(this, '_late', new Set());
+    // Connections that are being made through a `connect` of their clients' own, and for whom.
+    hide(this, '_escorts', new Map());
+    hide(this, '_callers', new Callers());
+    hide(this, '_escorted', false);
+    hide(this, '_individual', false);
+    // The loans of its clients, by connection.
+    hide(this, '_loans', new Map());
+    // Known for sure once the pool is open.
+    hide(this, '_isMeasured', true);
+    // Somebody has looked at `_clients`: every connection has a client of its own from now on.
+    hide(this, '_watched', false);
+    // False as long as the application has yet to see its first client: it may set something on it.
+    hide(this, '_welcomed', false);
+    hide(this, '_maxResultBytes', this.options.maxResultBytes || 0);
+    hide(this, '_queryTimeout', 0);
+    hide(this, '_binary', false);
+    // Filled ahead of its first use; until then its connections keep no process alive.
+    hide(this, '_resting', false);
+    // Something was given back in this turn of the event loop, and may be reaped in the next.
+    hide(this, '_inTurn', false);
+  }
+
+  /** All connections: lent, idle and those being opened. */
+  get totalCount() {
+    return this._native === null ? 0 : this._native.total;
+  }
+
+  /** Connections that wait for work. */
+  get idleCount() {
+    return this._native === null ? 0 : this._native.idle;
+  }
+
+  /** Queries and checkouts that wait for a connection. */
+  get waitingCount() {
+    return this._native === null ? 0 : this._native.waiting;
+  }
+
+  /** Connections past `maxLifetimeSeconds` that are still lent. */
+  get expiredCount() {
+    return this._native === null ? 0 : this._native.expired;
+  }
+
+  /**
+   * Takes a client out of the pool; give it back with `client.release()`.
+   * @param callback `(error, client, release)`; without it a promise of the client is returned. It may
+   *   come after `{ signal }`, an AbortSignal that ends the wait
+   */
+  connect(callback, ...rest) {
+    if (tracing.isTraced('acquire')) return tracing.traceAcquire(plainConnect, this, [callback, ...rest]);
+    let signal;
+    if (callback !== null && typeof callback === 'object') {
+      signal = callback.signal;
+      [callback] = rest;
+    }
+    if (this.ending) {
+      const error = new Error('Cannot use a pool after calling end on the pool');
+      return callback ? callback(error) : this.Promise.reject(error);
+    }
+    const answer = answering(this.Promise, inContext(callback));
+    const checkout = new Checkout(this, answer.callback, loans.borrowed(this, plainConnect));
+    const refusal = signal === undefined || signal === null ? undefined : heed(checkout, signal);
+    if (refusal === undefined) this._admit(checkout);
+    else process.nextTick(() => checkout.fail(refusal));
+    return answer.promise;
+  }
+
+  // A checkout with terms of its own, for a transaction.
+  _checkout(terms) {
+    if (this.ending || this.connect !== plainConnect) return this.connect();
+    const answer = answering(this.Promise);
+    const checkout = new Checkout(this, answer.callback, loans.borrowed(this, this._checkout));
+    checkout.terms = terms;
+    this._admit(checkout);
+    return answer.promise;
+  }
+
+  _admit(checkout) {
+    const native = this._opened();
+    const core = hub();
+    core.admit(checkout);
+    try {
+      const { deadline, attempts, base } = checkout.terms;
+      if (this._isLogged) this._logSupply();
+      native.connect(checkout.id, deadline, attempts, base);
+      if (this._escorted) this._callers.add(checkout);
+    } catch (error) {
+      if (checkout.id !== 0) core.settle(checkout.id);
+      process.nextTick(() => checkout.fail(error));
+    }
+  }
+
+  /**
+   * Runs one statement on any connection. Forms: text or config, then values, then a callback.
+   * @param callback `(error, result)`; without it a promise of the result is returned
+   */
+  query(text, values, callback) {
+    if (typeof text === 'function') return this._misplaced(text);
+    // What runs on a client is traced there.
+    if (tracing.isTraced('query') && this._isPlain() && !(text && text.submit)) {
+      return tracing.traceQuery(plainPoolQuery, this, [text, values, callback]);
+    }
+    if (typeof values === 'function') {
+      callback = values;
+      values = undefined;
+    }
+    if (!this._isPlain() || (text && text.submit)) return queryOnClient(this, text, values, callback);
+    if (this.ending || text == null) return this._refuse(text, callback);
+
+    const native = this._opened();
+    const statement = new Statement(this._types);
+    statement.pool = this;
+    statement.read(text, values, undefined);
+    let promise;
+    if (callback) {
+      statement.success = undefined;
+      statement.callback = inContext(callback);
+    } else {
+      statement.callback = undefined;
+      promise = new this.Promise((resolve) => {
+        statement.resolve = resolve;
+      });
+    }
+    if (this._binary) statement.binary();
+    if (!statement.queryTimeout) statement.queryTimeout = this._queryTimeout;
+    if (statement.maxBytes === 0) statement.maxBytes = this._maxResultBytes;
+    const refusal = statement.misuse();
+    if (refusal === undefined) this._send(native, statement);
+    else process.nextTick(() => statement.fail(refusal));
+    return promise;
+  }
+
+  _send(native, statement) {
+    try {
+      const { buffer, length } = pack(statement);
+      native.query(hub().admit(statement), buffer, length);
+      if (this._escorted) this._callers.add(statement);
+    } catch (error) {
+      if (statement.id !== 0) hub().settle(statement.id);
+      process.nextTick(() => statement.fail(error));
+    }
+  }
+
+  _isPlain() {
+    return (
+      this.connect === plainConnect &&
+      !this._individual &&
+      !this._isLogged &&
+      (this._welcomed || !this._greets()) &&
+      this.Client.prototype.query === plainQuery &&
+      !this.options.verify &&
+      this.listenerCount('acquire') === 0 &&
+      this.listenerCount('release') === 0
+    );
+  }
+
+  _misplaced(callback) {
+    setImmediate(() => {
+      callback(new Error('Passing a function as the first parameter to pool.query is not supported'));
+    });
+    return undefined;
+  }
+
+  _refuse(text, callback) {
+    let error;
+    if (this.ending) error = new Error('Cannot use a pool after calling end on the pool');
+    else error = new TypeError('Client was passed a null or undefined query');
+    if (!callback) return this.Promise.reject(error);
+    if (this.ending) callback(error);
+    else process.nextTick(() => callback(error));
+    return undefined;
+  }
+
+  /**
+   * The rows of one statement as an async iterable that holds two pages of them at most. The connection
+   * is taken when the first row is asked for, and given back at the end, or when the iteration is left.
+   */
+  stream(text, values, options) {
+    return new RowStream((signal) => this._borrow(signal), text, values, options);
+  }
+
+  async _borrow(signal) {
+    const client = await (signal ? this.connect({ signal }) : this.connect());
+    // The loss of the connection is told to whoever iterates.
+    const heard = () => {};
+    client.on('error', heard);
+    return {
+      client,
+      giveBack: () => {
+        client.removeListener('error', heard);
+        client.release();
+      },
+    };
+  }
+
+  /**
+   * Refuses new work, rejects who waits for a connection, closes idle connections, waits for lent ones.
+   * @param callback called when all are closed; without it a promise is returned
+   */
+  end(callback) {
+    this.log('ending');
+    if (this.ending) {
+      const error = new Error('Called end on pool more than once');
+      return callback ? callback(error) : this.Promise.reject(error);
+    }
+    this.ending = true;
+    this._pulse();
+    const answer = answering(this.Promise, callback);
+    if (this._native === null) {
+      this.ended = true;
+      process.nextTick(() => answer.callback());
+      return answer.promise;
+    }
+    const ending = new Ending(this, answer.callback);
+    for (const client of this._late) giveBack(this, client._link, true);
+    hub().admit(ending);
+    this._native.end(ending.id);
+    return answer.promise;
+  }
+
+  // The native pool, made at first use: pg reads defaults and environment no earlier.
+  _opened() {
+    if (this._native !== null) {
+      if (this._resting) this._rise();
+      this._escortIfAsked();
+      return this._native;
+    }
+    const model = new this.Client(this.options);
+    this._model = model;
+    this._queryTimeout = model.connectionParameters.query_timeout;
+    this._binary = model.binary;
+    const native = hub().open(this, poolSettings(model, this.options));
+    this._native = native;
+    this._isMeasured = native.vitals !== 0;
+    if (this._greets()) native.greet(true);
+    this._escortIfAsked();
+    return native;
+  }
+
+  // A client with the options of the pool's: the model, for as long as it is nobody's.
+  _example() {
+    return this._model || new this.Client(this.options);
+  }
+
+  // A client for a connection. The first one is the model.
+  _newClient() {
+    const client = this._example();
+    this._model = null;
+    client._pool = this;
+    return client;
+  }
+
+  // A `connect` of the clients' own has a say in the making of connections from now on, or no more.
+  _escortIfAsked() {
+    const asked = this.Client.prototype.connect !== plainClientConnect;
+    if (asked === this._escorted) return;
+    this._escorted = asked;
+    this._native.escort(asked);
+  }
+
+  // From the hub: a connection is about to be made.
+  admit(attempt) {
+    try {
+      const client = this._newClient();
+      const escort = new Escort(this, attempt, client);
+      this._escorts.set(attempt, escort);
+      this._callers.run(() => escort.begin());
+    } catch (error) {
+      this._native.verdict(attempt, this._errors.keep(error));
+    }
+  }
+
+  // From the hub: it could not be made; null: the core has given up on it.
+  refused(attempt, failure) {
+    const escort = this._escorts.get(attempt);
+    if (escort === undefined) return;
+    this._escorts.delete(attempt);
+    escort.turnAway(failure);
+  }
+
+  _greets() {
+    return Boolean(this.options.onConnect) || this.listenerCount('connect') > 0;
+  }
+
+  // A listener for new clients has been added: from now on the core waits for it.
+  _greetFromNow() {
+    this._welcomed = false;
+    if (this._native) this._native.greet(true);
+  }
+
+  // Opens the minimum ahead of the first request. A configuration that makes no sense fails that.
+  _prefill() {
+    if (this._native !== null || this.ending) return;
+    this._resting = true;
+    try {
+      this._opened();
+    } catch {
+      this._resting = false;
+    }
+  }
+
+  _rise() {
+    this._resting = false;
+    if (this.options.allowExitOnIdle) return;
+    for (const link of hub().links.values()) {
+      if (link.owner === this) hub().count(link, true);
+    }
+  }
+
+  on(event, listener) {
+    if (event === 'connect') this._greetFromNow();
+    return super.on(event, listener);
+  }
+
+  addListener(event, listener) {
+    return this.on(event, listener);
+  }
+
+  prependListener(event, listener) {
+    if (event === 'connect') this._greetFromNow();
+    return super.prependListener(event, listener);
+  }
+
+  // What pg-pool's own fields show; some tools look at them.
+  get _clients() {
+    this._watched = true;
+    const clients = this._links().map((link) => this._clientOf(link));
+    for (const { client } of this._escorts.values()) clients.push(client);
+    if (this.totalCount > clients.length && this._model !== null) clients.push(this._model);
+    return clients;
+  }
+
+  get _idle() {
+    const idle = this._links().filter((link) => !link.lent).slice(0, this.idleCount);
+    return idle.map((link) => ({ client: this._clientOf(link) }));
+  }
+
+  get _pendingQueue() {
+    return new Array(this.waitingCount).fill(undefined);
+  }
+
+  _links() {
+    return this._native === null ? [] : hub().linksOf(this);
+  }
+
+  _isFull() {
+    return this.totalCount >= this.options.max;
+  }
+
+  _isAboveMin() {
+    return this.totalCount > this.options.min;
+  }
+
+  // As in pg-pool, for those who throw a client out by hand: closed, whoever has it.
+  _remove(client, callback) {
+    const link = client._link;
+    client._ending = true;
+    const heard = (removed) => {
+      if (removed !== client) return;
+      super.removeListener('remove', heard);
+      if (typeof callback === 'function') callback();
+    };
+    super.on('remove', heard);
+    if (link.lent) giveBack(this, link, true);
+    else this._native.cut(link.id);
+  }
+
+  // From the hub: a connection is there.
+  opened(link) {
+    hub().count(link, !this.options.allowExitOnIdle && !this._resting);
+    guarded(() => this.log('new client connected'));
+    const escort = this._escorts.get(link.info.attempt);
+    if (escort !== undefined) {
+      this._escorts.delete(link.info.attempt);
+      escort.arrive(link);
+      return;
+    }
+    if (this._watched) guarded(() => this._clientOf(link));
+    if (link.info.greet) greet(this, link);
+  }
+
+  // A client with a `query` of its own has to be asked, so queries of the pool run on clients from now on.
+  _notice(client) {
+    if (Object.hasOwn(client, 'query')) this._individual = true;
+  }
+
+  _clientOf(link) {
+    if (link.client !== null) return link.client;
+    const client = this._newClient();
+    client._attach(this._native, link);
+    client._ready = true;
+    return client;
+  }
+
+  // From the hub: a connection is gone.
+  closed(link, info) {
+    removal.closed(this, link, info);
+  }
+
+  _discard(client, error) {
+    removal.discard(this, client, error);
+  }
+
+  _tellIdleDeath(client, error) {
+    removal.tellIdleDeath(this, client, error);
+  }
+
+  // pg-pool's words for what the core does: for who supplies a checkout, and for the queue it looks after.
+  _logSupply() {
+    if (this.idleCount > 0) process.nextTick(() => this._pulse(true));
+    else if (!this._isFull()) {
+      this.log('checking client timeout');
+      this.log('connecting new client');
+    }
+  }
+
+  _pulse(serves = this._isLogged && this.waitingCount > 0) {
+    if (!this._isLogged) return;
+    this.log('pulse queue');
+    if (this.ending) this.log('pulse queue on ending');
+    else if (!serves) this.log('no queued requests');
+  }
+
+  /**
+   * Runs `work(client)` between BEGIN and COMMIT on one client, and all of it again when the server has
+   * rolled it back. See docs/guide/retry.md.
+   * @param options `isolationLevel`, `readOnly`, `deferrable`, `retries`, `retryDelay`, `retryOn`, `deadline`
+   * @returns {Promise} of what `work` returns
+   */
+  transaction(work, options) {
+    return transaction(this, work, options);
+  }
+
+  /**
+   * Switches retry and breaker while the pool runs.
+   * @param changes `retry`: 'on' or 'off'; `breaker`: 'enforce', 'metrics', 'forced-open' or 'off'
+   */
+  configure({ retry, breaker } = {}) {
+    const changes = {};
+    if (retry !== undefined) changes.retry = this.options.retry = switchedOn('retry', retry);
+    if (breaker !== undefined) {
+      const mode = breakerMode(breaker);
+      const { breaker: given } = this.options;
+      this.options.breaker = given !== null && typeof given === 'object' ? { ...given, mode } : mode;
+      changes.breaker = mode;
+    }
+    if (this._native !== null) this._native.configure(JSON.stringify(changes));
+  }
+
+  // From the hub: a request runs again, or the breaker has changed.
+  note({ event, ...details }) {
+    if (event === 'retry') {
+      const { attempt, of, delay, code, phase } = details;
+      const count = of == null ? `retry ${attempt}` : `retry ${attempt} of ${of}`;
+      this.log(`${count} in ${Math.round(delay)} ms after ${code ?? 'a lost connection'} while ${phase}`, details);
+    } else {
+      details.nextProbe = details.nextProbe == null ? null : new Date(details.nextProbe);
+      details.cause = details.cause == null ? undefined : fromNative(details.cause);
+      this.log(`circuit breaker of ${details.host} is ${details.state}`, details);
+    }
+    this.emit(event, details);
+  }
+
+  // From the hub: a client is lent for long.
+  overdue({ connection, heldMillis }) {
+    loans.overdue(this, connection, heldMillis);
+  }
+
+  // From the hub: a stream is wanted that Node opens.
+  dial(id, place) {
+    const fail = (error) => this._errors.keep(error);
+    try {
+      return new Tunnel(this._native, id, place, this._example(), fail);
+    } catch (error) {
+      this._native.dialed(id, fail(error));
+      return undefined;
+    }
+  }
+
+  // From the hub: the server, or a proxy, wants a password.
+  ask(attempt) {
+    try {
+      answerPassword(this._example(), (password, failure) => this._native.answer(attempt, password, failure), this._errors);
+    } catch (error) {
+      this._native.answer(attempt, null, this._errors.keep(error));
+    }
+  }
+
+  // A request of the pool has failed: the error that its caller gets.
+  _errorOf(failure) {
+    return this._errors.take(failure) || fromNative(failure);
+  }
+
+  _failed(request, failure) {
+    const error = this._errorOf(failure);
+    if (request instanceof Checkout && failure.kind !== 'acquire') {
+      if (error.message === CONNECT_TIMEOUT) this.log('ending client due to timeout');
+      this.log('client failed to connect', error);
+    }
+    request.fail(error);
+  }
+}
+
+const plainConnect = Pool.prototype.connect;
+const plainPoolQuery = Pool.prototype.query;
+
+module.exports = Pool;

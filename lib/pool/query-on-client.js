@@ -1,0 +1,74 @@
+'use strict';
+
+// A query of a pool as under pg, where somebody could notice the difference: a checkout, a query on the
+// client, a release. Run again on the terms of the pool.
+
+const { inContext } = require('../async/callback-context');
+const { KEEP } = require('./lease');
+const loans = require('../monitor/leak-detection');
+const { answering, rethrow } = require('../async/answer');
+const { explained, isGone, runOf, termsOf } = require('../retry/terms');
+const { Verdict } = require('../retry/decision');
+
+/** See `Pool.query`. */
+function queryOnClient(pool, text, values, callback) {
+  const answer = answering(pool.Promise, inContext(callback));
+  const terms = text == null ? undefined : termsOf(pool.options, text);
+  let retries = 0;
+  const fail = (failure, lost) => {
+    if (terms === undefined) {
+      answer.callback(failure);
+      return;
+    }
+    const decided = (refusal) => {
+      if (refusal !== undefined) {
+        answer.callback(explained(failure, refusal));
+        return;
+      }
+      retries += 1;
+      begin();
+    };
+    new Verdict().of(pool._native, runOf(terms, retries, failure, lost)).then(decided, () => answer.callback(failure));
+  };
+  const run = (error, client) => {
+    if (error) {
+      answer.callback(error);
+      return;
+    }
+    // A statement that takes long is no leak.
+    if (client._link) loans.returned(pool, client._link);
+    let over = false;
+    const settle = (failure, result) => {
+      if (over) return;
+      over = true;
+      client.removeListener('error', settle);
+      const lost = isGone(client);
+      try {
+        // A statement that fails leaves its connection as good as it was.
+        client.release(failure, KEEP);
+      } catch (error) {
+        rethrow(error);
+      }
+      if (failure) fail(failure, lost);
+      else answer.callback(undefined, result);
+    };
+    client.once('error', settle);
+    try {
+      pool.log('dispatching query');
+      client.query(text, values, (failure, result) => {
+        pool.log('query dispatched');
+        settle(failure, result);
+      });
+    } catch (failure) {
+      settle(failure);
+    }
+  };
+  const begin = () => {
+    if (text && text.signal) pool.connect({ signal: text.signal }, run);
+    else pool.connect(run);
+  };
+  begin();
+  return answer.promise;
+}
+
+module.exports = { queryOnClient };

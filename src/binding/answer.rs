@@ -1,0 +1,89 @@
+//! What becomes of one request of JavaScript: its answer goes into the outbox.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use super::{connections::Desk, errors, outbox::Kind};
+use crate::{
+    dispatch::{Answer, Borrower, Failure, Lease},
+    postgres::{Rows, Shape, Status},
+};
+
+/// Writes the answer to one request into the outbox.
+pub(super) struct Reply {
+    desk: Arc<Desk>,
+    request: u32,
+}
+
+impl Reply {
+    pub(super) fn new(desk: Arc<Desk>, request: u32) -> Self {
+        Self { desk, request }
+    }
+}
+
+impl Answer for Reply {
+    fn rows(&mut self, shape: &Arc<Shape>, rows: Rows<'_>) {
+        self.desk.outbox.push_rows(self.request, shape, rows);
+    }
+
+    fn complete(&mut self, tag: &[u8]) {
+        self.desk.outbox.push_bytes(Kind::Command, self.request, tag);
+    }
+
+    fn suspended(&mut self) {
+        self.desk.outbox.push(Kind::Suspended, self.request, 0);
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.desk.outbox.poll_ready(cx)
+    }
+
+    fn done(&mut self, status: Status) {
+        self.desk.outbox.push(Kind::Done, self.request, status.letter().into());
+    }
+
+    fn restart(&mut self) {
+        self.desk.outbox.push(Kind::Restart, self.request, 0);
+    }
+
+    fn failed(&mut self, failure: Failure, status: Option<Status>) {
+        let value = errors::of_failure(&failure, self.desk.tier());
+        let letter = status.map_or(0, Status::letter);
+        self.desk.outbox.push_json(Kind::Fail, letter.into(), self.request, &value);
+    }
+}
+
+impl Borrower for Reply {
+    fn lent(self, lease: Lease) {
+        self.desk.lend(self.request, lease);
+    }
+
+    fn refused(mut self, failure: Failure) {
+        self.failed(failure, None);
+    }
+}
+
+/// Holds a returned lease until the connection has answered everything.
+pub(super) struct ReturnAfter(Option<Lease>);
+
+impl ReturnAfter {
+    pub(super) fn new(lease: Lease) -> Self {
+        Self(Some(lease))
+    }
+}
+
+impl Answer for ReturnAfter {
+    fn rows(&mut self, _: &Arc<Shape>, _: Rows<'_>) {}
+    fn complete(&mut self, _: &[u8]) {}
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+    fn done(&mut self, _: Status) {
+        self.0 = None;
+    }
+    fn failed(&mut self, _: Failure, _: Option<Status>) {
+        self.0 = None;
+    }
+}

@@ -1,0 +1,162 @@
+//! What the vitals tell JavaScript: snapshots, text, the table of names, notable events.
+
+use std::{sync::Arc, time::Duration};
+
+use napi::{Either, Error, Result};
+use napi_derive::napi;
+use serde_json::{Value, json};
+use tracing::warn;
+
+use super::{bridge::Hub, outbox::Kind};
+use crate::telemetry::{
+    Context, FailureClass, Subject, Thresholds, alerts::Rule, event_log, metrics, prometheus, registry,
+    snapshot,
+};
+
+/// What there is to tell: static methods only.
+#[napi]
+pub struct Vitals;
+
+#[napi]
+impl Vitals {
+    /// Everything that is measured, as JSON.
+    #[napi(catch_unwind)]
+    pub fn snapshot() -> String {
+        snapshot::to_json().to_string()
+    }
+
+    /// Every metric with its points, histograms with their buckets, as JSON.
+    #[napi(catch_unwind)]
+    pub fn series() -> String {
+        snapshot::series_to_json_with_buckets().to_string()
+    }
+
+    /// Everything that is measured, in the text format of Prometheus.
+    #[napi(catch_unwind)]
+    pub fn text() -> String {
+        prometheus::text()
+    }
+
+    /// The table of metrics and of alert rules, as JSON.
+    #[napi(catch_unwind)]
+    pub fn table() -> String {
+        let metrics: Vec<_> = metrics::ALL.iter().map(describe).collect();
+        let rules: Vec<_> = Rule::ALL
+            .iter()
+            .map(|rule| json!({ "rule": rule.name(), "unit": rule.unit(), "setting": rule.setting() }))
+            .collect();
+        json!({
+            "metrics": metrics,
+            "pool": metrics::POOL,
+            "rules": rules,
+            "thresholds": Thresholds::default().to_json(),
+            "failures": FailureClass::ALL.map(FailureClass::name),
+            "notFaults": FailureClass::ALL.into_iter().filter(|class| !class.is_fault()).map(FailureClass::name).collect::<Vec<_>>(),
+        })
+        .to_string()
+    }
+
+    /// The notable events after this number, as a JSON array, oldest first.
+    #[napi(catch_unwind)]
+    pub fn entries(number: f64) -> String {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+        let entries = event_log::after(number as u64);
+        json!(entries.iter().map(Arc::as_ref).collect::<Vec<_>>()).to_string()
+    }
+
+    /// A client of this pool is lent for too long, to whom `stack` tells where that is known: counted and
+    /// logged.
+    #[napi(catch_unwind)]
+    #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over Strings")]
+    pub fn overdue(pool: u32, connection: u32, held_millis: f64, stack: Option<String>) {
+        let Some(vitals) = registry::find(pool) else { return };
+        vitals.overdue();
+        let (pool, stack) = (vitals.name.as_str(), stack.as_deref());
+        warn!(target: "leak", pool, connection, heldMillis = held_millis, stack, "overdue");
+    }
+
+    /// The process ends: what was logged is written, as far as standard error takes it soon.
+    #[napi(catch_unwind)]
+    pub fn flush() {
+        event_log::flush();
+    }
+
+    /// A listener of logs or alerts threw.
+    #[napi(catch_unwind)]
+    pub fn fault() {
+        registry::listener_fault();
+    }
+}
+
+fn describe(metric: &metrics::Metric) -> Value {
+    let mut value = json!(metric);
+    value["prometheus"] = Value::String(metric.prometheus());
+    value["process"] = Value::Bool(metrics::OF_PROCESS.contains(metric));
+    value
+}
+
+/// Looks at one pool, regularly, and tells what changed.
+#[napi]
+pub struct Watch(crate::telemetry::Watch);
+
+#[napi]
+impl Watch {
+    /// `thresholds`: JSON; what is absent keeps its default.
+    #[napi(constructor, catch_unwind)]
+    #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over a String")]
+    pub fn new(thresholds: String) -> Result<Self> {
+        let thresholds = Thresholds::from_json(&thresholds).map_err(Error::from_reason)?;
+        Ok(Self(crate::telemetry::Watch::new(thresholds)))
+    }
+
+    /// `at`: milliseconds of a clock that goes forward; `pool`: the number of one of ours, or the
+    /// counts of another one as JSON; `context`: JSON. The answer is JSON.
+    #[napi(catch_unwind)]
+    #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over Strings")]
+    pub fn look(&mut self, at: f64, pool: Either<u32, String>, context: String) -> Result<String> {
+        let at = Duration::try_from_secs_f64(at / 1000.0)
+            .map_err(|error| Error::from_reason(error.to_string()))?;
+        let context: Context = read_json(&context)?;
+        if let Some(lag) = context.event_loop_lag {
+            registry::set_event_loop_lag(Duration::try_from_secs_f64(lag / 1000.0).unwrap_or_default());
+        }
+        let subject = match pool {
+            Either::A(id) => Subject::Ours(registry::find(id)),
+            Either::B(counts) => Subject::Foreign(read_json(&counts)?),
+        };
+        Ok(self.0.look(at, &subject, &context).to_string())
+    }
+
+    /// The watch is over: another one may speak for the tier.
+    #[napi(catch_unwind)]
+    pub fn close(&mut self) {
+        self.0.release();
+    }
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(json: &str) -> Result<T> {
+    serde_json::from_str(json).map_err(|error| Error::from_reason(error.to_string()))
+}
+
+#[napi]
+impl Hub {
+    /// Whether notable events come as records.
+    #[napi(catch_unwind)]
+    pub fn listen(&self, on: bool) {
+        let outbox = &self.outbox;
+        let number = Arc::as_ptr(outbox) as usize as u64;
+        event_log::ignore(number);
+        if on {
+            // Weakly: the journal outlives the thread that listens.
+            let outbox = Arc::downgrade(outbox);
+            event_log::listen(
+                number,
+                Arc::new(move |entry| {
+                    if let Some(outbox) = outbox.upgrade() {
+                        outbox.push_json(Kind::Log, 0, 0, entry);
+                    }
+                }),
+            );
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! What a failure means for another attempt: the phase it happened in, and the table of errors.
+//!
+//! | phase | |
+//! | --- | --- |
+//! | waiting, connecting | nothing was sent |
+//! | unsent | the connection was dead before a byte of it was written |
+//! | sent | autocommit, the answer is lost: nobody knows |
+//! | transaction | lost before COMMIT: the server has rolled back |
+//! | commit | COMMIT was sent, its answer is lost |
+
+use tokio::time::Instant;
+
+use super::{Failure, Wish};
+use crate::{
+    pool::{self, Refusal},
+    postgres::{Action, Error, SqlState, Statement, Status},
+    resilience::{self, Pace, Repeat},
+};
+
+/// How far a request had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// For a connection.
+    Waiting,
+    /// Its connection was being made.
+    Connecting,
+    /// It had a connection.
+    Unsent,
+    /// On its way.
+    Sent,
+    /// Inside a transaction.
+    Transaction,
+    /// Its COMMIT was on its way.
+    Commit,
+}
+
+impl Phase {
+    /// The name in events and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Connecting => "connecting",
+            Self::Unsent => "unsent",
+            Self::Sent => "sent",
+            Self::Transaction => "transaction",
+            Self::Commit => "commit",
+        }
+    }
+}
+
+/// A failure, judged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fault {
+    pub(super) phase: Phase,
+    repeat: Repeat,
+    pace: Pace,
+}
+
+impl resilience::Fault for Fault {
+    fn repeat(&self) -> Repeat {
+        self.repeat
+    }
+
+    fn pace(&self) -> Pace {
+        self.pace
+    }
+}
+
+/// What is known of a statement that failed, beside its error.
+pub(super) struct Circumstances<'a> {
+    pub(super) statement: &'a Statement,
+    /// Whether the server can have seen any of it.
+    pub(super) sent: bool,
+    /// The transaction status afterwards.
+    pub(super) status: Option<Status>,
+    /// Whether a part of it was completed before.
+    pub(super) completed: bool,
+    /// Whether another host may take what this one rejects.
+    pub(super) has_other_hosts: bool,
+    pub(super) wish: &'a Wish,
+}
+
+impl Fault {
+    pub(super) const fn new(phase: Phase, repeat: Repeat, pace: Pace) -> Self {
+        Self { phase, repeat, pace }
+    }
+
+    const fn last(phase: Phase) -> Self {
+        Self::new(phase, Repeat::Never, Pace::Statement)
+    }
+
+    /// Of a request that got no connection.
+    pub(super) fn of_refusal(refusal: &Refusal<Error>, now: Instant) -> Self {
+        let unsent = |pace| Self::new(Phase::Connecting, Repeat::Unsent, pace);
+        match refusal {
+            Refusal::Connect(error) => Self::of_connect(error, now),
+            Refusal::ConnectTimeout
+            | Refusal::ConnectLost
+            | Refusal::Timeout { last_connect_error: Some(_), .. }
+            | Refusal::Timeout { phase: pool::Phase::Connecting, .. } => unsent(Pace::Slow),
+            // A busy pool is not helped by asking again: only who has a deadline of his own does.
+            Refusal::Timeout { phase: pool::Phase::Waiting, .. } => {
+                Self::new(Phase::Waiting, Repeat::Unsent, Pace::NotBefore(now))
+            }
+            Refusal::Full { .. } | Refusal::Closed | Refusal::Withdrawn => Self::last(Phase::Waiting),
+        }
+    }
+
+    /// Of a connection that could not be made, or was not tried.
+    pub(super) fn of_connect(error: &Error, now: Instant) -> Self {
+        let unsent = |pace| Self::new(Phase::Connecting, Repeat::Unsent, pace);
+        if let Error::Barred(barred) = error {
+            return match barred.next_probe {
+                // Its clock is the caller's; ours runs beside it.
+                Some(at) => unsent(Pace::NotBefore(
+                    at.duration_since(std::time::SystemTime::now()).map_or(now, |wait| now + wait),
+                )),
+                None => Self::last(Phase::Connecting),
+            };
+        }
+        match error.action() {
+            Action::Refusing => unsent(Pace::Slow),
+            Action::Unreachable | Action::ConnectionOver => unsent(Pace::Statement),
+            Action::Rerun
+            | Action::Ambiguous
+            | Action::LeaveHost
+            | Action::PrepareAgain
+            | Action::NameTaken
+            | Action::Exhausted
+            | Action::OnDemand
+            | Action::Final => Self::last(Phase::Connecting),
+        }
+    }
+
+    /// Of a statement on a connection, outside a transaction of the caller's.
+    pub(super) fn of_statement(error: &Error, known: &Circumstances<'_>) -> Self {
+        let phase = if known.sent { Phase::Sent } else { Phase::Unsent };
+        if !known.sent && known.status.is_none() {
+            return Self::new(phase, Repeat::Unsent, Pace::AtOnce);
+        }
+        let fault = |repeat, pace| Self::new(phase, repeat, pace);
+        match error.action() {
+            Action::Rerun if known.left_no_trace() => fault(Repeat::Safe, Pace::Statement),
+            Action::OnDemand if known.left_no_trace() && known.is_listed(error.sqlstate()) => {
+                fault(Repeat::Safe, Pace::Statement)
+            }
+            // Rejected before it did anything.
+            Action::LeaveHost if known.has_other_hosts && known.left_no_trace() => {
+                fault(Repeat::Safe, Pace::Statement)
+            }
+            Action::Ambiguous => fault(Repeat::Ambiguous, Pace::Statement),
+            Action::ConnectionOver | Action::Unreachable | Action::Refusing if known.status.is_none() => {
+                fault(Repeat::Ambiguous, Pace::Statement)
+            }
+            Action::Rerun
+            | Action::LeaveHost
+            | Action::ConnectionOver
+            | Action::Unreachable
+            | Action::Refusing
+            | Action::PrepareAgain
+            | Action::NameTaken
+            | Action::Exhausted
+            | Action::OnDemand
+            | Action::Final => Self::last(phase),
+        }
+    }
+}
+
+impl Circumstances<'_> {
+    /// Whether the server, having reported the error, has undone all of it.
+    fn left_no_trace(&self) -> bool {
+        !self.completed
+            && !matches!(self.status, Some(Status::Transaction | Status::Failed))
+            && !may_commit_by_itself(&self.statement.text)
+    }
+
+    fn is_listed(&self, code: Option<SqlState>) -> bool {
+        code.is_some_and(|code| self.wish.codes.contains(&code))
+    }
+}
+
+/// Procedures and DO blocks may commit a part of their work before they fail.
+pub(super) fn may_commit_by_itself(text: &str) -> bool {
+    let word = first_word(text);
+    ["call", "do"].iter().any(|verb| word.eq_ignore_ascii_case(verb))
+}
+
+/// The first word of a statement, comments and blanks before it left out.
+fn first_word(text: &str) -> &str {
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ';' || c == '(');
+        if let Some(comment) = rest.strip_prefix("--") {
+            rest = comment.split_once('\n').map_or("", |(_, after)| after);
+        } else if let Some(comment) = rest.strip_prefix("/*") {
+            rest = after_comment(comment);
+        } else {
+            let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+            return rest.get(..end).unwrap_or("");
+        }
+    }
+}
+
+/// What follows a comment, which may hold others.
+fn after_comment(text: &str) -> &str {
+    let mut depth = 1;
+    let mut rest = text;
+    while depth > 0 {
+        let (open, close) = (rest.find("/*"), rest.find("*/"));
+        let Some(close) = close else { return "" };
+        let at = match open {
+            Some(open) if open < close => {
+                depth += 1;
+                open
+            }
+            _ => {
+                depth -= 1;
+                close
+            }
+        };
+        rest = rest.get(at + 2..).unwrap_or("");
+    }
+    rest
+}
+
+/// The code of a failure, for events and logs.
+pub(super) fn code_of(failure: &Failure) -> Option<String> {
+    let error = match failure {
+        Failure::Wire(error) | Failure::Refused(Refusal::Connect(error)) => error,
+        Failure::OverBudget(failure) => return code_of(failure),
+        Failure::Refused(Refusal::Timeout { .. }) => return Some("ACQUIRE_TIMEOUT".to_owned()),
+        Failure::Refused(Refusal::ConnectTimeout) => return Some("ETIMEDOUT".to_owned()),
+        Failure::Refused(_) => return None,
+    };
+    match error {
+        Error::Database(error) => Some(error.code.as_str().to_owned()),
+        Error::System(error) | Error::Broken(error) => Some(error.code.to_owned()),
+        Error::Aggregate(errors) => errors.first().map(|error| error.code.to_owned()),
+        Error::Barred(_) => Some("CIRCUIT_OPEN".to_owned()),
+        // The peer went away without a word.
+        Error::Lost => Some("ECONNRESET".to_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::resilience::Fault as _;
+
+    fn server_error(code: &str, severity: &str) -> Error {
+        let none = || None;
+        Error::Database(std::sync::Arc::new(crate::postgres::DatabaseError {
+            length: 0,
+            message: String::new(),
+            severity: none(),
+            severity_code: severity.to_owned(),
+            code: SqlState::new(code.as_bytes()),
+            detail: none(),
+            hint: none(),
+            position: none(),
+            internal_position: none(),
+            internal_query: none(),
+            context: none(),
+            schema: none(),
+            table: none(),
+            column: none(),
+            data_type: none(),
+            constraint: none(),
+            file: none(),
+            line: none(),
+            routine: none(),
+        }))
+    }
+
+    fn judged(error: &Error, sent: bool, status: Option<Status>, completed: bool) -> Fault {
+        let wish = Wish { codes: Box::new([SqlState::new(b"23505")]), ..Wish::default() };
+        let statement = Statement::simple("INSERT INTO t VALUES (1)");
+        let known = Circumstances {
+            statement: &statement,
+            sent,
+            status,
+            completed,
+            has_other_hosts: false,
+            wish: &wish,
+        };
+        Fault::of_statement(error, &known)
+    }
+
+    #[test]
+    fn what_was_never_sent_on_a_dead_connection_goes_elsewhere_at_once() {
+        for error in [Error::Lost, Error::Ended, server_error("57P01", "FATAL")] {
+            let fault = judged(&error, false, None, false);
+            assert_eq!((fault.repeat(), fault.pace()), (Repeat::Unsent, Pace::AtOnce));
+        }
+        // Refused before it was sent, by our own end: the connection is well.
+        let refused = judged(&Error::Plain("it cannot be encoded".into()), false, Some(Status::Idle), false);
+        assert_eq!(refused.repeat(), Repeat::Never);
+    }
+
+    #[test]
+    fn what_was_sent_on_a_connection_that_is_lost_is_ambiguous() {
+        for error in [Error::Lost, server_error("57P01", "FATAL"), server_error("57P02", "FATAL")] {
+            assert_eq!(judged(&error, true, None, false).repeat(), Repeat::Ambiguous);
+        }
+        for error in [Error::Ended, Error::QueryTimeout, Error::Withdrawn, Error::Protocol("odd".into())] {
+            assert_eq!(judged(&error, true, None, false).repeat(), Repeat::Never);
+        }
+        assert_eq!(
+            judged(&server_error("40003", "ERROR"), true, Some(Status::Idle), false).repeat(),
+            Repeat::Ambiguous
+        );
+    }
+
+    #[test]
+    fn a_conflict_is_safe_only_where_nothing_of_it_can_have_stayed() {
+        for code in ["40001", "40P01", "23505"] {
+            let error = server_error(code, "ERROR");
+            assert_eq!(judged(&error, true, Some(Status::Idle), false).repeat(), Repeat::Safe, "{code}");
+            assert_eq!(judged(&error, true, Some(Status::Idle), true).repeat(), Repeat::Never, "{code}");
+            assert_eq!(judged(&error, true, Some(Status::Failed), false).repeat(), Repeat::Never, "{code}");
+        }
+        assert_eq!(
+            judged(&server_error("55P03", "ERROR"), true, Some(Status::Idle), false).repeat(),
+            Repeat::Never
+        );
+    }
+
+    #[test]
+    fn a_busy_pool_is_asked_again_only_by_who_has_a_deadline() {
+        let now = Instant::now();
+        let busy = Refusal::Timeout {
+            total: 1,
+            idle: 0,
+            used: 1,
+            waiting: 1,
+            last_connect_error: None,
+            phase: pool::Phase::Waiting,
+        };
+        assert_eq!(Fault::of_refusal(&busy, now).pace(), Pace::NotBefore(now));
+        for last in [Refusal::Full { waiting: 1, most: 1 }, Refusal::Closed, Refusal::Withdrawn] {
+            assert_eq!(Fault::of_refusal(&last, now).repeat(), Repeat::Never);
+        }
+        assert_eq!(Fault::of_refusal(&Refusal::ConnectTimeout, now).pace(), Pace::Slow);
+        let wrong_password = Refusal::Connect(server_error("28P01", "FATAL"));
+        assert_eq!(Fault::of_refusal(&wrong_password, now).repeat(), Repeat::Never);
+        let full_server = Fault::of_refusal(&Refusal::Connect(server_error("53300", "FATAL")), now);
+        assert_eq!((full_server.repeat(), full_server.pace()), (Repeat::Unsent, Pace::Slow));
+    }
+
+    #[test]
+    fn the_first_word_is_found_behind_comments() {
+        for text in ["CALL p()", " \n-- x\n call p()", "/* a /* b */ c */ Call p()", ";;do $$ begin end $$"] {
+            assert!(may_commit_by_itself(text), "{text}");
+        }
+        for text in [
+            "SELECT 1",
+            "/* call */ SELECT 1",
+            "-- call",
+            "document",
+            "",
+            "/* open",
+            "INSERT INTO call VALUES (1)",
+        ] {
+            assert!(!may_commit_by_itself(text), "{text}");
+        }
+    }
+}

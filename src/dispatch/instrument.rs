@@ -1,0 +1,218 @@
+//! What a tier tells its vitals. Switched off, each of these is one branch.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use tracing::{info, warn};
+
+use super::{Answer, Failure, Settings, Wire};
+use crate::{
+    pool::{CloseReason, Pool, Refusal, WeakPool},
+    postgres::{Error, Host, Rows, Shape, Status},
+    telemetry::{FailureClass, Operation, Reading, Vitals, registry},
+};
+
+/// The record of a new tier; none: monitoring is off.
+pub(super) fn open(settings: &Settings) -> Option<Arc<Vitals>> {
+    settings.monitor.then(|| registry::open(&settings.name()))
+}
+
+/// Has the record fetch what the pool counts itself.
+pub(super) fn attach(vitals: &Vitals, pool: &Pool<Wire>, max: usize, min: usize) {
+    let pool = pool.downgrade();
+    vitals.attach(Box::new(move || read(&pool, max, min)));
+}
+
+fn read(pool: &WeakPool<Wire>, max: usize, min: usize) -> Option<Reading> {
+    let pool = pool.upgrade()?;
+    let counts = pool.counts();
+    let statistics = pool.statistics();
+    Some(Reading {
+        idle: counts.idle,
+        used: counts.used,
+        connecting: counts.connecting,
+        max,
+        min,
+        waiting: counts.waiting,
+        oldest_wait: counts.oldest_wait,
+        timeouts: statistics.timeouts,
+        opened: statistics.opened,
+        connect_failures: statistics.connect_failures,
+        closed: CloseReason::ALL.map(|reason| (reason.name(), statistics.closed(reason))).to_vec(),
+        leaked_transactions: statistics.leaked_transactions,
+    })
+}
+
+/// An answer whose operation is counted as it is given.
+pub struct Measured<A> {
+    answer: A,
+    operation: Option<Operation>,
+}
+
+impl<A: Answer> Measured<A> {
+    /// The operation begins.
+    pub fn begin(vitals: Option<&Arc<Vitals>>, answer: A) -> Self {
+        Self { answer, operation: vitals.map(Vitals::begin) }
+    }
+
+    fn end(&mut self, failure: impl FnOnce() -> Option<FailureClass>) {
+        if let Some(operation) = self.operation.take() {
+            operation.end(failure());
+        }
+    }
+}
+
+impl<A: Answer> Answer for Measured<A> {
+    fn rows(&mut self, shape: &Arc<Shape>, rows: Rows<'_>) {
+        if let Some(operation) = &mut self.operation {
+            operation.rows(rows.count);
+        }
+        self.answer.rows(shape, rows);
+    }
+
+    fn complete(&mut self, tag: &[u8]) {
+        self.answer.complete(tag);
+    }
+
+    fn suspended(&mut self) {
+        self.answer.suspended();
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.answer.poll_ready(cx)
+    }
+
+    fn done(&mut self, status: Status) {
+        self.end(|| None);
+        self.answer.done(status);
+    }
+
+    fn restart(&mut self) {
+        self.answer.restart();
+    }
+
+    fn failed(&mut self, failure: Failure, status: Option<Status>) {
+        self.end(|| Some(class_of(&failure)));
+        self.answer.failed(failure, status);
+    }
+}
+
+/// What kind of failure it is.
+pub(super) fn class_of(failure: &Failure) -> FailureClass {
+    match failure {
+        Failure::Wire(error) | Failure::Refused(Refusal::Connect(error)) => error.class(),
+        Failure::OverBudget(failure) => class_of(failure),
+        Failure::Refused(refusal) => match refusal {
+            Refusal::Timeout { .. } => FailureClass::AcquireTimeout,
+            Refusal::Full { .. } => FailureClass::PoolFull,
+            Refusal::Withdrawn => FailureClass::Cancelled,
+            Refusal::ConnectTimeout | Refusal::ConnectLost | Refusal::Connect(_) => FailureClass::Connection,
+            Refusal::Closed => FailureClass::Other,
+        },
+    }
+}
+
+/// One attempt to connect; dropped without an end it has run out of time, or the pool has ended.
+pub(super) struct Connecting<'a> {
+    vitals: Option<&'a Vitals>,
+    started: Instant,
+}
+
+impl<'a> Connecting<'a> {
+    pub(super) fn begin(vitals: Option<&'a Arc<Vitals>>) -> Self {
+        Self { vitals: vitals.map(Arc::as_ref), started: Instant::now() }
+    }
+
+    pub(super) fn ended(self, outcome: Result<u32, &Error>) {
+        match outcome {
+            Ok(connection) => self.succeeded(connection),
+            Err(error) => self.failed(error),
+        }
+    }
+
+    fn succeeded(mut self, connection: u32) {
+        let Some(vitals) = self.vitals.take() else { return };
+        let took = self.started.elapsed();
+        vitals.connected(took, None);
+        let millis = millis(took);
+        info!(target: "connection", pool = vitals.name, connection, millis, "opened");
+    }
+
+    fn failed(mut self, error: &Error) {
+        self.tell(error.class(), &describe(error));
+    }
+
+    fn tell(&mut self, class: FailureClass, description: &str) {
+        let Some(vitals) = self.vitals.take() else { return };
+        let took = self.started.elapsed();
+        vitals.connected(took, Some(description.to_owned()));
+        let (class, error, millis) = (class.name(), description, millis(took));
+        warn!(target: "connection", pool = vitals.name, class, error, millis, "connect_failed");
+    }
+}
+
+impl Drop for Connecting<'_> {
+    fn drop(&mut self) {
+        self.tell(FailureClass::Connection, "no answer in time");
+    }
+}
+
+/// The pool closes a connection.
+pub(super) fn closing(vitals: Option<&Arc<Vitals>>, connection: u32, reason: CloseReason) {
+    let Some(vitals) = vitals else { return };
+    let (pool, name) = (vitals.name.as_str(), reason.name());
+    match reason {
+        CloseReason::Broken | CloseReason::Unresponsive | CloseReason::Leak => {
+            warn!(target: "connection", pool, connection, reason = name, "closed");
+        }
+        _ => info!(target: "connection", pool, connection, reason = name, "closed"),
+    }
+}
+
+/// A connection was lost.
+pub(super) fn lost(vitals: Option<&Arc<Vitals>>, connection: u32, error: &Error) {
+    let Some(vitals) = vitals else { return };
+    let (class, error) = (error.class().name(), describe(error));
+    warn!(target: "connection", pool = vitals.name, connection, class, error, "lost");
+}
+
+/// A connection was given back with a transaction open, which is rolled back.
+pub(super) fn dirty(vitals: Option<&Arc<Vitals>>, connection: u32) {
+    let Some(vitals) = vitals else { return };
+    warn!(target: "leak", pool = vitals.name, connection, "transaction");
+}
+
+/// New connections lead to another host from now on.
+pub(super) fn failed_over(vitals: Option<&Arc<Vitals>>, from: &Host, to: &Host) {
+    let Some(vitals) = vitals else { return };
+    vitals.failover();
+    let (from, to) = (place(from), place(to));
+    warn!(target: "failover", pool = vitals.name, from, to, "left");
+}
+
+/// Nobody knows what became of a COMMIT.
+pub(super) fn commit_unknown(vitals: Option<&Arc<Vitals>>) {
+    let Some(vitals) = vitals else { return };
+    vitals.commit_unknown();
+    tracing::error!(target: "commit", pool = vitals.name, "unknown");
+}
+
+fn place(host: &Host) -> String {
+    format!("{}:{}", host.name, host.port)
+}
+
+/// The message, unless the application wrote it: what it says is nobody's business.
+fn describe(error: &Error) -> String {
+    match error {
+        Error::Plain(_) | Error::Type(_) => "refused by the application".to_owned(),
+        Error::Database(error) => format!("{} {}", error.code.as_str(), error.message),
+        _ => error.to_string(),
+    }
+}
+
+fn millis(took: Duration) -> f64 {
+    (took.as_secs_f64() * 1e5).round() / 100.0
+}

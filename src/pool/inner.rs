@@ -1,0 +1,266 @@
+//! What the handles, leases and tasks of one pool share: the connector, the lock, the bell.
+//!
+//! Each method is one transition: the time is taken, the state changed under the lock, and what
+//! follows from it carried out after.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::actions::{Actions, Done, Grant};
+use super::connect_task::Failure;
+use super::lease::Loan;
+use super::recycle::{Errand, Purpose};
+use super::state::State;
+use super::{Claim, CloseReason, Condition, Connector, Counts, Refusal, Settings, Statistics, Ticket};
+
+pub(super) struct Shared<C: Connector> {
+    pub(super) connector: Arc<C>,
+    pub(super) runtime: Handle,
+    /// Wakes the timekeeper.
+    pub(super) bell: Arc<Notify>,
+    pub(super) state: Mutex<State<C>>,
+    panics: AtomicU64,
+}
+
+impl<C: Connector> Shared<C> {
+    pub(super) fn new(connector: C, settings: Settings, runtime: Handle) -> Arc<Self> {
+        Arc::new(Self {
+            connector: Arc::new(connector),
+            runtime,
+            bell: Arc::new(Notify::new()),
+            state: Mutex::new(State::new(settings)),
+            panics: AtomicU64::new(0),
+        })
+    }
+
+    fn step<R>(self: &Arc<Self>, transition: impl FnOnce(&mut State<C>, Instant, &mut Actions<C>) -> R) -> R {
+        let now = Instant::now();
+        let mut actions = Actions::none();
+        let mut state = self.state.lock();
+        let result = transition(&mut state, now, &mut actions);
+        state.report_locked(now);
+        drop(state);
+        actions.carry_out(self);
+        result
+    }
+
+    pub(super) fn acquire(self: &Arc<Self>, claim: Box<dyn Claim<C>>, deadline: Option<Instant>) -> Ticket {
+        Ticket(self.step(|state, now, actions| state.acquire_locked(claim, deadline, now, actions)))
+    }
+
+    pub(super) fn withdraw(self: &Arc<Self>, ticket: Ticket) -> bool {
+        self.step(|state, _, actions| match state.withdraw_locked(ticket.0) {
+            Some(waiter) => {
+                actions.refuse(waiter, Refusal::Withdrawn);
+                true
+            }
+            None => false,
+        })
+    }
+
+    pub(super) fn give_back(self: &Arc<Self>, loan: &Loan<C::Connection>) {
+        let condition = self.condition(&loan.connection);
+        let held = self.step(|state, now, actions| {
+            let held = state.held_locked(loan.slot, loan.number, now);
+            state.give_back_locked(loan.slot, loan.number, condition, now, actions);
+            held
+        });
+        self.tell_returned(held);
+    }
+
+    pub(super) fn destroy(self: &Arc<Self>, loan: &Loan<C::Connection>, reason: CloseReason) {
+        let held = self.step(|state, now, actions| {
+            let held = state.held_locked(loan.slot, loan.number, now);
+            state.destroy_locked(loan.slot, loan.number, reason, now, actions);
+            held
+        });
+        self.tell_returned(held);
+    }
+
+    fn tell_returned(&self, held: Option<Duration>) {
+        if let Some(held) = held {
+            self.connector.returned(held);
+        }
+    }
+
+    /// An idle connection turned out unfit as it was lent: the claim waits again, at its rank.
+    pub(super) fn turn_down(self: &Arc<Self>, grant: Grant<C>, condition: Condition) {
+        let Grant { waiter, loan, .. } = grant;
+        self.step(|state, now, actions| {
+            state.turn_down_locked(waiter, loan.slot, loan.number, condition, now, actions);
+        });
+    }
+
+    pub(super) fn connected(self: &Arc<Self>, slot: usize, number: u64, connection: C::Connection) {
+        // What broke already is its first user's to find out: to make another one at once might never end.
+        let condition = match self.condition(&connection) {
+            Condition::Unwanted => Condition::Unwanted,
+            Condition::Fit | Condition::Dirty | Condition::Broken => Condition::Fit,
+        };
+        self.step(|state, now, actions| {
+            state.connected_locked(slot, number, connection, condition, now, actions);
+        });
+    }
+
+    pub(super) fn attempt_failed(self: &Arc<Self>, slot: usize, number: u64, failure: Failure<C::Error>) {
+        let is_passing = match &failure {
+            Failure::Error(error) => self.guarded(|| self.connector.is_passing(error)).unwrap_or(false),
+            Failure::Timeout => true,
+            // Without a task to make connections waiting is pointless.
+            Failure::Lost => false,
+        };
+        self.step(|state, now, actions| {
+            state.attempt_failed_locked(slot, number, failure, is_passing, now, actions);
+            state.supply_locked(now, actions);
+        });
+    }
+
+    pub(super) fn errand_over(self: &Arc<Self>, errand: &Errand<C::Connection>, succeeded: bool) {
+        let Errand { purpose, loan } = errand;
+        let condition = self.condition(&loan.connection);
+        self.step(|state, now, actions| {
+            if succeeded && condition == Condition::Fit {
+                state.errand_over_locked(loan.slot, loan.number, *purpose, now, actions);
+            } else {
+                let reason = match purpose {
+                    _ if condition == Condition::Unwanted => CloseReason::Retired,
+                    Purpose::Check => CloseReason::Unresponsive,
+                    Purpose::Reset => CloseReason::Leak,
+                };
+                state.destroy_locked(loan.slot, loan.number, reason, now, actions);
+            }
+        });
+    }
+
+    pub(super) fn forget(
+        self: &Arc<Self>,
+        is_gone: impl Fn(&C::Connection) -> bool,
+        reason: CloseReason,
+    ) -> usize {
+        let idle = self.state.lock().idle_loans_locked();
+        let gone: Vec<_> = idle
+            .into_iter()
+            .filter(|loan| self.guarded(|| is_gone(&loan.connection)).unwrap_or(false))
+            .collect();
+        self.step(|state, now, actions| {
+            let closed = gone
+                .iter()
+                .filter(|loan| state.forget_locked(loan.slot, loan.number, reason, actions))
+                .count();
+            state.supply_locked(now, actions);
+            closed
+        })
+    }
+
+    pub(super) fn retire(self: &Arc<Self>, is_meant: impl Fn(&C::Connection) -> bool) -> usize {
+        let live = self.state.lock().live_loans_locked();
+        let meant: Vec<_> = live
+            .into_iter()
+            .filter(|loan| self.guarded(|| is_meant(&loan.connection)).unwrap_or(false))
+            .collect();
+        self.step(|state, now, actions| {
+            let retired =
+                meant.iter().filter(|loan| state.retire_locked(loan.slot, loan.number, actions)).count();
+            state.supply_locked(now, actions);
+            retired
+        })
+    }
+
+    pub(super) fn turn(self: &Arc<Self>, lasts: bool) {
+        self.step(|state, now, actions| state.turn_locked(lasts, now, actions));
+    }
+
+    pub(super) fn retire_generation(self: &Arc<Self>) {
+        self.step(State::retire_generation_locked);
+    }
+
+    pub(super) fn resume(self: &Arc<Self>) {
+        self.step(|state, now, actions| {
+            state.forget_delay_locked();
+            state.supply_locked(now, actions);
+        });
+    }
+
+    pub(super) fn reconsider(self: &Arc<Self>) {
+        self.step(|state, now, actions| {
+            state.yield_idle_locked(actions);
+            state.supply_locked(now, actions);
+        });
+    }
+
+    pub(super) fn prefill(self: &Arc<Self>) {
+        self.step(State::supply_locked);
+    }
+
+    pub(super) fn sweep(self: &Arc<Self>) -> Option<Instant> {
+        self.step(State::sweep_locked)
+    }
+
+    pub(super) fn end(self: &Arc<Self>, done: Done) {
+        self.step(|state, now, actions| state.end_locked(done, now, actions));
+    }
+
+    /// The last `Pool` is gone: a drain under way goes on, otherwise the pool closes.
+    pub(super) fn leave(self: &Arc<Self>) {
+        self.step(|state, _, actions| {
+            if state.is_open() {
+                state.abandon_locked(actions);
+            }
+        });
+    }
+
+    /// Ends a drain.
+    pub(super) fn close_out(self: &Arc<Self>) {
+        self.step(|state, _, actions| state.close_out_locked(actions));
+    }
+
+    pub(super) fn abandon(self: &Arc<Self>) {
+        self.step(|state, _, actions| state.abandon_locked(actions));
+    }
+
+    /// What is due is done first, so that nobody counts a connection whose time is over.
+    pub(super) fn counts(self: &Arc<Self>) -> Counts {
+        let now = Instant::now();
+        let state = self.state.lock();
+        if !state.is_due(now) {
+            return state.counts_locked(now);
+        }
+        drop(state);
+        self.sweep();
+        self.state.lock().counts_locked(now)
+    }
+
+    pub(super) fn statistics(&self) -> Statistics {
+        let mut statistics = self.state.lock().statistics;
+        statistics.panics = self.panics.load(Ordering::Relaxed);
+        statistics
+    }
+
+    /// The condition of a connection; one whose judgement panics counts as broken.
+    pub(super) fn condition(&self, connection: &C::Connection) -> Condition {
+        self.guarded(|| self.connector.condition(connection)).unwrap_or(Condition::Broken)
+    }
+
+    /// Calls foreign code. A panic is counted and goes no further.
+    pub(super) fn guarded<R>(&self, call: impl FnOnce() -> R) -> Option<R> {
+        let result = catch_unwind(AssertUnwindSafe(call));
+        if result.is_err() {
+            self.panics.fetch_add(1, Ordering::Relaxed);
+        }
+        result.ok()
+    }
+}
+
+impl<C: Connector> Drop for Shared<C> {
+    fn drop(&mut self) {
+        // Lets the timekeeper see that there is nothing left to watch.
+        self.bell.notify_one();
+    }
+}

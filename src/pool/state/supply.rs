@@ -1,0 +1,229 @@
+//! Supply: which connections are made or checked, for whom, and what their outcome does.
+//!
+//! Connects under way never exceed what waiting claims and `min` need. They belong to nobody: the
+//! oldest claim takes the connection, or the failure.
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::super::connect_task::{Failure, Order};
+use super::super::slots::Tenant;
+use super::{Actions, Condition, Connector, Duration, Need, Place, Purpose, Refusal, Source, State, after};
+
+/// How long a connection past its lifetime waits for its successor.
+pub(super) const SUCCESSION: Duration = Duration::from_secs(30);
+
+impl<C: Connector> State<C> {
+    /// Serves claims from the idle stack and begins the connects that are missing.
+    pub(in super::super) fn supply_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
+        if !self.is_open() {
+            return;
+        }
+        self.serve_from_idle_locked(now, actions);
+        self.is_denied = false;
+        while self.wants_attempt(now) {
+            let deadline = after(now, self.settings.connect_timeout);
+            let (abort, aborted) = oneshot::channel();
+            let reserved = self.slots.reserve_slot_locked(now, deadline, self.generation, abort);
+            let Some((slot, number)) = reserved else {
+                self.is_denied = self.slots.has_room();
+                break;
+            };
+            self.note_deadline_locked(deadline, actions);
+            actions.rest().orders.push(Order { slot, number, aborted });
+        }
+        if !self.has_claim_to_supply() && !self.needs_filling(now) {
+            self.outage.is_over();
+        }
+        let deadline = self.supply_deadline_locked(now);
+        self.note_deadline_locked(deadline, actions);
+    }
+
+    /// Lends what is ready, checks what was idle for long, closes what has expired.
+    fn serve_from_idle_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
+        while !self.waiters.is_empty()
+            && let Some(&slot) = self.slots.idle().last()
+        {
+            if let Some(reason) = self.reason_to_close(slot, Condition::Fit, now) {
+                self.close_locked(slot, reason, actions);
+            } else if self.ready_idle(now).is_some() {
+                if let Some(waiter) = self.waiters.pop_oldest_locked() {
+                    self.lend_locked(waiter, slot, Source::Idle, now, actions);
+                }
+            } else if self.slots.checking() < self.waiters.len() {
+                self.send_on_errand_locked(slot, Purpose::Check, actions);
+            } else {
+                break;
+            }
+        }
+    }
+
+    fn wants_attempt(&self, now: Instant) -> bool {
+        let connecting = self.slots.connecting();
+        let for_a_claim = self.has_claim_to_supply()
+            && (self.settings.fail_fast || self.outage.allows_attempt(now, connecting));
+        let to_fill = self.needs_filling(now) && self.outage.allows_filling(now, connecting);
+        for_a_claim || to_fill
+    }
+
+    fn has_claim_to_supply(&self) -> bool {
+        self.waiters.len() > self.under_way()
+    }
+
+    /// Tells the allowance what is needed, where there is one.
+    pub(in super::super) fn report_locked(&mut self, now: Instant) {
+        let Some(allowance) = &self.settings.allowance else { return };
+        let connecting = self.slots.connecting();
+        let may_begin = self.settings.fail_fast || self.outage.allows_attempt(now, connecting);
+        let wanted = if self.is_open() && may_begin {
+            let missing = self.waiters.len().saturating_sub(self.under_way());
+            missing.min(self.settings.max - self.slots.total())
+        } else {
+            0
+        };
+        let since = if wanted > 0 { self.waiters.oldest_since() } else { None };
+        let need = Need { wanted, since, idle: self.slots.idle().len() };
+        if std::mem::replace(&mut self.reported, need) != need {
+            allowance.report(need);
+        }
+    }
+
+    /// Whether the minimum is not there. What is past its lifetime does not count: it is replaced
+    /// before it goes.
+    fn needs_filling(&self, now: Instant) -> bool {
+        if !self.settings.prefill || !self.slots.has_room() {
+            return false;
+        }
+        let (total, min) = (self.slots.total(), self.settings.min);
+        total < min || (self.settings.max_lifetime.is_some() && total - self.expired(now) < min)
+    }
+
+    /// Connections past their lifetime, whoever has them.
+    fn expired(&self, now: Instant) -> usize {
+        let live = self.slots.iter().filter_map(|(slot, _)| self.slots.live(slot));
+        live.filter(|tenant| tenant.has_expired(now)).count()
+    }
+
+    /// Whether an idle connection past its lifetime stays until another has taken its place; in vain
+    /// where there is no room, and not for ever where none can be made.
+    pub(super) fn awaits_successor(&self, expires: Instant, now: Instant) -> bool {
+        let there = self.slots.total() - self.slots.connecting();
+        let is_missed = self.settings.prefill && there <= self.settings.min;
+        let may_come = self.slots.connecting() > 0 || (self.slots.has_room() && !self.is_denied);
+        is_missed && may_come && now < expires + SUCCESSION
+    }
+
+    /// When supply is to be looked at again: at the end of a backoff, and regularly while claims
+    /// wait, there is room, and nothing is being made.
+    pub(super) fn supply_deadline_locked(&mut self, now: Instant) -> Option<Instant> {
+        // A check serves one claim and wakes nobody else.
+        let is_starved = self.has_claim_to_supply() && self.slots.has_room() && self.slots.connecting() == 0;
+        if !is_starved {
+            self.stalled_since = None;
+            return if self.needs_filling(now) {
+                self.outage.retry_at().filter(|&at| at > now)
+            } else {
+                None
+            };
+        }
+        self.stalled_since.get_or_insert(now);
+        let tick = after(now, Some(Self::TICK));
+        self.outage.retry_at().filter(|&at| at > now).into_iter().chain(tick).min()
+    }
+
+    pub(in super::super) fn forget_delay_locked(&mut self) {
+        self.outage.forget_delay();
+    }
+
+    /// Restarts a connector that has been at rest although claims wait.
+    pub(super) fn restart_if_stalled_locked(&mut self, now: Instant) {
+        if let Some(since) = self.stalled_since
+            && now.saturating_duration_since(since) >= Self::STALL
+            && !self.is_denied
+        {
+            self.stalled_since = None;
+            self.statistics.restarts += 1;
+            self.outage.forget_delay();
+        }
+    }
+
+    const TICK: Duration = Duration::from_secs(1);
+    const STALL: Duration = Duration::from_secs(2);
+
+    pub(in super::super) fn connected_locked(
+        &mut self,
+        slot: usize,
+        number: u64,
+        connection: C::Connection,
+        condition: Condition,
+        now: Instant,
+        actions: &mut Actions<C>,
+    ) {
+        // The attempt timed out or the pool ended in the moment the connection was ready.
+        let Some(attempt) = self.slots.attempt(slot, number) else {
+            actions.rest().closes.push((connection, super::CloseReason::Drained));
+            return;
+        };
+        let generation = attempt.generation;
+        let tenant = Tenant {
+            number,
+            connection,
+            generation,
+            uses: 0,
+            expires: self.next_expiry_locked(now),
+            idle_since: now,
+            verified: now,
+            place: Place::Checking,
+        };
+        actions.rest().remains.push(self.slots.move_in_locked(slot, tenant));
+        self.outage.succeeded();
+        self.statistics.opened += 1;
+        self.dispose_locked(slot, condition, now, actions);
+        self.close_replaced_locked(now, actions);
+        self.supply_locked(now, actions);
+    }
+
+    /// Ends an attempt. The oldest claim bears the failure, unless failures are to be waited out. One that
+    /// came after the attempt was begun has no part in it: the next attempt is for that one.
+    pub(in super::super) fn attempt_failed_locked(
+        &mut self,
+        slot: usize,
+        number: u64,
+        failure: Failure<C::Error>,
+        is_passing: bool,
+        now: Instant,
+        actions: &mut Actions<C>,
+    ) {
+        let Some(attempt) = self.slots.attempt(slot, number) else { return };
+        let came_later = self.waiters.oldest_since().is_some_and(|since| since > attempt.begun);
+        self.statistics.connect_failures += 1;
+        // With no further attempt to come, waiting is pointless.
+        let is_told = !self.is_open() || if self.settings.fail_fast { !came_later } else { !is_passing };
+        let is_error = matches!(failure, Failure::Error(_));
+        let (error, refusal) = match failure {
+            Failure::Error(error) => (Some(error.clone()), Refusal::Connect(error)),
+            Failure::Timeout => (None, Refusal::ConnectTimeout),
+            Failure::Lost => (None, Refusal::ConnectLost),
+        };
+        self.outage.failed(now, error, is_passing, &mut self.jitter);
+        let remains = self.slots.free_slot_locked(slot);
+        actions.rest().remains.push(remains);
+        if is_told && let Some(waiter) = self.waiters.pop_oldest_locked() {
+            actions.refuse(waiter, refusal.clone());
+        }
+        // Claims that would wait it out wait for nothing: there is nobody who could return a connection.
+        if is_told && is_error && !self.settings.fail_fast && self.slots.total() == 0 {
+            while let Some(waiter) = self.waiters.pop_oldest_locked() {
+                actions.refuse(waiter, refusal.clone());
+            }
+        }
+        self.finish_drain_locked(actions);
+    }
+
+    fn next_expiry_locked(&mut self, now: Instant) -> Option<Instant> {
+        let lifetime = self.settings.max_lifetime?;
+        let share = 1.0 - self.settings.lifetime_jitter * self.jitter.share();
+        let shortened = Duration::try_from_secs_f64(lifetime.as_secs_f64() * share).unwrap_or(lifetime);
+        after(now, Some(shortened))
+    }
+}

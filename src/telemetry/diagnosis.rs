@@ -1,0 +1,161 @@
+//! The likely cause of an alert, most likely first, from what else is known at that moment.
+
+use serde::{Deserialize, Serialize};
+
+use super::{BreakerState, FailureClass, Reading, alerts::Rule, sliding_window::Mark};
+
+/// Above this the JavaScript thread itself is the bottleneck, in milliseconds.
+const STALLED: f64 = 200.0;
+/// Loans this long are worth a look, in milliseconds.
+const LONG_USE: f64 = 1000.0;
+/// Stacks that are told.
+const STACKS: usize = 3;
+
+/// A client that was lent long ago.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Leak {
+    /// For how long, in milliseconds.
+    pub held_millis: f64,
+    /// Where it was borrowed.
+    pub stack: Option<String>,
+}
+
+/// What a monitor knows beside the numbers of the pool.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Context {
+    /// p99 delay of the event loop since the last look, in milliseconds.
+    pub event_loop_lag: Option<f64>,
+    /// Clients lent for too long, longest first.
+    pub leaks: Vec<Leak>,
+}
+
+/// A likely cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Cause {
+    /// For machines: `event_loop`, `breaker`, `server`, `leak`, `slow_use`, `failures`, `load`.
+    pub kind: &'static str,
+    /// For people.
+    pub text: String,
+}
+
+/// What there is to blame.
+pub(super) struct Evidence<'a> {
+    pub(super) context: &'a Context,
+    pub(super) reading: Option<&'a Reading>,
+    pub(super) breaker: BreakerState,
+    pub(super) connect_error: Option<String>,
+    pub(super) minute: Option<&'a Mark>,
+    /// p95 of the time connections were lent, in milliseconds.
+    pub(super) use_p95: Option<f64>,
+}
+
+pub(super) fn find(rule: Rule, evidence: &Evidence<'_>) -> Vec<Cause> {
+    let causes = [
+        stalled(evidence),
+        breaker(evidence),
+        server(evidence),
+        leaks(evidence),
+        failures(rule, evidence),
+        slow(rule, evidence),
+        load(rule, evidence),
+    ];
+    causes.into_iter().flatten().collect()
+}
+
+fn stalled(evidence: &Evidence<'_>) -> Option<Cause> {
+    let lag = evidence.context.event_loop_lag.filter(|lag| *lag > STALLED)?;
+    let text = format!(
+        "the JavaScript thread is busy (event loop {lag:.0} ms late at p99): it waits for itself, not for the pool"
+    );
+    Some(Cause { kind: "event_loop", text })
+}
+
+fn breaker(evidence: &Evidence<'_>) -> Option<Cause> {
+    let state = Some(evidence.breaker).filter(|state| *state != BreakerState::Closed)?;
+    Some(Cause { kind: "breaker", text: format!("the circuit breaker is {}", state.name()) })
+}
+
+fn server(evidence: &Evidence<'_>) -> Option<Cause> {
+    let error = evidence.connect_error.as_ref()?;
+    Some(Cause { kind: "server", text: format!("connecting fails: {error}") })
+}
+
+fn leaks(evidence: &Evidence<'_>) -> Option<Cause> {
+    let leaks = &evidence.context.leaks;
+    let longest = leaks.first()?;
+    let stacks: Vec<_> = leaks.iter().filter_map(|leak| leak.stack.as_deref()).take(STACKS).collect();
+    let (count, seconds) = (leaks.len(), longest.held_millis / 1000.0);
+    let mut text = format!("{count} clients are not given back, the longest for {seconds:.0} s");
+    for stack in stacks {
+        text.push_str("\nborrowed ");
+        text.push_str(stack);
+    }
+    Some(Cause { kind: "leak", text })
+}
+
+fn failures(rule: Rule, evidence: &Evidence<'_>) -> Option<Cause> {
+    let minute = evidence.minute.filter(|minute| rule == Rule::ErrorRate && minute.faults > 0)?;
+    let faults = FailureClass::ALL.into_iter().filter(|class| class.is_fault());
+    let class = faults.max_by_key(|class| minute.by_class[*class as usize])?;
+    let count = minute.by_class[class as usize];
+    let text =
+        format!("{count} of {} failures in the last minute are of class {}", minute.faults, class.name());
+    Some(Cause { kind: "failures", text })
+}
+
+fn slow(rule: Rule, evidence: &Evidence<'_>) -> Option<Cause> {
+    let long = evidence.use_p95.filter(|long| rule != Rule::ErrorRate && *long > LONG_USE)?;
+    let text = format!("connections are held long (p95 {long:.0} ms): slow statements, or work between them");
+    Some(Cause { kind: "slow_use", text })
+}
+
+fn load(rule: Rule, evidence: &Evidence<'_>) -> Option<Cause> {
+    let reading =
+        evidence.reading.filter(|reading| rule != Rule::ErrorRate && reading.used >= reading.max)?;
+    let text = format!("all {} connections are in use and {} requests wait", reading.max, reading.waiting);
+    Some(Cause { kind: "load", text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kinds(rule: Rule, evidence: &Evidence<'_>) -> Vec<&'static str> {
+        find(rule, evidence).iter().map(|cause| cause.kind).collect()
+    }
+
+    #[test]
+    fn a_stalled_thread_is_blamed_before_the_pool() {
+        let context = Context { event_loop_lag: Some(900.0), leaks: Vec::new() };
+        let reading = Reading { used: 2, max: 2, waiting: 11, ..Reading::default() };
+        let evidence = Evidence {
+            context: &context,
+            reading: Some(&reading),
+            breaker: BreakerState::Closed,
+            connect_error: None,
+            minute: None,
+            use_p95: None,
+        };
+        assert_eq!(kinds(Rule::Waiting, &evidence), ["event_loop", "load"]);
+    }
+
+    #[test]
+    fn a_server_that_refuses_is_named_with_the_breaker_and_the_leaks() {
+        let leak = Leak { held_millis: 31_000.0, stack: Some("at handler (app.js:7:3)".into()) };
+        let context = Context { event_loop_lag: Some(3.0), leaks: vec![leak] };
+        let evidence = Evidence {
+            context: &context,
+            reading: None,
+            breaker: BreakerState::Open,
+            connect_error: Some("connect ECONNREFUSED 127.0.0.1:5432".into()),
+            minute: None,
+            use_p95: Some(5000.0),
+        };
+        let causes = find(Rule::Utilisation, &evidence);
+        let kinds: Vec<_> = causes.iter().map(|cause| cause.kind).collect();
+        assert_eq!(kinds, ["breaker", "server", "leak", "slow_use"]);
+        assert!(causes[2].text.contains("app.js:7:3"), "{}", causes[2].text);
+    }
+}

@@ -1,0 +1,216 @@
+//! Notable events: what the pool did by itself, for logs and for the live page.
+//!
+//! Events are made by the macros of `tracing`, where they happen: the target says what it is about,
+//! the message what happened, `pool` which tier, and the other fields what else is known; these
+//! names are stable. The last few are kept; listeners hear every one; standard error gets what
+//! `PGPOOL_LOG` asks for. Nobody puts parameters, texts of statements or passwords into an event.
+
+use std::{
+    collections::VecDeque,
+    fmt::Debug,
+    sync::{Arc, Once},
+};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tracing::{Event, Subscriber, field::Field};
+use tracing_subscriber::{
+    Layer,
+    layer::{Context, SubscriberExt},
+};
+
+use super::{log_writer, snapshot};
+
+/// How many entries are kept.
+const KEPT: usize = 200;
+
+/// One notable event.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Entry {
+    /// Counts up; a gap means that entries were missed.
+    pub number: u64,
+    /// Milliseconds since 1970.
+    pub at: u64,
+    /// How much it matters: `debug`, `info`, `warn` or `error`.
+    pub level: &'static str,
+    /// What it is about: `connection`, `retry`, `breaker`, `leak`, `failover`, `commit`, `alert`.
+    pub target: String,
+    /// What happened: `opened`, `closed`, `connect_failed`.
+    pub event: String,
+    /// The tier.
+    pub pool: Option<String>,
+    /// What else is known.
+    pub fields: Map<String, Value>,
+}
+
+/// Hears every entry. Must not wait.
+pub type Listener = Arc<dyn Fn(&Entry) + Send + Sync>;
+
+static STARTED: Once = Once::new();
+static JOURNAL: Mutex<Journal> =
+    Mutex::new(Journal { written: 0, entries: VecDeque::new(), listeners: Vec::new() });
+
+struct Journal {
+    written: u64,
+    entries: VecDeque<Arc<Entry>>,
+    listeners: Vec<(u64, Listener)>,
+}
+
+/// From now on events are kept, heard and written. Where the process has a subscriber of its own
+/// for `tracing`, that one gets them instead.
+pub(super) fn start() {
+    STARTED.call_once(|| {
+        let subscriber = tracing_subscriber::registry().with(Keeper).with(log_writer::layer());
+        let _ = tracing::subscriber::set_global_default(subscriber);
+    });
+}
+
+/// Keeps events and tells listeners.
+struct Keeper;
+
+impl<S: Subscriber> Layer<S> for Keeper {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let metadata = event.metadata();
+        let mut entry = Entry {
+            at: snapshot::epoch_millis(),
+            level: name_of(*metadata.level()),
+            target: metadata.target().to_owned(),
+            ..Entry::default()
+        };
+        event.record(&mut entry);
+        let (entry, listeners) = keep(entry);
+        for listener in listeners {
+            listener(&entry);
+        }
+    }
+}
+
+fn keep(mut entry: Entry) -> (Arc<Entry>, Vec<Listener>) {
+    let mut journal = JOURNAL.lock();
+    // Under the lock: who reads up to a number has missed nothing before it.
+    journal.written += 1;
+    entry.number = journal.written;
+    let entry = Arc::new(entry);
+    if journal.entries.len() == KEPT {
+        journal.entries.pop_front();
+    }
+    journal.entries.push_back(Arc::clone(&entry));
+    (entry, journal.listeners.iter().map(|(_, listener)| Arc::clone(listener)).collect())
+}
+
+fn name_of(level: tracing::Level) -> &'static str {
+    match level {
+        tracing::Level::ERROR => "error",
+        tracing::Level::WARN => "warn",
+        tracing::Level::INFO => "info",
+        _ => "debug",
+    }
+}
+
+impl Entry {
+    fn set(&mut self, field: &Field, value: Value) {
+        match (field.name(), value) {
+            ("message", Value::String(event)) => self.event = event,
+            ("pool", Value::String(pool)) => self.pool = Some(pool),
+            (name, value) => drop(self.fields.insert(name.to_owned(), value)),
+        }
+    }
+}
+
+impl tracing::field::Visit for Entry {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.set(field, format!("{value:?}").into());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.set(field, value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.set(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.set(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.set(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.set(field, value.into());
+    }
+}
+
+/// From now on `listener` hears every entry, until [`ignore`] is told the same number.
+pub fn listen(number: u64, listener: Listener) {
+    start();
+    JOURNAL.lock().listeners.push((number, listener));
+}
+
+/// The listener of this number hears no more.
+pub fn ignore(number: u64) {
+    JOURNAL.lock().listeners.retain(|(listening, _)| *listening != number);
+}
+
+/// The entries after this number, oldest first.
+pub fn after(number: u64) -> Vec<Arc<Entry>> {
+    JOURNAL.lock().entries.iter().filter(|entry| entry.number > number).cloned().collect()
+}
+
+/// Lines that standard error was too slow for.
+pub fn dropped() -> u64 {
+    log_writer::dropped()
+}
+
+/// The process ends: waits until what was logged is written, but not for long.
+pub fn flush() {
+    log_writer::flush();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One journal serves the process, and what a test writes may push out what another one looks for.
+    static ALONE: Mutex<()> = Mutex::new(());
+
+    #[test]
+    fn listeners_hear_entries_until_they_are_ignored() {
+        let _alone = ALONE.lock();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let ears = Arc::clone(&heard);
+        listen(
+            77,
+            Arc::new(move |entry| {
+                if entry.target == "journal-test" {
+                    ears.lock().push(entry.clone());
+                }
+            }),
+        );
+        tracing::info!(target: "journal-test", pool = "a", n = 1, ratio = 0.5, none = None::<u32>, "first");
+        ignore(77);
+        tracing::warn!(target: "journal-test", "second");
+        let heard = heard.lock();
+        let [first] = heard.as_slice() else { panic!("one is heard, not {heard:?}") };
+        assert_eq!((first.event.as_str(), first.pool.as_deref(), first.level), ("first", Some("a"), "info"));
+        assert_eq!(Value::from(first.fields.clone()), serde_json::json!({ "n": 1, "ratio": 0.5 }));
+        let kept = after(0);
+        assert!(kept.len() <= KEPT);
+        assert!(kept.iter().any(|entry| entry.event == "second"));
+    }
+
+    #[test]
+    fn entries_are_kept_in_the_order_of_their_numbers() {
+        let _alone = ALONE.lock();
+        start();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..100).for_each(|_| tracing::info!(target: "journal-test", "counted")));
+            }
+        });
+        assert!(after(0).is_sorted_by_key(|entry| entry.number));
+    }
+}

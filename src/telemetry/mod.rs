@@ -1,0 +1,28 @@
+//! What the tiers tell of themselves: counted where it happens, read whenever somebody looks.
+//!
+//! A tier has a [`Vitals`], listed in the [`registry`]. The table of [`metrics`] says what there is;
+//! [`snapshot`] and [`prometheus`] tell it as JSON and as Prometheus text. A [`Watch`] looks at one
+//! pool and holds its values against [`Thresholds`], which makes [`alerts`]; the [`event_log`] keeps and passes on
+//! notable events. This folder imports nothing of ours, so that all others can use it.
+
+pub mod alerts;
+mod counters;
+mod diagnosis;
+mod error_class;
+pub mod event_log;
+mod histogram;
+mod log_writer;
+pub mod metrics;
+mod monitor;
+pub mod prometheus;
+pub mod registry;
+mod sliding_window;
+pub mod snapshot;
+mod thresholds;
+
+pub use counters::{BreakerState, Operation, Reader, Reading, Vitals};
+pub use diagnosis::{Cause, Context, Leak};
+pub use error_class::FailureClass;
+pub use histogram::{Distribution, Histogram};
+pub use monitor::{Foreign, Subject, Watch};
+pub use thresholds::{Threshold, Thresholds};

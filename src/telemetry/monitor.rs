@@ -1,0 +1,348 @@
+//! A watch over one pool: looks at it, says what was lately, and turns that into alerts.
+//!
+//! Of several watches over one of our tiers the first writes to the journal and to the metrics; the
+//! others tell only those who started them.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tracing::{error, info};
+
+use super::{
+    BreakerState, Distribution, FailureClass, Reading, Thresholds, Vitals,
+    alerts::{Alerts, Change, Rule, Turn, Values},
+    diagnosis::{self, Context, Evidence},
+    sliding_window::{Lately, Mark, Window},
+    snapshot,
+};
+
+/// A pool that is not ours: what pg's pool tells, and what its monitor counted.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Foreign {
+    name: String,
+    idle: usize,
+    used: usize,
+    waiting: usize,
+    max: Option<usize>,
+    operations: u64,
+    faults: u64,
+}
+
+/// What is watched.
+pub enum Subject {
+    /// A tier of ours; none: it is not open yet, or gone.
+    Ours(Option<Arc<Vitals>>),
+    /// Another pool.
+    Foreign(Foreign),
+}
+
+/// A watch over one pool.
+pub struct Watch {
+    thresholds: Thresholds,
+    window: Window,
+    alerts: Alerts,
+    claimed: Option<Arc<Vitals>>,
+}
+
+struct Seen {
+    name: Option<String>,
+    reading: Option<Reading>,
+    lately: Lately,
+}
+
+impl Watch {
+    /// Nothing seen yet.
+    pub fn new(thresholds: Thresholds) -> Self {
+        let alerts = Alerts::new(thresholds.clone());
+        Self { thresholds, window: Window::default(), alerts, claimed: None }
+    }
+
+    /// Looks once. `at` goes forward, in any clock; the answer is for JavaScript.
+    pub fn look(&mut self, at: Duration, subject: &Subject, context: &Context) -> Value {
+        let seen = self.see(at, subject);
+        let values = self.values(&seen);
+        let changes = self.alerts.observe(at, &values);
+        let ours = if let Subject::Ours(vitals) = subject { vitals.as_ref() } else { None };
+        let evidence = Evidence {
+            context,
+            reading: seen.reading.as_ref(),
+            breaker: ours.map_or(BreakerState::Closed, |vitals| vitals.breaker()),
+            connect_error: ours.and_then(|vitals| vitals.last_connect_error()),
+            minute: seen.lately.minute.as_ref(),
+            use_p95: ours.and_then(|vitals| vitals.use_time.read().quantile(0.95)).map(|nanos| nanos / 1e6),
+        };
+        let changes: Vec<_> =
+            changes.iter().map(|change| tell(change, seen.name.as_deref(), &evidence)).collect();
+        if ours.is_some_and(|vitals| self.claim(vitals)) {
+            self.publish(&changes);
+        }
+        self.to_json(&seen, &values, &evidence, &changes)
+    }
+
+    fn see(&mut self, at: Duration, subject: &Subject) -> Seen {
+        match subject {
+            Subject::Ours(None) => {
+                Seen { name: None, reading: None, lately: Lately { interval: None, minute: None } }
+            }
+            Subject::Ours(Some(vitals)) => Seen {
+                name: Some(vitals.name.clone()),
+                reading: vitals.try_reading(),
+                lately: self.window.look(Mark::of(vitals, at)),
+            },
+            Subject::Foreign(foreign) => {
+                let (operations, faults) = (foreign.operations, foreign.faults);
+                let by_class = [0; FailureClass::ALL.len()];
+                let mark = Mark { at, operations, faults, by_class, times: None };
+                let reading = Reading {
+                    idle: foreign.idle,
+                    used: foreign.used,
+                    waiting: foreign.waiting,
+                    max: foreign.max.unwrap_or(0),
+                    ..Reading::default()
+                };
+                Seen {
+                    name: Some(foreign.name.clone()),
+                    reading: Some(reading),
+                    lately: self.window.look(mark),
+                }
+            }
+        }
+    }
+
+    fn values(&self, seen: &Seen) -> Values {
+        let reading = seen.reading.as_ref();
+        let minute = seen.lately.minute.as_ref();
+        let waited =
+            minute.and_then(|minute| minute.times.as_ref()?.wait.quantile(0.95)).map(|nanos| nanos / 1e6);
+        let oldest = reading.and_then(|reading| reading.oldest_wait).map(|wait| wait.as_secs_f64() * 1000.0);
+        let acquire = waited.into_iter().chain(oldest).reduce(f64::max);
+        let least = self.thresholds.least_operations;
+        let enough = minute.filter(|minute| minute.operations >= least.max(1));
+        let errors = enough.map(|minute| ratio(minute.faults, minute.operations));
+        let utilisation = reading
+            .filter(|reading| reading.max > 0)
+            .map(|reading| ratio(reading.used as u64, reading.max as u64));
+        let mut values: Values = [None; Rule::ALL.len()];
+        values[Rule::Waiting as usize] = reading.map(|reading| ratio(reading.waiting as u64, 1));
+        values[Rule::Acquire as usize] = acquire;
+        values[Rule::ErrorRate as usize] = errors;
+        values[Rule::Utilisation as usize] = utilisation;
+        values
+    }
+
+    fn claim(&mut self, vitals: &Arc<Vitals>) -> bool {
+        if self.claimed.as_ref().is_some_and(|claimed| !Arc::ptr_eq(claimed, vitals)) {
+            self.release();
+        }
+        if self.claimed.is_none() && vitals.claim_watch() {
+            self.claimed = Some(Arc::clone(vitals));
+        }
+        self.claimed.is_some()
+    }
+
+    /// Another watch may write from now on.
+    pub fn release(&mut self) {
+        if let Some(vitals) = self.claimed.take() {
+            for rule in Rule::ALL {
+                vitals.set_alert(rule, false);
+            }
+            vitals.release_watch();
+        }
+    }
+
+    fn publish(&self, changes: &[Value]) {
+        let Some(vitals) = &self.claimed else { return };
+        for rule in Rule::ALL {
+            vitals.set_alert(rule, self.alerts.firing().any(|firing| firing == rule));
+        }
+        for change in changes {
+            log(&vitals.name, change);
+        }
+    }
+
+    fn to_json(&self, seen: &Seen, values: &Values, evidence: &Evidence<'_>, changes: &[Value]) -> Value {
+        let firing: Vec<_> = self.alerts.firing().map(Rule::name).collect();
+        let values: Map<_, _> = Rule::ALL
+            .into_iter()
+            .map(|rule| (rule.name().to_owned(), json!(values[rule as usize])))
+            .collect();
+        let connections = seen.reading.as_ref().map(|reading| {
+            let Reading { idle, used, connecting, max, min, .. } = *reading;
+            json!({
+                "total": idle + used + connecting, "idle": idle, "used": used, "connecting": connecting,
+                "max": max, "min": min,
+            })
+        });
+        json!({
+            "name": seen.name,
+            "connections": connections,
+            "waiting": seen.reading.as_ref().map(|reading| reading.waiting),
+            "oldestWait": seen.reading.as_ref().and_then(|reading| reading.oldest_wait).map(|wait| wait.as_secs_f64() * 1000.0),
+            "interval": seen.lately.interval.as_ref().map(mark_to_json),
+            "minute": seen.lately.minute.as_ref().map(mark_to_json),
+            "values": values,
+            "breaker": evidence.breaker.name(),
+            "lastConnectError": evidence.connect_error,
+            "firing": firing,
+            "changes": changes,
+        })
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// One line an operator understands without the page.
+fn log(pool: &str, change: &Value) {
+    let text = |name: &str| change[name].as_str().unwrap_or_default();
+    let number = |name: &str| change[name].as_f64().unwrap_or_default();
+    let (rule, turn, unit) = (text("rule"), text("turn"), text("unit"));
+    let (value, threshold, since) = (number("value"), number("threshold"), number("since"));
+    let causes = change["causes"].as_array().into_iter().flatten();
+    let causes: Vec<_> = causes.filter_map(|cause| cause["text"].as_str()).collect();
+    if turn == "cleared" {
+        info!(target: "alert", pool, rule, value, threshold, unit, since, "{turn}");
+    } else {
+        let causes = causes.join("; ");
+        error!(target: "alert", pool, rule, value, threshold, unit, since, causes, "{turn}");
+    }
+}
+
+fn tell(change: &Change, name: Option<&str>, evidence: &Evidence<'_>) -> Value {
+    let turn = match change.turn {
+        Turn::Fired => "fired",
+        Turn::Reminded => "reminded",
+        Turn::Cleared => "cleared",
+    };
+    let causes =
+        if change.turn == Turn::Cleared { Vec::new() } else { diagnosis::find(change.rule, evidence) };
+    json!({
+        "rule": change.rule.name(),
+        "turn": turn,
+        "tier": name,
+        "value": change.value,
+        "threshold": change.threshold,
+        "unit": change.rule.unit(),
+        "since": change.since.as_secs_f64() * 1000.0,
+        "firedAt": change.fired_at.as_secs_f64() * 1000.0,
+        "causes": causes,
+    })
+}
+
+fn mark_to_json(mark: &Mark) -> Value {
+    let seconds = mark.at.as_secs_f64();
+    let by_class = FailureClass::ALL.into_iter().filter(|class| mark.by_class[*class as usize] > 0);
+    let errors: Map<_, _> =
+        by_class.map(|class| (class.name().to_owned(), json!(mark.by_class[class as usize]))).collect();
+    let times = |read: fn(&super::sliding_window::Times) -> &Distribution| {
+        mark.times.as_ref().map(|times| snapshot::in_millis(read(times)))
+    };
+    json!({
+        "seconds": seconds,
+        "operations": mark.operations,
+        "errors": mark.faults,
+        "errorsByClass": errors,
+        "throughput": if seconds > 0.0 { Some(ratio(mark.operations, 1) / seconds) } else { None },
+        "rows": mark.times.as_ref().map(|times| times.rows),
+        "operation": times(|times| &times.operation),
+        "acquire": times(|times| &times.wait),
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
+fn ratio(part: u64, whole: u64) -> f64 {
+    part as f64 / whole as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::{event_log, registry};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn reader(waiting: usize, used: usize) -> super::super::Reader {
+        Box::new(move || Some(Reading { waiting, used, max: 10, ..Reading::default() }))
+    }
+
+    #[test]
+    fn of_two_watches_the_first_speaks_for_the_tier() {
+        let vitals = registry::open("watched");
+        vitals.attach(reader(11, 10));
+        let told = r#"{"waiting":{"above":10,"forMillis":0}}"#;
+        let thresholds = Thresholds::from_json(told).unwrap_or_default();
+        let (mut first, mut second) = (Watch::new(thresholds.clone()), Watch::new(thresholds));
+        let subject = Subject::Ours(Some(Arc::clone(&vitals)));
+        for watch in [&mut first, &mut second] {
+            let seen = watch.look(SECOND, &subject, &Context::default());
+            assert_eq!(seen["changes"][0]["turn"], "fired");
+            assert_eq!(seen["changes"][0]["causes"][0]["kind"], "load");
+        }
+        let noted = |event: &str| {
+            let entries = event_log::after(0);
+            entries
+                .iter()
+                .filter(|entry| entry.pool.as_deref() == Some("watched") && entry.event == event)
+                .count()
+        };
+        assert_eq!(noted("fired"), 1);
+        assert!(vitals.has_alert(Rule::Waiting));
+        drop(first);
+        assert!(!vitals.has_alert(Rule::Waiting));
+        second.look(2 * SECOND, &subject, &Context::default());
+        assert!(vitals.has_alert(Rule::Waiting));
+    }
+
+    #[test]
+    fn fewer_operations_than_fifty_say_nothing_about_errors() {
+        let vitals = registry::open("errors");
+        vitals.attach(reader(0, 0));
+        let mut watch = Watch::new(Thresholds::default());
+        let subject = Subject::Ours(Some(Arc::clone(&vitals)));
+        watch.look(Duration::ZERO, &subject, &Context::default());
+        for _ in 0..49 {
+            vitals.begin().end(Some(FailureClass::Connection));
+        }
+        let seen = watch.look(SECOND, &subject, &Context::default());
+        assert_eq!(seen["values"]["error_rate"], Value::Null);
+        vitals.begin().end(None);
+        vitals.begin().end(Some(FailureClass::Cancelled));
+        let seen = watch.look(2 * SECOND, &subject, &Context::default());
+        assert_eq!(seen["values"]["error_rate"].as_f64(), Some(49.0 / 51.0));
+        assert_eq!(seen["interval"]["operations"], 2);
+    }
+
+    #[test]
+    fn the_oldest_waiter_counts_where_nobody_was_served() {
+        let vitals = registry::open("starved");
+        let oldest_wait = Some(6 * SECOND);
+        vitals.attach(Box::new(move || Some(Reading { waiting: 1, oldest_wait, ..Reading::default() })));
+        let mut watch = Watch::new(Thresholds::default());
+        let seen = watch.look(SECOND, &Subject::Ours(Some(vitals)), &Context::default());
+        assert_eq!(seen["values"]["acquire"], 6000.0);
+        assert_eq!(seen["firing"][0], "acquire");
+    }
+
+    #[test]
+    fn a_foreign_pool_is_watched_by_its_counts() {
+        let mut watch = Watch::new(Thresholds::default());
+        let foreign =
+            Foreign { name: "theirs".into(), used: 9, max: Some(10), waiting: 2, ..Foreign::default() };
+        let seen = watch.look(SECOND, &Subject::Foreign(foreign), &Context::default());
+        assert_eq!(seen["values"]["utilisation"], 0.9);
+        assert_eq!(seen["values"]["waiting"], 2.0);
+        assert_eq!(seen["values"]["acquire"], Value::Null);
+    }
+
+    #[test]
+    fn a_pool_that_is_not_open_holds_everything() {
+        let mut watch = Watch::new(Thresholds::default());
+        let seen = watch.look(SECOND, &Subject::Ours(None), &Context::default());
+        assert_eq!(seen["values"]["waiting"], Value::Null);
+    }
+}

@@ -1,0 +1,96 @@
+//! Which tiers there are, in the whole process: those of worker threads are seen from every thread.
+//!
+//! A tier is listed while its owner holds it. A name that is taken gets the smallest free number
+//! behind it, so that names stay unique and few however many pools come and go.
+
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicU64, Ordering},
+};
+
+use parking_lot::Mutex;
+
+use super::{Vitals, event_log};
+
+static TIERS: Mutex<Tiers> = Mutex::new(Tiers { known: Vec::new(), next_id: 1 });
+static LISTENER_FAULTS: AtomicU64 = AtomicU64::new(0);
+static EVENT_LOOP_LAG_NANOS: AtomicU64 = AtomicU64::new(0);
+
+struct Tiers {
+    known: Vec<Weak<Vitals>>,
+    next_id: u32,
+}
+
+/// Makes and lists the record of a tier.
+pub fn open(name: &str) -> Arc<Vitals> {
+    event_log::start();
+    let mut tiers = TIERS.lock();
+    tiers.known.retain(|vitals| vitals.strong_count() > 0);
+    let taken: Vec<_> = tiers.known.iter().filter_map(Weak::upgrade).collect();
+    let is_free = |candidate: &str| taken.iter().all(|vitals| vitals.name != candidate);
+    let mut unique = name.to_owned();
+    for number in 2.. {
+        if is_free(&unique) {
+            break;
+        }
+        unique = format!("{name}#{number}");
+    }
+    let vitals = Arc::new(Vitals::new(unique, tiers.next_id));
+    tiers.next_id = tiers.next_id.wrapping_add(1);
+    tiers.known.push(Arc::downgrade(&vitals));
+    vitals
+}
+
+/// The tier has ended: it is listed no longer.
+pub fn close(vitals: &Arc<Vitals>) {
+    TIERS.lock().known.retain(|known| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(vitals)));
+}
+
+/// The records of all tiers, in the order they were made.
+pub fn all() -> Vec<Arc<Vitals>> {
+    TIERS.lock().known.iter().filter_map(Weak::upgrade).collect()
+}
+
+/// The record with this id.
+pub fn find(id: u32) -> Option<Arc<Vitals>> {
+    all().into_iter().find(|vitals| vitals.id == id)
+}
+
+/// A listener of logs or alerts threw.
+pub fn listener_fault() {
+    LISTENER_FAULTS.fetch_add(1, Ordering::Relaxed);
+}
+
+pub(super) fn listener_faults() -> u64 {
+    LISTENER_FAULTS.load(Ordering::Relaxed)
+}
+
+/// The delay of the JavaScript thread, as a monitor measured it.
+pub fn set_event_loop_lag(lag: std::time::Duration) {
+    EVENT_LOOP_LAG_NANOS.store(u64::try_from(lag.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+}
+
+pub(super) fn event_loop_lag() -> std::time::Duration {
+    std::time::Duration::from_nanos(EVENT_LOOP_LAG_NANOS.load(Ordering::Relaxed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_name_gets_the_smallest_free_number() {
+        let first = open("registry-test");
+        let second = open("registry-test");
+        let third = open("registry-test");
+        assert_eq!(
+            [&first, &second, &third].map(|v| v.name.as_str()),
+            ["registry-test", "registry-test#2", "registry-test#3"]
+        );
+        drop(second);
+        close(&third);
+        let again = [open("registry-test"), open("registry-test")];
+        assert_eq!(again.map(|v| v.name.clone()), ["registry-test#2", "registry-test#3"]);
+        assert!(find(first.id).is_some_and(|found| Arc::ptr_eq(&found, &first)));
+    }
+}

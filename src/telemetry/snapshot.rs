@@ -1,0 +1,269 @@
+//! Everything that is measured, at one moment: once per metric for machines, once per pool for people.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Distribution, Reading, Vitals,
+    alerts::Rule,
+    counters::HostBreaker,
+    event_log,
+    metrics::{self, Kind, Metric},
+    prometheus, registry,
+};
+
+/// A metric and its points.
+pub struct Series {
+    /// Which metric.
+    pub metric: &'static Metric,
+    /// One per set of attributes.
+    pub points: Vec<Point>,
+}
+
+/// One value with its attributes.
+pub struct Point {
+    /// Names and values, the pool first.
+    pub attributes: Vec<(&'static str, String)>,
+    /// The value.
+    pub value: Measured,
+}
+
+/// The value of a point.
+pub enum Measured {
+    /// Of a counter or a gauge.
+    Number(f64),
+    /// Of a histogram.
+    Distribution(Distribution),
+}
+
+/// Every metric with the points it has now.
+pub fn series() -> Vec<Series> {
+    let mut all: Vec<Series> =
+        metrics::ALL.iter().map(|metric| Series { metric, points: Vec::new() }).collect();
+    for vitals in registry::all() {
+        of_pool(&vitals, &mut Sheet { all: &mut all, pool: Some(&vitals.name) });
+    }
+    of_process(&mut Sheet { all: &mut all, pool: None });
+    all
+}
+
+/// Where points are written.
+struct Sheet<'a> {
+    all: &'a mut Vec<Series>,
+    pool: Option<&'a str>,
+}
+
+impl Sheet<'_> {
+    fn point(&mut self, metric: &Metric, own: &[&str], value: Measured) {
+        let pool = self.pool.map(|pool| (metrics::POOL, pool.to_owned()));
+        let own = metric.attributes.iter().copied().zip(own.iter().map(|&value| value.to_owned()));
+        // What is empty does not apply.
+        let own = own.filter(|(_, value)| !value.is_empty());
+        let attributes = pool.into_iter().chain(own).collect();
+        if let Some(series) = self.all.iter_mut().find(|series| series.metric.name == metric.name) {
+            series.points.push(Point { attributes, value });
+        }
+    }
+
+    fn number(&mut self, metric: &Metric, own: &[&str], value: impl Into<Number>) {
+        self.point(metric, own, Measured::Number(value.into().0));
+    }
+
+    fn distribution(&mut self, metric: &Metric, own: &[&str], value: Distribution) {
+        self.point(metric, own, Measured::Distribution(value));
+    }
+}
+
+/// Counts as JavaScript and Prometheus know numbers.
+struct Number(f64);
+
+impl From<u64> for Number {
+    #[expect(clippy::cast_precision_loss, reason = "counters stay below 2^53")]
+    fn from(value: u64) -> Self {
+        Self(value as f64)
+    }
+}
+
+impl From<usize> for Number {
+    #[expect(clippy::cast_precision_loss, reason = "counts of connections")]
+    fn from(value: usize) -> Self {
+        Self(value as f64)
+    }
+}
+
+impl From<Duration> for Number {
+    fn from(value: Duration) -> Self {
+        Self(value.as_secs_f64())
+    }
+}
+
+fn of_pool(vitals: &Vitals, sheet: &mut Sheet<'_>) {
+    let reading = vitals.reading();
+    let counts = vitals.counts();
+    // A success has no `error.type`, as in OpenTelemetry.
+    sheet.distribution(&metrics::OPERATION_DURATION, &[""], vitals.successes().read());
+    for (class, times) in vitals.failures() {
+        sheet.distribution(&metrics::OPERATION_DURATION, &[class.name()], times.read());
+    }
+    sheet.distribution(&metrics::RETURNED_ROWS, &[], vitals.rows.read());
+    sheet.number(&metrics::CONNECTION_COUNT, &["idle"], reading.idle);
+    sheet.number(&metrics::CONNECTION_COUNT, &["used"], reading.used);
+    sheet.number(&metrics::CONNECTION_COUNT, &["connecting"], reading.connecting);
+    sheet.number(&metrics::CONNECTION_IDLE_MAX, &[], reading.max);
+    sheet.number(&metrics::CONNECTION_IDLE_MIN, &[], reading.min);
+    sheet.number(&metrics::CONNECTION_MAX, &[], reading.max);
+    sheet.number(&metrics::PENDING_REQUESTS, &[], reading.waiting);
+    sheet.number(&metrics::TIMEOUTS, &[], reading.timeouts);
+    sheet.distribution(&metrics::CREATE_TIME, &[], vitals.create_time.read());
+    sheet.distribution(&metrics::WAIT_TIME, &[], vitals.wait_time.read());
+    sheet.distribution(&metrics::USE_TIME, &[], vitals.use_time.read());
+    sheet.number(&metrics::OLDEST_WAIT, &[], reading.oldest_wait.unwrap_or_default());
+    sheet.number(&metrics::CONNECT_FAILURES, &[], reading.connect_failures);
+    sheet.number(&metrics::OPENED, &[], reading.opened);
+    for (reason, count) in &reading.closed {
+        sheet.number(&metrics::CLOSED, &[reason], *count);
+    }
+    sheet.number(&metrics::LEAKS, &["connection"], counts.overdue);
+    sheet.number(&metrics::LEAKS, &["transaction"], reading.leaked_transactions);
+    sheet.number(&metrics::RETRY_ATTEMPTS, &["begun"], counts.retries);
+    sheet.number(&metrics::RETRY_ATTEMPTS, &["denied"], counts.retries_denied);
+    for breaker in vitals.breakers() {
+        let own = [breaker.address.as_str(), &breaker.port.to_string()];
+        sheet.number(&metrics::BREAKER_STATE, &own, breaker.state() as usize);
+    }
+    sheet.number(&metrics::BREAKER_REJECTED, &[], counts.breaker_rejected);
+    sheet.number(&metrics::COMMIT_UNKNOWN, &[], counts.commits_unknown);
+    sheet.number(&metrics::FAILOVERS, &[], counts.failovers);
+    for rule in Rule::ALL {
+        sheet.number(&metrics::ALERT_ACTIVE, &[rule.name()], usize::from(vitals.has_alert(rule)));
+    }
+}
+
+fn of_process(sheet: &mut Sheet<'_>) {
+    sheet.number(&metrics::LISTENER_FAULTS, &[], registry::listener_faults());
+    sheet.number(&metrics::LOGS_DROPPED, &[], event_log::dropped());
+    sheet.number(&metrics::EVENT_LOOP_LAG, &[], registry::event_loop_lag());
+}
+
+/// The snapshot as JavaScript gets it.
+pub fn to_json() -> Value {
+    json!({
+        "at": epoch_millis(),
+        "pools": registry::all().iter().map(pool_to_json).collect::<Vec<_>>(),
+        "series": series().iter().map(|series| series_to_json(series, point_to_json)).collect::<Vec<_>>(),
+    })
+}
+
+/// The series alone, histograms with their buckets: `[bound, count of what is at most that]`.
+pub fn series_to_json_with_buckets() -> Value {
+    let with_buckets = |metric: &Metric, point: &Point| {
+        let mut told = point_to_json(metric, point);
+        if let Measured::Distribution(read) = &point.value {
+            told["buckets"] = json!(prometheus::buckets(metric, read));
+        }
+        told
+    };
+    json!(series().iter().map(|series| series_to_json(series, with_buckets)).collect::<Vec<_>>())
+}
+
+/// Milliseconds since 1970.
+pub(super) fn epoch_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn series_to_json(series: &Series, tell: impl Fn(&Metric, &Point) -> Value) -> Value {
+    let points: Vec<_> = series.points.iter().map(|point| tell(series.metric, point)).collect();
+    let Metric { name, kind, unit, help, .. } = series.metric;
+    json!({ "name": name, "kind": kind, "unit": unit, "help": help, "points": points })
+}
+
+fn point_to_json(metric: &Metric, point: &Point) -> Value {
+    let attributes: Map<_, _> =
+        point.attributes.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    match &point.value {
+        Measured::Number(value) => json!({ "attributes": attributes, "value": value }),
+        Measured::Distribution(read) => {
+            let scale = scale(metric);
+            let quantile = |share| read.quantile(share).map(|value| value * scale);
+            json!({
+                "attributes": attributes,
+                "count": read.count,
+                "sum": Number::from(read.sum).0 * scale,
+                "p50": quantile(0.5),
+                "p95": quantile(0.95),
+                "p99": quantile(0.99),
+            })
+        }
+    }
+}
+
+/// Histograms of time hold nanoseconds; their metrics are told in seconds.
+pub(super) fn scale(metric: &Metric) -> f64 {
+    if metric.kind == Kind::Histogram && metric.unit == "s" { 1e-9 } else { 1.0 }
+}
+
+/// What the person on duty asks of one pool. Times are in milliseconds.
+fn pool_to_json(vitals: &Arc<Vitals>) -> Value {
+    let reading = vitals.reading();
+    let Reading { idle, used, connecting, max, min, waiting, oldest_wait, .. } = reading;
+    let counts = vitals.counts();
+    let mut all = vitals.successes().read();
+    let mut errors = Map::new();
+    let mut faults = 0;
+    for (class, times) in vitals.failures() {
+        let times = times.read();
+        errors.insert(class.name().to_owned(), json!(times.count));
+        faults += if class.is_fault() { times.count } else { 0 };
+        all.add(&times);
+    }
+    json!({
+        "id": vitals.id,
+        "name": vitals.name,
+        "connections": {
+            "total": idle + used + connecting, "idle": idle, "used": used, "connecting": connecting,
+            "max": max, "min": min,
+        },
+        "waiting": waiting,
+        "oldestWait": oldest_wait.map(|wait| wait.as_secs_f64() * 1000.0),
+        "operations": all.count,
+        "errors": faults,
+        "errorsByClass": errors,
+        "operation": in_millis(&all),
+        "acquire": in_millis(&vitals.wait_time.read()),
+        "use": in_millis(&vitals.use_time.read()),
+        "connect": in_millis(&vitals.create_time.read()),
+        "rows": vitals.rows.read().sum,
+        "timeouts": reading.timeouts,
+        "opened": reading.opened,
+        "connectFailures": reading.connect_failures,
+        "closed": reading.closed.iter().map(|(reason, count)| ((*reason).to_owned(), json!(count))).collect::<Map<_, _>>(),
+        "leaks": { "connections": counts.overdue, "transactions": reading.leaked_transactions },
+        "retries": counts.retries,
+        "retriesDenied": counts.retries_denied,
+        "breaker": vitals.breaker().name(),
+        "breakers": vitals.breakers().iter().map(breaker_to_json).collect::<Vec<_>>(),
+        "breakerStops": vitals.breaker_stops(),
+        "breakerRejected": counts.breaker_rejected,
+        "commitsUnknown": counts.commits_unknown,
+        "failovers": counts.failovers,
+        "alerts": Rule::ALL.into_iter().filter(|rule| vitals.has_alert(*rule)).map(Rule::name).collect::<Vec<_>>(),
+        "lastConnectError": vitals.last_connect_error(),
+    })
+}
+
+fn breaker_to_json(breaker: &HostBreaker) -> Value {
+    json!({ "host": format!("{}:{}", breaker.address, breaker.port), "state": breaker.state().name() })
+}
+
+pub(super) fn in_millis(read: &Distribution) -> Value {
+    let quantile = |share| read.quantile(share).map(|nanos| nanos / 1e6);
+    let mean = (read.count > 0).then(|| Number::from(read.sum).0 / Number::from(read.count).0 / 1e6);
+    json!({
+        "count": read.count, "mean": mean, "p50": quantile(0.5), "p95": quantile(0.95), "p99": quantile(0.99),
+    })
+}
