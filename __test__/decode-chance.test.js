@@ -22,7 +22,10 @@ const HEADER_WORDS = 6;
 // From this many rows on they are built by generated code.
 const MANY = 65;
 
-const corpus = fs.readdirSync(CORPUS).sort().map((name) => fs.readFileSync(path.join(CORPUS, name)));
+const corpus = fs
+  .readdirSync(CORPUS)
+  .sort()
+  .map((name) => fs.readFileSync(path.join(CORPUS, name)));
 
 /** As in src/postgres/fuzzing.rs: the columns' types up to a zero byte, then rows, each after its length. */
 function read(bytes) {
@@ -63,14 +66,24 @@ function changed(bytes, chance) {
     const kind = chance.between(0, 3);
     if (kind === 0) next[at] ^= 1 << chance.between(0, 7);
     else if (kind === 1) next[at] = chance.between(0, 255);
-    else if (kind === 2) next = Buffer.concat([next.subarray(0, at), next.subarray(at + chance.between(1, 20))]);
-    else next = Buffer.concat([next.subarray(0, at), Buffer.from([chance.between(0, 255)]), next.subarray(at)]);
+    else if (kind === 2)
+      next = Buffer.concat([next.subarray(0, at), next.subarray(at + chance.between(1, 20))]);
+    else
+      next = Buffer.concat([next.subarray(0, at), Buffer.from([chance.between(0, 255)]), next.subarray(at)]);
   }
   return next;
 }
 
 const fieldsFor = (oids) =>
-  oids.map((dataTypeID, i) => ({ name: `c${i}`, tableID: 0, columnID: 0, dataTypeID, dataTypeSize: -1, dataTypeModifier: -1, format: 'text' }));
+  oids.map((dataTypeID, i) => ({
+    name: `c${i}`,
+    tableID: 0,
+    columnID: 0,
+    dataTypeID,
+    dataTypeSize: -1,
+    dataTypeModifier: -1,
+    format: 'text',
+  }));
 
 /** What `decode` gives: one result with few rows, and one of which generated code builds the rows. */
 function decode(oids, rows, rowMode, damage = () => {}) {
@@ -86,7 +99,8 @@ function decode(oids, rows, rowMode, damage = () => {}) {
   });
 }
 
-const shown = (value) => (value instanceof Date ? `date ${value.getTime()}` : Object.is(value, NaN) ? 'NaN' : value);
+const shown = (value) =>
+  value instanceof Date ? `date ${value.getTime()}` : Object.is(value, NaN) ? 'NaN' : value;
 
 test(`${ROUNDS} times chance: rows are decoded in all ways as pg's parsers read them`, () => {
   const chance = new Chance(1, 'frames');
@@ -95,7 +109,9 @@ test(`${ROUNDS} times chance: rows are decoded in all ways as pg's parsers read 
     const { oids, rows } = read(round < corpus.length ? corpus[round] : changed(chance.pick(corpus), chance));
     if (rows.length === 0 || oids.length === 0) continue;
     const expected = rows.map((row) =>
-      row.map((value, i) => (value === null ? null : shown(types.getTypeParser(oids[i])(value.toString('utf8'))))),
+      row.map((value, i) =>
+        value === null ? null : shown(types.getTypeParser(oids[i])(value.toString('utf8'))),
+      ),
     );
     const [few, many] = decode(oids, rows, 'array');
     const [fewObjects, manyObjects] = decode(oids, rows).map((all) => all.map((row) => Object.values(row)));
@@ -117,8 +133,18 @@ test(`${ROUNDS} times chance: a damaged frame is an error or as many rows as it 
     const damage = (frame, word) => {
       for (let changes = chance.between(1, 3); changes > 0; changes--) {
         // The words after the header are rows, bytes of raw, and slots; raw follows.
-        const at = chance.isTrue(0.3) ? word + 4 + chance.between(0, 1) : chance.between(word + HEADER_WORDS, frame.words.length - 1);
-        frame.words[at] = chance.pick([0, 1, 0x7fffffff, 0xffffffff, 0x7ff80002, frame.words[at] ^ (1 << chance.between(0, 31)), chance.between(0, 2 ** 32 - 1)]);
+        const at = chance.isTrue(0.3)
+          ? word + 4 + chance.between(0, 1)
+          : chance.between(word + HEADER_WORDS, frame.words.length - 1);
+        frame.words[at] = chance.pick([
+          0,
+          1,
+          0x7fffffff,
+          0xffffffff,
+          0x7ff80002,
+          frame.words[at] ^ (1 << chance.between(0, 31)),
+          chance.between(0, 2 ** 32 - 1),
+        ]);
       }
       said = frame.words[word + 4];
     };

@@ -35,7 +35,12 @@ function execute(code, env) {
   const source = isModule ? code : `(async () => {\n${code}\n})();`;
   const args = [`--input-type=${isModule ? 'module' : 'commonjs'}`, '-e', source];
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'], timeout: 2 * PATIENCE });
+    const child = spawn(process.execPath, args, {
+      cwd: ROOT,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: 2 * PATIENCE,
+    });
     let stdout = '';
     let stderr = '';
     child.stdout.on('data', (data) => (stdout += data));
@@ -67,20 +72,28 @@ describe('samples', () => {
   });
 
   test.each(all)('$name runs', async ({ code, env, output }) => {
-    const result = await execute(code, environment(database.config(), { NODE_ENV: 'test', DB_CONNECTION_TIMEOUT: '60000', ...env }));
+    const result = await execute(
+      code,
+      environment(database.config(), { NODE_ENV: 'test', DB_CONNECTION_TIMEOUT: '60000', ...env }),
+    );
     expect(result).toMatchObject({ status: 0, signal: null });
     if (output !== undefined) expect(result.stdout).toBe(output);
   });
 
   test('one that throws would be noticed', async () => {
-    const result = await execute("await Promise.reject(new Error('no such thing'));", environment(database.config(), { NODE_ENV: 'test' }));
+    const result = await execute(
+      "await Promise.reject(new Error('no such thing'));",
+      environment(database.config(), { NODE_ENV: 'test' }),
+    );
     expect(result.status).not.toBe(0);
     expect(result.stderr).toContain('no such thing');
   });
 });
 
 describe('links', () => {
-  const all = documents().flatMap((document) => links(read(document)).map((target) => ({ document, target })));
+  const all = documents().flatMap((document) =>
+    links(read(document)).map((target) => ({ document, target })),
+  );
 
   test.each(all)('$document leads to $target', ({ document, target }) => {
     const [file, anchor] = target.split('#');
@@ -119,7 +132,9 @@ describe('the configuration guide', () => {
     readThresholds(listening);
     expect(asked.length).toBeGreaterThan(20);
     // What is written out in the code and is not the beginning of a name.
-    const sources = fs.readdirSync(path.join(ROOT, 'lib'), { recursive: true }).filter((name) => name.endsWith('.js'));
+    const sources = fs
+      .readdirSync(path.join(ROOT, 'lib'), { recursive: true })
+      .filter((name) => name.endsWith('.js'));
     const written = variables(sources.map((name) => read(`lib/${name}`)).join('\n'));
     const others = written.filter((name) => !asked.some((other) => other.startsWith(name)));
     expect(variables(guide)).toEqual(unique([...asked, ...others]));
@@ -144,16 +159,26 @@ describe('the configuration guide', () => {
   });
 });
 
-test.each(['TransactionOptions', 'BreakerConfig', 'RetryEvent', 'BreakerEvent'])('the guide to retry tells all of %s', (name) => {
-  expect(declared(name).filter((each) => !read('docs/guide/retry.md').includes(`\`${each}\``))).toEqual([]);
-});
+test.each(['TransactionOptions', 'BreakerConfig', 'RetryEvent', 'BreakerEvent'])(
+  'the guide to retry tells all of %s',
+  (name) => {
+    expect(declared(name).filter((each) => !read('docs/guide/retry.md').includes(`\`${each}\``))).toEqual([]);
+  },
+);
 
 test('troubleshooting tells every code of an error that is not the server’s', () => {
   const inside = (directory, ending) =>
-    fs.readdirSync(path.join(ROOT, directory), { recursive: true }).filter((name) => name.endsWith(ending)).map((name) => read(`${directory}/${name}`));
-  const scripts = inside('lib', '.js').flatMap((text) => [...text.matchAll(/(?:code = |code: |, )'([A-Z]+(?:_[A-Z]+)+)'/g)]);
+    fs
+      .readdirSync(path.join(ROOT, directory), { recursive: true })
+      .filter((name) => name.endsWith(ending))
+      .map((name) => read(`${directory}/${name}`));
+  const scripts = inside('lib', '.js').flatMap((text) => [
+    ...text.matchAll(/(?:code = |code: |, )'([A-Z]+(?:_[A-Z]+)+)'/g),
+  ]);
   const core = inside('src/binding', '.rs').flatMap((text) => [...text.matchAll(/"code": "([A-Z_]+)"/g)]);
   const codes = [...scripts, ...core].map((match) => match[1]).filter((name) => !name.startsWith('DB_'));
   expect(codes).toEqual(expect.arrayContaining(['ACQUIRE_TIMEOUT', 'TRANSACTION_ENDED', 'RESULT_TOO_LARGE']));
-  expect(unique(codes).filter((code) => !read('docs/guide/troubleshooting.md').includes(`\`${code}\``))).toEqual([]);
+  expect(
+    unique(codes).filter((code) => !read('docs/guide/troubleshooting.md').includes(`\`${code}\``)),
+  ).toEqual([]);
 });

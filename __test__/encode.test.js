@@ -38,11 +38,16 @@ const scalar = fc.oneof(
   fc.uint8Array().map((bytes) => Buffer.from(bytes)),
   fc.float32Array(),
   fc.uint8Array({ minLength: 4 }).map((bytes) => new DataView(bytes.buffer, 2, 2)),
-  fc.constantFrom(null, undefined, Symbol.for('s'), 10n ** 30n, -0, NaN, Infinity, () => 1)
+  fc.constantFrom(null, undefined, Symbol.for('s'), 10n ** 30n, -0, NaN, Infinity, () => 1),
 );
 const { nested } = fc.letrec((tie) => ({
-  nested: fc.oneof({ depthSize: 'small' }, { weight: 3, arbitrary: scalar }, fc.array(tie('nested')), fc.dictionary(fc.string(), tie('nested')),
-    tie('nested').map((value) => ({ toPostgres: () => value }))),
+  nested: fc.oneof(
+    { depthSize: 'small' },
+    { weight: 3, arbitrary: scalar },
+    fc.array(tie('nested')),
+    fc.dictionary(fc.string(), tie('nested')),
+    tie('nested').map((value) => ({ toPostgres: () => value })),
+  ),
 }));
 
 describe('a parameter is converted as pg converts it', () => {
@@ -51,12 +56,14 @@ describe('a parameter is converted as pg converts it', () => {
       fc.property(nested, (value) => {
         expect(outcome(prepareValue, value)).toEqual(outcome(pgUtils.prepareValue, value));
       }),
-      { numRuns: 3000 }
+      { numRuns: 3000 },
     );
   });
 
-  test.each(['Asia/Kolkata', 'America/St_Johns', 'Europe/Berlin'])('a date in a process whose zone is %s', (zone) => {
-    const script = `
+  test.each(['Asia/Kolkata', 'America/St_Johns', 'Europe/Berlin'])(
+    'a date in a process whose zone is %s',
+    (zone) => {
+      const script = `
       const ours = require(${JSON.stringify(path.join(LIB, 'encode/prepare-value.js'))}).prepareValue;
       const theirs = require('pg/lib/utils').prepareValue;
       let different = 0;
@@ -65,9 +72,13 @@ describe('a parameter is converted as pg converts it', () => {
         if (ours(date) !== theirs(date)) different++;
       }
       console.log(different);`;
-    const out = execFileSync(process.execPath, ['-e', script], { cwd: __dirname, env: { ...process.env, TZ: zone } });
-    expect(String(out)).toBe('0\n');
-  });
+      const out = execFileSync(process.execPath, ['-e', script], {
+        cwd: __dirname,
+        env: { ...process.env, TZ: zone },
+      });
+      expect(String(out)).toBe('0\n');
+    },
+  );
 
   test('a date where parseInputDatesAsUTC is set', () => {
     const date = new Date(Date.UTC(-44, 2, 15, 11, 5, 6, 7));
@@ -90,19 +101,29 @@ describe('a parameter is converted as pg converts it', () => {
       prepareValue(new Date(NaN));
       console.log(prepareValue([new Date(NaN)]));`;
     const out = execFileSync(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'ignore'] });
-    expect(String(out)).toBe('{"0NaN-NaN-NaNTNaN:NaN:NaN.NaN+NaN:NaN"}\nDeprecationWarning PG_INVALID_DATE\n');
+    expect(String(out)).toBe(
+      '{"0NaN-NaN-NaNTNaN:NaN:NaN.NaN+NaN:NaN"}\nDeprecationWarning PG_INVALID_DATE\n',
+    );
   });
 
   test('an object whose toPostgres goes round in a circle', () => {
     const circle = { toPostgres: () => ({ toPostgres: () => circle }), toString: () => 'the circle' };
-    expect(() => prepareValue(circle)).toThrow(new Error('circular reference detected while preparing "the circle" for query'));
+    expect(() => prepareValue(circle)).toThrow(
+      new Error('circular reference detected while preparing "the circle" for query'),
+    );
     const wrapped = { toPostgres: (prepare) => prepare([1, circle]) };
     expect(() => prepareValue(wrapped)).toThrow('circular reference');
   });
 
   test('an object whose toPostgres throws', () => {
     const failure = new Error('not today');
-    expect(() => prepareValue({ toPostgres() { throw failure; } })).toThrow(failure);
+    expect(() =>
+      prepareValue({
+        toPostgres() {
+          throw failure;
+        },
+      }),
+    ).toThrow(failure);
   });
 });
 
@@ -124,29 +145,57 @@ describe('a packed request', () => {
     }
     expect(at).toBe(length);
     return {
-      text: buffer.toString('utf8', 24, textEnd), name: buffer.toString('utf8', textEnd, nameEnd), values,
-      flags: word(0), queryTimeout: word(4), rows: word(5),
+      text: buffer.toString('utf8', 24, textEnd),
+      name: buffer.toString('utf8', textEnd, nameEnd),
+      values,
+      flags: word(0),
+      queryTimeout: word(4),
+      rows: word(5),
     };
   }
 
-  const request = (over) => ({ text: '', name: '', values: undefined, flags: 0, queryTimeout: 0, rows: 0, ...over });
+  const request = (over) => ({
+    text: '',
+    name: '',
+    values: undefined,
+    flags: 0,
+    queryTimeout: 0,
+    rows: 0,
+    ...over,
+  });
   // As Buffer writes it: a lone surrogate is replaced.
   const sent = (value) => (typeof value === 'string' ? Buffer.from(value).toString() : value);
 
   test('says what was asked, whatever it is', () => {
     const statement = fc.string({ unit: 'binary', maxLength: 400 }).map((text) => text.replaceAll('\0', '.'));
-    const parameter = fc.oneof(fc.string({ unit: 'binary', maxLength: 60 }), fc.string({ size: 'large', maxLength: 6000 }), fc.integer(),
-      fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)), fc.constant(null), fc.array(fc.string()));
+    const parameter = fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 60 }),
+      fc.string({ size: 'large', maxLength: 6000 }),
+      fc.integer(),
+      fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
+      fc.constant(null),
+      fc.array(fc.string()),
+    );
     const word = fc.nat({ max: 0xffffffff });
-    const shape = { text: statement, name: statement, values: fc.array(parameter), flags: word, queryTimeout: word, rows: word };
+    const shape = {
+      text: statement,
+      name: statement,
+      values: fc.array(parameter),
+      flags: word,
+      queryTimeout: word,
+      rows: word,
+    };
     fc.assert(
       fc.property(fc.record(shape), (asked) => {
         const read = unpack(pack(asked));
         expect(read).toEqual({
-          ...asked, text: sent(asked.text), name: sent(asked.name), values: asked.values.map((value) => sent(pgUtils.prepareValue(value))),
+          ...asked,
+          text: sent(asked.text),
+          name: sent(asked.name),
+          values: asked.values.map((value) => sent(pgUtils.prepareValue(value))),
         });
       }),
-      { numRuns: 500 }
+      { numRuns: 500 },
     );
   });
 
@@ -158,7 +207,11 @@ describe('a packed request', () => {
     const large = 'é'.repeat(1_500_000);
     const values = [large, Buffer.alloc(2_000_000, 7), 'end'];
     const read = unpack(pack(request({ text: 'SELECT $1, $2, $3', values }))).values;
-    expect(read.map((value, i) => Buffer.from(value).equals(Buffer.from(values[i])))).toEqual([true, true, true]);
+    expect(read.map((value, i) => Buffer.from(value).equals(Buffer.from(values[i])))).toEqual([
+      true,
+      true,
+      true,
+    ]);
     const next = pack(request({ text: 'SELECT 1' }));
     expect(next.buffer.length).toBeLessThan(1_100_000);
     expect(unpack(next).text).toBe('SELECT 1');
@@ -170,24 +223,46 @@ describe('a packed request', () => {
   });
 
   test('is not disturbed by a request that a conversion makes meanwhile', () => {
-    const inner = { toPostgres: () => unpack(pack(request({ text: 'SELECT inner', values: ['x'.repeat(50)] }))).text };
+    const inner = {
+      toPostgres: () => unpack(pack(request({ text: 'SELECT inner', values: ['x'.repeat(50)] }))).text,
+    };
     const read = unpack(pack(request({ text: 'SELECT outer', name: 'n', values: ['first', inner, 'last'] })));
-    expect(read).toMatchObject({ text: 'SELECT outer', name: 'n', values: ['first', 'SELECT inner', 'last'] });
+    expect(read).toMatchObject({
+      text: 'SELECT outer',
+      name: 'n',
+      values: ['first', 'SELECT inner', 'last'],
+    });
   });
 
   test('fails with the error of a conversion, and the next one is whole', () => {
     const failure = new Error('not today');
-    expect(() => pack(request({ values: [{ toPostgres() { throw failure; } }] }))).toThrow(failure);
+    expect(() =>
+      pack(
+        request({
+          values: [
+            {
+              toPostgres() {
+                throw failure;
+              },
+            },
+          ],
+        }),
+      ),
+    ).toThrow(failure);
     expect(unpack(pack(request({ text: 'SELECT 1', values: [2] }))).values).toEqual(['2']);
   });
 
   test.each([['text'], ['name']])('has no zero byte in its %s', (part) => {
-    expect(() => pack(request({ [part]: 'a\0b' }))).toThrow('invalid byte sequence: a statement must not contain a zero byte');
+    expect(() => pack(request({ [part]: 'a\0b' }))).toThrow(
+      'invalid byte sequence: a statement must not contain a zero byte',
+    );
   });
 
   test('has no more parameters than the protocol can count', () => {
     expect(unpack(pack(request({ values: Array(65535).fill('x') }))).values).toHaveLength(65535);
-    expect(() => pack(request({ values: Array(65536).fill('x') }))).toThrow('a query takes at most 65535 parameters, not 65536');
+    expect(() => pack(request({ values: Array(65536).fill('x') }))).toThrow(
+      'a query takes at most 65535 parameters, not 65536',
+    );
   });
 });
 
@@ -197,16 +272,23 @@ describe('small parts of the surface of pg', () => {
       fc.property(fc.stringMatching(/^[a'"\\\u00e9]{0,12}$/), (given) => {
         expect(escapeIdentifier(given)).toBe(pg.escapeIdentifier(given));
         expect(escapeLiteral(given)).toBe(pg.escapeLiteral(given));
-      })
+      }),
     );
-    for (const given of [null, undefined, 5, {}, ["'"]]) expect(escapeLiteral(given)).toBe(pg.escapeLiteral(given));
+    for (const given of [null, undefined, 5, {}, ["'"]])
+      expect(escapeLiteral(given)).toBe(pg.escapeLiteral(given));
   });
 
   test('utils has what utils of pg has', () => {
     expect(Object.keys(utils)).toEqual(Object.keys(pgUtils));
     expect([1, { toPostgres: () => 'x' }].map(utils.prepareValue)).toEqual(['1', 'x']);
     const callback = () => {};
-    for (const given of [['a'], ['a', [1]], ['a', callback], ['a', [1], callback], [{ text: 'a' }, null, callback]]) {
+    for (const given of [
+      ['a'],
+      ['a', [1]],
+      ['a', callback],
+      ['a', [1], callback],
+      [{ text: 'a' }, null, callback],
+    ]) {
       const copy = () => given.map((part) => (part && part.text ? { ...part } : part));
       expect(utils.normalizeQueryConfig(...copy())).toEqual(pgUtils.normalizeQueryConfig(...copy()));
     }
@@ -219,7 +301,9 @@ describe('small parts of the surface of pg', () => {
       const overrides = new Overrides(below);
       overrides.setTypeParser(1, parse);
       overrides.setTypeParser(2, 'binary', parse);
-      const found = [[1], [1, 'text'], [1, 'binary'], [2], [2, 'binary'], [3, 'odd']].map((given) => overrides.getTypeParser(...given));
+      const found = [[1], [1, 'text'], [1, 'binary'], [2], [2, 'binary'], [3, 'odd']].map((given) =>
+        overrides.getTypeParser(...given),
+      );
       expect(found).toEqual([parse, parse, '1 binary', '2 text', parse, '3 odd']);
       expect(Object.keys(overrides)).toEqual(['_types', 'text', 'binary']);
       expect(new Overrides().getTypeParser(23)('5')).toBe(5);

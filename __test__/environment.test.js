@@ -27,7 +27,12 @@ function problems(env) {
 describe('an empty environment', () => {
   test('gives each tier the sizes and times of its own', () => {
     const { tiers, tiered } = readEnvironment({});
-    const sizes = ({ max, min, idleTimeoutMillis, connectionTimeoutMillis }) => [max, min, idleTimeoutMillis, connectionTimeoutMillis];
+    const sizes = ({ max, min, idleTimeoutMillis, connectionTimeoutMillis }) => [
+      max,
+      min,
+      idleTimeoutMillis,
+      connectionTimeoutMillis,
+    ];
     expect(tiered).toBe(true);
     expect(sizes(tiers.highPriority)).toEqual([30, 10, 30000, 2000]);
     expect(sizes(tiers.lowPriority)).toEqual([10, 2, 60000, 5000]);
@@ -59,7 +64,13 @@ describe('an empty environment', () => {
 
 describe('variables', () => {
   test('say where the database is and who asks', () => {
-    const env = { DB_HOST: 'db.example', DB_PORT: '6432', DB_NAME: 'news', DB_USER: 'reader', DB_PASSWORD: 'geheim' };
+    const env = {
+      DB_HOST: 'db.example',
+      DB_PORT: '6432',
+      DB_NAME: 'news',
+      DB_USER: 'reader',
+      DB_PASSWORD: 'geheim',
+    };
     const { highPriority } = readEnvironment(env).tiers;
     expect(highPriority).toMatchObject({ host: 'db.example', port: 6432, database: 'news', user: 'reader' });
     expect(highPriority.password).toBe('geheim');
@@ -78,7 +89,12 @@ describe('variables', () => {
   });
 
   test('size each tier, and a lowered maximum lowers the default minimum', () => {
-    const env = { DB_HIGH_PRIORITY_MAX: '4', DB_LOW_PRIORITY_MAX: '8', DB_LOW_PRIORITY_MIN: '3', DB_ADMIN_MIN: '0' };
+    const env = {
+      DB_HIGH_PRIORITY_MAX: '4',
+      DB_LOW_PRIORITY_MAX: '8',
+      DB_LOW_PRIORITY_MIN: '3',
+      DB_ADMIN_MIN: '0',
+    };
     const { highPriority, lowPriority, admin } = readEnvironment(env).tiers;
     expect([highPriority.max, highPriority.min]).toEqual([4, 4]);
     expect([lowPriority.max, lowPriority.min]).toEqual([8, 3]);
@@ -88,7 +104,11 @@ describe('variables', () => {
   test('set times for all tiers at once', () => {
     const env = { DB_IDLE_TIMEOUT: '1000', DB_CONNECTION_TIMEOUT: '0', DB_ACQUIRE_TIMEOUT: '700' };
     for (const tier of Object.values(readEnvironment(env).tiers)) {
-      expect(tier).toMatchObject({ idleTimeoutMillis: 1000, connectionTimeoutMillis: 0, acquireTimeoutMillis: 700 });
+      expect(tier).toMatchObject({
+        idleTimeoutMillis: 1000,
+        connectionTimeoutMillis: 0,
+        acquireTimeoutMillis: 700,
+      });
     }
   });
 
@@ -114,17 +134,30 @@ describe('variables', () => {
 
   test('switch the pieces off', () => {
     const env = { DB_TIERS: 'off', DB_RETRY: 'off', DB_BREAKER: 'metrics', DB_MONITOR: 'off' };
-    expect(readEnvironment(env)).toMatchObject({ tiered: false, retry: { enabled: false }, breaker: 'metrics', monitor: false });
+    expect(readEnvironment(env)).toMatchObject({
+      tiered: false,
+      retry: { enabled: false },
+      breaker: 'metrics',
+      monitor: false,
+    });
   });
 });
 
 describe('what makes no sense', () => {
   test('is named all at once', () => {
-    const env = { DB_PORT: 'five', DB_LOW_PRIORITY_MAX: '-1', DB_TIERS: 'maybe', DB_KEEP_ALIVE: '2', DB_IDLE_TIMEOUT: '1.5' };
+    const env = {
+      DB_PORT: 'five',
+      DB_LOW_PRIORITY_MAX: '-1',
+      DB_TIERS: 'maybe',
+      DB_KEEP_ALIVE: '2',
+      DB_IDLE_TIMEOUT: '1.5',
+    };
     const found = problems(env).join('\n');
     for (const name of Object.keys(env)) expect(found).toContain(name);
     expect(problems(env)).toHaveLength(5);
-    expect(() => readEnvironment(env)).toThrow(/^invalid configuration: .*DB_PORT must be a whole number from 1 to 65535, not "five"/);
+    expect(() => readEnvironment(env)).toThrow(
+      /^invalid configuration: .*DB_PORT must be a whole number from 1 to 65535, not "five"/,
+    );
   });
 
   test.each([
@@ -144,7 +177,10 @@ describe('what makes no sense', () => {
   });
 
   test.each([
-    [{ DB_HIGH_PRIORITY_MAX: '5', DB_HIGH_PRIORITY_MIN: '6' }, 'DB_HIGH_PRIORITY_MIN (6) must not exceed DB_HIGH_PRIORITY_MAX (5)'],
+    [
+      { DB_HIGH_PRIORITY_MAX: '5', DB_HIGH_PRIORITY_MIN: '6' },
+      'DB_HIGH_PRIORITY_MIN (6) must not exceed DB_HIGH_PRIORITY_MAX (5)',
+    ],
     [{ DB_ADMIN_MIN: '6' }, 'DB_ADMIN_MIN (6) must not exceed DB_ADMIN_MAX (5)'],
     [{ DB_MIN_CONNECTIONS: '21' }, 'DB_MIN_CONNECTIONS (21) must not exceed DB_MAX_CONNECTIONS (20)'],
     [{ DB_TOTAL_MAX: '12' }, 'DB_TOTAL_MAX (12) must not be below the minimums of the tiers together (13)'],
@@ -160,7 +196,9 @@ describe('what makes no sense', () => {
   });
 
   test('a key without its certificate is refused', () => {
-    expect(problems({ DB_SSL: 'true', DB_SSL_CERT: PEM })).toEqual(['DB_SSL_KEY and DB_SSL_CERT must be given together']);
+    expect(problems({ DB_SSL: 'true', DB_SSL_CERT: PEM })).toEqual([
+      'DB_SSL_KEY and DB_SSL_CERT must be given together',
+    ]);
   });
 
   test('passwords do not show up where a configuration is printed', () => {
@@ -172,7 +210,14 @@ describe('what makes no sense', () => {
 describe('getPool', () => {
   function environment(more = {}) {
     const { host, port, user, password, database } = server();
-    return { DB_HOST: host, DB_PORT: String(port), DB_NAME: database, DB_USER: user, DB_PASSWORD: password, ...more };
+    return {
+      DB_HOST: host,
+      DB_PORT: String(port),
+      DB_NAME: database,
+      DB_USER: user,
+      DB_PASSWORD: password,
+      ...more,
+    };
   }
 
   async function using(env, body) {
@@ -189,7 +234,8 @@ describe('getPool', () => {
       const high = tiers.getPool('highPriority');
       expect(tiers.getPool('highPriority')).toBe(high);
       expect(tiers.getPool('admin')).not.toBe(high);
-      for (const name of ['urgent', undefined, '__proto__', 'constructor', 'shared']) expect(tiers.getPool(name)).toBe(high);
+      for (const name of ['urgent', undefined, '__proto__', 'constructor', 'shared'])
+        expect(tiers.getPool(name)).toBe(high);
       expect(high).toBeInstanceOf(pgpool.Pool);
     }));
 
@@ -202,18 +248,25 @@ describe('getPool', () => {
     }));
 
   test('gives one pool for all names when tiers are off', () =>
-    using(environment({ DB_TIERS: 'off', DB_MAX_CONNECTIONS: '3', DB_MIN_CONNECTIONS: '0' }), async (tiers) => {
-      const pool = tiers.getPool('admin');
-      expect(pool.options).toMatchObject({ max: 3, min: 0 });
-      expect(tiers.getPool('lowPriority')).toBe(pool);
-      expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
-    }));
+    using(
+      environment({ DB_TIERS: 'off', DB_MAX_CONNECTIONS: '3', DB_MIN_CONNECTIONS: '0' }),
+      async (tiers) => {
+        const pool = tiers.getPool('admin');
+        expect(pool.options).toMatchObject({ max: 3, min: 0 });
+        expect(tiers.getPool('lowPriority')).toBe(pool);
+        expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+      },
+    ));
 
   test('runs queries as the users of the environment', () =>
     using(environment({ DB_HIGH_PRIORITY_MIN: '0', DB_ADMIN_MIN: '0' }), async (tiers) => {
       const who = 'SELECT current_user AS who, current_database() AS what';
-      expect((await tiers.getPool('highPriority').query(who)).rows).toEqual([{ who: config().user, what: config().database }]);
-      expect((await tiers.getPool('admin').query(who)).rows).toEqual([{ who: config().user, what: config().database }]);
+      expect((await tiers.getPool('highPriority').query(who)).rows).toEqual([
+        { who: config().user, what: config().database },
+      ]);
+      expect((await tiers.getPool('admin').query(who)).rows).toEqual([
+        { who: config().user, what: config().database },
+      ]);
     }));
 
   test('throws for an environment that makes no sense, and opens nothing', () => {

@@ -51,10 +51,18 @@ describe('the server of the run', () => {
     expect(givenServer({})).toBeNull();
     expect(givenServer({ PGPASSWORD: 'x' })).toBeNull();
     expect(givenServer({ DATABASE_URL: 'postgres://me:s%40x@db.test:5433/news' })).toMatchObject({
-      embedded: false, host: 'db.test', port: 5433, user: 'me', password: 's@x', database: 'news',
+      embedded: false,
+      host: 'db.test',
+      port: 5433,
+      user: 'me',
+      password: 's@x',
+      database: 'news',
     });
     expect(givenServer({ PGHOST: 'db.test', PGUSER: 'me', PGPASSWORD: 's@x' })).toMatchObject({
-      host: 'db.test', port: 5432, database: 'me', url: 'postgres://me:s%40x@db.test:5432/me',
+      host: 'db.test',
+      port: 5432,
+      database: 'me',
+      url: 'postgres://me:s%40x@db.test:5432/me',
     });
   });
 });
@@ -73,13 +81,16 @@ describe('a server of a test', () => {
   const verified = () => ({ ca: postgres.ca });
   const withCertificate = (one) => ({ ca: postgres.ca, cert: one.cert, key: one.key });
 
-  test.each(['postgres', 'scram_user', 'md5_user', 'clear_user', 'trust_user'])('lets %s in, plain and with TLS', async (user) => {
-    for (const ssl of [false, verified()]) {
-      const client = await connect(as(user, { ssl }));
-      const { rows } = await client.query('SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()');
-      expect(rows).toEqual([{ ssl: Boolean(ssl) }]);
-    }
-  });
+  test.each(['postgres', 'scram_user', 'md5_user', 'clear_user', 'trust_user'])(
+    'lets %s in, plain and with TLS',
+    async (user) => {
+      for (const ssl of [false, verified()]) {
+        const client = await connect(as(user, { ssl }));
+        const { rows } = await client.query('SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()');
+        expect(rows).toEqual([{ ssl: Boolean(ssl) }]);
+      }
+    },
+  );
 
   test.each(['scram_user', 'md5_user', 'clear_user'])('refuses a wrong password of %s', async (user) => {
     await expect(connect(as(user, { password: 'wrong' }))).rejects.toMatchObject({ code: '28P01' });
@@ -281,11 +292,20 @@ describe('the scripted server', () => {
         message('p', (body) => expect(body.toString()).toBe('secret\0')),
         backend.greeting({ processId: 99 }),
         message('Q', (body) => expect(body.toString()).toBe('SELECT it\0')),
-        backend.simpleResult(['it', { name: 'n', type: 23 }], [['works', '7'], [null, null]]),
+        backend.simpleResult(
+          ['it', { name: 'n', type: 23 }],
+          [
+            ['works', '7'],
+            [null, null],
+          ],
+        ),
       ]),
     );
     expect(client.processID).toBe(99);
-    expect((await client.query('SELECT it')).rows).toEqual([{ it: 'works', n: 7 }, { it: null, n: null }]);
+    expect((await client.query('SELECT it')).rows).toEqual([
+      { it: 'works', n: 7 },
+      { it: null, n: null },
+    ]);
   });
 
   test('plays the extended protocol and an error with all its fields', async () => {
@@ -300,7 +320,11 @@ describe('the scripted server', () => {
       ]),
     );
     await expect(client.query('INSERT', [1])).rejects.toMatchObject({
-      severity: 'ERROR', code: '23505', message: 'twice', table: 'news', constraint: 'news_pkey',
+      severity: 'ERROR',
+      code: '23505',
+      message: 'twice',
+      table: 'news',
+      constraint: 'news_pkey',
     });
   });
 
@@ -314,7 +338,9 @@ describe('the scripted server', () => {
     await expect(connect({ ...options, connectionTimeoutMillis: 50 })).rejects.toThrow('timeout');
     const client = await connect(options);
     await expect(client.query('SELECT 1')).rejects.toThrow('Connection terminated unexpectedly');
-    await expect(connect({ ...options, ssl: true })).rejects.toThrow('The server does not support SSL connections');
+    await expect(connect({ ...options, ssl: true })).rejects.toThrow(
+      'The server does not support SSL connections',
+    );
     expect(scripted.accepted).toBe(3);
   });
 
@@ -324,7 +350,13 @@ describe('the scripted server', () => {
     expect(scripted.failures.splice(0).map(String)).toEqual(['Error: expected message Q, got P']);
     await scripted.stop();
     const skipping = await connect(
-      await run([message('startup'), backend.greeting(), skipTo('S'), backend.emptyQueryResponse(), backend.readyForQuery()]),
+      await run([
+        message('startup'),
+        backend.greeting(),
+        skipTo('S'),
+        backend.emptyQueryResponse(),
+        backend.readyForQuery(),
+      ]),
     );
     await skipping.query('SELECT $1', [1]);
   });

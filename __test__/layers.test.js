@@ -28,10 +28,13 @@ const files = fs
   .map((file) => file.split(path.sep).join('/'))
   .filter((file) => file.endsWith('.js') && file !== FACE);
 
-const layerOf = (file) => LAYERS.findIndex((names) => names.some((name) => file === name || file.startsWith(`${name}/`)));
+const layerOf = (file) =>
+  LAYERS.findIndex((names) => names.some((name) => file === name || file.startsWith(`${name}/`)));
 
 function requiredBy(file, source = fs.readFileSync(path.join(LIB, file), 'utf8')) {
-  const requests = [...source.matchAll(/require\(\s*'(\.{1,2}(?:\/[^']*)?)'\s*\)/g)].map(([, request]) => request);
+  const requests = [...source.matchAll(/require\(\s*'(\.{1,2}(?:\/[^']*)?)'\s*\)/g)].map(
+    ([, request]) => request,
+  );
   return requests
     .map((request) => path.posix.normalize(path.posix.join(path.posix.dirname(file), request)))
     .filter((base) => !base.startsWith('..'))
@@ -40,7 +43,9 @@ function requiredBy(file, source = fs.readFileSync(path.join(LIB, file), 'utf8')
 
 function offences(file, required) {
   if (layerOf(file) < 0) return [`${file} is on no layer`];
-  return required.filter((other) => files.includes(other) && layerOf(other) < layerOf(file)).map((other) => `${file} requires ${other}`);
+  return required
+    .filter((other) => files.includes(other) && layerOf(other) < layerOf(file))
+    .map((other) => `${file} requires ${other}`);
 }
 
 test('every file of lib/ requires only what stands on its layer or below', () => {
@@ -56,7 +61,9 @@ test('no files of lib/ require each other in a circle', () => {
     if (open.includes(file)) return circles.push([...open.slice(open.indexOf(file)), file].join(' > '));
     if (done.has(file)) return undefined;
     open.push(file);
-    requiredBy(file).filter((other) => files.includes(other)).forEach(visit);
+    requiredBy(file)
+      .filter((other) => files.includes(other))
+      .forEach(visit);
     open.pop();
     return done.add(file);
   };
@@ -65,7 +72,10 @@ test('no files of lib/ require each other in a circle', () => {
 });
 
 test('a require that leads up is found, and so is a file on no layer', () => {
-  const source = "const pool = require('../pool/pool'); const own = require('./bridge'); const fs = require('node:fs');";
-  expect(offences('native/frame.js', requiredBy('native/frame.js', source))).toEqual(['native/frame.js requires pool/pool.js']);
+  const source =
+    "const pool = require('../pool/pool'); const own = require('./bridge'); const fs = require('node:fs');";
+  expect(offences('native/frame.js', requiredBy('native/frame.js', source))).toEqual([
+    'native/frame.js requires pool/pool.js',
+  ]);
   expect(offences('elsewhere/file.js', [])).toEqual(['elsewhere/file.js is on no layer']);
 });

@@ -29,36 +29,63 @@ test('there is a package and a build for this platform and for all that are prom
   expect(PUBLISHED).toContain(triple());
   expect(fs.readdirSync(path.join(ROOT, 'npm')).sort()).toEqual(PUBLISHED);
   expect(Object.values(TARGETS).sort()).toEqual(PUBLISHED);
-  const { matrix } = /(?<matrix>\n {2}build:[^]*)/.exec(fs.readFileSync(path.join(ROOT, '.github/workflows/ci.yml'), 'utf8')).groups;
-  expect([...matrix.matchAll(/target: ([\w-]+)/g)].map((match) => match[1]).sort()).toEqual(Object.keys(TARGETS).sort());
+  const { matrix } = /(?<matrix>\n {2}build:[^]*)/.exec(
+    fs.readFileSync(path.join(ROOT, '.github/workflows/ci.yml'), 'utf8'),
+  ).groups;
+  expect([...matrix.matchAll(/target: ([\w-]+)/g)].map((match) => match[1]).sort()).toEqual(
+    Object.keys(TARGETS).sort(),
+  );
 });
 
-test.each(PUBLISHED)('the package for %s is installed there only, and carries its name, version and file', (platform) => {
-  const [system, cpu, abi] = platform.split('-');
-  const libc = { gnu: ['glibc'], musl: ['musl'] }[abi];
-  expect(read(`npm/${platform}/package.json`)).toEqual({
-    name: `pgpool-rs-${platform}`,
-    version: manifest.version,
-    description: expect.any(String),
-    license: manifest.license,
-    main: `pgpool-rs.${platform}.node`,
-    files: [`pgpool-rs.${platform}.node`],
-    engines: manifest.engines,
-    // A native part cannot be loaded out of Yarn's archives.
-    preferUnplugged: true,
-    os: [system],
-    cpu: [cpu],
-    ...(libc && { libc }),
-  });
-});
+test.each(PUBLISHED)(
+  'the package for %s is installed there only, and carries its name, version and file',
+  (platform) => {
+    const [system, cpu, abi] = platform.split('-');
+    const libc = { gnu: ['glibc'], musl: ['musl'] }[abi];
+    expect(read(`npm/${platform}/package.json`)).toEqual({
+      name: `pgpool-rs-${platform}`,
+      version: manifest.version,
+      description: expect.any(String),
+      license: manifest.license,
+      main: `pgpool-rs.${platform}.node`,
+      files: [`pgpool-rs.${platform}.node`],
+      engines: manifest.engines,
+      // A native part cannot be loaded out of Yarn's archives.
+      preferUnplugged: true,
+      os: [system],
+      cpu: [cpu],
+      ...(libc && { libc }),
+    });
+  },
+);
 
 test('what is published is the face, lib/ and the texts, and none of it is left out', () => {
   const args = ['pack', '--dry-run', '--json', '--ignore-scripts'];
-  const report = execFileSync('npm', args, { cwd: ROOT, shell: process.platform === 'win32', stdio: ['ignore', 'pipe', 'ignore'] });
+  const report = execFileSync('npm', args, {
+    cwd: ROOT,
+    shell: process.platform === 'win32',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
   const packed = Object.values(JSON.parse(report))[0].files.map((file) => file.path);
-  const lib = fs.readdirSync(path.join(ROOT, 'lib'), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
-  const sources = lib.map((entry) => path.relative(ROOT, path.join(entry.parentPath ?? entry.path, entry.name)).split(path.sep).join('/'));
-  const face = ['CHANGELOG.md', 'LICENSE', 'README.md', 'index.d.mts', 'index.d.ts', 'index.js', 'index.mjs', 'package.json'];
+  const lib = fs
+    .readdirSync(path.join(ROOT, 'lib'), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile());
+  const sources = lib.map((entry) =>
+    path
+      .relative(ROOT, path.join(entry.parentPath ?? entry.path, entry.name))
+      .split(path.sep)
+      .join('/'),
+  );
+  const face = [
+    'CHANGELOG.md',
+    'LICENSE',
+    'README.md',
+    'index.d.mts',
+    'index.d.ts',
+    'index.js',
+    'index.mjs',
+    'package.json',
+  ];
   expect(packed.sort()).toEqual([...face, ...sources].sort());
 });
 
@@ -69,19 +96,27 @@ test('import and require give the same, but for what pg gives to require only', 
     const face = createRequire(import.meta.url)('pgpool-rs');
     const [missing, other] = [Object.keys(face).filter((name) => !(name in names)), Object.keys(names).filter((name) => names[name] !== face[name])];
     process.stdout.write(JSON.stringify({ missing, other }));`;
-  const found = execFileSync(process.execPath, ['--input-type=module', '-e', code], { cwd: ROOT, encoding: 'utf8' });
+  const found = execFileSync(process.execPath, ['--input-type=module', '-e', code], {
+    cwd: ROOT,
+    encoding: 'utf8',
+  });
   expect(JSON.parse(found)).toEqual({ missing: ['_pools', 'utils'], other: ['default'] });
 });
 
 describe('a release', () => {
-  const workflow = { GITHUB_SERVER_URL: 'https://github.com', GITHUB_REPOSITORY: 'someone/news', GITHUB_REF_NAME: `v${manifest.version}` };
+  const workflow = {
+    GITHUB_SERVER_URL: 'https://github.com',
+    GITHUB_REPOSITORY: 'someone/news',
+    GITHUB_REF_NAME: `v${manifest.version}`,
+  };
   const url = 'git+https://github.com/someone/news.git';
 
   function checkout() {
     const root = temporaryDirectory();
     fs.cpSync(path.join(ROOT, 'npm'), path.join(root, 'npm'), { recursive: true });
     fs.copyFileSync(path.join(ROOT, 'package.json'), path.join(root, 'package.json'));
-    for (const platform of PUBLISHED) fs.writeFileSync(path.join(root, 'npm', platform, `pgpool-rs.${platform}.node`), '');
+    for (const platform of PUBLISHED)
+      fs.writeFileSync(path.join(root, 'npm', platform, `pgpool-rs.${platform}.node`), '');
     return root;
   }
 
@@ -92,7 +127,9 @@ describe('a release', () => {
     expect(Object.keys(main.optionalDependencies)).toEqual(PUBLISHED.map((name) => `pgpool-rs-${name}`));
     expect(main.repository).toEqual({ type: 'git', url });
     for (const platform of PUBLISHED) {
-      const { name, version, repository } = JSON.parse(fs.readFileSync(path.join(root, 'npm', platform, 'package.json'), 'utf8'));
+      const { name, version, repository } = JSON.parse(
+        fs.readFileSync(path.join(root, 'npm', platform, 'package.json'), 'utf8'),
+      );
       expect(version).toBe(main.optionalDependencies[name]);
       expect(repository).toEqual({ type: 'git', url, directory: `npm/${platform}` });
     }
@@ -100,7 +137,9 @@ describe('a release', () => {
 
   test('wants a build for every platform, and a tag that is the version', () => {
     const root = checkout();
-    expect(() => prepareRelease(root, { ...workflow, GITHUB_REF_NAME: 'v1.0.0' })).toThrow('the tag is v1.0.0');
+    expect(() => prepareRelease(root, { ...workflow, GITHUB_REF_NAME: 'v1.0.0' })).toThrow(
+      'the tag is v1.0.0',
+    );
     fs.rmSync(path.join(root, 'npm/darwin-x64/pgpool-rs.darwin-x64.node'));
     expect(() => prepareRelease(root, workflow)).toThrow('npm/darwin-x64 has no build');
   });
@@ -112,7 +151,8 @@ describe('without a native part', () => {
   beforeAll(() => {
     root = temporaryDirectory();
     fs.mkdirSync(path.join(root, 'lib/native'), { recursive: true });
-    for (const file of ['lib/native/index.js', 'lib/native/platform.js']) fs.copyFileSync(path.join(ROOT, file), path.join(root, file));
+    for (const file of ['lib/native/index.js', 'lib/native/platform.js'])
+      fs.copyFileSync(path.join(ROOT, file), path.join(root, file));
   });
 
   function messageOf({ platform = process.platform, native = '' }) {
@@ -149,7 +189,9 @@ describe('without a native part', () => {
   });
 
   test('PGPOOL_RS_NATIVE is named where it leads nowhere', () => {
-    expect(messageOf({ native: path.join(root, 'nowhere.node') })).toMatch(/nowhere\.node: not there\nPGPOOL_RS_NATIVE names/);
+    expect(messageOf({ native: path.join(root, 'nowhere.node') })).toMatch(
+      /nowhere\.node: not there\nPGPOOL_RS_NATIVE names/,
+    );
   });
 });
 

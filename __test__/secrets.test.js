@@ -26,11 +26,26 @@ function json(thing) {
 
 test.each([
   ['a password', () => ({ user: 'somebody', password: SECRET })],
-  ['a connection string', () => ({ connectionString: `postgres://somebody:${encodeURIComponent(SECRET)}@host:5432/database` })],
-  ['a connection string with an unescaped password', () => ({ connectionString: 'postgres://somebody:geheim@2@host:5432/database' })],
-  ['a connection string with several hosts', () => ({ connectionString: `postgres://somebody:geheim@a:5432,b:5433/database` })],
-  ['a connection string with the password among the parameters', () => ({ connectionString: 'postgres://host/database?user=somebody&password=geheim' })],
-  ['a private key and its passphrase', () => ({ user: 'somebody', ssl: { key: SECRET, passphrase: SECRET } })],
+  [
+    'a connection string',
+    () => ({ connectionString: `postgres://somebody:${encodeURIComponent(SECRET)}@host:5432/database` }),
+  ],
+  [
+    'a connection string with an unescaped password',
+    () => ({ connectionString: 'postgres://somebody:geheim@2@host:5432/database' }),
+  ],
+  [
+    'a connection string with several hosts',
+    () => ({ connectionString: `postgres://somebody:geheim@a:5432,b:5433/database` }),
+  ],
+  [
+    'a connection string with the password among the parameters',
+    () => ({ connectionString: 'postgres://host/database?user=somebody&password=geheim' }),
+  ],
+  [
+    'a private key and its passphrase',
+    () => ({ user: 'somebody', ssl: { key: SECRET, passphrase: SECRET } }),
+  ],
   ['a PKCS #12 file', () => ({ user: 'somebody', ssl: { pfx: SECRET, passphrase: SECRET } })],
 ])('%s is not shown', (_, given) => {
   const text = shown(given());

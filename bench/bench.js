@@ -16,8 +16,13 @@ function progress(text) {
 }
 
 function announceDuration(contenders, scenarios, { rounds, seconds, warmup }) {
-  const measurements = scenarios.reduce((sum, scenario) => sum + contenders.filter((contender) => contender.supports(scenario)).length, 0);
-  progress(`${rounds * measurements} measurements, about ${Math.ceil((rounds * measurements * (seconds + warmup + 0.15)) / 60)} min`);
+  const measurements = scenarios.reduce(
+    (sum, scenario) => sum + contenders.filter((contender) => contender.supports(scenario)).length,
+    0,
+  );
+  progress(
+    `${rounds * measurements} measurements, about ${Math.ceil((rounds * measurements * (seconds + warmup + 0.15)) / 60)} min`,
+  );
 }
 
 async function loadContenders(names, unbuilt, started) {
@@ -33,7 +38,8 @@ async function loadContenders(names, unbuilt, started) {
       progress(`${name} is absent: ${reason}`);
     }
   }
-  if (!loaded.some(({ name }) => name === REFERENCE)) throw new Error(`${REFERENCE} cannot be loaded, and every ratio needs it`);
+  if (!loaded.some(({ name }) => name === REFERENCE))
+    throw new Error(`${REFERENCE} cannot be loaded, and every ratio needs it`);
   return { loaded, absent };
 }
 
@@ -49,9 +55,18 @@ async function measureRounds(contenders, scenarios, config, client, options, int
         if (!contender.supports(scenario) || failed.some(({ name }) => name === contender.name)) continue;
         interrupted.throwIfAborted();
         if (scenario.operation === 'insert') await emptyEvents(client);
-        const timing = { seconds: options.seconds, warmup: options.warmup, seed: options.seed * 1_000 + round };
+        const timing = {
+          seconds: options.seconds,
+          warmup: options.warmup,
+          seed: options.seed * 1_000 + round,
+        };
         try {
-          results.add(scenario.name, contender.name, round, await contender.measure(config, scenario, timing));
+          results.add(
+            scenario.name,
+            contender.name,
+            round,
+            await contender.measure(config, scenario, timing),
+          );
         } catch (error) {
           interrupted.throwIfAborted();
           failed.push({ name: contender.name, scenario: scenario.name, reason: error.message });
@@ -83,7 +98,14 @@ async function bench({ options, names, scenarios, unbuilt }, started, interrupte
   if (differences.length > 0) throw new Error(`not the same rows:\n${differences.join('\n')}`);
 
   announceDuration(loaded, scenarios, options);
-  const { results, failed } = await measureRounds(loaded, scenarios, server.config, client, options, interrupted);
+  const { results, failed } = await measureRounds(
+    loaded,
+    scenarios,
+    server.config,
+    client,
+    options,
+    interrupted,
+  );
   const contenders = loaded.map(({ name, version }) => ({ name, version }));
   return { results, contenders, absent, failed, environment, command: options.command };
 }

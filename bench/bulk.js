@@ -15,7 +15,9 @@ const prepared = new Map();
 
 function chunksOf(count) {
   if (!prepared.has(count)) {
-    const text = Array.from({ length: count }, (_, number) => `${number}\tsome text of row ${number}\n`).join('');
+    const text = Array.from({ length: count }, (_, number) => `${number}\tsome text of row ${number}\n`).join(
+      '',
+    );
     const bytes = Buffer.from(text);
     const chunks = [];
     for (let at = 0; at < bytes.length; at += CHUNK) chunks.push(bytes.subarray(at, at + CHUNK));
@@ -33,29 +35,37 @@ async function counted(rows) {
 function bulkOperations(withClient) {
   const { from, to } = require('pg-copy-streams');
   const QueryStream = require('pg-query-stream');
-  const queryStream = (client, rows) => client.query(new QueryStream(STATEMENTS.series, [rows], { batchSize: BATCH }));
+  const queryStream = (client, rows) =>
+    client.query(new QueryStream(STATEMENTS.series, [rows], { batchSize: BATCH }));
 
   return {
-    copyIn: (rows) => withClient(async (client) => {
-      await client.query(STATEMENTS.emptyBulk);
-      const stream = client.query(from(STATEMENTS.copyIn));
-      await pipeline(Readable.from(chunksOf(rows), { objectMode: false }), stream);
-      return stream.rowCount;
-    }),
+    copyIn: (rows) =>
+      withClient(async (client) => {
+        await client.query(STATEMENTS.emptyBulk);
+        const stream = client.query(from(STATEMENTS.copyIn));
+        await pipeline(Readable.from(chunksOf(rows), { objectMode: false }), stream);
+        return stream.rowCount;
+      }),
 
     // The row count of the stream comes with the end of the command, after its end.
-    copyOut: (rows) => withClient(async (client) => {
-      const stream = client.query(to(STATEMENTS.copyOut.replace('$1', rows)));
-      await pipeline(stream, new Writable({ write: (chunk, encoding, done) => done() }));
-      await client.query(STATEMENTS.simple);
-      return stream.rowCount;
-    }),
+    copyOut: (rows) =>
+      withClient(async (client) => {
+        const stream = client.query(to(STATEMENTS.copyOut.replace('$1', rows)));
+        await pipeline(stream, new Writable({ write: (chunk, encoding, done) => done() }));
+        await client.query(STATEMENTS.simple);
+        return stream.rowCount;
+      }),
 
     queryStream: (rows) => withClient((client) => counted(queryStream(client, rows))),
 
-    stream: (rows) => withClient((client) => counted(
-      client.stream ? client.stream(STATEMENTS.series, [rows], { batchSize: BATCH }) : queryStream(client, rows),
-    )),
+    stream: (rows) =>
+      withClient((client) =>
+        counted(
+          client.stream
+            ? client.stream(STATEMENTS.series, [rows], { batchSize: BATCH })
+            : queryStream(client, rows),
+        ),
+      ),
   };
 }
 

@@ -19,7 +19,8 @@ function chooseContenders({ contenders, rust }) {
   const known = [...JAVASCRIPT, ...LIMITS, ...Object.keys(RUST)];
   const wanted = contenders ?? [...JAVASCRIPT, ...LIMITS];
   const unknown = wanted.filter((name) => !known.includes(name));
-  if (unknown.length > 0) throw new Error(`--contenders knows ${known.join(', ')}; not ${unknown.join(', ')}`);
+  if (unknown.length > 0)
+    throw new Error(`--contenders knows ${known.join(', ')}; not ${unknown.join(', ')}`);
   return known.filter((name) => name === REFERENCE || wanted.includes(name) || (name in RUST && rust));
 }
 

@@ -12,7 +12,9 @@ const PATIENCE = 60_000;
 // modules (libpq tries TLS unless told otherwise), and drivers that read a date
 // in local time agree with those that read it in UTC.
 function childEnvironment() {
-  const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^PG(?!POOL_RS_NATIVE$)|^DB_|^DATABASE_URL$/.test(name)));
+  const environment = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^PG(?!POOL_RS_NATIVE$)|^DB_|^DATABASE_URL$/.test(name)),
+  );
   return { ...environment, TZ: 'UTC', PGSSLMODE: 'disable' };
 }
 
@@ -48,7 +50,11 @@ class Contender {
   }
 
   measure(config, scenario, timing) {
-    return this.call('measure', { config, scenario, timing }, (timing.seconds + timing.warmup) * 1_000 + PATIENCE);
+    return this.call(
+      'measure',
+      { config, scenario, timing },
+      (timing.seconds + timing.warmup) * 1_000 + PATIENCE,
+    );
   }
 
   call(command, argument, limit) {
@@ -59,9 +65,16 @@ class Contender {
         this.child.off('exit', onExit);
         finish();
       };
-      const onMessage = ({ value, error }) => settle(() => (error ? reject(Object.assign(new Error(error.message), { code: error.code })) : resolve(value)));
-      const onExit = (code, signal) => settle(() => reject(new Error(`its process ended (${signal ?? code})`)));
-      const timer = setTimeout(() => settle(() => reject(new Error(`no answer to "${command}" within ${limit / 1_000} s`))), limit);
+      const onMessage = ({ value, error }) =>
+        settle(() =>
+          error ? reject(Object.assign(new Error(error.message), { code: error.code })) : resolve(value),
+        );
+      const onExit = (code, signal) =>
+        settle(() => reject(new Error(`its process ended (${signal ?? code})`)));
+      const timer = setTimeout(
+        () => settle(() => reject(new Error(`no answer to "${command}" within ${limit / 1_000} s`))),
+        limit,
+      );
       this.child.on('message', onMessage);
       this.child.on('exit', onExit);
       if (this.child.connected) this.child.send({ command, argument });

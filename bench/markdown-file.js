@@ -17,7 +17,8 @@ function writeMarkdown(file, tables) {
 function withPart(existing, part) {
   const begin = existing.indexOf(BEGIN);
   const end = existing.indexOf(END);
-  if (begin === -1 || end < begin) return existing === '' ? `# Performance\n\n${part}\n` : `${existing.trimEnd()}\n\n${part}\n`;
+  if (begin === -1 || end < begin)
+    return existing === '' ? `# Performance\n\n${part}\n` : `${existing.trimEnd()}\n\n${part}\n`;
   return existing.slice(0, begin) + part + existing.slice(end + END.length);
 }
 

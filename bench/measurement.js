@@ -66,7 +66,10 @@ function sampleTimer(record) {
     else setTimeout(tick, TIMER_INTERVAL);
   }
   setTimeout(tick, TIMER_INTERVAL);
-  return () => new Promise((resolve) => { stopped = resolve; });
+  return () =>
+    new Promise((resolve) => {
+      stopped = resolve;
+    });
 }
 
 async function measure(adapter, config, scenario, { seconds, warmup, seed }) {

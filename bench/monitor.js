@@ -19,7 +19,11 @@ const ROWS = 1000;
 const SCRAPES = 100;
 
 const { values: options } = parseArgs({
-  options: { rounds: { type: 'string', default: '12' }, seconds: { type: 'string', default: '2' }, scraper: { type: 'string' } },
+  options: {
+    rounds: { type: 'string', default: '12' },
+    seconds: { type: 'string', default: '2' },
+    scraper: { type: 'string' },
+  },
 });
 
 /** Lookups per second of ten closed loops. */
@@ -63,10 +67,12 @@ async function overhead(open) {
 function get(url) {
   return new Promise((resolve, reject) => {
     const started = performance.now();
-    http.get(url, (response) => {
-      response.resume();
-      response.on('end', () => resolve(performance.now() - started));
-    }).on('error', reject);
+    http
+      .get(url, (response) => {
+        response.resume();
+        response.on('end', () => resolve(performance.now() - started));
+      })
+      .on('error', reject);
   });
 }
 
@@ -77,11 +83,16 @@ async function scrape(open) {
   await Promise.all(pools.map((pool) => pool.query(LOOKUP, [1])));
   const server = await monitorServer({ port: 0 });
   let running = true;
-  const load = Promise.all(Array.from({ length: CALLERS }, async () => {
-    while (running) await pools[0].query(LOOKUP, [1]);
-  }));
+  const load = Promise.all(
+    Array.from({ length: CALLERS }, async () => {
+      while (running) await pools[0].query(LOOKUP, [1]);
+    }),
+  );
   const [texts, answers] = [[], []];
-  const scraper = require('node:child_process').fork(__filename, ['--scraper', new URL('/metrics', server.url).href]);
+  const scraper = require('node:child_process').fork(__filename, [
+    '--scraper',
+    new URL('/metrics', server.url).href,
+  ]);
   scraper.on('message', (took) => answers.push(took));
   while (answers.length < SCRAPES && scraper.exitCode === null) {
     const started = performance.now();
@@ -92,8 +103,11 @@ async function scrape(open) {
   running = false;
   await load;
   if (scraper.exitCode === null) await once(scraper, 'exit');
-  const told = (times) => `p50 ${quantile(times, 0.5).toFixed(2)} ms, p99 ${quantile(times, 0.99).toFixed(2)} ms`;
-  console.log(`metricsText() under full load, 3 pools, ${Buffer.byteLength(metricsText())} bytes: ${told(texts)}`);
+  const told = (times) =>
+    `p50 ${quantile(times, 0.5).toFixed(2)} ms, p99 ${quantile(times, 0.99).toFixed(2)} ms`;
+  console.log(
+    `metricsText() under full load, 3 pools, ${Buffer.byteLength(metricsText())} bytes: ${told(texts)}`,
+  );
   console.log(`a scrape of /metrics from another process: ${told(answers)}`);
   await server.close();
   await Promise.all(pools.map((pool) => pool.end()));
@@ -102,9 +116,12 @@ async function scrape(open) {
 async function main() {
   const server = await startPostgres({ tls: false });
   const { host, port, user, password, database } = server;
-  const open = (more) => new (require('..').Pool)({ host, port, user, password, database, max: CALLERS, ...more });
+  const open = (more) =>
+    new (require('..').Pool)({ host, port, user, password, database, max: CALLERS, ...more });
   try {
-    await server.query(`create table articles as select id, 'title ' || id as title, repeat('body ', 20) as body from generate_series(1, ${ROWS}) id`);
+    await server.query(
+      `create table articles as select id, 'title ' || id as title, repeat('body ', 20) as body from generate_series(1, ${ROWS}) id`,
+    );
     await server.query('alter table articles add primary key (id)');
     await overhead(open);
     await scrape(open);

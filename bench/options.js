@@ -34,17 +34,27 @@ const USAGE = `Usage: npm run bench -- [switches]
 The server is the one that DATABASE_URL names, else an embedded one is started.`;
 
 function parseOptions(argv) {
-  const { values, tokens } = parseArgs({ args: argv, options: SWITCHES, allowPositionals: false, tokens: true });
+  const { values, tokens } = parseArgs({
+    args: argv,
+    options: SWITCHES,
+    allowPositionals: false,
+    tokens: true,
+  });
   const problems = [];
   const number = (name, accepts, wanted) => {
     const value = Number(values[name]);
-    if (values[name].trim() === '' || !accepts(value)) problems.push(`--${name} must be ${wanted}, not "${values[name]}"`);
+    if (values[name].trim() === '' || !accepts(value))
+      problems.push(`--${name} must be ${wanted}, not "${values[name]}"`);
     return value;
   };
   const positiveInteger = (value) => Number.isInteger(value) && value > 0;
   const options = {
     rounds: number('rounds', positiveInteger, 'a whole number above zero'),
-    seconds: number('seconds', (value) => Number.isFinite(value) && value > 0, 'a number of seconds above zero'),
+    seconds: number(
+      'seconds',
+      (value) => Number.isFinite(value) && value > 0,
+      'a number of seconds above zero',
+    ),
     warmup: number('warmup', (value) => Number.isFinite(value) && value >= 0, 'a number of seconds'),
     seed: number('seed', Number.isInteger, 'a whole number'),
     only: list(values.only),
@@ -62,14 +72,18 @@ function parseOptions(argv) {
 
 // The command for the report. Where the output went does not belong to it.
 function commandOf(tokens) {
-  const words = tokens.filter(({ name }) => name !== 'json' && name !== 'markdown')
+  const words = tokens
+    .filter(({ name }) => name !== 'json' && name !== 'markdown')
     .map(({ name, value }) => (value === undefined ? `--${name}` : `--${name} ${value}`));
   return words.length === 0 ? 'npm run bench' : `npm run bench -- ${words.join(' ')}`;
 }
 
 function list(text) {
   if (text === undefined) return undefined;
-  return text.split(',').map((word) => word.trim()).filter((word) => word !== '');
+  return text
+    .split(',')
+    .map((word) => word.trim())
+    .filter((word) => word !== '');
 }
 
 module.exports = { parseOptions, USAGE };

@@ -38,15 +38,36 @@ class Pgbench {
   // It counts whole seconds only.
   async measure(config, { callers }, { seconds, seed }) {
     const log = path.join(this.folder, 'latency');
-    const printed = await this.program.run('pgbench', [
-      '--no-vacuum', `--protocol=${this.mode}`, '--file=lookup.sql', `--client=${callers}`, '--jobs=1',
-      `--time=${Math.max(1, Math.round(seconds))}`, `--random-seed=${seed}`, '--log', `--log-prefix=${log}`,
-      '-h', config.host, '-p', String(config.port), '-U', config.user, config.database,
-    ], { cwd: this.folder, env: { ...process.env, PGPASSWORD: config.password ?? '', PGSSLMODE: 'disable' } });
+    const printed = await this.program.run(
+      'pgbench',
+      [
+        '--no-vacuum',
+        `--protocol=${this.mode}`,
+        '--file=lookup.sql',
+        `--client=${callers}`,
+        '--jobs=1',
+        `--time=${Math.max(1, Math.round(seconds))}`,
+        `--random-seed=${seed}`,
+        '--log',
+        `--log-prefix=${log}`,
+        '-h',
+        config.host,
+        '-p',
+        String(config.port),
+        '-U',
+        config.user,
+        config.database,
+      ],
+      { cwd: this.folder, env: { ...process.env, PGPASSWORD: config.password ?? '', PGSSLMODE: 'disable' } },
+    );
     const rate = /tps = ([\d.]+)/.exec(printed);
     if (rate === null) throw new Error('pgbench printed no rate');
     const latencies = this.takeLatencies();
-    return { throughput: Number(rate[1]), p50: quantileOfSorted(latencies, 0.5), p99: quantileOfSorted(latencies, 0.99) };
+    return {
+      throughput: Number(rate[1]),
+      p50: quantileOfSorted(latencies, 0.5),
+      p99: quantileOfSorted(latencies, 0.99),
+    };
   }
 
   // The third word of each line of the log is a latency in microseconds.

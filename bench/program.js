@@ -15,7 +15,9 @@ class Program {
     try {
       return (await running).stdout;
     } catch (error) {
-      throw new Error(error.stderr ? error.stderr.trim() : `it ended with ${error.signal ?? error.code}`, { cause: error });
+      throw new Error(error.stderr ? error.stderr.trim() : `it ended with ${error.signal ?? error.code}`, {
+        cause: error,
+      });
     } finally {
       this.child = undefined;
     }

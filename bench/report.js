@@ -11,8 +11,9 @@ const { judge } = require('./targets');
 const OURS = 'pgpool-rs';
 const RATIO_DIGITS = 2;
 
-const LEGEND = 'Figures are medians of the rounds. "× pg" is the ratio to pg within the same round: its median, and its smallest and '
-  + 'largest round in brackets. pg-control is pg once more: its ratios show the noise. CPU is per call.';
+const LEGEND =
+  'Figures are medians of the rounds. "× pg" is the ratio to pg within the same round: its median, and its smallest and ' +
+  'largest round in brackets. pg-control is pg once more: its ratios show the noise. CPU is per call.';
 
 function number(value, digits) {
   return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits });
@@ -32,15 +33,20 @@ function scenarioTable(results, contenders, { name, title, metrics }, withRanges
     head.push(metric.title);
     if (metric.ratio) head.push('× pg');
   }
-  const rows = contenders.filter((contender) => present.includes(contender)).map((contender) => {
-    const row = [contender];
-    for (const metric of metrics) {
-      const figure = results.summary(name, contender, metric.key);
-      row.push(spread(figure && !withRanges ? { ...figure, rounds: 1 } : figure, metric.digits));
-      if (metric.ratio) row.push(contender === REFERENCE ? '1' : spread(results.ratio(name, contender, metric.key), RATIO_DIGITS));
-    }
-    return row;
-  });
+  const rows = contenders
+    .filter((contender) => present.includes(contender))
+    .map((contender) => {
+      const row = [contender];
+      for (const metric of metrics) {
+        const figure = results.summary(name, contender, metric.key);
+        row.push(spread(figure && !withRanges ? { ...figure, rounds: 1 } : figure, metric.digits));
+        if (metric.ratio)
+          row.push(
+            contender === REFERENCE ? '1' : spread(results.ratio(name, contender, metric.key), RATIO_DIGITS),
+          );
+      }
+      return row;
+    });
   return { title, head, rows };
 }
 
@@ -52,14 +58,28 @@ function assessmentTable(results) {
     const after = results.summary(name, OURS, 'p50');
     if (!before || !after) continue;
     const { title } = SCENARIOS.find((scenario) => scenario.name === name);
-    rows.push([title, spread(before, 3), spread(after, 3), spread(results.ratio(name, OURS, 'p50'), RATIO_DIGITS)]);
+    rows.push([
+      title,
+      spread(before, 3),
+      spread(after, 3),
+      spread(results.ratio(name, OURS, 'p50'), RATIO_DIGITS),
+    ]);
   }
-  return { title: 'Before and after (latency, ms)', head: ['', 'before: pg', 'after: pgpool-rs', 'ratio'], rows };
+  return {
+    title: 'Before and after (latency, ms)',
+    head: ['', 'before: pg', 'after: pgpool-rs', 'ratio'],
+    rows,
+  };
 }
 
 function targetTable(results) {
   const judged = judge((scenario, metric) => results.ratio(scenario, OURS, metric));
-  const rows = judged.map(({ title, bound, ratio, met }) => [title, bound, spread(ratio, RATIO_DIGITS), met ? 'met' : 'missed']);
+  const rows = judged.map(({ title, bound, ratio, met }) => [
+    title,
+    bound,
+    spread(ratio, RATIO_DIGITS),
+    met ? 'met' : 'missed',
+  ]);
   return { title: 'Targets (ratio of pgpool-rs to pg)', head: ['', 'target', 'measured', ''], rows };
 }
 
@@ -81,7 +101,14 @@ function absenceLines(absent, failed) {
 }
 
 function textReport({ results, contenders, absent, failed, environment, command }) {
-  const lines = ['', command, ...environmentLines(environment), contenderLine(contenders), ...absenceLines(absent, failed), LEGEND];
+  const lines = [
+    '',
+    command,
+    ...environmentLines(environment),
+    contenderLine(contenders),
+    ...absenceLines(absent, failed),
+    LEGEND,
+  ];
   for (const { title, head, rows } of allTables(results, contenders, false)) {
     lines.push('', title, ...alignedLines([head, ...rows]));
   }
@@ -90,19 +117,34 @@ function textReport({ results, contenders, absent, failed, environment, command 
 
 function alignedLines(rows) {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
-  return rows.map((row) => `  ${row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column]))).join('  ')}`.trimEnd());
+  return rows.map((row) =>
+    `  ${row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column]))).join('  ')}`.trimEnd(),
+  );
 }
 
 function markdownReport({ results, contenders, absent, failed, environment, command }) {
   const lines = [
-    'Made by:', '', '```sh', command, '```', '',
+    'Made by:',
+    '',
+    '```sh',
+    command,
+    '```',
+    '',
     ...environmentLines(environment).map((line) => `- ${line}`),
     `- ${contenderLine(contenders)}`,
     ...absenceLines(absent, failed).map((line) => `- ${line}`),
-    '', `${LEGEND} Behind a figure, its smallest and largest round.`,
+    '',
+    `${LEGEND} Behind a figure, its smallest and largest round.`,
   ];
   for (const { title, head, rows } of allTables(results, contenders, true)) {
-    lines.push('', `### ${title}`, '', markdownRow(head), markdownRow(head.map((_, column) => (column === 0 ? '---' : '--:'))), ...rows.map(markdownRow));
+    lines.push(
+      '',
+      `### ${title}`,
+      '',
+      markdownRow(head),
+      markdownRow(head.map((_, column) => (column === 0 ? '---' : '--:'))),
+      ...rows.map(markdownRow),
+    );
   }
   return `${lines.join('\n')}\n`;
 }

@@ -43,7 +43,9 @@ async function calmAndFlooded({ read, report }, text) {
   const calm = await p99(read);
   const waits = [];
   const started = performance.now();
-  const reports = Array.from({ length: FLOOD }, () => report(text).then(() => waits.push(performance.now() - started)));
+  const reports = Array.from({ length: FLOOD }, () =>
+    report(text).then(() => waits.push(performance.now() - started)),
+  );
   const flooded = await p99(read);
   await Promise.all(reports);
   return { calm, flooded, ratio: flooded / calm, last: Math.max(...waits) };
@@ -54,7 +56,10 @@ async function flood(server) {
   const { getPool } = require('..');
   const pg = require('pg');
   const { host, port, user, password, database } = server;
-  const tiers = { read: (id) => getPool('highPriority').query(LOOKUP, [id]), report: (text) => getPool('lowPriority').query(text) };
+  const tiers = {
+    read: (id) => getPool('highPriority').query(LOOKUP, [id]),
+    report: (text) => getPool('lowPriority').query(text),
+  };
   const one = new pg.Pool({ host, port, user, password, database, max: 18 });
   // Its connections may outlast its end, and the server then ends them.
   one.on('error', () => {});
@@ -62,14 +67,21 @@ async function flood(server) {
   for (const [kind, text] of Object.entries(REPORTS)) {
     await Promise.all([p99(tiers.read), p99(shared.read)]);
     const rounds = [];
-    for (let round = 0; round < ROUNDS; round++) rounds.push([await calmAndFlooded(tiers, text), await calmAndFlooded(shared, text)]);
+    for (let round = 0; round < ROUNDS; round++)
+      rounds.push([await calmAndFlooded(tiers, text), await calmAndFlooded(shared, text)]);
     const middle = (of) => {
       const { median, min, max } = summary(rounds.map(of));
       return `${median.toFixed(3)} (${min.toFixed(3)} to ${max.toFixed(3)})`;
     };
-    console.log(`reports ${kind}: reader p99 in the flood to without it ${middle(([{ ratio }]) => ratio)}, under pg ${middle(([, { ratio }]) => ratio)}`);
-    console.log(`  tiers to shared, in the flood ${middle(([ours, theirs]) => ours.flooded / theirs.flooded)}`);
-    console.log(`  calm ${middle(([{ calm }]) => calm)} ms, flooded ${middle(([{ flooded }]) => flooded)} ms, last report after ${middle(([{ last }]) => last)} ms`);
+    console.log(
+      `reports ${kind}: reader p99 in the flood to without it ${middle(([{ ratio }]) => ratio)}, under pg ${middle(([, { ratio }]) => ratio)}`,
+    );
+    console.log(
+      `  tiers to shared, in the flood ${middle(([ours, theirs]) => ours.flooded / theirs.flooded)}`,
+    );
+    console.log(
+      `  calm ${middle(([{ calm }]) => calm)} ms, flooded ${middle(([{ flooded }]) => flooded)} ms, last report after ${middle(([{ last }]) => last)} ms`,
+    );
   }
   await Promise.all([one, getPool('highPriority'), getPool('lowPriority')].map((pool) => pool.end()));
 }
@@ -89,7 +101,9 @@ async function restart(server) {
   await sleep(1000);
   await server.restart('immediate');
   const latencies = await load;
-  console.log(`restart under ${READS_PER_SECOND} reads/s: ${failed} of ${latencies.length} failed, slowest ${Math.max(...latencies).toFixed(0)} ms`);
+  console.log(
+    `restart under ${READS_PER_SECOND} reads/s: ${failed} of ${latencies.length} failed, slowest ${Math.max(...latencies).toFixed(0)} ms`,
+  );
   await pool.end();
 }
 
@@ -112,7 +126,9 @@ async function breaker(server) {
     await pool.query(LOOKUP, [1]).catch(() => {});
     times.push(performance.now() - started);
   }
-  console.log(`breaker ${opened ? 'open' : 'NOT open'}: answers p50 ${quantile(times, 0.5).toFixed(3)} ms, p99 ${quantile(times, 0.99).toFixed(3)} ms`);
+  console.log(
+    `breaker ${opened ? 'open' : 'NOT open'}: answers p50 ${quantile(times, 0.5).toFixed(3)} ms, p99 ${quantile(times, 0.99).toFixed(3)} ms`,
+  );
   await pool.end();
   await server.start();
 }

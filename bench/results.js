@@ -16,14 +16,19 @@ class Results {
   }
 
   contendersOf(scenario) {
-    return [...new Set(this.measurements.filter((one) => one.scenario === scenario).map(({ contender }) => contender))];
+    return [
+      ...new Set(
+        this.measurements.filter((one) => one.scenario === scenario).map(({ contender }) => contender),
+      ),
+    ];
   }
 
   // Round -> figure. A figure that this platform cannot give is left out.
   byRound(scenario, contender, metric) {
     const rounds = new Map();
     for (const one of this.measurements) {
-      if (one.scenario === scenario && one.contender === contender && Number.isFinite(one[metric])) rounds.set(one.round, one[metric]);
+      if (one.scenario === scenario && one.contender === contender && Number.isFinite(one[metric]))
+        rounds.set(one.round, one[metric]);
     }
     return rounds;
   }

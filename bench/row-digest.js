@@ -11,7 +11,8 @@ function canonical(value) {
   if (typeof value === 'number') return Number.isFinite(value) ? value : { $number: String(value) };
   if (typeof value === 'bigint') return { $bigint: String(value) };
   if (value instanceof Date) return { $date: value.getTime() };
-  if (ArrayBuffer.isView(value)) return { $bytes: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex') };
+  if (ArrayBuffer.isView(value))
+    return { $bytes: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex') };
   if (Array.isArray(value)) return value.map(canonical);
   const sorted = {};
   for (const name of Object.keys(value).sort()) sorted[name] = canonical(value[name]);

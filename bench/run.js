@@ -34,7 +34,10 @@ function publish(report, options) {
   if (options.markdown) writeMarkdown(options.markdown, markdownReport(report));
   if (options.json) {
     const { results, ...rest } = report;
-    fs.writeFileSync(options.json, `${JSON.stringify({ ...rest, measurements: results.measurements }, null, 2)}\n`);
+    fs.writeFileSync(
+      options.json,
+      `${JSON.stringify({ ...rest, measurements: results.measurements }, null, 2)}\n`,
+    );
   }
 }
 

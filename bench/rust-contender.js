@@ -10,7 +10,12 @@ const { digest } = require('./row-digest');
 const { CHECKED_KEYS } = require('./workload');
 
 const CRATE = path.join(__dirname, 'rust');
-const BINARY = path.join(CRATE, 'target', 'release', process.platform === 'win32' ? 'bench-rust.exe' : 'bench-rust');
+const BINARY = path.join(
+  CRATE,
+  'target',
+  'release',
+  process.platform === 'win32' ? 'bench-rust.exe' : 'bench-rust',
+);
 
 // By name, what the program calls it and its version.
 const RUST = {
@@ -29,7 +34,11 @@ class RustContender {
   async load() {
     const environment = { ...process.env };
     delete environment.CARGO_TARGET_DIR;
-    const built = spawnSync('cargo', ['build', '--release', '--locked', '--quiet'], { cwd: CRATE, env: environment, stdio: ['ignore', 'inherit', 'inherit'] });
+    const built = spawnSync('cargo', ['build', '--release', '--locked', '--quiet'], {
+      cwd: CRATE,
+      env: environment,
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
     if (built.error) return 'cargo is not installed';
     return built.status === 0 ? undefined : 'bench/rust did not build';
   }
@@ -48,8 +57,18 @@ class RustContender {
   }
 
   async run({ host, port, user, password, database }, words) {
-    const variables = { BENCH_HOST: host, BENCH_PORT: String(port), BENCH_USER: user, BENCH_PASSWORD: password ?? '', BENCH_DATABASE: database };
-    return JSON.parse(await this.program.run(BINARY, [this.pool, ...words].map(String), { env: { ...process.env, ...variables } }));
+    const variables = {
+      BENCH_HOST: host,
+      BENCH_PORT: String(port),
+      BENCH_USER: user,
+      BENCH_PASSWORD: password ?? '',
+      BENCH_DATABASE: database,
+    };
+    return JSON.parse(
+      await this.program.run(BINARY, [this.pool, ...words].map(String), {
+        env: { ...process.env, ...variables },
+      }),
+    );
   }
 
   async stop() {

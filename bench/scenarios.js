@@ -27,18 +27,36 @@ const SCENARIOS = [
   scenario('lookup-100', 'lookup', 'One-row lookup by key, 100 callers', 'lookup', 100, FULL),
   scenario('insert-1', 'insert', 'Insert of one row, 1 caller', 'insert', 1, FULL),
   scenario('insert-10', 'insert', 'Insert of one row, 10 callers', 'insert', 10, FULL),
-  scenario('rows-1', 'rows', '1,000 rows of 10 mixed columns, one after the other', 'rows', 1, FULL, { rows: 1_000 }),
+  scenario('rows-1', 'rows', '1,000 rows of 10 mixed columns, one after the other', 'rows', 1, FULL, {
+    rows: 1_000,
+  }),
   scenario('rows-4', 'rows', '1,000 rows of 10 mixed columns, 4 callers', 'rows', 4, FULL, { rows: 1_000 }),
   // As many connections as results, so that all of them arrive at once.
-  scenario('delay', 'delay', 'Event-loop delay while 20 results of 5,000 x 10 rows arrive', 'rows', 20, [LAG_P99, LAG_MAX, BATCH, THREAD_CPU], {
-    rows: 5_000,
-    pool: 20,
-    samplesTimer: true,
+  scenario(
+    'delay',
+    'delay',
+    'Event-loop delay while 20 results of 5,000 x 10 rows arrive',
+    'rows',
+    20,
+    [LAG_P99, LAG_MAX, BATCH, THREAD_CPU],
+    {
+      rows: 5_000,
+      pool: 20,
+      samplesTimer: true,
+    },
+  ),
+  scenario('copy-in', 'bulk', 'COPY of 100,000 rows in (pg-copy-streams)', 'copyIn', 1, BULK, {
+    rows: 100_000,
   }),
-  scenario('copy-in', 'bulk', 'COPY of 100,000 rows in (pg-copy-streams)', 'copyIn', 1, BULK, { rows: 100_000 }),
-  scenario('copy-out', 'bulk', 'COPY of 100,000 rows out (pg-copy-streams)', 'copyOut', 1, BULK, { rows: 100_000 }),
-  scenario('query-stream', 'bulk', '100,000 rows through pg-query-stream', 'queryStream', 1, BULK, { rows: 100_000 }),
-  scenario('stream', 'bulk', '100,000 rows through pool.stream (pg: pg-query-stream)', 'stream', 1, BULK, { rows: 100_000 }),
+  scenario('copy-out', 'bulk', 'COPY of 100,000 rows out (pg-copy-streams)', 'copyOut', 1, BULK, {
+    rows: 100_000,
+  }),
+  scenario('query-stream', 'bulk', '100,000 rows through pg-query-stream', 'queryStream', 1, BULK, {
+    rows: 100_000,
+  }),
+  scenario('stream', 'bulk', '100,000 rows through pool.stream (pg: pg-query-stream)', 'stream', 1, BULK, {
+    rows: 100_000,
+  }),
   scenario('connect', 'assessment', 'Connection: new client, SELECT 1, end', 'connect', 1, LATENCY),
   scenario('simple', 'assessment', 'Simple query: SELECT 1', 'simple', 1, LATENCY),
   scenario('complex', 'assessment', 'Complex query: join and aggregate', 'complex', 1, LATENCY),
@@ -50,11 +68,20 @@ const ASSESSMENT = ['connect', 'simple', 'complex', 'insert-1'];
 // With no list, all. `assessment` brings its insert along.
 function chooseScenarios(only) {
   if (only === undefined) return SCENARIOS;
-  const unknown = only.filter((word) => !SCENARIOS.some(({ name, group }) => word === name || word === group));
+  const unknown = only.filter(
+    (word) => !SCENARIOS.some(({ name, group }) => word === name || word === group),
+  );
   if (unknown.length > 0) {
-    throw new Error(`--only knows ${SCENARIOS.map(({ name }) => name).join(', ')} and the groups lookup, insert, rows, delay, bulk, assessment; not ${unknown.join(', ')}`);
+    throw new Error(
+      `--only knows ${SCENARIOS.map(({ name }) => name).join(', ')} and the groups lookup, insert, rows, delay, bulk, assessment; not ${unknown.join(', ')}`,
+    );
   }
-  return SCENARIOS.filter(({ name, group }) => only.includes(name) || only.includes(group) || (only.includes('assessment') && ASSESSMENT.includes(name)));
+  return SCENARIOS.filter(
+    ({ name, group }) =>
+      only.includes(name) ||
+      only.includes(group) ||
+      (only.includes('assessment') && ASSESSMENT.includes(name)),
+  );
 }
 
 module.exports = { SCENARIOS, ASSESSMENT, chooseScenarios };

@@ -81,4 +81,13 @@ async function dropSchema(client) {
   await client.query(`drop schema if exists ${SCHEMA} cascade`);
 }
 
-module.exports = { ARTICLES, AUTHORS, MIXED_ROWS, STATEMENTS, READ_EVENTS, createSchema, emptyEvents, dropSchema };
+module.exports = {
+  ARTICLES,
+  AUTHORS,
+  MIXED_ROWS,
+  STATEMENTS,
+  READ_EVENTS,
+  createSchema,
+  emptyEvents,
+  dropSchema,
+};

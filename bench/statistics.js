@@ -23,7 +23,12 @@ function median(values) {
 function summary(values) {
   const sorted = Float64Array.from(values.filter((value) => Number.isFinite(value))).sort();
   if (sorted.length === 0) return null;
-  return { median: quantileOfSorted(sorted, 0.5), min: sorted[0], max: sorted[sorted.length - 1], rounds: sorted.length };
+  return {
+    median: quantileOfSorted(sorted, 0.5),
+    min: sorted[0],
+    max: sorted[sorted.length - 1],
+    rounds: sorted.length,
+  };
 }
 
 // `values` and `reference` map a round to its figure; rounds that only one

@@ -12,7 +12,12 @@ const TARGETS = [
   { scenario: 'rows-4', metric: 'throughput', atLeast: 2, title: '1,000 x 10 rows, 4 callers' },
   { scenario: 'copy-in', metric: 'throughput', atLeast: 1, title: 'COPY of 100,000 rows in' },
   { scenario: 'copy-out', metric: 'throughput', atLeast: 1, title: 'COPY of 100,000 rows out' },
-  { scenario: 'query-stream', metric: 'throughput', atLeast: 1, title: '100,000 rows through pg-query-stream' },
+  {
+    scenario: 'query-stream',
+    metric: 'throughput',
+    atLeast: 1,
+    title: '100,000 rows through pg-query-stream',
+  },
   { scenario: 'stream', metric: 'throughput', atLeast: 1, title: '100,000 rows through pool.stream' },
   { scenario: 'delay', metric: 'lagP99', atMost: 0.2, title: 'timer lag p99 under large results' },
 ];

@@ -30,8 +30,13 @@ function differences(name, answer, expected) {
   const found = [];
   for (const [call, { hash, texts }] of Object.entries(answer)) {
     if (hash === expected[call].hash) continue;
-    const row = Math.max(0, expected[call].texts.findIndex((text, index) => text !== texts[index]));
-    found.push(`${name}: ${call}: row ${row} is ${texts[row]} where ${REFERENCE} gives ${expected[call].texts[row]}`);
+    const row = Math.max(
+      0,
+      expected[call].texts.findIndex((text, index) => text !== texts[index]),
+    );
+    found.push(
+      `${name}: ${call}: row ${row} is ${texts[row]} where ${REFERENCE} gives ${expected[call].texts[row]}`,
+    );
   }
   return found;
 }

@@ -31,8 +31,14 @@ const { refuseUnserved, scramIterations } = require('./config/core-settings');
 const { RowStream } = require('./client/row-stream');
 const tracing = require('./monitor/tracing-channels');
 
-const warnOfActiveQuery = deprecate(() => {}, 'Client.activeQuery is deprecated and will be removed in pg@9.0');
-const warnOfQueryQueue = deprecate(() => {}, 'Client.queryQueue is deprecated and will be removed in pg@9.0.');
+const warnOfActiveQuery = deprecate(
+  () => {},
+  'Client.activeQuery is deprecated and will be removed in pg@9.0',
+);
+const warnOfQueryQueue = deprecate(
+  () => {},
+  'Client.queryQueue is deprecated and will be removed in pg@9.0.',
+);
 const warnOfPromise = deprecate(
   () => {},
   'Passing a custom Promise implementation to the Client/Pool constructor is deprecated and will be removed in pg@9.0.',
@@ -89,7 +95,10 @@ class Client extends EventEmitter {
     this._txStatus = null;
     this.enableChannelBinding = Boolean(options.enableChannelBinding);
     this.scramMaxIterations = scramIterations(options.scramMaxIterations);
-    this.connection = new ClientConnection(this, { ssl: parameters.ssl, sslNegotiation: parameters.sslnegotiation });
+    this.connection = new ClientConnection(this, {
+      ssl: parameters.ssl,
+      sslNegotiation: parameters.sslnegotiation,
+    });
     this.connection.on('error', (error) => this._break(error));
     this.pipeline = Boolean(options.pipeline);
     this.binary = options.binary || defaults.binary;
@@ -154,7 +163,10 @@ class Client extends EventEmitter {
       return undefined;
     }
     const promise = new this._Promise((resolve, reject) => {
-      this._connect((error) => (error === null || error === undefined ? resolve(this) : reject(error)), signal);
+      this._connect(
+        (error) => (error === null || error === undefined ? resolve(this) : reject(error)),
+        signal,
+      );
     });
     // Cut short by our own `end`, whose caller need not have waited for the connect.
     this._onAbandoned = () => promise.then(nothing, nothing);
@@ -359,7 +371,8 @@ class Client extends EventEmitter {
     this._session = null;
     this.connection._gone();
     const lost = wanted ? new Error('Connection terminated') : (errors[errors.length - 1] ?? unexpected());
-    for (const statement of [...this._stranded, ...this._waiting]) process.nextTick(() => statement.fail(lost));
+    for (const statement of [...this._stranded, ...this._waiting])
+      process.nextTick(() => statement.fail(lost));
     this._stranded = [];
     this._waiting = [];
     const onEnd = this._onEnd;
@@ -537,7 +550,12 @@ async function dispose() {
   if (this._pool === null) await this.end();
   else if (this._borrowed) this.release();
 }
-if (Symbol.asyncDispose) Object.defineProperty(Client.prototype, Symbol.asyncDispose, { configurable: true, writable: true, value: dispose });
+if (Symbol.asyncDispose)
+  Object.defineProperty(Client.prototype, Symbol.asyncDispose, {
+    configurable: true,
+    writable: true,
+    value: dispose,
+  });
 
 Client.Query = Query;
 

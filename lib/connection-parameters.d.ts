@@ -2,7 +2,12 @@ import { ClientConfig } from '../index.js';
 
 /** What a connection is made with: options and connection string, the environment beneath, then `defaults`. */
 declare class ConnectionParameters {
-  constructor(config?: string | (Omit<ClientConfig, 'binary' | 'client_encoding' | 'replication' | 'lock_timeout'> & ConnectionParameters.Loose));
+  constructor(
+    config?:
+      | string
+      | (Omit<ClientConfig, 'binary' | 'client_encoding' | 'replication' | 'lock_timeout'> &
+          ConnectionParameters.Loose),
+  );
 
   user?: string | undefined;
   database?: string | undefined;

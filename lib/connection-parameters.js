@@ -36,7 +36,12 @@ function sslOfEnvironment() {
 
 /** Keeps a secret out of logs: present and writable, but not enumerable. */
 function hide(object, name, secret) {
-  Object.defineProperty(object, name, { configurable: true, enumerable: false, writable: true, value: secret });
+  Object.defineProperty(object, name, {
+    configurable: true,
+    enumerable: false,
+    writable: true,
+    value: secret,
+  });
 }
 
 const SECRETS_OF_TLS = ['key', 'passphrase', 'pfx'];
@@ -70,8 +75,16 @@ class ConnectionParameters {
     this.host = value('host', config);
     // Of several hosts, as they were written.
     hide(this, 'ports', port);
-    hide(this, 'targetSessionAttrs', either(config, 'target_session_attrs', 'targetSessionAttrs', 'PGTARGETSESSIONATTRS'));
-    hide(this, 'loadBalanceHosts', either(config, 'load_balance_hosts', 'loadBalanceHosts', 'PGLOADBALANCEHOSTS'));
+    hide(
+      this,
+      'targetSessionAttrs',
+      either(config, 'target_session_attrs', 'targetSessionAttrs', 'PGTARGETSESSIONATTRS'),
+    );
+    hide(
+      this,
+      'loadBalanceHosts',
+      either(config, 'load_balance_hosts', 'loadBalanceHosts', 'PGLOADBALANCEHOSTS'),
+    );
     hide(this, 'password', value('password', config));
 
     this.binary = value('binary', config);
@@ -109,7 +122,8 @@ class ConnectionParameters {
     const add = (object, name) => {
       if (object[name] !== undefined && object[name] !== null) words.push(`${name}=${quote(object[name])}`);
     };
-    for (const name of ['user', 'password', 'port', 'application_name', 'fallback_application_name']) add(this, name);
+    for (const name of ['user', 'password', 'port', 'application_name', 'fallback_application_name'])
+      add(this, name);
     for (const name of ['connect_timeout', 'options']) add(this, name);
     const ssl = typeof this.ssl === 'object' ? this.ssl : this.ssl ? { sslmode: this.ssl } : {};
     for (const name of ['sslmode', 'sslca', 'sslkey', 'sslcert', 'sslrootcert']) add(ssl, name);
@@ -137,7 +151,9 @@ function sslOption(config) {
 
 function checkNegotiation(negotiation, ssl) {
   if (negotiation !== undefined && negotiation !== 'postgres' && negotiation !== 'direct') {
-    throw new Error(`Invalid sslnegotiation value: "${negotiation}". Valid values are "postgres" and "direct".`);
+    throw new Error(
+      `Invalid sslnegotiation value: "${negotiation}". Valid values are "postgres" and "direct".`,
+    );
   }
   if (negotiation === 'direct' && !ssl) throw new Error('sslnegotiation=direct requires SSL to be enabled');
 }

@@ -70,7 +70,14 @@ class Connection extends EventEmitter {
     }
     this.stream.end();
     const refused = answer.toString('latin1') === 'N';
-    this.emit('error', new Error(refused ? 'The server does not support SSL connections' : 'There was an error establishing an SSL connection'));
+    this.emit(
+      'error',
+      new Error(
+        refused
+          ? 'The server does not support SSL connections'
+          : 'There was an error establishing an SSL connection',
+      ),
+    );
   }
 
   upgradeToSSL(host) {

@@ -46,7 +46,11 @@ Object.defineProperty(defaults, 'parseInt8', {
   enumerable: true,
   set(wanted) {
     types.setTypeParser(INT8, 'text', wanted ? types.getTypeParser(INT4, 'text') : parseBigInteger);
-    types.setTypeParser(INT8_ARRAY, 'text', wanted ? types.getTypeParser(INT4_ARRAY, 'text') : parseBigIntegerArray);
+    types.setTypeParser(
+      INT8_ARRAY,
+      'text',
+      wanted ? types.getTypeParser(INT4_ARRAY, 'text') : parseBigIntegerArray,
+    );
   },
 });
 

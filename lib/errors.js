@@ -6,12 +6,26 @@
 // DatabaseError and system errors look as under node-postgres and Node, own properties and their
 // order included. The classes of our own carry a stable `code`.
 
-const os = require('os');
-const { getSystemErrorMap } = require('util');
+const os = require('node:os');
+const { getSystemErrorMap } = require('node:util');
 
 const SERVER_FIELDS = [
-  'severity', 'code', 'detail', 'hint', 'position', 'internalPosition', 'internalQuery', 'where', 'schema',
-  'table', 'column', 'dataType', 'constraint', 'file', 'line', 'routine',
+  'severity',
+  'code',
+  'detail',
+  'hint',
+  'position',
+  'internalPosition',
+  'internalQuery',
+  'where',
+  'schema',
+  'table',
+  'column',
+  'dataType',
+  'constraint',
+  'file',
+  'line',
+  'routine',
 ];
 
 // What the server said. Fields it did not send are there, undefined.
@@ -44,7 +58,10 @@ class PoolError extends Error {
 // No connection within the time given. `total`, `idle`, `used` and `waiting` are the pool's counts at
 // that moment, `cause` is the last failed attempt to connect, if there was one.
 class AcquireTimeoutError extends PoolError {
-  constructor(message = 'timeout exceeded when trying to connect', { total, idle, used, waiting, tier, cause } = {}) {
+  constructor(
+    message = 'timeout exceeded when trying to connect',
+    { total, idle, used, waiting, tier, cause } = {},
+  ) {
     super(message, 'ACQUIRE_TIMEOUT', { total, idle, used, waiting, tier }, cause);
   }
 }
@@ -72,7 +89,10 @@ class CommitOutcomeUnknownError extends PoolError {
 
 // `maxWaiting` callers wait already.
 class PoolFullError extends PoolError {
-  constructor(message = 'too many callers are waiting for a connection', { waiting, maxWaiting, tier, cause } = {}) {
+  constructor(
+    message = 'too many callers are waiting for a connection',
+    { waiting, maxWaiting, tier, cause } = {},
+  ) {
     super(message, 'POOL_FULL', { waiting, maxWaiting, tier }, cause);
   }
 }
@@ -85,7 +105,12 @@ class ConfigurationError extends PoolError {
 }
 
 const OWN = {
-  AcquireTimeoutError, CircuitOpenError, RetryBudgetError, CommitOutcomeUnknownError, PoolFullError, ConfigurationError,
+  AcquireTimeoutError,
+  CircuitOpenError,
+  RetryBudgetError,
+  CommitOutcomeUnknownError,
+  PoolFullError,
+  ConfigurationError,
 };
 // On the prototype, where Error has it: an own `name` would show up among the properties.
 for (const [name, type] of Object.entries(OWN)) {

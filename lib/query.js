@@ -35,7 +35,9 @@ class Query extends EventEmitter {
     this._results = this._result;
     Object.defineProperty(this, '_statement', { value: null, writable: true });
     // What pg's queries do not know.
-    Object.defineProperty(this, '_beyond', { value: { signal: given.signal, maxResultBytes: given.maxResultBytes } });
+    Object.defineProperty(this, '_beyond', {
+      value: { signal: given.signal, maxResultBytes: given.maxResultBytes },
+    });
     // Whether a query_timeout applies to it.
     Object.defineProperty(this, '_limited', { value: false, writable: true });
   }

@@ -52,9 +52,16 @@ class Result {
     if (count === 0) return;
     const slot = (word + ROWS_HEADER) / 2;
     const rawStart = (slot + count * this.fields.length) * 8;
-    if (rawStart + words[word + ROWS_RAW_LENGTH] > frame.bytes.length) throw new Error('a record of rows ends beyond its frame');
+    if (rawStart + words[word + ROWS_RAW_LENGTH] > frame.bytes.length)
+      throw new Error('a record of rows ends beyond its frame');
     this.#plan.append(
-      this.rows, frame, slot, count, rawStart, words[word + ROWS_RAW_LENGTH], words[word + ROWS_FLAGS] >>> 8
+      this.rows,
+      frame,
+      slot,
+      count,
+      rawStart,
+      words[word + ROWS_RAW_LENGTH],
+      words[word + ROWS_FLAGS] >>> 8,
     );
   }
 
@@ -112,7 +119,11 @@ class Result {
 function readTag(tag) {
   const [, command = null, first, second] = TAG.exec(tag) || [];
   const numbers = [first, second].filter((digits) => digits !== undefined).map(Number);
-  return { command, rowCount: numbers.length > 0 ? numbers.at(-1) : null, oid: numbers.length > 1 ? numbers[0] : null };
+  return {
+    command,
+    rowCount: numbers.length > 0 ? numbers.at(-1) : null,
+    oid: numbers.length > 1 ? numbers[0] : null,
+  };
 }
 
 module.exports = Result;

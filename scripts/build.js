@@ -37,7 +37,9 @@ function library(target) {
 function isBuilt(profile) {
   try {
     const stamp = JSON.parse(fs.readFileSync(stampFile(), 'utf8'));
-    return stamp.profile === profile && stamp.size === fs.statSync(addon()).size && newestSource() <= stamp.begin;
+    return (
+      stamp.profile === profile && stamp.size === fs.statSync(addon()).size && newestSource() <= stamp.begin
+    );
   } catch {
     return false;
   }
@@ -45,12 +47,14 @@ function isBuilt(profile) {
 
 function newestSource() {
   const files = ['Cargo.toml', 'Cargo.lock', 'build.rs'];
-  for (const entry of fs.readdirSync(path.join(ROOT, 'src'), { recursive: true })) files.push(path.join('src', entry));
+  for (const entry of fs.readdirSync(path.join(ROOT, 'src'), { recursive: true }))
+    files.push(path.join('src', entry));
   return Math.max(...files.map((file) => fs.statSync(path.join(ROOT, file)).mtimeMs));
 }
 
 async function build({ profile = 'dev', target, zig = false } = {}) {
-  if (target && !TARGETS[target]) throw new Error(`unknown target ${target}; known: ${Object.keys(TARGETS).join(', ')}`);
+  if (target && !TARGETS[target])
+    throw new Error(`unknown target ${target}; known: ${Object.keys(TARGETS).join(', ')}`);
   const begin = Date.now();
   const args = [zig ? 'zigbuild' : 'build', '--lib', '--profile', profile];
   if (target) args.push('--target', zig && target.endsWith('-gnu') ? `${target}.${OLDEST_GLIBC}` : target);
@@ -62,7 +66,8 @@ async function build({ profile = 'dev', target, zig = false } = {}) {
   const fresh = `${place}.${process.pid}.new`;
   fs.copyFileSync(path.join(folder, library(name)), fresh);
   fs.renameSync(fresh, place);
-  if (!target) fs.writeFileSync(stampFile(), JSON.stringify({ profile, begin, size: fs.statSync(place).size }));
+  if (!target)
+    fs.writeFileSync(stampFile(), JSON.stringify({ profile, begin, size: fs.statSync(place).size }));
   return place;
 }
 
@@ -77,7 +82,11 @@ if (require.main === module) {
     const { values } = parseArgs({
       options: { release: { type: 'boolean' }, target: { type: 'string' }, zig: { type: 'boolean' } },
     });
-    const place = await build({ profile: values.release ? 'release' : 'dev', target: values.target, zig: values.zig });
+    const place = await build({
+      profile: values.release ? 'release' : 'dev',
+      target: values.target,
+      zig: values.zig,
+    });
     console.log(path.relative(ROOT, place));
   });
 }

@@ -20,11 +20,31 @@ const DOWNLOAD_LIMIT = 120_000;
 async function nodeOf(version) {
   const name = `node-${PLATFORM}`;
   const prefix = path.join(CACHE, version);
-  const program = path.join(prefix, 'node_modules', name, 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
+  const program = path.join(
+    prefix,
+    'node_modules',
+    name,
+    'bin',
+    process.platform === 'win32' ? 'node.exe' : 'node',
+  );
   if (fs.existsSync(program)) return program;
   fs.mkdirSync(prefix, { recursive: true });
-  const args = ['install', '--silent', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--prefix', prefix, `${name}@${version}`];
-  await promisify(execFile)('npm', args, { cwd: prefix, shell: process.platform === 'win32', timeout: DOWNLOAD_LIMIT });
+  const args = [
+    'install',
+    '--silent',
+    '--no-save',
+    '--ignore-scripts',
+    '--no-audit',
+    '--no-fund',
+    '--prefix',
+    prefix,
+    `${name}@${version}`,
+  ];
+  await promisify(execFile)('npm', args, {
+    cwd: prefix,
+    shell: process.platform === 'win32',
+    timeout: DOWNLOAD_LIMIT,
+  });
   return program;
 }
 

@@ -21,7 +21,8 @@ async function main() {
     },
   });
   const [minutes, seed, every] = [values.minutes, values.seed, values.every].map(Number);
-  if (![minutes, seed, every].every((value) => Number.isFinite(value) && value >= 0)) throw new Error('minutes, seed and every are numbers');
+  if (![minutes, seed, every].every((value) => Number.isFinite(value) && value >= 0))
+    throw new Error('minutes, seed and every are numbers');
   console.log(`soak: ${minutes} min, seed ${seed}, a fault every ${every} ms on average`);
 
   let faults = 0;
@@ -29,7 +30,9 @@ async function main() {
   const begin = Date.now();
   const minute = setInterval(() => {
     const megabytes = Math.round(process.memoryUsage().rss / MEGABYTE);
-    console.log(`${Math.round((Date.now() - begin) / 60_000)} min: ${faults} faults, ${JSON.stringify(storm.progress())}, ${megabytes} MB`);
+    console.log(
+      `${Math.round((Date.now() - begin) / 60_000)} min: ${faults} faults, ${JSON.stringify(storm.progress())}, ${megabytes} MB`,
+    );
   }, 60_000);
   const report = await storm.run().finally(() => clearInterval(minute));
 

@@ -23,7 +23,17 @@ function alike(name, body) {
 function told(error) {
   if (!isNativeError(error)) return { thrown: error };
   const { name, message, code, severity, detail, constraint, position } = error;
-  return { type: error.constructor.name, name, message, code, severity, detail, constraint, position, keys: Object.keys(error) };
+  return {
+    type: error.constructor.name,
+    name,
+    message,
+    code,
+    severity,
+    detail,
+    constraint,
+    position,
+    keys: Object.keys(error),
+  };
 }
 
 /** How a promise ends. */
@@ -48,7 +58,9 @@ function thrown(call) {
 /** Notes the events of an emitter, in order. */
 function journal(emitter, names, notes = [], prefix = '') {
   for (const name of names) {
-    emitter.on(name, (first) => notes.push(isNativeError(first) ? `${prefix}${name}: ${first.message}` : prefix + name));
+    emitter.on(name, (first) =>
+      notes.push(isNativeError(first) ? `${prefix}${name}: ${first.message}` : prefix + name),
+    );
   }
   return notes;
 }
@@ -65,12 +77,24 @@ function calledBack(start) {
  * ended by a signal if it does not end by itself.
  */
 function inProcess(driver, options, body) {
-  const module = JSON.stringify(driver === theirs ? require.resolve('pg') : require.resolve('../../index.js'));
+  const module = JSON.stringify(
+    driver === theirs ? require.resolve('pg') : require.resolve('../../index.js'),
+  );
   const script = `(${body})(require(${module}), ${JSON.stringify(options)})`;
   return new Promise((resolve) => {
-    execFile(process.execPath, ['-e', script], { timeout: PATIENCE, killSignal: 'SIGKILL' }, (error, stdout, stderr) => {
-      resolve({ code: error ? error.code : 0, signal: error ? error.signal : null, stdout, failed: /Error/.test(stderr) });
-    });
+    execFile(
+      process.execPath,
+      ['-e', script],
+      { timeout: PATIENCE, killSignal: 'SIGKILL' },
+      (error, stdout, stderr) => {
+        resolve({
+          code: error ? error.code : 0,
+          signal: error ? error.signal : null,
+          stdout,
+          failed: /Error/.test(stderr),
+        });
+      },
+    );
   });
 }
 

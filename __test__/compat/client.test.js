@@ -36,10 +36,12 @@ describe('connecting', () => {
   alike('the callback comes before the event', async (driver, config) => {
     const client = new driver.Client(config());
     const notes = journal(client, EVENTS);
-    const args = await calledBack((done) => client.connect((...given) => {
-      notes.push('callback');
-      done(...given);
-    }));
+    const args = await calledBack((done) =>
+      client.connect((...given) => {
+        notes.push('callback');
+        done(...given);
+      }),
+    );
     await client.end();
     return [args[0], args[1] === client, notes];
   });
@@ -54,7 +56,9 @@ describe('connecting', () => {
   alike('queries asked for before are run in order', async (driver, config) => {
     const client = new driver.Client(config());
     const notes = [];
-    const early = [1, 2].map((n) => client.query('SELECT $1::int AS n', [n]).then(({ rows }) => notes.push(rows[0].n)));
+    const early = [1, 2].map((n) =>
+      client.query('SELECT $1::int AS n', [n]).then(({ rows }) => notes.push(rows[0].n)),
+    );
     await client.connect();
     await Promise.all(early);
     await client.end();
@@ -99,10 +103,22 @@ describe('connecting', () => {
   alike('startup parameters reach the server', (driver, config) =>
     withClient(
       driver,
-      config({ application_name: 'news desk', statement_timeout: '150000', lock_timeout: 70_000, options: '-c geqo=off' }),
+      config({
+        application_name: 'news desk',
+        statement_timeout: '150000',
+        lock_timeout: 70_000,
+        options: '-c geqo=off',
+      }),
       async (client) => {
         const shown = [];
-        for (const name of ['application_name', 'statement_timeout', 'lock_timeout', 'geqo', 'client_encoding', 'DateStyle']) {
+        for (const name of [
+          'application_name',
+          'statement_timeout',
+          'lock_timeout',
+          'geqo',
+          'client_encoding',
+          'DateStyle',
+        ]) {
           shown.push(Object.values((await client.query(`SHOW ${name}`)).rows[0])[0]);
         }
         return shown;
@@ -115,7 +131,9 @@ describe('queries of a client', () => {
   alike('the callback gets null and the result', (driver, config) =>
     withClient(driver, config(), async (client) => {
       const [error, result] = await calledBack((done) => client.query('SELECT 1 AS x', done));
-      const [none, more] = await calledBack((done) => client.query({ text: 'SELECT $1::int AS x', values: [2], callback: done }));
+      const [none, more] = await calledBack((done) =>
+        client.query({ text: 'SELECT $1::int AS x', values: [2], callback: done }),
+      );
       return [error, result.rows, none, more.rows];
     }),
   );
@@ -183,7 +201,10 @@ describe('queries of a client', () => {
 
   alike('rows are fetched in pages and all kept', (driver, config) =>
     withClient(driver, config(), async (client) => {
-      const { rows, rowCount, command } = await client.query({ text: 'SELECT generate_series(1, 25) AS n', rows: 10 });
+      const { rows, rowCount, command } = await client.query({
+        text: 'SELECT generate_series(1, 25) AS n',
+        rows: 10,
+      });
       return [rows.length, rowCount, command];
     }),
   );
@@ -214,7 +235,9 @@ describe('queries of a client', () => {
       const client = new Client(options);
       await client.connect();
       process.on('uncaughtException', (error) => console.log('uncaught', error.message));
-      await client.query('SELECT pg_terminate_backend(pg_backend_pid())').catch((error) => console.log(error.code));
+      await client
+        .query('SELECT pg_terminate_backend(pg_backend_pid())')
+        .catch((error) => console.log(error.code));
     }),
   );
 
@@ -228,7 +251,9 @@ describe('queries of a client', () => {
   );
 
   alike('a statement cut short by statement_timeout rejects with 57014', (driver, config) =>
-    withClient(driver, config({ statement_timeout: 50 }), (client) => outcome(client.query('SELECT pg_sleep(5)'))),
+    withClient(driver, config({ statement_timeout: 50 }), (client) =>
+      outcome(client.query('SELECT pg_sleep(5)')),
+    ),
   );
 });
 
@@ -260,7 +285,18 @@ describe('the queue, as tracers look into it', () => {
       const { text } = client._queryQueue[0];
       const rows = (await both).map((result) => result.rows);
       const own = ['_activeQuery', '_queryQueue'].map((name) => Object.hasOwn(client, name));
-      return [answers.length, answers[0].rows, answers[2], answers[3][1].rows, seen, waiting, text, rows, own, client._queryQueue];
+      return [
+        answers.length,
+        answers[0].rows,
+        answers[2],
+        answers[3][1].rows,
+        seen,
+        waiting,
+        text,
+        rows,
+        own,
+        client._queryQueue,
+      ];
     }),
   );
 
@@ -268,7 +304,11 @@ describe('the queue, as tracers look into it', () => {
     const client = new driver.Client(config());
     const early = client.query('SELECT 1 AS one');
     const [shown] = client._queryQueue;
-    const before = [client._queryQueue.length, client._activeQuery === null || client._activeQuery === undefined, shown.text];
+    const before = [
+      client._queryQueue.length,
+      client._activeQuery === null || client._activeQuery === undefined,
+      shown.text,
+    ];
     const { callback } = shown;
     shown.callback = (error, result) => callback(error, { ...result, seen: true });
     await client.connect();
@@ -456,7 +496,9 @@ describe('the end of a client', () => {
       code: 'ECONNRESET',
       cause: 'read ECONNRESET',
     });
-    expect(errors.map((error) => [error.message, error.code])).toEqual([['Connection terminated unexpectedly', 'ECONNRESET']]);
+    expect(errors.map((error) => [error.message, error.code])).toEqual([
+      ['Connection terminated unexpectedly', 'ECONNRESET'],
+    ]);
     await client.end();
     await proxy.stop();
   });
@@ -475,7 +517,13 @@ describe('the stream behind it', () => {
   alike('tells how far the connection is, as a socket does', async (driver, config) => {
     const client = new driver.Client(config());
     const { stream } = client.connection;
-    const look = () => [stream.readyState, stream.connecting, stream.pending, stream.destroyed, typeof stream.setTimeout(0)];
+    const look = () => [
+      stream.readyState,
+      stream.connecting,
+      stream.pending,
+      stream.destroyed,
+      typeof stream.setTimeout(0),
+    ];
     const states = [look()];
     const connected = client.connect();
     states.push(look());
@@ -490,7 +538,14 @@ describe('the stream behind it', () => {
     const plain = await withClient(driver, config(), (client) => Boolean(client.connection.stream.encrypted));
     if (!server().embedded) return [plain];
     const ssl = { ca: server().ca };
-    return [plain, await withClient(driver, config({ host: 'localhost', ssl }), (client) => client.connection.stream.encrypted)];
+    return [
+      plain,
+      await withClient(
+        driver,
+        config({ host: 'localhost', ssl }),
+        (client) => client.connection.stream.encrypted,
+      ),
+    ];
   });
 });
 
@@ -499,7 +554,10 @@ describe('a replication connection', () => {
     withClient(driver, config({ replication: 'database' }), async (client) => {
       if (!server().embedded) return 'not ours';
       const system = await client.query('IDENTIFY_SYSTEM');
-      const several = await client.query({ text: "SELECT 1::int4 AS n, true AS b; SELECT ''", rowMode: 'array' });
+      const several = await client.query({
+        text: "SELECT 1::int4 AS n, true AS b; SELECT ''",
+        rowMode: 'array',
+      });
       const events = client.query(new driver.Query("SELECT 'a' AS t"));
       const [row] = await once(events, 'row');
       const called = await calledBack((done) => client.query('SHOW server_version', done));
@@ -518,13 +576,18 @@ describe('a replication connection', () => {
 
   alike('streams in both directions until it is ended', async (driver, config) => {
     if (!server().embedded) return 'not ours';
-    const [client, writer] = [new driver.Client(config({ replication: 'database' })), new driver.Client(config())];
+    const [client, writer] = [
+      new driver.Client(config({ replication: 'database' })),
+      new driver.Client(config()),
+    ];
     await Promise.all([client.connect(), writer.connect()]);
     const { connection } = client;
     const kinds = new Set();
     const notes = [];
     connection.on('copyData', ({ chunk }) => kinds.add(String.fromCharCode(chunk[0])));
-    const { rows: [{ xlogpos }] } = await client.query('IDENTIFY_SYSTEM');
+    const {
+      rows: [{ xlogpos }],
+    } = await client.query('IDENTIFY_SYSTEM');
     const stream = outcome(client.query(`START_REPLICATION PHYSICAL ${xlogpos}`));
     await once(connection, 'replicationStart');
     await writer.query("SELECT pg_logical_emit_message(false, 'test', 'something')");
@@ -550,17 +613,53 @@ describe('a replication connection', () => {
 
 describe('the object itself', () => {
   alike('has the properties of its connection', (driver) => {
-    const client = new driver.Client('postgres://reader:geheim@db.example:6543/news?application_name=desk&ssl=no-verify');
-    const { user, database, host, port, ssl, sslNegotiation, binary, pipeline, replication, processID, secretKey } = client;
+    const client = new driver.Client(
+      'postgres://reader:geheim@db.example:6543/news?application_name=desk&ssl=no-verify',
+    );
+    const {
+      user,
+      database,
+      host,
+      port,
+      ssl,
+      sslNegotiation,
+      binary,
+      pipeline,
+      replication,
+      processID,
+      secretKey,
+    } = client;
     const hidden = /geheim/.test(require('node:util').inspect(client, { depth: 20 }));
     const { password } = client;
     const conf = client.getStartupConf();
-    return { user, database, host, port, ssl, sslNegotiation, binary, pipeline, replication, processID, secretKey, hidden, password, conf };
+    return {
+      user,
+      database,
+      host,
+      port,
+      ssl,
+      sslNegotiation,
+      binary,
+      pipeline,
+      replication,
+      processID,
+      secretKey,
+      hidden,
+      password,
+      conf,
+    };
   });
 
   alike('reads the environment beneath its options', (driver) => {
     const saved = { ...process.env };
-    Object.assign(process.env, { PGHOST: 'env.example', PGPORT: '7000', PGUSER: 'env', PGPASSWORD: 'word', PGAPPNAME: 'app', PGSSLMODE: 'no-verify' });
+    Object.assign(process.env, {
+      PGHOST: 'env.example',
+      PGPORT: '7000',
+      PGUSER: 'env',
+      PGPASSWORD: 'word',
+      PGAPPNAME: 'app',
+      PGSSLMODE: 'no-verify',
+    });
     delete process.env.PGDATABASE;
     try {
       const plain = new driver.Client();
@@ -580,7 +679,12 @@ describe('the object itself', () => {
 
   alike('escapes identifiers and literals', (driver) => {
     const client = new driver.Client();
-    return [client.escapeIdentifier('a"b'), client.escapeLiteral("it's"), client.escapeLiteral('a\\b'), client.escapeLiteral(null)];
+    return [
+      client.escapeIdentifier('a"b'),
+      client.escapeLiteral("it's"),
+      client.escapeLiteral('a\\b'),
+      client.escapeLiteral(null),
+    ];
   });
 
   alike('parseInt8 changes the parsers at once, and back', (driver) => {

@@ -53,45 +53,76 @@ class Memory extends EventEmitter {
 }
 
 alike('tells what the server says, message by message', (driver) =>
-  connected(driver, [...GREETING, wait('Q'), backend.rowDescription(['n']), backend.dataRow(['1']), backend.commandComplete('SELECT 1'), backend.readyForQuery(), stall()], async (connection, notes) => {
-    const rows = [];
-    connection.on('connect', () => connection.startup({ user: 'me', database: 'mine' }));
-    connection.once('readyForQuery', () => connection.query('SELECT 1 AS n'));
-    connection.on('dataRow', ({ fields }) => rows.push(fields));
-    await until(() => notes.includes('commandComplete'));
-    return [notes.slice(0, 6), rows];
-  }));
+  connected(
+    driver,
+    [
+      ...GREETING,
+      wait('Q'),
+      backend.rowDescription(['n']),
+      backend.dataRow(['1']),
+      backend.commandComplete('SELECT 1'),
+      backend.readyForQuery(),
+      stall(),
+    ],
+    async (connection, notes) => {
+      const rows = [];
+      connection.on('connect', () => connection.startup({ user: 'me', database: 'mine' }));
+      connection.once('readyForQuery', () => connection.query('SELECT 1 AS n'));
+      connection.on('dataRow', ({ fields }) => rows.push(fields));
+      await until(() => notes.includes('commandComplete'));
+      return [notes.slice(0, 6), rows];
+    },
+  ),
+);
 
 alike('runs a portal by flushes, and is ready after its Sync', (driver) =>
-  connected(driver, [...GREETING, wait('PBEH'), ...ONE, wait('S'), backend.readyForQuery(), stall()], async (connection, notes) => {
-    connection.on('connect', () => connection.startup({ user: 'me' }));
-    connection.once('readyForQuery', () => {
-      connection.parse({ text: 'SELECT $1' });
-      connection.bind({ values: ['1'] });
-      connection.execute();
-      connection.flush();
-    });
-    connection.on('commandComplete', () => connection.sync());
-    await until(() => notes.filter((note) => note === 'readyForQuery').length === 2);
-    return [...notes];
-  }));
+  connected(
+    driver,
+    [...GREETING, wait('PBEH'), ...ONE, wait('S'), backend.readyForQuery(), stall()],
+    async (connection, notes) => {
+      connection.on('connect', () => connection.startup({ user: 'me' }));
+      connection.once('readyForQuery', () => {
+        connection.parse({ text: 'SELECT $1' });
+        connection.bind({ values: ['1'] });
+        connection.execute();
+        connection.flush();
+      });
+      connection.on('commandComplete', () => connection.sync());
+      await until(() => notes.filter((note) => note === 'readyForQuery').length === 2);
+      return [...notes];
+    },
+  ),
+);
 
 alike('an error of the server is an event of its own', (driver) =>
-  connected(driver, [wait('startup'), backend.errorResponse({ S: 'FATAL', C: '28000', M: 'go away' }), close()], async (connection, notes) => {
-    const errors = [];
-    connection.on('errorMessage', (error) => errors.push(told(error), error instanceof driver.DatabaseError));
-    connection.on('connect', () => connection.startup({ user: 'me' }));
-    await until(() => notes.includes('end'));
-    return [errors, [...notes]];
-  }));
+  connected(
+    driver,
+    [wait('startup'), backend.errorResponse({ S: 'FATAL', C: '28000', M: 'go away' }), close()],
+    async (connection, notes) => {
+      const errors = [];
+      connection.on('errorMessage', (error) =>
+        errors.push(told(error), error instanceof driver.DatabaseError),
+      );
+      connection.on('connect', () => connection.startup({ user: 'me' }));
+      await until(() => notes.includes('end'));
+      return [errors, [...notes]];
+    },
+  ),
+);
 
 for (const letter of ['N', 'E']) {
   alike(`an answer of ${letter} to the wish for TLS is an error`, (driver) =>
-    connected(driver, [wait('ssl'), Buffer.from(letter), stall()], async (connection, notes) => {
-      connection.on('connect', () => connection.requestSsl());
-      await until(() => notes.length >= 2);
-      return notes.slice(0, 2);
-    }, { ssl: true }));
+    connected(
+      driver,
+      [wait('ssl'), Buffer.from(letter), stall()],
+      async (connection, notes) => {
+        connection.on('connect', () => connection.requestSsl());
+        await until(() => notes.length >= 2);
+        return notes.slice(0, 2);
+      },
+      { ssl: true },
+    ),
+  );
 }
 
 alike('writes every message as the protocol has it', (driver) => {
@@ -158,14 +189,29 @@ alike('is what stands behind a client', (driver) => {
 });
 
 alike('the next command goes to a server that answers several', (driver) =>
-  connected(driver, [...GREETING, forever(wait('Q'), backend.commandComplete('LISTEN'), backend.notificationResponse(7, 'news', 'hello'), backend.readyForQuery())], async (connection) => {
-    const heard = [];
-    connection.on('connect', () => connection.startup({ user: 'me' }));
-    connection.once('readyForQuery', () => connection.query('LISTEN news'));
-    connection.on('notification', ({ channel, payload, processId }) => heard.push([channel, payload, processId]));
-    await until(() => heard.length === 1);
-    return heard;
-  }));
+  connected(
+    driver,
+    [
+      ...GREETING,
+      forever(
+        wait('Q'),
+        backend.commandComplete('LISTEN'),
+        backend.notificationResponse(7, 'news', 'hello'),
+        backend.readyForQuery(),
+      ),
+    ],
+    async (connection) => {
+      const heard = [];
+      connection.on('connect', () => connection.startup({ user: 'me' }));
+      connection.once('readyForQuery', () => connection.query('LISTEN news'));
+      connection.on('notification', ({ channel, payload, processId }) =>
+        heard.push([channel, payload, processId]),
+      );
+      await until(() => heard.length === 1);
+      return heard;
+    },
+  ),
+);
 
 alike('keeps its process alive until it is ended', (driver, config) =>
   inProcess(driver, config(), (pg, { host, port }) => {
@@ -175,6 +221,10 @@ alike('keeps its process alive until it is ended', (driver, config) =>
       connection.end();
     });
     connection.connect(port, host);
-  }));
+  }),
+);
 
-alike('without a stream that can connect it throws', (driver) => thrown(() => new driver.Connection({ stream: {} }).connect(1, 'a')).type);
+alike(
+  'without a stream that can connect it throws',
+  (driver) => thrown(() => new driver.Connection({ stream: {} }).connect(1, 'a')).type,
+);

@@ -23,7 +23,9 @@ describe('a client of a pool', () => {
     withPool(driver, config({ max: 1 }), async (pool) => {
       const notes = journal(pool, ['remove', 'error']);
       const client = await pool.connect();
-      const told = new Promise((resolve) => pool.once('error', (error, of) => resolve([error.message, error.client === client, of === client])));
+      const told = new Promise((resolve) =>
+        pool.once('error', (error, of) => resolve([error.message, error.client === client, of === client])),
+      );
       client.release();
       client.emit('error', new Error('from outside'));
       const counts = [pool.totalCount, pool.idleCount];
@@ -126,7 +128,11 @@ describe('callbacks', () => {
       ];
       const direct = await within('query of a client', (done) => held.query('SELECT 1', done));
       storage.run('somebody else', () => held.release());
-      expect([direct, ...(await Promise.all(waiting))]).toEqual(['query of a client', 'query of the pool', 'checkout']);
+      expect([direct, ...(await Promise.all(waiting))]).toEqual([
+        'query of a client',
+        'query of the pool',
+        'checkout',
+      ]);
     } finally {
       await pool.end();
     }

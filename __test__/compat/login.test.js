@@ -6,9 +6,18 @@ const { alike, outcome } = require('./alike');
 const { server } = require('../support/server');
 
 const STEPS = [
-  'connect', 'sslconnect', 'authenticationOk', 'authenticationCleartextPassword', 'authenticationMD5Password',
-  'authenticationSASL', 'authenticationSASLContinue', 'authenticationSASLFinal', 'parameterStatus',
-  'backendKeyData', 'readyForQuery', 'errorMessage',
+  'connect',
+  'sslconnect',
+  'authenticationOk',
+  'authenticationCleartextPassword',
+  'authenticationMD5Password',
+  'authenticationSASL',
+  'authenticationSASLContinue',
+  'authenticationSASLFinal',
+  'parameterStatus',
+  'backendKeyData',
+  'readyForQuery',
+  'errorMessage',
 ];
 
 // Differs from login to login: nonces, salts, keys.
@@ -31,13 +40,19 @@ async function login(driver, config, { messages = false } = {}) {
   const note = (name, message) => {
     if (name === 'parameterStatus' && notes.at(-1)?.[0] === name) return;
     notes.push(name === 'parameterStatus' ? [name] : [name, shown(message)]);
-    if (name.startsWith('authenticationSASL')) sessions.push(client.saslSession && [client.saslSession.mechanism]);
+    if (name.startsWith('authenticationSASL'))
+      sessions.push(client.saslSession && [client.saslSession.mechanism]);
   };
   if (messages) client.connection.on('message', (message) => note(message.name, message));
   else for (const name of STEPS) client.connection.on(name, (message) => note(name, message));
   const { error } = await outcome(client.connect().then(() => notes.push(['connected'])));
   await client.end();
-  return { notes, error: error && [error.message, error.code], session: client.saslSession && client.saslSession.mechanism, sessions: sessions.slice(1, 2) };
+  return {
+    notes,
+    error: error && [error.message, error.code],
+    session: client.saslSession && client.saslSession.mechanism,
+    sessions: sessions.slice(1, 2),
+  };
 }
 
 const as = (user, config, more) => config({ ...server().users[user], ...more });
@@ -47,14 +62,20 @@ const as = (user, config, more) => config({ ...server().users[user], ...more });
   alike('with md5', (driver, config) => login(driver, as('md5_user', config)));
   alike('with a password in clear', (driver, config) => login(driver, as('clear_user', config)));
   alike('with no password at all', (driver, config) => login(driver, as('trust_user', config)));
-  alike('through TLS', (driver, config) => login(driver, as('tls_only', config, { ssl: { rejectUnauthorized: false } })));
+  alike('through TLS', (driver, config) =>
+    login(driver, as('tls_only', config, { ssl: { rejectUnauthorized: false } })),
+  );
   alike('bound to its TLS channel', (driver, config) =>
     login(driver, as('tls_only', config, { ssl: { rejectUnauthorized: false }, enableChannelBinding: true })),
   );
-  alike('as messages of every kind', (driver, config) => login(driver, as('scram_user', config), { messages: true }));
+  alike('as messages of every kind', (driver, config) =>
+    login(driver, as('scram_user', config), { messages: true }),
+  );
 });
 
 describe('a login that fails is told as far as it came', () => {
   alike('with a wrong password', (driver, config) => login(driver, config({ password: 'wrong' })));
-  alike('with a database that does not exist', (driver, config) => login(driver, config({ database: 'nowhere' })));
+  alike('with a database that does not exist', (driver, config) =>
+    login(driver, config({ database: 'nowhere' })),
+  );
 });

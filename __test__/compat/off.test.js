@@ -10,7 +10,8 @@ const OFF = { DB_TIERS: 'off', DB_RETRY: 'off', DB_BREAKER: 'off', DB_MONITOR: '
 Object.assign(process.env, OFF);
 
 // Sizes and times are the case's, pg's where it says nothing of them.
-const { max, min, idleTimeoutMillis, connectionTimeoutMillis, acquireTimeoutMillis, tier, ...mockOff } = readEnvironment(OFF).shared;
+const { max, min, idleTimeoutMillis, connectionTimeoutMillis, acquireTimeoutMillis, tier, ...mockOff } =
+  readEnvironment(OFF).shared;
 
 jest.mock('../../index.js', () => {
   const ours = jest.requireActual('../../index.js');

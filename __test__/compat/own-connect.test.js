@@ -77,8 +77,14 @@ alike('its queries come before anybody else has the connection', (driver, config
     }
   }
   const work = async () => {
-    const pool = new driver.Pool({ ...config(), Client: Prepared, onConnect: (client) => client.query('SET work_mem = 1024') });
-    const { rows } = await pool.query("SELECT current_setting('application_name') AS name, current_setting('work_mem') AS memory");
+    const pool = new driver.Pool({
+      ...config(),
+      Client: Prepared,
+      onConnect: (client) => client.query('SET work_mem = 1024'),
+    });
+    const { rows } = await pool.query(
+      "SELECT current_setting('application_name') AS name, current_setting('work_mem') AS memory",
+    );
     await pool.end();
     return rows;
   };

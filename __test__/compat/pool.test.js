@@ -26,13 +26,21 @@ describe('queries of a pool', () => {
   alike('a text resolves to a result with the keys, fields and rows of pg', (driver, config) =>
     withPool(driver, config(), async (pool) => {
       const result = await pool.query('SELECT 1 AS one, $1::text AS two, NULL AS none', ['zwei']);
-      return { keys: Object.keys(result), fields: result.fields, rows: result.rows, command: result.command, rowCount: result.rowCount };
+      return {
+        keys: Object.keys(result),
+        fields: result.fields,
+        rows: result.rows,
+        command: result.command,
+        rowCount: result.rowCount,
+      };
     }),
   );
 
   alike('several statements resolve to an array of results', (driver, config) =>
     withPool(driver, config(), async (pool) => {
-      const results = await pool.query('SELECT 1 AS a; SELECT 2 AS b WHERE false; CREATE TEMP TABLE t (x int)');
+      const results = await pool.query(
+        'SELECT 1 AS a; SELECT 2 AS b WHERE false; CREATE TEMP TABLE t (x int)',
+      );
       return results.map(({ command, rowCount, rows, oid }) => ({ command, rowCount, rows, oid }));
     }),
   );
@@ -46,7 +54,11 @@ describe('queries of a pool', () => {
 
   alike('a config with rowMode array gives arrays, and stays as it was', (driver, config) =>
     withPool(driver, config(), async (pool) => {
-      const query = Object.freeze({ text: 'SELECT $1::int AS x, 2 AS x', values: Object.freeze([1]), rowMode: 'array' });
+      const query = Object.freeze({
+        text: 'SELECT $1::int AS x, 2 AS x',
+        values: Object.freeze([1]),
+        rowMode: 'array',
+      });
       return (await pool.query({ ...query })).rows;
     }),
   );
@@ -77,7 +89,8 @@ describe('queries of a pool', () => {
       const results = await Promise.all([1, 2, 3].map((n) => pool.query('SELECT $1::int AS n', [n])));
       const { min, max } = pool.options;
       return { min, max, total: pool.totalCount, rows: results.map(({ rows }) => rows) };
-    }));
+    }),
+  );
 
   alike('a callback gets undefined and the result', (driver, config) =>
     withPool(driver, config(), async (pool) => {
@@ -118,13 +131,25 @@ describe('queries of a pool', () => {
       await outcome(pool.query({})),
       await outcome(pool.query({ text: 7 })),
       await outcome(pool.query('SELECT $1', 'not an array')),
-      await outcome(pool.query('SELECT $1', [{ toPostgres: () => { throw new RangeError('no such value'); } }])),
+      await outcome(
+        pool.query('SELECT $1', [
+          {
+            toPostgres: () => {
+              throw new RangeError('no such value');
+            },
+          },
+        ]),
+      ),
     ]),
   );
 
   alike('an exception of a type parser rejects with that error, and the pool goes on', (driver, config) =>
     withPool(driver, config({ max: 1 }), async (pool) => {
-      const types = { getTypeParser: () => () => { throw new RangeError('cannot parse'); } };
+      const types = {
+        getTypeParser: () => () => {
+          throw new RangeError('cannot parse');
+        },
+      };
       const failure = await outcome(pool.query({ text: 'SELECT 1 AS x', types }));
       return [failure, (await pool.query('SELECT 2 AS x')).rows];
     }),
@@ -132,8 +157,12 @@ describe('queries of a pool', () => {
 
   alike('parsers of the pool get the text of the server', (driver, config) => {
     const types = { getTypeParser: (oid, format) => (text) => [oid, format, text] };
-    return withPool(driver, config({ types }), async (pool) =>
-      (await pool.query("SELECT 1 AS i, 1.50::numeric AS n, true AS b, '2020-01-02'::date AS d, NULL AS x")).rows,
+    return withPool(
+      driver,
+      config({ types }),
+      async (pool) =>
+        (await pool.query("SELECT 1 AS i, 1.50::numeric AS n, true AS b, '2020-01-02'::date AS d, NULL AS x"))
+          .rows,
     );
   });
 
@@ -186,7 +215,10 @@ describe('queries of a pool', () => {
 
   alike('its query asks whatever `connect` it is called with for a client', (driver) => {
     let asked = 0;
-    const probe = Object.assign(Object.create(driver.Pool.prototype), { Promise, connect: () => void asked++ });
+    const probe = Object.assign(Object.create(driver.Pool.prototype), {
+      Promise,
+      connect: () => void asked++,
+    });
     driver.Pool.prototype.query.call(probe, 'SELECT 1', () => {});
     return { asked };
   });
@@ -210,7 +242,9 @@ describe('queries of a pool', () => {
         const ways = [(done) => pool.query('SELECT 1', done), (done) => client.query('SELECT 1', done)];
         const seen = [];
         for (const way of ways) {
-          await context.run('caller', () => calledBack((done) => way(() => done(seen.push(context.getStore())))));
+          await context.run('caller', () =>
+            calledBack((done) => way(() => done(seen.push(context.getStore())))),
+          );
         }
         client.release();
         return seen;
@@ -306,7 +340,8 @@ describe('checkouts', () => {
     withPool(driver, config({ max: 1 }), async (pool) => {
       const notes = journal(pool, EVENTS);
       const kinds = [];
-      for (const name of ['connect', 'acquire', 'remove']) pool.on(name, (client) => kinds.push(client instanceof driver.Client));
+      for (const name of ['connect', 'acquire', 'remove'])
+        pool.on(name, (client) => kinds.push(client instanceof driver.Client));
       pool.on('release', (error, client) => kinds.push([error, client instanceof driver.Client]));
       const client = await pool.connect();
       client.release();
@@ -366,16 +401,18 @@ describe('checkouts', () => {
     }),
   );
 
-  alike('an idle client outlives the turn in which it was released, however short its timeout', (driver, config) =>
-    withPool(driver, config({ idleTimeoutMillis: 1 }), async (pool) => {
-      const client = await pool.connect();
-      client.release();
-      const end = Date.now() + 20;
-      while (Date.now() < end);
-      const then = counts(pool);
-      await until(() => pool.totalCount === 0);
-      return then;
-    }),
+  alike(
+    'an idle client outlives the turn in which it was released, however short its timeout',
+    (driver, config) =>
+      withPool(driver, config({ idleTimeoutMillis: 1 }), async (pool) => {
+        const client = await pool.connect();
+        client.release();
+        const end = Date.now() + 20;
+        while (Date.now() < end);
+        const then = counts(pool);
+        await until(() => pool.totalCount === 0);
+        return then;
+      }),
   );
 
   alike('an idle client that dies is reported and removed', (driver, config) =>
@@ -401,7 +438,9 @@ describe('checkouts', () => {
       const notes = journal(pool, ['error', 'remove'], [], 'pool ');
       const client = await pool.connect();
       journal(client, ['error', 'end'], notes, 'client ');
-      notes.push((await outcome(client.query('SELECT pg_terminate_backend(pg_backend_pid())'))).error.message);
+      notes.push(
+        (await outcome(client.query('SELECT pg_terminate_backend(pg_backend_pid())'))).error.message,
+      );
       await until(() => notes.includes('client end'));
       client.release();
       await until(() => notes.includes('pool remove'));
@@ -420,7 +459,9 @@ describe('failing to connect', () => {
   );
 
   alike('an unknown database rejects with the error of the server', (driver, config) =>
-    withPool(driver, config({ database: 'there_is_no_such_database' }), async (pool) => outcome(pool.query('SELECT 1'))),
+    withPool(driver, config({ database: 'there_is_no_such_database' }), async (pool) =>
+      outcome(pool.query('SELECT 1')),
+    ),
   );
 
   alike('a callback of a failed checkout gets the error and a release that does nothing', (driver, config) =>
@@ -454,7 +495,14 @@ describe('the end of a pool', () => {
       await pool.end();
       const sync = [];
       pool.connect((error, ...rest) => sync.push(error.message, rest.length));
-      return [await outcome(pool.query('SELECT 1')), await outcome(pool.connect()), await outcome(pool.end()), sync, pool.ending, pool.ended];
+      return [
+        await outcome(pool.query('SELECT 1')),
+        await outcome(pool.connect()),
+        await outcome(pool.end()),
+        sync,
+        pool.ending,
+        pool.ended,
+      ];
     }),
   );
 
@@ -542,7 +590,11 @@ describe('the object itself', () => {
   });
 
   alike('keeps a copy of its options, secrets hidden', (driver) => {
-    const options = { password: 'geheim', ssl: { key: 'schluessel', rejectUnauthorized: false }, poolSize: 4 };
+    const options = {
+      password: 'geheim',
+      ssl: { key: 'schluessel', rejectUnauthorized: false },
+      poolSize: 4,
+    };
     const pool = new driver.Pool(options);
     const text = require('node:util').inspect(pool, { depth: 20 }) + JSON.stringify(pool.options);
     return [pool.options, pool.options === options, pool.options.password, /geheim|schluessel/.test(text)];

@@ -51,7 +51,12 @@ async function install(target, scratch) {
 
 // Symbolic links are kept as they are, so that the libraries find the `pg` of this project.
 async function runIn(directory, file, env = {}) {
-  const args = ['--no-deprecation', '--preserve-symlinks', '--preserve-symlinks-main', path.join(directory, file)];
+  const args = [
+    '--no-deprecation',
+    '--preserve-symlinks',
+    '--preserve-symlinks-main',
+    path.join(directory, file),
+  ];
   const { NODE_OPTIONS, ...inherited } = process.env;
   const { stdout } = await run(process.execPath, args, {
     cwd: directory,

@@ -34,7 +34,8 @@ const wrong = {
         throw new Error('the vault is closed');
       },
     }),
-  'a password function that rejects': async () => config({ password: async () => Promise.reject(new Error('the vault is empty')) }),
+  'a password function that rejects': async () =>
+    config({ password: async () => Promise.reject(new Error('the vault is empty')) }),
   'a password function that gives a number': async () => config({ password: async () => 42 }),
   'a user that does not exist': async () => config({ user: 'nobody_of_this_name' }),
   'a database that does not exist': async () => config({ database: 'nowhere' }),
@@ -65,8 +66,12 @@ describe('certificates', () => {
     const expired = await tlsOf('expired');
     for (const way of Object.values(ways)) {
       const options = to(expired, { ca: expired.ca });
-      expect(await cleanly(way)(ours, options)).toMatchObject({ error: { message: 'certificate has expired', code: 'CERT_HAS_EXPIRED' } });
-      expect(await way(pg, options)).toMatchObject({ error: { message: 'certificate has expired', code: 'CERT_HAS_EXPIRED' } });
+      expect(await cleanly(way)(ours, options)).toMatchObject({
+        error: { message: 'certificate has expired', code: 'CERT_HAS_EXPIRED' },
+      });
+      expect(await way(pg, options)).toMatchObject({
+        error: { message: 'certificate has expired', code: 'CERT_HAS_EXPIRED' },
+      });
     }
   });
 
@@ -96,37 +101,47 @@ describe('certificates', () => {
     }
   });
 
-  embedded('a client certificate that is missing, or of a foreign authority, is refused by the server', async () => {
-    const { users, tls, ca } = server();
-    const user = users.cert_user.user;
-    for (const way of Object.values(ways)) {
-      const missing = config({ user, password: 'unused', ssl: { ca } });
-      const expected = await way(pg, missing);
-      expect(expected.error.code).toBe('28000');
-      expect(await cleanly(way)(ours, missing)).toEqual(expected);
-      const foreign = config({ user, password: 'unused', ssl: { ca, cert: tls.foreignClient.cert, key: tls.foreignClient.key } });
-      expect((await cleanly(way)(ours, foreign)).error).toBeDefined();
-    }
-  });
-
-  embedded('unusable PEM, or a key that belongs to another certificate, is an error of the connect', async () => {
-    const { users, tls, ca } = server();
-    const user = users.cert_user.user;
-    const choices = [
-      { ca: 'no certificate' },
-      { ca, cert: 'no certificate', key: tls.client.key },
-      { ca, cert: tls.client.cert, key: 'no key' },
-      { ca, cert: tls.client.cert, key: tls.foreignClient.key.replace('A', 'B') },
-      { ca: `${ca.slice(0, 200)}\n-----END CERTIFICATE-----\n` },
-    ];
-    for (const ssl of choices) {
+  embedded(
+    'a client certificate that is missing, or of a foreign authority, is refused by the server',
+    async () => {
+      const { users, tls, ca } = server();
+      const user = users.cert_user.user;
       for (const way of Object.values(ways)) {
-        const { error } = await cleanly(way)(ours, config({ user, ssl }));
-        expect(error.message).not.toContain('PRIVATE KEY');
-        expect(error.message.length).toBeGreaterThan(5);
+        const missing = config({ user, password: 'unused', ssl: { ca } });
+        const expected = await way(pg, missing);
+        expect(expected.error.code).toBe('28000');
+        expect(await cleanly(way)(ours, missing)).toEqual(expected);
+        const foreign = config({
+          user,
+          password: 'unused',
+          ssl: { ca, cert: tls.foreignClient.cert, key: tls.foreignClient.key },
+        });
+        expect((await cleanly(way)(ours, foreign)).error).toBeDefined();
       }
-    }
-  });
+    },
+  );
+
+  embedded(
+    'unusable PEM, or a key that belongs to another certificate, is an error of the connect',
+    async () => {
+      const { users, tls, ca } = server();
+      const user = users.cert_user.user;
+      const choices = [
+        { ca: 'no certificate' },
+        { ca, cert: 'no certificate', key: tls.client.key },
+        { ca, cert: tls.client.cert, key: 'no key' },
+        { ca, cert: tls.client.cert, key: tls.foreignClient.key.replace('A', 'B') },
+        { ca: `${ca.slice(0, 200)}\n-----END CERTIFICATE-----\n` },
+      ];
+      for (const ssl of choices) {
+        for (const way of Object.values(ways)) {
+          const { error } = await cleanly(way)(ours, config({ user, ssl }));
+          expect(error.message).not.toContain('PRIVATE KEY');
+          expect(error.message.length).toBeGreaterThan(5);
+        }
+      }
+    },
+  );
 
   embedded('TLS that the server does not offer is an error as with pg', async () => {
     const plain = await startPostgres({ tls: false });
@@ -185,7 +200,8 @@ describe('parameters that cannot be sent', () => {
         const client = new driver.Client(config());
         await client.connect();
         const ends = [await outcome(pool.query(text, values)), await outcome(client.query(text, values))];
-        for (const one of [pool, client]) expect((await one.query('SELECT $1::text AS word', ['next'])).rows).toEqual([{ word: 'next' }]);
+        for (const one of [pool, client])
+          expect((await one.query('SELECT $1::text AS word', ['next'])).rows).toEqual([{ word: 'next' }]);
         seen.push(ends);
         await pool.end();
         await client.end();
@@ -198,7 +214,9 @@ describe('parameters that cannot be sent', () => {
   test('a symbol is its description, as with pg', async () => {
     for (const driver of [pg, ours]) {
       const pool = new driver.Pool(config({ max: 1 }));
-      expect((await pool.query('SELECT $1::text AS word', [Symbol('mark')])).rows).toEqual([{ word: 'Symbol(mark)' }]);
+      expect((await pool.query('SELECT $1::text AS word', [Symbol('mark')])).rows).toEqual([
+        { word: 'Symbol(mark)' },
+      ]);
       await pool.end();
     }
   });
@@ -206,7 +224,11 @@ describe('parameters that cannot be sent', () => {
   const clearer = {
     'a zero byte in the statement': ["SELECT 'a\0b'", undefined, /zero byte/],
     'a zero byte in the statement’s name': [{ text: 'SELECT 1', name: 'a\0b' }, undefined, /zero byte/],
-    '70,000 parameters': [`SELECT $1::text`, Array.from({ length: 70_000 }, String), /at most 65535 parameters, not 70000/],
+    '70,000 parameters': [
+      `SELECT $1::text`,
+      Array.from({ length: 70_000 }, String),
+      /at most 65535 parameters, not 70000/,
+    ],
     'values that are no list': ['SELECT $1::text', { 0: 'a', length: 1 }, /must be an array/],
   };
 
@@ -226,22 +248,27 @@ describe('parameters that cannot be sent', () => {
     });
   });
 
-  test.each([[2.5], [-1], [NaN], ['2'], [Infinity], [{}], [true]])('a Proxy of values with the length %p is a clear error', async (length) => {
-    const values = new Proxy(['a', 'b'], { get: (list, key) => (key === 'length' ? length : list[key]) });
-    const pool = new ours.Pool(config({ max: 1 }));
-    expect((await outcome(pool.query('SELECT $1::text, $2::text', values))).error).toMatchObject({
-      type: 'TypeError',
-      message: 'Query values must be an array',
-    });
-    expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
-    await pool.end();
-  });
+  test.each([[2.5], [-1], [NaN], ['2'], [Infinity], [{}], [true]])(
+    'a Proxy of values with the length %p is a clear error',
+    async (length) => {
+      const values = new Proxy(['a', 'b'], { get: (list, key) => (key === 'length' ? length : list[key]) });
+      const pool = new ours.Pool(config({ max: 1 }));
+      expect((await outcome(pool.query('SELECT $1::text, $2::text', values))).error).toMatchObject({
+        type: 'TypeError',
+        message: 'Query values must be an array',
+      });
+      expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+      await pool.end();
+    },
+  );
 
   test('bytes are as long as they are, whatever they say', async () => {
     const pool = new ours.Pool(config({ max: 1 }));
     for (const byteLength of [0, 1, 5000]) {
       const bytes = Object.defineProperty(Buffer.from('abc'), 'byteLength', { value: byteLength });
-      expect((await pool.query('SELECT $1::bytea AS bytes', [bytes])).rows[0].bytes).toEqual(Buffer.from('abc'));
+      expect((await pool.query('SELECT $1::bytea AS bytes', [bytes])).rows[0].bytes).toEqual(
+        Buffer.from('abc'),
+      );
     }
     const inDisguise = Object.assign(() => {}, { toString: () => new ArrayBuffer(20) });
     expect((await outcome(pool.query('SELECT $1::bytea', [inDisguise]))).error.type).toBe('TypeError');
@@ -254,7 +281,12 @@ describe('parameters that cannot be sent', () => {
     // Never touched, so the system gives no memory for it.
     const huge = Buffer.allocUnsafeSlow(2 ** 31 - 1);
     const text = 'x'.repeat(2 ** 28);
-    const attempts = [[huge], [huge, huge, huge], [text, text, text, text, text], [Buffer.allocUnsafeSlow(2 ** 30)]];
+    const attempts = [
+      [huge],
+      [huge, huge, huge],
+      [text, text, text, text, text],
+      [Buffer.allocUnsafeSlow(2 ** 30)],
+    ];
     for (const values of attempts) {
       const end = await outcome(pool.query('SELECT 1', values));
       expect(end.error?.message).toMatch(/must not be larger than \d+ bytes/);
@@ -276,23 +308,26 @@ describe('parameters that cannot be sent', () => {
 });
 
 describe('settings that make no sense', () => {
-  test.each([70_000, -1, 'five'])('the port %p is refused in the words and at the moment of pg', async (port) => {
-    const seen = [];
-    for (const { Client, Pool } of [pg, ours]) {
-      const pool = new Pool(config({ port }));
-      const moments = [() => pool.query('SELECT 1'), () => pool.connect()].map((call) => {
-        try {
-          call();
-          return 'nothing thrown';
-        } catch (error) {
-          return told(error);
-        }
-      });
-      seen.push([...moments, await outcome(new Client(config({ port })).connect())]);
-    }
-    expect(seen[0][0].code).toBe('ERR_SOCKET_BAD_PORT');
-    expect(seen[1]).toEqual(seen[0]);
-  });
+  test.each([70_000, -1, 'five'])(
+    'the port %p is refused in the words and at the moment of pg',
+    async (port) => {
+      const seen = [];
+      for (const { Client, Pool } of [pg, ours]) {
+        const pool = new Pool(config({ port }));
+        const moments = [() => pool.query('SELECT 1'), () => pool.connect()].map((call) => {
+          try {
+            call();
+            return 'nothing thrown';
+          } catch (error) {
+            return told(error);
+          }
+        });
+        seen.push([...moments, await outcome(new Client(config({ port })).connect())]);
+      }
+      expect(seen[0][0].code).toBe('ERR_SOCKET_BAD_PORT');
+      expect(seen[1]).toEqual(seen[0]);
+    },
+  );
 
   test('a max that is no number is a clear error', async () => {
     const pool = new ours.Pool(config({ max: 'many' }));
@@ -302,12 +337,16 @@ describe('settings that make no sense', () => {
 
   test('a limit of the breaker that is no number is a clear error', () => {
     const breaker = { successes: 'three' };
-    expect(() => new ours.Pool(config({ breaker }))).toThrow(new TypeError('the option `breaker.successes` must be a number'));
+    expect(() => new ours.Pool(config({ breaker }))).toThrow(
+      new TypeError('the option `breaker.successes` must be a number'),
+    );
   });
 
   test('options out of range are all named in one ConfigurationError', () => {
     const breaker = { failureRate: 7, minimumCalls: 0, openMillis: -5, successes: 0 };
-    const pool = new ours.Pool(config({ max: -1, retryAttempts: -2, targetSessionAttrs: 'writable', breaker }));
+    const pool = new ours.Pool(
+      config({ max: -1, retryAttempts: -2, targetSessionAttrs: 'writable', breaker }),
+    );
     let error;
     try {
       pool.query('SELECT 1');
@@ -340,19 +379,28 @@ describe('settings that make no sense', () => {
       error = thrown;
     }
     expect(error).toBeInstanceOf(ours.ConfigurationError);
-    const members = 'mode, failureRate, minimumCalls, windowMillis, failedConnects, openMillis, maxOpenMillis, successes';
+    const members =
+      'mode, failureRate, minimumCalls, windowMillis, failedConnects, openMillis, maxOpenMillis, successes';
     expect(error.problems).toEqual([
       'deadline must be a number of at least 0',
       'log must be a function',
       `breaker.failureRatio is none of ${members}`,
       `breaker.halfOpen is none of ${members}`,
     ]);
-    expect(() => new ours.Pool(config({ deadline: 'soon' }))).toThrow('deadline must be a number of at least 0');
+    expect(() => new ours.Pool(config({ deadline: 'soon' }))).toThrow(
+      'deadline must be a number of at least 0',
+    );
   });
 
   const fine = [
-    { deadline: 0 }, { deadline: '5000' }, { deadline: null }, { log: null }, { log: false },
-    { breaker: { mode: 'off' } }, { breaker: null }, { breaker: {} },
+    { deadline: 0 },
+    { deadline: '5000' },
+    { deadline: null },
+    { log: null },
+    { log: false },
+    { breaker: { mode: 'off' } },
+    { breaker: null },
+    { breaker: {} },
   ];
   test.each(fine)('%o is served', async (options) => {
     const pool = new ours.Pool(config(options));
@@ -366,12 +414,20 @@ describe('settings that make no sense', () => {
     ['a first probe after less than a second', { keepAlive: true, keepAliveInitialDelayMillis: 5 }],
     ['a first probe in a million years', { keepAlive: true, keepAliveInitialDelayMillis: 2 ** 55 }],
     ['a timeout of 2^32 and 5 milliseconds', { query_timeout: 2 ** 32 + 5 }],
-    ['a pool without end', { max: 1e308, maxWaiting: 1e308, maxLifetimeSeconds: 1e308, idleTimeoutMillis: 1e308 }],
-    ['infinite times', { idleTimeoutMillis: Infinity, connectionTimeoutMillis: Infinity, acquireTimeoutMillis: Infinity }],
+    [
+      'a pool without end',
+      { max: 1e308, maxWaiting: 1e308, maxLifetimeSeconds: 1e308, idleTimeoutMillis: 1e308 },
+    ],
+    [
+      'infinite times',
+      { idleTimeoutMillis: Infinity, connectionTimeoutMillis: Infinity, acquireTimeoutMillis: Infinity },
+    ],
   ];
   test.each(exotic)('%s is served', async (_, options) => {
     for (const way of Object.values(ways)) {
-      expect(await cleanly(way)(ours, config(options), 'SELECT pg_sleep(0.05), 1 AS one')).toEqual({ rows: [{ pg_sleep: '', one: 1 }] });
+      expect(await cleanly(way)(ours, config(options), 'SELECT pg_sleep(0.05), 1 AS one')).toEqual({
+        rows: [{ pg_sleep: '', one: 1 }],
+      });
     }
   });
 
@@ -384,7 +440,10 @@ describe('settings that make no sense', () => {
   test('a password of 20 MB is refused and keeps no other connection waiting', async () => {
     const pool = new ours.Pool(config({ password: 'p'.repeat(2e7) }));
     const other = new ours.Pool(config());
-    const ends = await Promise.all([outcome(pool.query('SELECT 1')), outcome(other.query('SELECT 1 AS one'))]);
+    const ends = await Promise.all([
+      outcome(pool.query('SELECT 1')),
+      outcome(other.query('SELECT 1 AS one')),
+    ]);
     expect(ends[0].error.message).toMatch(/password is longer than 65536 bytes$/);
     expect(ends[1].value.rows).toEqual([{ one: 1 }]);
     await Promise.all([pool.end(), other.end()]);
@@ -405,10 +464,17 @@ describe('settings that make no sense', () => {
 
 test('an error thrown by the row’s own type parser rejects that query only', async () => {
   const types = {
-    getTypeParser: (oid) => (oid === 25 ? () => { throw new TypeError('unreadable'); } : String),
+    getTypeParser: (oid) =>
+      oid === 25
+        ? () => {
+            throw new TypeError('unreadable');
+          }
+        : String,
   };
   const pool = new ours.Pool(config({ max: 1 }));
-  const end = await outcome(pool.query({ text: "SELECT 'a'::text AS a FROM generate_series(1, 1000)", types }));
+  const end = await outcome(
+    pool.query({ text: "SELECT 'a'::text AS a FROM generate_series(1, 1000)", types }),
+  );
   expect(end.error).toEqual(told(new TypeError('unreadable')));
   expect((await pool.query("SELECT 'a'::text AS a")).rows).toEqual([{ a: 'a' }]);
   await pool.end();

@@ -9,7 +9,8 @@ class Chance {
 
   constructor(seed, name = '') {
     this.#state = seed >>> 0;
-    for (const letter of name) this.#state = (Math.imul(this.#state ^ letter.codePointAt(0), 0x9e3779b1) + 0x7f4a7c15) >>> 0;
+    for (const letter of name)
+      this.#state = (Math.imul(this.#state ^ letter.codePointAt(0), 0x9e3779b1) + 0x7f4a7c15) >>> 0;
   }
 
   /** In [0, 1). */

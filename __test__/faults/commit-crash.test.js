@@ -30,7 +30,11 @@ afterEach(async () => {
   await own.stop('immediate');
 });
 
-const isUp = () => own.query('SELECT 1').then(() => true, () => false);
+const isUp = () =>
+  own.query('SELECT 1').then(
+    () => true,
+    () => false,
+  );
 
 /** All connections are dropped and what is not on disk is lost, as when the machine fails. */
 async function crash() {
@@ -79,7 +83,9 @@ describe('a COMMIT under way as the server crashes', () => {
   embedded('is not taken for done because another transaction has got its id', async () => {
     const runs = await commitThrough({ direction: 'toServer', message: 'Q' }, async (xid) => {
       await crash();
-      const other = await own.query('INSERT INTO ledger VALUES (2) RETURNING pg_current_xact_id()::text AS xid');
+      const other = await own.query(
+        'INSERT INTO ledger VALUES (2) RETURNING pg_current_xact_id()::text AS xid',
+      );
       expect(other.rows[0].xid).toBe(xid);
     });
     expect(await keys()).toEqual([1, 2]);

@@ -22,8 +22,16 @@ test('the ledger notices what is lost, doubled, risen from the dead, torn or str
   ledger.begin([half, `${half}+`]);
   ledger.settle([half, `${half}+`], 'unknown');
   const held = { [kept]: 1, [unknown]: 1, [doubled]: 2, [risen]: 1, [half]: 1, 'u.1': 1 };
-  const audit = await ledger.audit(async () => ({ rows: Object.entries(held).map(([key, times]) => ({ key, times })) }));
-  expect(audit).toMatchObject({ lost: [lost], doubled: [doubled], risen: [risen], torn: [`${half}+`], strange: ['u.1'] });
+  const audit = await ledger.audit(async () => ({
+    rows: Object.entries(held).map(([key, times]) => ({ key, times })),
+  }));
+  expect(audit).toMatchObject({
+    lost: [lost],
+    doubled: [doubled],
+    risen: [risen],
+    torn: [`${half}+`],
+    strange: ['u.1'],
+  });
   expect(audit.counts).toEqual({ acknowledged: 3, aborted: 1, unknown: 3, pending: 0 });
 });
 

@@ -108,10 +108,16 @@ class Monkey {
 
   async check(pool) {
     // Connections that were cut are noticed by the query that is sent on them.
-    await until(() => outcome(pool.query({ text: 'SELECT 1 AS one', retryAttempts: 5, idempotent: true }), BOUND).then(({ value }) => value), {
-      timeout: BOUND,
-      what: 'the pool to serve again',
-    });
+    await until(
+      () =>
+        outcome(pool.query({ text: 'SELECT 1 AS one', retryAttempts: 5, idempotent: true }), BOUND).then(
+          ({ value }) => value,
+        ),
+      {
+        timeout: BOUND,
+        what: 'the pool to serve again',
+      },
+    );
     await until(() => pool.totalCount === pool.idleCount && pool.waitingCount === 0, {
       what: 'nothing to be lent any more',
     });
@@ -128,10 +134,7 @@ class Monkey {
 
   call(pool) {
     const name = this.chance.pick(Object.keys(CALLED));
-    return this.settled(
-      name,
-      (async () => CALLED[name](pool, this.chance))(),
-    );
+    return this.settled(name, (async () => CALLED[name](pool, this.chance))());
   }
 }
 
@@ -168,8 +171,28 @@ const odd = (chance) =>
   ]);
 
 const oddConfig = (chance) => ({
-  text: chance.pick(['SELECT $1::text', 'SELECT pg_sleep(0.01)', 'SELEC', '', 'SELECT 1; SELECT 2', 'SELECT generate_series(1, 3000) AS __proto__', 'COPY (SELECT 1) TO STDOUT', 'COPY pg_class FROM STDIN', 5, null, Symbol('text')]),
-  values: chance.pick([undefined, null, [], [odd(chance)], [odd(chance), odd(chance)], {}, new Proxy([odd(chance)], {})]),
+  text: chance.pick([
+    'SELECT $1::text',
+    'SELECT pg_sleep(0.01)',
+    'SELEC',
+    '',
+    'SELECT 1; SELECT 2',
+    'SELECT generate_series(1, 3000) AS __proto__',
+    'COPY (SELECT 1) TO STDOUT',
+    'COPY pg_class FROM STDIN',
+    5,
+    null,
+    Symbol('text'),
+  ]),
+  values: chance.pick([
+    undefined,
+    null,
+    [],
+    [odd(chance)],
+    [odd(chance), odd(chance)],
+    {},
+    new Proxy([odd(chance)], {}),
+  ]),
   name: chance.pick([undefined, '', 'n', 'm', 'x'.repeat(60), 5]),
   rowMode: chance.pick([undefined, 'array', 'object']),
   rows: chance.pick([undefined, 0, 1, 2.5, -1, '3']),
@@ -182,11 +205,23 @@ const oddConfig = (chance) => ({
   retryOn: chance.pick([undefined, [], ['42601'], 'all', [5]]),
   idempotent: chance.isTrue(0.2),
   signal: chance.pick([undefined, null, 5, AbortSignal.abort(0), AbortSignal.timeout(chance.between(0, 30))]),
-  types: chance.pick([undefined, undefined, { getTypeParser: () => (text) => text }, { getTypeParser: () => () => { throw null; } }, { getTypeParser: () => 5 }]),
+  types: chance.pick([
+    undefined,
+    undefined,
+    { getTypeParser: () => (text) => text },
+    {
+      getTypeParser: () => () => {
+        throw null;
+      },
+    },
+    { getTypeParser: () => 5 },
+  ]),
 });
 
 const withClient = async (pool, chance, work) => {
-  const client = await pool.connect(chance.isTrue(0.2) ? { signal: AbortSignal.timeout(chance.between(0, 50)) } : undefined);
+  const client = await pool.connect(
+    chance.isTrue(0.2) ? { signal: AbortSignal.timeout(chance.between(0, 50)) } : undefined,
+  );
   client.on('error', () => {});
   try {
     return await work(client);
@@ -198,11 +233,17 @@ const withClient = async (pool, chance, work) => {
 const CALLED = {
   query: (pool, chance) => pool.query(oddConfig(chance)),
   'query with values': (pool, chance) => pool.query('SELECT $1::text', [odd(chance)]),
-  'query by callback': (pool, chance) => new Promise((resolve) => pool.query(oddConfig(chance), () => resolve())),
-  'many at once': (pool, chance) => Promise.allSettled(Array.from({ length: 20 }, () => pool.query('SELECT $1::int', [chance.between(0, 9)]))),
+  'query by callback': (pool, chance) =>
+    new Promise((resolve) => pool.query(oddConfig(chance), () => resolve())),
+  'many at once': (pool, chance) =>
+    Promise.allSettled(
+      Array.from({ length: 20 }, () => pool.query('SELECT $1::int', [chance.between(0, 9)])),
+    ),
   checkout: (pool, chance) => withClient(pool, chance, (client) => client.query(oddConfig(chance))),
   'checkout with several': (pool, chance) =>
-    withClient(pool, chance, (client) => Promise.allSettled([1, 2, 3].map(async () => client.query(oddConfig(chance))))),
+    withClient(pool, chance, (client) =>
+      Promise.allSettled([1, 2, 3].map(async () => client.query(oddConfig(chance)))),
+    ),
   'checkout that ends its client': (pool, chance) =>
     withClient(pool, chance, async (client) => {
       const answer = client.query('SELECT pg_sleep(0.02)').catch(() => {});
@@ -223,7 +264,9 @@ const CALLED = {
   },
   'abandoned stream': async (pool, chance) => {
     let left = chance.between(0, 50);
-    for await (const row of pool.stream('SELECT generate_series(1, 500) AS n', [], { batchSize: chance.between(1, 60) })) {
+    for await (const row of pool.stream('SELECT generate_series(1, 500) AS n', [], {
+      batchSize: chance.between(1, 60),
+    })) {
       if (left-- <= 0) return row;
     }
     return undefined;
@@ -235,7 +278,11 @@ const CALLED = {
         await client.query(oddConfig(chance)).catch(() => {});
         if (chance.isTrue(0.5)) throw chance.pick([undefined, null, 0, new Error('mine')]);
       },
-      { deadline: chance.pick([undefined, 0, 1, 2000]), retries: chance.pick([undefined, 0, 1]), retryDelay: 1 },
+      {
+        deadline: chance.pick([undefined, 0, 1, 2000]),
+        retries: chance.pick([undefined, 0, 1]),
+        retryDelay: 1,
+      },
     ),
   cursor: (pool, chance) =>
     withClient(pool, chance, async (client) => {
@@ -255,7 +302,9 @@ const CALLED = {
   },
   'a query from within toPostgres': (pool) => {
     let inner;
-    const value = { toPostgres: () => ((inner = pool.query('SELECT $1::text', ['inner']).catch(() => {})), 'outer') };
+    const value = {
+      toPostgres: () => ((inner = pool.query('SELECT $1::text', ['inner']).catch(() => {})), 'outer'),
+    };
     return pool.query('SELECT $1::text', [value]).finally(() => inner);
   },
   'an abort that asks again': (pool, chance) => {

@@ -23,8 +23,11 @@ test.each(seeds)(
     expect(uncaught.seen).toEqual([]);
     expect(monkey.hung).toEqual([]);
     expect(monkey.calls).toBeGreaterThan(12);
-    const sessions = async () => (await admin('SELECT pid FROM pg_stat_activity WHERE application_name = $1', [monkey.name])).rowCount;
-    await until(async () => (await sessions()) === 0, { what: 'the server to have no session of the monkey' });
+    const sessions = async () =>
+      (await admin('SELECT pid FROM pg_stat_activity WHERE application_name = $1', [monkey.name])).rowCount;
+    await until(async () => (await sessions()) === 0, {
+      what: 'the server to have no session of the monkey',
+    });
     await socketsBackTo(before);
   },
   seconds * 1000 + 120_000,

@@ -61,7 +61,10 @@ describe('what a listener throws surfaces as uncaught', () => {
        say((await client.query('SELECT 1 AS one')).rows);
        client.release();`,
     ],
-    ['on `release`, and the query is answered', `pool.once('release', thrower); say((await pool.query('SELECT 1 AS one')).rows);`],
+    [
+      'on `release`, and the query is answered',
+      `pool.once('release', thrower); say((await pool.query('SELECT 1 AS one')).rows);`,
+    ],
     [
       'on `release`, and the transaction is answered',
       `pool.once('release', thrower);
@@ -183,20 +186,23 @@ describe('a signal', () => {
     'client.connect': (pool, signal) => new ours.Client(config()).connect({ signal }),
   };
 
-  test.each(Object.entries(ways))('whose reason looks like success is an AbortError all the same, by %s', async (_, way) => {
-    for (const reason of [null, 0, '', false]) {
-      const pool = poolOf();
-      const early = await way(pool, AbortSignal.abort(reason)).catch((error) => error.name);
-      expect(early).toBe('AbortError');
-      const blocker = await pool.connect();
-      const controller = new AbortController();
-      const late = way(pool, controller.signal).catch((error) => error.name);
-      controller.abort(reason);
-      expect(await late).toBe('AbortError');
-      blocker.release();
-      await serves(pool);
-    }
-  });
+  test.each(Object.entries(ways))(
+    'whose reason looks like success is an AbortError all the same, by %s',
+    async (_, way) => {
+      for (const reason of [null, 0, '', false]) {
+        const pool = poolOf();
+        const early = await way(pool, AbortSignal.abort(reason)).catch((error) => error.name);
+        expect(early).toBe('AbortError');
+        const blocker = await pool.connect();
+        const controller = new AbortController();
+        const late = way(pool, controller.signal).catch((error) => error.name);
+        controller.abort(reason);
+        expect(await late).toBe('AbortError');
+        blocker.release();
+        await serves(pool);
+      }
+    },
+  );
 
   test('that is null is none, one that is no signal is a TypeError', async () => {
     const pool = poolOf();
@@ -206,25 +212,30 @@ describe('a signal', () => {
     await client.connect({ signal: null });
     await client.end();
     const other = new ours.Client(config());
-    expect((await outcome(other.connect({ signal: 'now' }))).error.message).toBe('signal must be an AbortSignal');
+    expect((await outcome(other.connect({ signal: 'now' }))).error.message).toBe(
+      'signal must be an AbortSignal',
+    );
     expect(await outcome(other.end())).toEqual({ value: undefined });
   });
 });
 
-test.each([undefined, null, 0, ''])('a transaction whose function throws %p is rolled back and rejects', async (thrown) => {
-  const pool = poolOf();
-  const end = await pool
-    .transaction(async (client) => {
-      await client.query('CREATE TABLE never_there (x int)');
-      throw thrown;
-    })
-    .then(
-      () => 'resolved',
-      (error) => ({ error }),
-    );
-  expect(end).toEqual({ error: thrown });
-  expect((await pool.query("SELECT to_regclass('never_there') AS name")).rows).toEqual([{ name: null }]);
-});
+test.each([undefined, null, 0, ''])(
+  'a transaction whose function throws %p is rolled back and rejects',
+  async (thrown) => {
+    const pool = poolOf();
+    const end = await pool
+      .transaction(async (client) => {
+        await client.query('CREATE TABLE never_there (x int)');
+        throw thrown;
+      })
+      .then(
+        () => 'resolved',
+        (error) => ({ error }),
+      );
+    expect(end).toEqual({ error: thrown });
+    expect((await pool.query("SELECT to_regclass('never_there') AS name")).rows).toEqual([{ name: null }]);
+  },
+);
 
 describe('a query of a pool whose clients are watched', () => {
   test.each([
@@ -240,12 +251,15 @@ describe('a query of a pool whose clients are watched', () => {
     await serves(pool);
   });
 
-  test.each([1.5, Infinity, '2'])('fails and settles with retryAttempts %p of the pool', async (retryAttempts) => {
-    const pool = poolOf({ retryAttempts });
-    pool.on('acquire', () => {});
-    expect((await outcome(pool.query('SELEC'))).error?.message).toMatch(/syntax error/);
-    await serves(pool);
-  });
+  test.each([1.5, Infinity, '2'])(
+    'fails and settles with retryAttempts %p of the pool',
+    async (retryAttempts) => {
+      const pool = poolOf({ retryAttempts });
+      pool.on('acquire', () => {});
+      expect((await outcome(pool.query('SELEC'))).error?.message).toMatch(/syntax error/);
+      await serves(pool);
+    },
+  );
 });
 
 test.each([
@@ -271,7 +285,9 @@ describe('code that acts on the pool from within a query', () => {
         return text;
       },
     };
-    const { value } = await outcome(client.query({ text: "SELECT x::text FROM generate_series(1, 5) x", types }));
+    const { value } = await outcome(
+      client.query({ text: 'SELECT x::text FROM generate_series(1, 5) x', types }),
+    );
     expect(value.rows).toHaveLength(5);
     const ends = await Promise.all(inner);
     expect(ends.filter((end) => end === 'hung')).toEqual([]);

@@ -20,7 +20,13 @@ v8.setFlagsFromString('--expose-gc');
 const collectGarbage = vm.runInNewContext('gc');
 
 const WORKERS = 12;
-const POOL = { max: 4, connectionTimeoutMillis: 2000, query_timeout: 3000, idleTimeoutMillis: 1000, application_name: 'storm' };
+const POOL = {
+  max: 4,
+  connectionTimeoutMillis: 2000,
+  query_timeout: 3000,
+  idleTimeoutMillis: 1000,
+  application_name: 'storm',
+};
 // Waiting, connecting and running are bounded by the pool's own limits; this is their sum with much room.
 const PATIENCE = 120_000;
 const LONGEST_RECOVERY = 120_000;
@@ -42,10 +48,18 @@ const TIER = {
   breaker: { mode: 'enforce', openMillis: 500, maxOpenMillis: 4000 },
 };
 
-const WORK = { insert: 40, transaction: 15, whole: 15, rollback: 5, echo: 25, series: 8, mistake: 5, callback: 5 };
+const WORK = {
+  insert: 40,
+  transaction: 15,
+  whole: 15,
+  rollback: 5,
+  echo: 25,
+  series: 8,
+  mistake: 5,
+  callback: 5,
+};
 
 class Storm {
-  #chance;
   #ledger = new Ledger();
   #isOver = false;
   #questions = 0;
@@ -100,13 +114,18 @@ class Storm {
 
   async #rage(sky, pools) {
     const end = Date.now() + this.seconds * 1000;
-    const hasLeast = () => Object.entries(this.progress()).every(([state, count]) => count >= (this.least[state] ?? 0));
+    const hasLeast = () =>
+      Object.entries(this.progress()).every(([state, count]) => count >= (this.least[state] ?? 0));
     const isOver = () => this.#isOver || (Date.now() >= end && hasLeast());
     const memory = [];
     const sampling = setInterval(() => memory.push(residentBytes()), Math.max(1000, this.seconds * 20));
     const workers = Array.from({ length: WORKERS }, (_, number) => this.#work(number, pools, isOver));
     try {
-      const faults = await blow(sky, new Chance(this.seed, 'weather'), { every: this.every, isOver, tell: this.tell });
+      const faults = await blow(sky, new Chance(this.seed, 'weather'), {
+        every: this.every,
+        isOver,
+        tell: this.tell,
+      });
       for (const proxy of sky.proxies) {
         proxy.disarm();
         proxy.delay(0);
@@ -123,15 +142,31 @@ class Storm {
   async #settle({ server }, pools, before) {
     const answered = [];
     for (const pool of pools) {
-      await until(() => pool.query('SELECT 1').then(() => true, () => false), { timeout: LONGEST_RECOVERY, what: 'the pool to work again' });
-      answered.push((await Promise.all(Array.from({ length: 20 }, () => pool.query('SELECT 1 AS one')))).length);
+      await until(
+        () =>
+          pool.query('SELECT 1').then(
+            () => true,
+            () => false,
+          ),
+        { timeout: LONGEST_RECOVERY, what: 'the pool to work again' },
+      );
+      answered.push(
+        (await Promise.all(Array.from({ length: 20 }, () => pool.query('SELECT 1 AS one')))).length,
+      );
     }
-    const quiet = (pool) => pool.totalCount === pool.idleCount && pool.waitingCount === 0 && pool.totalCount <= POOL.max;
+    const quiet = (pool) =>
+      pool.totalCount === pool.idleCount && pool.waitingCount === 0 && pool.totalCount <= POOL.max;
     await until(() => pools.every(quiet), { timeout: LONGEST_RECOVERY, what: 'the pools to be quiet' });
     await this.#inTime('end', Promise.all(pools.map((pool) => pool.end())));
-    await until(() => sockets() <= before.sockets, { timeout: LONGEST_RECOVERY, what: `${before.sockets} sockets, not ${sockets()}` });
+    await until(() => sockets() <= before.sockets, {
+      timeout: LONGEST_RECOVERY,
+      what: `${before.sockets} sockets, not ${sockets()}`,
+    });
     const backends = "SELECT count(*)::int AS count FROM pg_stat_activity WHERE application_name = 'storm'";
-    await until(async () => (await server.query(backends)).rows[0].count === 0, { timeout: LONGEST_RECOVERY, what: 'the backends to end' });
+    await until(async () => (await server.query(backends)).rows[0].count === 0, {
+      timeout: LONGEST_RECOVERY,
+      what: 'the backends to end',
+    });
     return { answered, counts: pools.map((pool) => [pool.totalCount, pool.idleCount, pool.waitingCount]) };
   }
 
@@ -259,7 +294,8 @@ class Storm {
         values: [text, text.length],
         idempotent: chance.isTrue(0.5),
       });
-      if (rows.length !== 1 || rows[0].text !== text || rows[0].number !== text.length) this.#ledger.wrong.push(`${key}: a foreign answer`);
+      if (rows.length !== 1 || rows[0].text !== text || rows[0].number !== text.length)
+        this.#ledger.wrong.push(`${key}: a foreign answer`);
     } catch (error) {
       this.#count(this.failures, error);
     }
@@ -268,8 +304,12 @@ class Storm {
   async series(pool, key, chance) {
     const count = chance.between(1, 3000);
     try {
-      const { rows } = await pool.query("SELECT n, $1 || n AS text FROM generate_series(1, $2::int) AS n", [`${key}:`, count]);
-      const isRight = rows.length === count && rows.every((row, i) => row.n === i + 1 && row.text === `${key}:${i + 1}`);
+      const { rows } = await pool.query('SELECT n, $1 || n AS text FROM generate_series(1, $2::int) AS n', [
+        `${key}:`,
+        count,
+      ]);
+      const isRight =
+        rows.length === count && rows.every((row, i) => row.n === i + 1 && row.text === `${key}:${i + 1}`);
       if (!isRight) this.#ledger.wrong.push(`${key}: ${rows.length} rows of ${count}, or foreign ones`);
     } catch (error) {
       this.#count(this.failures, error);

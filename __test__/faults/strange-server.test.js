@@ -11,7 +11,14 @@ const pg = require('pg');
 const Cursor = require('pg-cursor');
 const ours = require('../..');
 const backend = require('../support/backend-messages');
-const { ScriptedServer, close, expect: message, reset, skipTo, stall } = require('../support/scripted-server');
+const {
+  ScriptedServer,
+  close,
+  expect: message,
+  reset,
+  skipTo,
+  stall,
+} = require('../support/scripted-server');
 const { until } = require('../support/until');
 const { outcome, socketsBackTo, sockets, watchUncaught } = require('./trial');
 
@@ -39,7 +46,10 @@ async function withServer(script, body) {
   };
   const server = await ScriptedServer.start((number) => (number === 0 ? script : [later]));
   try {
-    return await body({ host: server.host, port: server.port, user: 'u', password: 'p', database: 'd', max: 1 }, server);
+    return await body(
+      { host: server.host, port: server.port, user: 'u', password: 'p', database: 'd', max: 1 },
+      server,
+    );
   } finally {
     await server.stop();
     expect(server.failures).toEqual([]);
@@ -88,8 +98,17 @@ const plain = {
   'resets when it is called': [reset()],
   'closes after the startup packet': [message('startup'), close()],
   'resets after the startup packet': [message('startup'), reset()],
-  'refuses the startup packet': [message('startup'), backend.errorResponse({ severity: 'FATAL', code: '57P03', message: 'starting up' }), close()],
-  'closes after asking for a password': [message('startup'), backend.authenticationCleartextPassword(), message('p'), close()],
+  'refuses the startup packet': [
+    message('startup'),
+    backend.errorResponse({ severity: 'FATAL', code: '57P03', message: 'starting up' }),
+    close(),
+  ],
+  'closes after asking for a password': [
+    message('startup'),
+    backend.authenticationCleartextPassword(),
+    message('p'),
+    close(),
+  ],
   'closes in the middle of SCRAM': [...sasl, close()],
   'closes before it is ready': [message('startup'), backend.authenticationOk(), close()],
   'refuses before it is ready': [
@@ -125,7 +144,12 @@ describe.each(Object.entries(plain))('a server that %s', (_, script) => {
 const stalls = {
   'says nothing at all': [stall()],
   'says nothing after the startup packet': [message('startup'), stall()],
-  'says nothing after the password': [message('startup'), backend.authenticationCleartextPassword(), message('p'), stall()],
+  'says nothing after the password': [
+    message('startup'),
+    backend.authenticationCleartextPassword(),
+    message('p'),
+    stall(),
+  ],
   'says nothing in the middle of SCRAM': [...sasl, stall()],
   'is never ready': [message('startup'), backend.authenticationOk(), stall()],
 };
@@ -162,16 +186,26 @@ test('a server that stalls in a query is given up after query_timeout, and its c
       return [after, first.error?.message, next.value?.rows];
     }),
   );
-  expect(await Promise.all(told)).toEqual(Object.keys(silences).map((after) => [after, 'Query read timeout', [ONE]]));
+  expect(await Promise.all(told)).toEqual(
+    Object.keys(silences).map((after) => [after, 'Query read timeout', [ONE]]),
+  );
 });
 
 const row = (fields) => backend.dataRow(fields);
 const broken = {
-  'an HTTP server’s answer to the startup packet': [message('startup'), Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'), close()],
+  'an HTTP server’s answer to the startup packet': [
+    message('startup'),
+    Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'),
+    close(),
+  ],
   'rubbish before it is asked': [Buffer.from('220 mail.example.test ESMTP\r\n'), stall()],
   'an unknown authentication': [message('startup'), backend.authentication(99), stall()],
   'a SCRAM challenge that makes no sense': [...sasl, backend.authenticationSASLContinue('rubbish'), stall()],
-  'a SCRAM nonce that is not ours': [...sasl, backend.authenticationSASLContinue('r=other,s=AAAA,i=4096'), stall()],
+  'a SCRAM nonce that is not ours': [
+    ...sasl,
+    backend.authenticationSASLContinue('r=other,s=AAAA,i=4096'),
+    stall(),
+  ],
   'a message of 2 GB in the login': [message('startup'), backend.lyingMessage('R', 0x7fffffff), stall()],
   'a message of negative length in the login': [message('startup'), backend.lyingMessage('R', -1), stall()],
   'an unknown message in the login': [message('startup'), backend.message('?'), stall()],
@@ -180,7 +214,13 @@ const broken = {
   'a message of length 3 to a query': [...login, message('Q'), backend.lyingMessage('T', 3), stall()],
   'a message of 2 GB to a query': [...login, message('Q'), backend.lyingMessage('D', 0x7fffffff), stall()],
   'a row before its description': [...login, message('Q'), row(['a']), stall()],
-  'a row with a field too many': [...login, message('Q'), backend.rowDescription(['word']), row(['a', 'b']), stall()],
+  'a row with a field too many': [
+    ...login,
+    message('Q'),
+    backend.rowDescription(['word']),
+    row(['a', 'b']),
+    stall(),
+  ],
   'a row with a field too few': [...login, message('Q'), backend.rowDescription(['word']), row([]), stall()],
   'a field longer than its row': [
     ...login,
@@ -189,12 +229,35 @@ const broken = {
     backend.message('D', backend.int16(1), backend.int32(1000), Buffer.from('abc')),
     stall(),
   ],
-  'a description cut short': [...login, message('Q'), backend.message('T', backend.int16(3), Buffer.from('word\0')), stall()],
-  'an error cut short': [...login, message('Q'), backend.message('E', Buffer.from('SERROR\0Mno end')), stall()],
+  'a description cut short': [
+    ...login,
+    message('Q'),
+    backend.message('T', backend.int16(3), Buffer.from('word\0')),
+    stall(),
+  ],
+  'an error cut short': [
+    ...login,
+    message('Q'),
+    backend.message('E', Buffer.from('SERROR\0Mno end')),
+    stall(),
+  ],
   'a tag without an end': [...login, message('Q'), backend.message('C', Buffer.from('SELECT 1')), stall()],
-  'a status nobody knows': [...login, message('Q'), backend.commandComplete('SELECT 0'), backend.message('Z', Buffer.from('?')), stall()],
+  'a status nobody knows': [
+    ...login,
+    message('Q'),
+    backend.commandComplete('SELECT 0'),
+    backend.message('Z', Buffer.from('?')),
+    stall(),
+  ],
   'the end without a result': [...login, message('Q'), backend.readyForQuery(), stall()],
-  'rows and then the end, without a tag': [...login, message('Q'), backend.rowDescription(['word']), row(['a']), backend.readyForQuery(), stall()],
+  'rows and then the end, without a tag': [
+    ...login,
+    message('Q'),
+    backend.rowDescription(['word']),
+    row(['a']),
+    backend.readyForQuery(),
+    stall(),
+  ],
 };
 
 describe.each(Object.entries(broken))('a server that sends %s', (_, script) => {
@@ -240,7 +303,14 @@ describe.each(Object.entries(brokenForCursor))('a cursor on a server that sends 
 });
 
 test('an answer nobody asked for does not become the answer to the next query', async () => {
-  const twice = [...login, message('Q'), Buffer.concat([ROW, ROW]), skipTo('Q'), backend.simpleResult(['word'], [['second']]), stall()];
+  const twice = [
+    ...login,
+    message('Q'),
+    Buffer.concat([ROW, ROW]),
+    skipTo('Q'),
+    backend.simpleResult(['word'], [['second']]),
+    stall(),
+  ];
   await withServer(twice, async (options) => {
     const client = new ours.Client(options);
     client.on('error', () => {});
@@ -277,7 +347,8 @@ test('a login that never ends does not fill the memory', async () => {
     backend.authenticationOk(),
     async ({ socket }) => {
       while (!socket.destroyed) {
-        if (!socket.write(setting)) await Promise.race([once(socket, 'drain'), once(socket, 'close')]).catch(() => {});
+        if (!socket.write(setting))
+          await Promise.race([once(socket, 'drain'), once(socket, 'close')]).catch(() => {});
       }
     },
   ];
@@ -327,7 +398,14 @@ test('notices, settings and notifications between any two messages disturb nothi
     backend.commandComplete('SELECT 1'),
     backend.readyForQuery(),
   ];
-  const noisy = [...login, noise, message('Q'), ...parts.flatMap((part) => [noise, part]), noise, skipTo('X')];
+  const noisy = [
+    ...login,
+    noise,
+    message('Q'),
+    ...parts.flatMap((part) => [noise, part]),
+    noise,
+    skipTo('X'),
+  ];
   await withServer(noisy, async (options) => {
     const client = new ours.Client(options);
     const heard = { notice: 0, notification: 0 };
@@ -345,18 +423,21 @@ test('a server that makes SCRAM as hard as it may keeps no other connection wait
     const nonce = /r=([^,]*)/.exec(body.toString('latin1'))[1];
     await session.send(backend.authenticationSASLContinue(`r=${nonce}more,s=AAAAAAAAAAAAAAAA,i=100000`));
   };
-  await withServer([message('startup'), backend.authenticationSASL(), challenge, stall()], async (options, server) => {
-    const hardWorking = new ours.Client({ ...options, password: 'p'.repeat(60_000) });
-    const connecting = outcome(hardWorking.connect());
-    await until(() => server.received.some(({ type }) => type === 'p'));
-    const other = new ours.Pool(options);
-    const order = [];
-    connecting.then(() => order.push('the hard one'));
-    expect((await outcome(other.query('SELECT word'))).value.rows).toEqual([ONE]);
-    order.push('the other');
-    await hardWorking.end();
-    expect((await connecting).error.message).toBe('Connection terminated');
-    expect(order).toEqual(['the other', 'the hard one']);
-    await other.end();
-  });
+  await withServer(
+    [message('startup'), backend.authenticationSASL(), challenge, stall()],
+    async (options, server) => {
+      const hardWorking = new ours.Client({ ...options, password: 'p'.repeat(60_000) });
+      const connecting = outcome(hardWorking.connect());
+      await until(() => server.received.some(({ type }) => type === 'p'));
+      const other = new ours.Pool(options);
+      const order = [];
+      connecting.then(() => order.push('the hard one'));
+      expect((await outcome(other.query('SELECT word'))).value.rows).toEqual([ONE]);
+      order.push('the other');
+      await hardWorking.end();
+      expect((await connecting).error.message).toBe('Connection terminated');
+      expect(order).toEqual(['the other', 'the hard one']);
+      await other.end();
+    },
+  );
 });

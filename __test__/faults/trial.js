@@ -16,7 +16,18 @@ const { until } = require('../support/until');
 function told(error) {
   if (!isNativeError(error)) return { thrown: String(error) };
   const { message, code, errno, syscall, address, port, hostname, severity, routine } = error;
-  const fields = { type: error.constructor.name, message, code, errno, syscall, address, port, hostname, severity, routine };
+  const fields = {
+    type: error.constructor.name,
+    message,
+    code,
+    errno,
+    syscall,
+    address,
+    port,
+    hostname,
+    severity,
+    routine,
+  };
   if (error.errors) fields.errors = error.errors.map(told);
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }

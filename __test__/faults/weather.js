@@ -38,7 +38,15 @@ function signal(pids, name) {
 /** Runs one statement past the proxies; null when the server does not answer. */
 async function directly({ server }, sql) {
   const { host, port, user, password, database } = server;
-  const client = new Client({ host, port, user, password, database, application_name: 'weather', connectionTimeoutMillis: 3000 });
+  const client = new Client({
+    host,
+    port,
+    user,
+    password,
+    database,
+    application_name: 'weather',
+    connectionTimeoutMillis: 3000,
+  });
   client.on('error', () => {});
   try {
     await client.connect();
@@ -64,7 +72,11 @@ const faults = {
     async act({ plain }, chance) {
       const direction = chance.pick(DIRECTIONS);
       const type = chance.pick(direction === 'toServer' ? TO_SERVER : TO_CLIENT);
-      const options = { how: chance.pick(['reset', 'fin']), after: chance.isTrue(0.5), nth: chance.between(1, 4) };
+      const options = {
+        how: chance.pick(['reset', 'fin']),
+        after: chance.isTrue(0.5),
+        nth: chance.between(1, 4),
+      };
       for (let i = chance.between(1, 3); i > 0; i--) plain.cutOnMessage(direction, type, options);
       await pause(chance.between(100, 1000));
       plain.disarm();
@@ -97,7 +109,10 @@ const faults = {
     weight: 8,
     async act({ plain }, chance) {
       const direction = chance.pick(DIRECTIONS);
-      plain.when({ direction, message: chance.pick(direction === 'toServer' ? TO_SERVER : TO_CLIENT) }, 'stall');
+      plain.when(
+        { direction, message: chance.pick(direction === 'toServer' ? TO_SERVER : TO_CLIENT) },
+        'stall',
+      );
       await pause(chance.between(500, 4000));
       plain.disarm();
       plain.resume();
@@ -116,7 +131,9 @@ const faults = {
   corruptType: {
     weight: 6,
     async act({ plain }, chance) {
-      plain.when({ direction: 'toClient', message: chance.pick(TO_CLIENT) }, (link, lane) => lane.editNext((bytes) => (bytes[0] ^= 0xff)));
+      plain.when({ direction: 'toClient', message: chance.pick(TO_CLIENT) }, (link, lane) =>
+        lane.editNext((bytes) => (bytes[0] ^= 0xff)),
+      );
       await pause(chance.between(100, 1000));
       plain.disarm();
     },
@@ -148,17 +165,23 @@ const faults = {
   },
   terminate: {
     weight: 8,
-    act: (sky, chance) => directly(sky, `SELECT pg_terminate_backend(pid) ${BACKENDS} AND pid % ${chance.between(1, 4)} = 0`),
+    act: (sky, chance) =>
+      directly(sky, `SELECT pg_terminate_backend(pid) ${BACKENDS} AND pid % ${chance.between(1, 4)} = 0`),
   },
   cancel: {
     weight: 4,
-    act: (sky, chance) => directly(sky, `SELECT pg_cancel_backend(pid) ${BACKENDS} AND pid % ${chance.between(1, 3)} = 0`),
+    act: (sky, chance) =>
+      directly(sky, `SELECT pg_cancel_backend(pid) ${BACKENDS} AND pid % ${chance.between(1, 3)} = 0`),
   },
   killBackend: {
     weight: 3,
     async act(sky) {
       const rows = await directly(sky, `SELECT pid ${BACKENDS} ORDER BY random() LIMIT 1`);
-      if (rows) signal(rows.map((row) => row.pid), 'SIGKILL');
+      if (rows)
+        signal(
+          rows.map((row) => row.pid),
+          'SIGKILL',
+        );
     },
   },
   restart: {
@@ -184,7 +207,10 @@ const faults = {
       for (let i = 0; i < 60; i++) {
         const hog = new Client({ host, port, user, password, database, connectionTimeoutMillis: 3000 });
         hog.on('error', () => {});
-        const isIn = await hog.connect().then(() => true, () => false);
+        const isIn = await hog.connect().then(
+          () => true,
+          () => false,
+        );
         if (!isIn) break;
         hogs.push(hog);
       }

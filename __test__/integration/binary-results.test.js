@@ -9,8 +9,21 @@ const { config } = require('../support/server');
 
 const INT4 = 2 ** 31;
 const EXTREMES = {
-  timestamptz: ['infinity', '-infinity', '0044-03-15 BC', '1969-12-31 23:59:59.999999+00', '0001-01-01 00:00:00+00', '275760-09-13 00:00:00+00'],
-  timestamp: ['infinity', '-infinity', '1990-05-06 07:08:09.123456', '0099-01-01 00:00:00', '2024-02-29 23:59:59.999'],
+  timestamptz: [
+    'infinity',
+    '-infinity',
+    '0044-03-15 BC',
+    '1969-12-31 23:59:59.999999+00',
+    '0001-01-01 00:00:00+00',
+    '275760-09-13 00:00:00+00',
+  ],
+  timestamp: [
+    'infinity',
+    '-infinity',
+    '1990-05-06 07:08:09.123456',
+    '0099-01-01 00:00:00',
+    '2024-02-29 23:59:59.999',
+  ],
   date: ['infinity', '-infinity', '0050-06-01', '1582-10-15', '1999-12-31', '2400-02-29'],
   float8: ['NaN', 'Infinity', '-Infinity', '1e-310', '-0', '1.7976931348623157e308'],
   float4: ['NaN', '-Infinity', '1.5', '0'],
@@ -21,8 +34,16 @@ const EXTREMES = {
   text: ['', 'é', 'ab\u0001c'],
 };
 const ARRAYS = {
-  int4: '{-1,NULL,2147483647}', int2: '{{1,-2},{3,4}}', text: '{é,NULL,""}', varchar: '{a}', bool: '{t,f}', float8: '{-2.5,NaN}',
-  bytea: '{"\\\\x00ff"}', date: '{1990-05-06,infinity}', uuid: '{ffffffff-8080-c3a9-0102-030405060708}', oid: '{4294967295}',
+  int4: '{-1,NULL,2147483647}',
+  int2: '{{1,-2},{3,4}}',
+  text: '{é,NULL,""}',
+  varchar: '{a}',
+  bool: '{t,f}',
+  float8: '{-2.5,NaN}',
+  bytea: '{"\\\\x00ff"}',
+  date: '{1990-05-06,infinity}',
+  uuid: '{ffffffff-8080-c3a9-0102-030405060708}',
+  oid: '{4294967295}',
 };
 
 let client;
@@ -36,7 +57,8 @@ afterAll(() => client.end());
 
 async function both(type, values) {
   const text = `SELECT v::${type} AS v FROM unnest($1::text[]) WITH ORDINALITY u(v, n) ORDER BY n`;
-  const read = async (binary) => (await client.query({ text, values: [values], binary })).rows.map(({ v }) => v);
+  const read = async (binary) =>
+    (await client.query({ text, values: [values], binary })).rows.map(({ v }) => v);
   return [await read(false), await read(true)];
 }
 
@@ -57,7 +79,12 @@ describe('a binary result has the values of the text result', () => {
   test.each([
     ['int4', fc.integer({ min: -INT4, max: INT4 - 1 })],
     ['float8', fc.double()],
-    ['timestamptz', fc.date({ min: new Date(-62e12), max: new Date(200e12), noInvalidDate: true }).map((date) => date.toISOString().replace(/^\+0*/, ''))],
+    [
+      'timestamptz',
+      fc
+        .date({ min: new Date(-62e12), max: new Date(200e12), noInvalidDate: true })
+        .map((date) => date.toISOString().replace(/^\+0*/, '')),
+    ],
     ['bytea', fc.uint8Array().map((bytes) => `\\x${Buffer.from(bytes).toString('hex')}`)],
     ['uuid', fc.uuid()],
     ['text', fc.string({ unit: 'binary' }).map((text) => text.replaceAll('\0', '.'))],
@@ -73,14 +100,29 @@ describe('a binary result has the values of the text result', () => {
 });
 
 test('numeric is the number nearest to it', async () => {
-  const values = ['0', '-12.5', '0.00012', '123.45', '1e20', '1e-20', '12345678901234567890.123', '10000', '99990000.0001', 'NaN'];
+  const values = [
+    '0',
+    '-12.5',
+    '0.00012',
+    '123.45',
+    '1e20',
+    '1e-20',
+    '12345678901234567890.123',
+    '10000',
+    '99990000.0001',
+    'NaN',
+  ];
   const [text, binary] = await both('numeric', values);
   expect(binary).toEqual(text.map(Number));
 });
 
 test('a Date carries the microseconds that it cannot hold', async () => {
   const [, [date]] = await both('timestamptz', ['2020-01-02 03:04:05.678912+00']);
-  expect([date.getTime(), date.usec, date.getMicroSeconds()]).toEqual([Date.UTC(2020, 0, 2, 3, 4, 5, 678), 912, 912]);
+  expect([date.getTime(), date.usec, date.getMicroSeconds()]).toEqual([
+    Date.UTC(2020, 0, 2, 3, 4, 5, 678),
+    912,
+    912,
+  ]);
 });
 
 test('a parser of the application gets the bytes', async () => {

@@ -69,7 +69,10 @@ test('opens after five failed connects in a row, and then answers at once with t
 });
 
 test('opens after connects that took too long, and says so', async () => {
-  const pool = proxied({ connectionTimeoutMillis: 50, breaker: { openMillis: 600_000, maxOpenMillis: 600_000 } });
+  const pool = proxied({
+    connectionTimeoutMillis: 50,
+    breaker: { openMillis: 600_000, maxOpenMillis: 600_000 },
+  });
   proxy.stall('toClient');
   const [error] = await until(async () => {
     const errors = await failing(pool, 1);
@@ -88,7 +91,12 @@ test('sends nothing but its probe while it is open', async () => {
 });
 
 test('counts the requests that it refuses, and not what the pool itself tries', async () => {
-  const options = { enhanced: true, min: 2, failFast: false, breaker: { failedConnects: 1, openMillis: 600_000, maxOpenMillis: 600_000 } };
+  const options = {
+    enhanced: true,
+    min: 2,
+    failFast: false,
+    breaker: { failedConnects: 1, openMillis: 600_000, maxOpenMillis: 600_000 },
+  };
   const pool = proxied(options);
   await pool.query('SELECT 1');
   await proxy.refuse();
@@ -129,7 +137,11 @@ test('a probe under way ends with its pool', async () => {
   undo.push(() => silent.close());
   silent.listen(0, '127.0.0.1');
   await once(silent, 'listening');
-  const pool = proxied({ port: silent.address().port, connectionTimeoutMillis: 50, breaker: { failedConnects: 1, openMillis: 50 } });
+  const pool = proxied({
+    port: silent.address().port,
+    connectionTimeoutMillis: 50,
+    breaker: { failedConnects: 1, openMillis: 50 },
+  });
   await failing(pool, 1);
   await until(() => states(pool).at(-1) === 'half-open' && present === 1);
   const began = Date.now();
@@ -164,7 +176,9 @@ test('a server that is back and refuses the login closes it: the requests hear w
 test('a request with a deadline of its own waits for the breaker to close', async () => {
   const pool = proxied({ retryAttempts: 3, retryDelay: 5, breaker: { openMillis: 100 } });
   await proxy.refuse();
-  await Promise.all(Array.from({ length: 5 }, () => pool.query({ text: 'SELECT 1', retryAttempts: 0 }).catch(() => {})));
+  await Promise.all(
+    Array.from({ length: 5 }, () => pool.query({ text: 'SELECT 1', retryAttempts: 0 }).catch(() => {})),
+  );
   // It may have been probed since, in vain.
   expect(states(pool)[0]).toBe('open');
   const waiting = pool.query({ text: 'SELECT 1 AS one', deadline: 60_000 });
@@ -173,7 +187,10 @@ test('a request with a deadline of its own waits for the breaker to close', asyn
 });
 
 test('who waits for the breaker is served as soon as it is switched off', async () => {
-  const pool = proxied({ retryAttempts: 3, breaker: { failedConnects: 1, openMillis: 600_000, maxOpenMillis: 600_000 } });
+  const pool = proxied({
+    retryAttempts: 3,
+    breaker: { failedConnects: 1, openMillis: 600_000, maxOpenMillis: 600_000 },
+  });
   await proxy.refuse();
   await pool.query({ text: 'SELECT 1', retryAttempts: 0 }).catch(() => {});
   const waiting = pool.query({ text: 'SELECT 1 AS one', deadline: 3_000_000 });
@@ -202,9 +219,12 @@ test('forced open it sends away who waits', async () => {
 
 test('SQL errors, cancelled queries and a full pool never open it', async () => {
   const pool = proxied({ max: 1, breaker: { minimumCalls: 2, failedConnects: 2 } });
-  for (let i = 0; i < 25; i++) await expect(pool.query('SELECT 1 / 0')).rejects.toMatchObject({ code: '22012' });
+  for (let i = 0; i < 25; i++)
+    await expect(pool.query('SELECT 1 / 0')).rejects.toMatchObject({ code: '22012' });
   for (let i = 0; i < 5; i++) {
-    await expect(pool.query({ text: 'SELECT pg_sleep(60)', query_timeout: 20 })).rejects.toThrow('Query read timeout');
+    await expect(pool.query({ text: 'SELECT pg_sleep(60)', query_timeout: 20 })).rejects.toThrow(
+      'Query read timeout',
+    );
   }
   const client = await pool.connect();
   const waiting = pool.query({ text: 'SELECT 1', deadline: 50 });
@@ -251,7 +271,9 @@ describe('of two hosts', () => {
     await proxy.listen();
     for (let i = 0; i < 30; i++) await pool.query('SELECT 1');
     expect(proxy.accepted).toBe(0);
-    expect(pool.changes).toEqual([expect.objectContaining({ host: place(proxy), from: 'closed', state: 'open' })]);
+    expect(pool.changes).toEqual([
+      expect.objectContaining({ host: place(proxy), from: 'closed', state: 'open' }),
+    ]);
     expect(told(pool)).toMatchObject({
       breaker: 'closed',
       breakers: [
@@ -310,11 +332,17 @@ describe('of two hosts', () => {
 
   describe('one of which is of the wrong kind', () => {
     let fresh;
-    const readOnly = (value) => admin(`ALTER DATABASE ${fresh.database} SET default_transaction_read_only = ${value}`);
+    const readOnly = (value) =>
+      admin(`ALTER DATABASE ${fresh.database} SET default_transaction_read_only = ${value}`);
     /** The first host is barred; the other one only reads. */
     const withoutPrimary = async (options) => {
       await readOnly('on');
-      const pool = overBoth({ database: fresh.database, targetSessionAttrs: 'read-write', breaker: FOR_LONG, ...options });
+      const pool = overBoth({
+        database: fresh.database,
+        targetSessionAttrs: 'read-write',
+        breaker: FOR_LONG,
+        ...options,
+      });
       await proxy.refuse();
       await until(async () => (await failing(pool, 1))[0] instanceof CircuitOpenError);
       return pool;
@@ -327,14 +355,20 @@ describe('of two hosts', () => {
 
     test('the error names the barred one, and when the other is tried again', async () => {
       const pool = await withoutPrimary();
-      const error = await until(async () => (await failing(pool, 1)).find(({ code }) => code === 'CIRCUIT_OPEN'));
+      const error = await until(async () =>
+        (await failing(pool, 1)).find(({ code }) => code === 'CIRCUIT_OPEN'),
+      );
       expect(error).toMatchObject({ host: place(proxy), cause: { code: 'ECONNREFUSED', port: proxy.port } });
       expect(error.nextProbe.getTime()).toBeLessThan(Date.now() + 500_000);
     });
 
     test('a connection that the barred one still has is not used', async () => {
       await readOnly('off');
-      const pool = overBoth({ database: fresh.database, targetSessionAttrs: 'read-write', breaker: FOR_LONG });
+      const pool = overBoth({
+        database: fresh.database,
+        targetSessionAttrs: 'read-write',
+        breaker: FOR_LONG,
+      });
       const client = await pool.connect();
       await readOnly('on');
       await proxy.refuse();
@@ -375,7 +409,9 @@ describe('of two hosts', () => {
     await pool.query('SELECT 1');
     expect(pool.totalCount).toBe(3);
     expect(pool.changes.map(({ host, state }) => [host, state])).toEqual(
-      ['open', 'closed', 'open', 'closed'].flatMap((state) => [place(proxy), place(other)].map((host) => [host, state])),
+      ['open', 'closed', 'open', 'closed'].flatMap((state) =>
+        [place(proxy), place(other)].map((host) => [host, state]),
+      ),
     );
   });
 });

@@ -39,7 +39,8 @@ alike('what goes in comes out', (driver, config) =>
     // The row count comes with the end of the command, after the end of the data.
     const { rows } = await client.query('SELECT count(*)::int AS n FROM copied');
     return [incoming.rowCount, text, outgoing.rowCount, rows];
-  }));
+  }),
+);
 
 alike('a long row comes out in several chunks', (driver, config) =>
   withTable(driver, config(), async (client) => {
@@ -47,14 +48,16 @@ alike('a long row comes out in several chunks', (driver, config) =>
     const sizes = [];
     for await (const chunk of outgoing) sizes.push(chunk.length);
     return [sizes.length > 1, sizes.reduce((sum, size) => sum + size)];
-  }));
+  }),
+);
 
 alike('two in a row, then queries', (driver, config) =>
   withTable(driver, config(), async (client) => {
     const first = await textOf(client.query(to('COPY (SELECT g FROM generate_series(1, 3) g) TO STDOUT')));
     const second = await textOf(client.query(to('COPY (SELECT 9) TO STDOUT')));
     return [first, second, (await client.query('SELECT 1 AS one')).rows];
-  }));
+  }),
+);
 
 alike('what is asked for behind an open COPY waits for its end', (driver, config) =>
   withTable(driver, config(), async (client) => {
@@ -67,8 +70,13 @@ alike('what is asked for behind an open COPY waits for its end', (driver, config
       await new Promise(setImmediate);
     }
     incoming.end();
-    return [(await text).length, incoming.rowCount, (await client.query('SELECT count(*)::int AS n FROM copied')).rows];
-  }));
+    return [
+      (await text).length,
+      incoming.rowCount,
+      (await client.query('SELECT count(*)::int AS n FROM copied')).rows,
+    ];
+  }),
+);
 
 alike('a bad line fails the stream, and the client goes on', (driver, config) =>
   withTable(driver, config(), async (client) => {
@@ -77,7 +85,8 @@ alike('a bad line fails the stream, and the client goes on', (driver, config) =>
     incoming.end('not a number\tx\n');
     const [error] = await failed;
     return [error.message, error.code, (await client.query('SELECT count(*)::int AS n FROM copied')).rows];
-  }));
+  }),
+);
 
 alike('a stream that is destroyed copies nothing', (driver, config) =>
   withTable(driver, config(), async (client) => {
@@ -86,8 +95,12 @@ alike('a stream that is destroyed copies nothing', (driver, config) =>
     const failed = once(incoming, 'error');
     incoming.destroy(new Error('changed my mind'));
     const [error] = await failed;
-    return [error.message.includes('changed my mind'), (await client.query('SELECT count(*)::int AS n FROM copied')).rows];
-  }));
+    return [
+      error.message.includes('changed my mind'),
+      (await client.query('SELECT count(*)::int AS n FROM copied')).rows,
+    ];
+  }),
+);
 
 alike('COPY TO of what is not there fails the stream', (driver, config) =>
   withTable(driver, config(), async (client) => {
@@ -96,13 +109,17 @@ alike('COPY TO of what is not there fails the stream', (driver, config) =>
     outgoing.resume();
     const [error] = await failed;
     return [error.message, error.code, (await client.query('SELECT 1 AS one')).rows];
-  }));
+  }),
+);
 
 alike('a plain query that asks for a stream is refused', (driver, config) =>
   withTable(driver, config(), async (client) => {
-    const refused = await client.query('COPY copied FROM STDIN').catch((error) => [error.code, error.message]);
+    const refused = await client
+      .query('COPY copied FROM STDIN')
+      .catch((error) => [error.code, error.message]);
     return [refused, (await client.query('SELECT 1 AS one')).rows];
-  }));
+  }),
+);
 
 test('chunks are sent through the public methods of the connection', () =>
   withTable({ Client }, config(), async (client) => {
@@ -124,7 +141,9 @@ test('chunks are sent through the public methods of the connection', () =>
 
 test('a reader that stops stops the server', () =>
   withTable({ Client }, config(), async (client) => {
-    const outgoing = client.query(to("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT"));
+    const outgoing = client.query(
+      to("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT"),
+    );
     await once(outgoing, 'readable');
     // What has been read ahead stays small however long nobody reads on.
     const other = new Client(config());
@@ -134,19 +153,24 @@ test('a reader that stops stops the server', () =>
     await other.end();
     expect(client.connection.stream.readableLength).toBeLessThan(2 * 1024 * 1024);
     let bytes = 0;
-    await pipeline(outgoing, new Writable({
-      write(chunk, encoding, callback) {
-        bytes += chunk.length;
-        callback();
-      },
-    }));
+    await pipeline(
+      outgoing,
+      new Writable({
+        write(chunk, encoding, callback) {
+          bytes += chunk.length;
+          callback();
+        },
+      }),
+    );
     expect(bytes).toBe(100_100_000);
   }));
 
 test('a copy that was broken off costs its pool the connection, and nobody waits for it', async () => {
   const pool = new Pool(config({ max: 1 }));
   const client = await pool.connect();
-  const outgoing = client.query(to("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT"));
+  const outgoing = client.query(
+    to("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT"),
+  );
   for await (const chunk of outgoing) if (chunk.length > 0) break;
   client.release();
   expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);

@@ -28,7 +28,8 @@ describe('a cursor', () => {
       for (let i = 0; i < 4; i++) sizes.push((await cursor.read(4)).length);
       await cursor.close();
       return [sizes, (await client.query('SELECT 1 AS one')).rows];
-    }));
+    }),
+  );
 
   alike('is closed half way, and the client goes on', (driver, config) =>
     withClient(driver, config(), async (client) => {
@@ -37,21 +38,28 @@ describe('a cursor', () => {
       await cursor.close();
       const after = await cursor.read(2);
       return [rows, after, (await client.query('SELECT 2 AS two')).rows, client.getTransactionStatus()];
-    }));
+    }),
+  );
 
   alike('fails with the error of the server', (driver, config) =>
     withClient(driver, config(), async (client) => {
       const cursor = client.query(new Cursor('SELECT 1 / (3 - g) FROM generate_series(1, 9) g'));
-      const outcomes = [await outcome(cursor.read(1)), await outcome(cursor.read(10)), await outcome(cursor.read(1))];
+      const outcomes = [
+        await outcome(cursor.read(1)),
+        await outcome(cursor.read(10)),
+        await outcome(cursor.read(1)),
+      ];
       return [outcomes, (await client.query('SELECT 3 AS three')).rows];
-    }));
+    }),
+  );
 
   alike('tells a failed parse to the reads that wait', (driver, config) =>
     withClient(driver, config(), async (client) => {
       const cursor = client.query(new Cursor('SELECT nonsense FROM nowhere'));
       const outcomes = await Promise.all([outcome(cursor.read(1)), outcome(cursor.read(1))]);
       return [outcomes, (await client.query('SELECT 4 AS four')).rows];
-    }));
+    }),
+  );
 
   alike('is closed while other cursors wait for the connection', (driver, config) =>
     withClient(driver, config(), async (client) => {
@@ -62,7 +70,8 @@ describe('a cursor', () => {
         return rows.length;
       });
       return [await Promise.all(read), (await client.query('SELECT 2 AS two')).rows];
-    }));
+    }),
+  );
 
   alike('waits for queries before it and holds back those after it', (driver, config) =>
     withClient(driver, config(), async (client) => {
@@ -75,7 +84,8 @@ describe('a cursor', () => {
       await cursor.close();
       await Promise.all([first, last]);
       return [rows, order];
-    }));
+    }),
+  );
 
   alike('two in a transaction, one after the other', (driver, config) =>
     withClient(driver, config(), async (client) => {
@@ -89,7 +99,8 @@ describe('a cursor', () => {
       const status = client.getTransactionStatus();
       await client.query('COMMIT');
       return [a, b, status, client.getTransactionStatus()];
-    }));
+    }),
+  );
 
   alike('has the parsers of its client and its own row mode', (driver, config) =>
     withClient(driver, config(), async (client) => {
@@ -98,7 +109,8 @@ describe('a cursor', () => {
       const rows = await cursor.read(5);
       await cursor.close();
       return rows;
-    }));
+    }),
+  );
 
   alike('fails when its client is ended', async (driver, config) => {
     const client = new driver.Client(config());
@@ -115,13 +127,16 @@ describe('a cursor', () => {
       client.on('notice', (notice) => heard.push(notice.message));
       client.on('notification', ({ channel, payload }) => heard.push([channel, payload]));
       await client.query('LISTEN aloud');
-      await client.query("CREATE FUNCTION pg_temp.tell(i int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'row %', i; RETURN i; END $$");
+      await client.query(
+        "CREATE FUNCTION pg_temp.tell(i int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'row %', i; RETURN i; END $$",
+      );
       const cursor = client.query(new Cursor('SELECT pg_temp.tell(g) FROM generate_series(1, 2) g'));
       await cursor.read(5);
       await cursor.close();
       await client.query("NOTIFY aloud, 'now'");
       return heard;
-    }));
+    }),
+  );
 });
 
 describe("pg's own Query class", () => {
@@ -131,7 +146,9 @@ describe("pg's own Query class", () => {
         new Promise((resolve) => {
           const rows = [];
           client.query(query);
-          query.on('row', (row) => rows.push(row)).on('end', (result) => resolve([rows, result.command, result.rowCount]));
+          query
+            .on('row', (row) => rows.push(row))
+            .on('end', (result) => resolve([rows, result.command, result.rowCount]));
         });
       const named = { name: 'series', text: SERIES };
       return [
@@ -139,7 +156,8 @@ describe("pg's own Query class", () => {
         await run(new ForeignQuery({ ...named, values: [2] })),
         await run(new ForeignQuery({ ...named, values: [3] })),
       ];
-    }));
+    }),
+  );
 
   test('a COPY without a source fails and leaves the client usable', () =>
     withClient({ Client }, config(), async (client) => {
@@ -149,7 +167,9 @@ describe("pg's own Query class", () => {
           client.query(new ForeignQuery({ text, queryMode: values }, undefined, resolve));
         });
       expect((await failure('COPY copied FROM STDIN')).message).toContain('No source stream defined');
-      expect((await failure('COPY copied FROM STDIN', 'extended')).message).toContain('No source stream defined');
+      expect((await failure('COPY copied FROM STDIN', 'extended')).message).toContain(
+        'No source stream defined',
+      );
       expect((await client.query('SELECT 5 AS five')).rows).toEqual([{ five: 5 }]);
     }));
 });
@@ -194,7 +214,10 @@ describe('in a pool', () => {
     const pool = new Pool(config({ max: 1 }));
     const client = await pool.connect();
     client.on('error', () => {});
-    client.query(new Cursor('SELECT pg_sleep(60)')).read(1).catch(() => {});
+    client
+      .query(new Cursor('SELECT pg_sleep(60)'))
+      .read(1)
+      .catch(() => {});
     client.release();
     await pool.end();
     expect(pool.totalCount).toBe(0);
@@ -219,7 +242,9 @@ describe('in a pool', () => {
     const client = await pool.connect();
     const cursor = client.query(new Cursor('SELECT pg_sleep(60)'));
     await expect(cursor.read(1)).rejects.toThrow('Query read timeout');
-    expect((await client.query({ text: 'SELECT 8 AS eight', query_timeout: 60_000 })).rows).toEqual([{ eight: 8 }]);
+    expect((await client.query({ text: 'SELECT 8 AS eight', query_timeout: 60_000 })).rows).toEqual([
+      { eight: 8 },
+    ]);
     client.release();
     await pool.end();
   });

@@ -16,7 +16,10 @@ const role = async (pool) => (await pool.query('SELECT pg_is_in_recovery() AS st
 
 function poolOf(options, servers = [primary, standby]) {
   const { user, password, database } = primary;
-  const place = { host: servers.map(({ host }) => host).join(','), port: servers.map(({ port }) => port).join(',') };
+  const place = {
+    host: servers.map(({ host }) => host).join(','),
+    port: servers.map(({ port }) => port).join(','),
+  };
   const pool = new Pool({ ...place, user, password, database, max: 4, ...options });
   pools.push(pool);
   return pool;
@@ -57,7 +60,9 @@ describe('of two hosts', () => {
   test('a connection string names them', async () => {
     const { user, password, database, host } = primary;
     const hosts = `${host}:${standby.port},${host}:${primary.port}`;
-    const pool = new Pool({ connectionString: `postgres://${user}:${password}@${hosts}/${database}?target_session_attrs=read-write` });
+    const pool = new Pool({
+      connectionString: `postgres://${user}:${password}@${hosts}/${database}?target_session_attrs=read-write`,
+    });
     pools.push(pool);
     expect(await role(pool)).toBe(false);
   });
@@ -90,8 +95,13 @@ describe('of two hosts', () => {
     const away = { host: primary.host, port: await freePort() };
     const breaker = { failedConnects: 1, openMillis: 600_000, maxOpenMillis: 600_000 };
     const pool = poolOf({ targetSessionAttrs: 'primary', breaker }, [away, standby]);
-    await until(async () => (await pool.query('SELECT 1').catch((error) => error)) instanceof CircuitOpenError, { timeout: 30_000 });
-    const open = metrics().pools.find(({ id }) => id === pool._native.vitals).breakers.map(({ state }) => state);
+    await until(
+      async () => (await pool.query('SELECT 1').catch((error) => error)) instanceof CircuitOpenError,
+      { timeout: 30_000 },
+    );
+    const open = metrics()
+      .pools.find(({ id }) => id === pool._native.vitals)
+      .breakers.map(({ state }) => state);
     expect(open).toEqual(['open', 'closed']);
   });
 
@@ -109,7 +119,8 @@ describe('of two hosts', () => {
   test('a standby that is the only server there gives up its connections for the first write only', async () => {
     const away = { host: primary.host, port: await freePort() };
     const pool = poolOf({ max: 3 }, [away, standby]);
-    const write = () => expect(pool.query('INSERT INTO ledger VALUES (-6)')).rejects.toMatchObject({ code: '25006' });
+    const write = () =>
+      expect(pool.query('INSERT INTO ledger VALUES (-6)')).rejects.toMatchObject({ code: '25006' });
     await write();
     const client = await pool.connect();
     const { processID } = client;
@@ -119,7 +130,7 @@ describe('of two hosts', () => {
     expect(rows).toEqual([{ pid: processID }]);
   });
 
-  test('unequal numbers of hosts and ports are refused in libpq\'s words', async () => {
+  test("unequal numbers of hosts and ports are refused in libpq's words", async () => {
     const pool = poolOf({ port: '1,2,3' });
     expect(() => pool.query('SELECT 1')).toThrow('could not match 3 port numbers to 2 hosts');
   });
@@ -136,7 +147,10 @@ describe('of two hosts', () => {
 
   test.each([
     ['a write', (pool, key) => pool.query('INSERT INTO ledger VALUES ($1)', [key])],
-    ['a transaction', (pool, key) => pool.transaction((client) => client.query('INSERT INTO ledger VALUES ($1)', [key]))],
+    [
+      'a transaction',
+      (pool, key) => pool.transaction((client) => client.query('INSERT INTO ledger VALUES ($1)', [key])),
+    ],
   ])('%s that a standby refused runs on the primary where retries are on', async (what, write) => {
     const pool = poolOf({ retryAttempts: 3, retryDelay: 5 }, [standby, primary]);
     const retries = [];
@@ -188,15 +202,20 @@ test('the standby is promoted while writes run, and they flow again', async () =
   // Every acknowledged write has reached the standby.
   await primary.query("ALTER SYSTEM SET synchronous_standby_names = 'standby'");
   await primary.query('SELECT pg_reload_conf()');
-  await until(async () => (await primary.query("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'")).rowCount, {
-    what: 'the standby to be synchronous',
-  });
+  await until(
+    async () => (await primary.query("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'")).rowCount,
+    {
+      what: 'the standby to be synchronous',
+    },
+  );
   const writers = Array.from({ length: 8 }, writer);
   await until(() => acknowledged.length > 50, { what: 'writes to flow' });
 
   primary.kill('SIGKILL');
   await primary.exited();
-  await until(async () => (await role(quiet).catch((error) => error)) instanceof CircuitOpenError, { timeout: 30_000 });
+  await until(async () => (await role(quiet).catch((error) => error)) instanceof CircuitOpenError, {
+    timeout: 30_000,
+  });
   await standby.query('SELECT pg_promote()');
   const before = acknowledged.length;
   const promoted = Date.now();
@@ -205,7 +224,11 @@ test('the standby is promoted while writes run, and they flow again', async () =
   await until(() => pool.totalCount >= 4, { what: 'the pool to be back at its minimum' });
   running = false;
   await Promise.all(writers);
-  const isBack = () => role(quiet).then((standby) => !standby, () => false);
+  const isBack = () =>
+    role(quiet).then(
+      (standby) => !standby,
+      () => false,
+    );
   await until(isBack, { timeout: 30_000, what: 'the quiet pool to find the new primary' });
 
   const { rows } = await standby.query('SELECT key FROM ledger WHERE key >= 0');

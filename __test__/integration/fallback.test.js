@@ -42,14 +42,18 @@ function sockets() {
 describe('a stream of the application', () => {
   test('is asked for once per connection, and is given the configuration', async () => {
     const configs = [];
-    const pool = new Pool(config({
-      max: 2,
-      stream: (given) => {
-        configs.push(given);
-        return new net.Socket();
-      },
-    }));
-    await Promise.all(Array.from({ length: 10 }, (_, i) => pool.query('SELECT $1::int AS i, pg_sleep(0.01)', [i])));
+    const pool = new Pool(
+      config({
+        max: 2,
+        stream: (given) => {
+          configs.push(given);
+          return new net.Socket();
+        },
+      }),
+    );
+    await Promise.all(
+      Array.from({ length: 10 }, (_, i) => pool.query('SELECT $1::int AS i, pg_sleep(0.01)', [i])),
+    );
     expect(configs).toHaveLength(2);
     expect(configs[0]).toHaveProperty('keepAlive', false);
     await pool.end();
@@ -84,7 +88,9 @@ describe('a stream of the application', () => {
   test('is made anew for a cancel request', async () => {
     const { made, make } = sockets();
     await withClient({ stream: make }, async (client) => {
-      await expect(client.query({ text: 'SELECT pg_sleep(60)', query_timeout: 100 })).rejects.toThrow('Query read timeout');
+      await expect(client.query({ text: 'SELECT pg_sleep(60)', query_timeout: 100 })).rejects.toThrow(
+        'Query read timeout',
+      );
       expect((await client.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
     });
     expect(made).toHaveLength(2);
@@ -110,11 +116,13 @@ describe('a stream of the application', () => {
 
   test('whose factory throws fails the connect with that error', async () => {
     const error = new Error('no streams today');
-    const pool = new Pool(config({
-      stream: () => {
-        throw error;
-      },
-    }));
+    const pool = new Pool(
+      config({
+        stream: () => {
+          throw error;
+        },
+      }),
+    );
     await expect(pool.query('SELECT 1')).rejects.toBe(error);
     await pool.end();
   });
@@ -123,7 +131,9 @@ describe('a stream of the application', () => {
     const silent = net.createServer((socket) => socket.on('error', () => {}).resume()).listen(0, '127.0.0.1');
     await once(silent, 'listening');
     const { made, make } = sockets();
-    const client = new Client(config({ port: silent.address().port, stream: make, connectionTimeoutMillis: 100 }));
+    const client = new Client(
+      config({ port: silent.address().port, stream: make, connectionTimeoutMillis: 100 }),
+    );
     await expect(client.connect()).rejects.toThrow('timeout expired');
     await until(() => made[0].destroyed);
     silent.close();
@@ -170,7 +180,9 @@ describeTls('TLS as only Node serves it', () => {
 
   test('an authority that is not trusted fails the connect', async () => {
     const client = new Client(config({ host: 'localhost', ssl: { checkServerIdentity: () => undefined } }));
-    await expect(client.connect()).rejects.toMatchObject({ code: expect.stringMatching(/SELF_SIGNED|UNABLE_TO/) });
+    await expect(client.connect()).rejects.toMatchObject({
+      code: expect.stringMatching(/SELF_SIGNED|UNABLE_TO/),
+    });
   });
 
   test('a protocol version is bounded', () =>
@@ -186,18 +198,28 @@ describeTls('TLS as only Node serves it', () => {
     const archive = forge.pkcs12.toPkcs12Asn1(key, [certificate], 'open sesame', { algorithm: 'aes256' });
     const pfx = Buffer.from(forge.asn1.toDer(archive).getBytes(), 'binary');
     await withClient({ host: 'localhost', ssl: { ca, pfx, passphrase: 'open sesame' } }, async (client) => {
-      const { rows } = await client.query('SELECT client_dn IS NOT NULL AS shown FROM pg_stat_ssl WHERE pid = pg_backend_pid()');
+      const { rows } = await client.query(
+        'SELECT client_dn IS NOT NULL AS shown FROM pg_stat_ssl WHERE pid = pg_backend_pid()',
+      );
       expect(rows).toEqual([{ shown: true }]);
     });
   });
 
   test('a server without TLS is refused', async () => {
-    const plain = net.createServer((socket) => {
-      socket.on('error', () => {});
-      socket.once('data', () => socket.end('N'));
-    }).listen(0, '127.0.0.1');
+    const plain = net
+      .createServer((socket) => {
+        socket.on('error', () => {});
+        socket.once('data', () => socket.end('N'));
+      })
+      .listen(0, '127.0.0.1');
     await once(plain, 'listening');
-    const client = new Client(config({ host: '127.0.0.1', port: plain.address().port, ssl: { checkServerIdentity: () => undefined } }));
+    const client = new Client(
+      config({
+        host: '127.0.0.1',
+        port: plain.address().port,
+        ssl: { checkServerIdentity: () => undefined },
+      }),
+    );
     await expect(client.connect()).rejects.toThrow('The server does not support SSL connections');
     plain.close();
   });

@@ -32,7 +32,13 @@ described('behind PgBouncer $name in transaction mode', (program) => {
     await database?.drop();
   });
 
-  const through = (options) => ({ host: bouncer.host, port: bouncer.port, user: server().user, database: database.database, ...options });
+  const through = (options) => ({
+    host: bouncer.host,
+    port: bouncer.port,
+    user: server().user,
+    database: database.database,
+    ...options,
+  });
 
   beforeEach(() => {
     pool = new Pool(through({ max: 12 }));
@@ -51,30 +57,40 @@ described('behind PgBouncer $name in transaction mode', (program) => {
   test('every query of a storm succeeds', () => storm(pool));
 
   // A new one gives statements names of its own.
-  if (!keepsStatements(program)) test('every query of a storm succeeds where it looks like a server and our names are taken', async () => {
-    const lone = await startPgBouncer(program, server(), { default_pool_size: 1 });
-    const proxy = await Proxy.start(lone);
-    // Process ids as a kernel hands them out.
-    proxy.when({ direction: 'toClient', message: 'K', times: Infinity }, (link, lane) => lane.editNext((bytes) => bytes.writeUInt16BE(0, 5)));
-    const { user, database } = server();
-    const disguised = new Pool({ host: proxy.host, port: proxy.port, user, database, max: 12, tier: 'disguised' });
-    const retired = () => metrics().pools.find(({ name }) => name === 'disguised').closed.retired;
-    try {
-      const clients = await Promise.all(Array.from({ length: 12 }, () => disguised.connect()));
-      await Promise.all(clients.map((client) => takeNames(client, 30)));
-      for (const client of clients) client.release();
-      await storm(disguised);
-      const evicted = retired();
-      expect(evicted).toBeGreaterThan(0);
-      expect(evicted).toBeLessThanOrEqual(12);
-      await storm(disguised);
-      expect(retired()).toBe(evicted);
-    } finally {
-      await disguised.end();
-      await proxy.stop();
-      await lone.stop();
-    }
-  });
+  if (!keepsStatements(program))
+    test('every query of a storm succeeds where it looks like a server and our names are taken', async () => {
+      const lone = await startPgBouncer(program, server(), { default_pool_size: 1 });
+      const proxy = await Proxy.start(lone);
+      // Process ids as a kernel hands them out.
+      proxy.when({ direction: 'toClient', message: 'K', times: Infinity }, (link, lane) =>
+        lane.editNext((bytes) => bytes.writeUInt16BE(0, 5)),
+      );
+      const { user, database } = server();
+      const disguised = new Pool({
+        host: proxy.host,
+        port: proxy.port,
+        user,
+        database,
+        max: 12,
+        tier: 'disguised',
+      });
+      const retired = () => metrics().pools.find(({ name }) => name === 'disguised').closed.retired;
+      try {
+        const clients = await Promise.all(Array.from({ length: 12 }, () => disguised.connect()));
+        await Promise.all(clients.map((client) => takeNames(client, 30)));
+        for (const client of clients) client.release();
+        await storm(disguised);
+        const evicted = retired();
+        expect(evicted).toBeGreaterThan(0);
+        expect(evicted).toBeLessThanOrEqual(12);
+        await storm(disguised);
+        expect(retired()).toBe(evicted);
+      } finally {
+        await disguised.end();
+        await proxy.stop();
+        await lone.stop();
+      }
+    });
 
   test('transactions run the texts that were run outside of them', async () => {
     const texts = Array.from({ length: 5 }, (_, index) => `SELECT $1::int * ${index} AS product`);
@@ -97,14 +113,17 @@ described('behind PgBouncer $name in transaction mode', (program) => {
   });
 
   test('transactions handed over as a whole commit', async () => {
-    const work = (value) => async (client) => (await client.query('SELECT $1::int AS kept', [value])).rows[0].kept;
+    const work = (value) => async (client) =>
+      (await client.query('SELECT $1::int AS kept', [value])).rows[0].kept;
     const values = Array.from({ length: 40 }, (_, index) => index);
     expect(await Promise.all(values.map((value) => pool.transaction(work(value))))).toEqual(values);
   });
 
   test('no statement of ours stays prepared on the server', async () => {
     await Promise.all(Array.from({ length: 50 }, (_, index) => pool.query('SELECT $1::int', [index])));
-    const { rows } = await pool.query("SELECT count(*)::int AS left FROM pg_prepared_statements WHERE name LIKE 'pgpool%'");
+    const { rows } = await pool.query(
+      "SELECT count(*)::int AS left FROM pg_prepared_statements WHERE name LIKE 'pgpool%'",
+    );
     expect(rows[0].left).toBe(0);
   });
 
@@ -112,9 +131,14 @@ described('behind PgBouncer $name in transaction mode', (program) => {
     const rivals = new pg.Pool(through({ max: 12 }));
     const codes = async (tested) => {
       const text = `SELECT $1::int AS ${tested === rivals ? 'theirs' : 'ours'}`;
-      const ask = (value) => tested.query({ name: text, text, values: [value] }).then(() => undefined, ({ code }) => code);
+      const ask = (value) =>
+        tested.query({ name: text, text, values: [value] }).then(
+          () => undefined,
+          ({ code }) => code,
+        );
       const ends = [];
-      for (let round = 0; round < 5; round++) ends.push(...(await Promise.all(Array.from({ length: 40 }, (_, value) => ask(value)))));
+      for (let round = 0; round < 5; round++)
+        ends.push(...(await Promise.all(Array.from({ length: 40 }, (_, value) => ask(value)))));
       return [...new Set(ends)].sort();
     };
     try {
@@ -131,18 +155,26 @@ described('behind PgBouncer $name in transaction mode', (program) => {
 
   test('lost server connections are replaced, unseen by what may run again, and the pool goes on', async () => {
     const patient = new Pool(through({ max: 12, retryAttempts: 3, retryDelay: 1 }));
-    const echo = (tested, value, wish) => tested.query({ text: 'SELECT $1::int AS echo', values: [value], ...wish });
+    const echo = (tested, value, wish) =>
+      tested.query({ text: 'SELECT $1::int AS echo', values: [value], ...wish });
     const asked = Array.from({ length: 40 }, (_, index) => index);
-    const echoes = async (tested, wish) => (await Promise.all(asked.map((value) => echo(tested, value, wish)))).map(({ rows }) => rows[0].echo);
+    const echoes = async (tested, wish) =>
+      (await Promise.all(asked.map((value) => echo(tested, value, wish)))).map(({ rows }) => rows[0].echo);
     try {
       await Promise.all(Array.from({ length: 12 }, () => patient.query('SELECT pg_sleep(0.05)')));
       // Only PgBouncer has connections to this database.
-      const { rows } = await admin('SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [database.database]);
+      const { rows } = await admin(
+        'SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1',
+        [database.database],
+      );
       const pids = rows.map(({ pid }) => pid);
       expect(pids.length).toBeGreaterThan(0);
       // It may hand out a connection that dies, and each of them once.
       expect(await echoes(patient, { readOnly: true })).toEqual(asked);
-      await until(async () => (await admin('SELECT 1 FROM pg_stat_activity WHERE pid = ANY($1)', [pids])).rowCount === 0);
+      await until(
+        async () =>
+          (await admin('SELECT 1 FROM pg_stat_activity WHERE pid = ANY($1)', [pids])).rowCount === 0,
+      );
       // By the time it answers this it has read the end of those that nobody asked.
       await echo(patient, 0, { readOnly: true });
       expect(await echoes(patient)).toEqual(asked);
@@ -159,7 +191,9 @@ describe('straight to the server', () => {
     const pool = new Pool({ host, port, user, password, database, max: 1 });
     try {
       for (const value of [1, 2, 3]) await pool.query('SELECT $1::int AS kept', [value]);
-      const { rows } = await pool.query("SELECT count(*)::int AS kept FROM pg_prepared_statements WHERE statement LIKE '%AS kept'");
+      const { rows } = await pool.query(
+        "SELECT count(*)::int AS kept FROM pg_prepared_statements WHERE statement LIKE '%AS kept'",
+      );
       expect(rows[0].kept).toBeGreaterThan(0);
     } finally {
       await pool.end();
@@ -170,7 +204,11 @@ describe('straight to the server', () => {
     const { host, port, user, password, database } = server();
     const pool = new Pool({ host, port, user, password, database, max: 1 });
     try {
-      for (const statement of ['DISCARD ALL', 'DEALLOCATE ALL', 'DO $$ BEGIN EXECUTE \'DEALLOCATE ALL\'; END $$']) {
+      for (const statement of [
+        'DISCARD ALL',
+        'DEALLOCATE ALL',
+        "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$",
+      ]) {
         await pool.query('SELECT $1::int AS kept', [1]);
         await pool.query(statement);
         const { rows } = await pool.query('SELECT $1::int AS kept', [2]);

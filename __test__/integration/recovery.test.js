@@ -43,12 +43,16 @@ function poolOf(options = {}) {
 
 /** Resolves when the pool has noticed the loss of `count` connections since it was made. */
 async function notices(pool, count) {
-  await until(() => pool.removed >= count, { what: `the pool to notice the loss of ${count} connections, not ${pool.removed}` });
+  await until(() => pool.removed >= count, {
+    what: `the pool to notice the loss of ${count} connections, not ${pool.removed}`,
+  });
 }
 
 /** Waits until the pool holds its minimum of connections that answer. */
 async function isBack(pool, min = MIN) {
-  await until(() => pool.idleCount >= min && pool.totalCount === pool.idleCount, { what: 'the pool to be at its minimum' });
+  await until(() => pool.idleCount >= min && pool.totalCount === pool.idleCount, {
+    what: 'the pool to be at its minimum',
+  });
   const clients = await Promise.all(Array.from({ length: min }, () => pool.connect()));
   await Promise.all(clients.map((client) => client.query('SELECT 1')));
   for (const client of clients) client.release();
@@ -104,9 +108,10 @@ describe('the pool is back at its minimum by itself', () => {
   test('after its backends were terminated', async () => {
     const pool = await filled();
     const before = pool.removed + pool.totalCount;
-    await server.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = $1', [
-      server.database,
-    ]);
+    await server.query(
+      'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = $1',
+      [server.database],
+    );
     await notices(pool, before);
     await isBack(pool);
   });
@@ -127,9 +132,10 @@ describe('the pool is back at its minimum by itself', () => {
   test('after all of max_connections were taken', async () => {
     const pool = await filled();
     const before = pool.removed + pool.totalCount;
-    await server.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = $1", [
-      server.database,
-    ]);
+    await server.query(
+      'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = $1',
+      [server.database],
+    );
     const { host, port, user, password, database } = server;
     const hogs = [];
     // Superusers' reserve included.
@@ -159,7 +165,9 @@ describe('the pool is back at its minimum by itself', () => {
       // Idle for more than a second, so that the connection is asked before it is lent.
       await until(() => Date.now() - stalledAt > 1500, { what: 'the connections to have idled' });
       const waiting = pool.query('SELECT 1 AS answered');
-      await until(() => pool.totalCount < MIN || pool.idleCount < MIN - 1, { what: 'dead connections to be found' });
+      await until(() => pool.totalCount < MIN || pool.idleCount < MIN - 1, {
+        what: 'dead connections to be found',
+      });
       for (const link of proxy.links) link.cut();
       proxy.resume();
       expect((await waiting).rows).toEqual([{ answered: 1 }]);
@@ -193,7 +201,10 @@ describe('callers', () => {
 
   test('whose time runs out are told the last error of connecting', async () => {
     const pool = poolOf({ port: await freePort(), acquireTimeoutMillis: 1500 });
-    await expect(pool.query('SELECT 1')).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT', cause: { code: 'ECONNREFUSED' } });
+    await expect(pool.query('SELECT 1')).rejects.toMatchObject({
+      code: 'ACQUIRE_TIMEOUT',
+      cause: { code: 'ECONNREFUSED' },
+    });
   });
 
   test('of a host that accepts and never answers are settled in time', async () => {

@@ -42,14 +42,17 @@ function proxied(options) {
   return pool;
 }
 
-const count = async (pool, key) => Number((await pool.query('SELECT count(*) FROM ledger WHERE key = $1', [key])).rows[0].count);
+const count = async (pool, key) =>
+  Number((await pool.query('SELECT count(*) FROM ledger WHERE key = $1', [key])).rows[0].count);
 
 describe('a connection that is cut after the query was sent', () => {
   test('a write whose answer is lost fails, is there once and is not sent again', async () => {
     const pool = proxied({ retryAttempts: 3 });
     await pool.query('SELECT 1');
     proxy.cutOnMessage('toClient', 'C');
-    await expect(pool.query('INSERT INTO ledger VALUES ($1)', [1])).rejects.toThrow('Connection terminated unexpectedly');
+    await expect(pool.query('INSERT INTO ledger VALUES ($1)', [1])).rejects.toThrow(
+      'Connection terminated unexpectedly',
+    );
     expect(pool.retries).toEqual([]);
     expect(await count(pool, 1)).toBe(1);
   });
@@ -58,7 +61,9 @@ describe('a connection that is cut after the query was sent', () => {
     const pool = proxied({ retryAttempts: 3 });
     await pool.query('SELECT 1');
     proxy.cutOnMessage('toServer', 'P');
-    await expect(pool.query('INSERT INTO ledger VALUES ($1)', [2])).rejects.toThrow('Connection terminated unexpectedly');
+    await expect(pool.query('INSERT INTO ledger VALUES ($1)', [2])).rejects.toThrow(
+      'Connection terminated unexpectedly',
+    );
     expect(pool.retries).toEqual([]);
     expect(await count(pool, 2)).toBe(0);
   });
@@ -120,7 +125,9 @@ describe('what the server undid', () => {
 
   test('it is given up after the attempts', async () => {
     const pool = proxied({ retryAttempts: 2 });
-    await expect(pool.query('SELECT flaky($1, $2)', ['40001', 1000000])).rejects.toMatchObject({ code: '40001' });
+    await expect(pool.query('SELECT flaky($1, $2)', ['40001', 1000000])).rejects.toMatchObject({
+      code: '40001',
+    });
     expect(pool.retries).toHaveLength(2);
   });
 
@@ -163,7 +170,10 @@ describe('what the server undid', () => {
       for (const code of ALL) {
         await pool.query("SELECT setval('tries', 10)");
         const query = pool.query({ text: 'SELECT flaky($1, $2)', values: [code, 2], ...wish });
-        await query.then(() => ran.push(code), (error) => expect(error.code).toBe(code));
+        await query.then(
+          () => ran.push(code),
+          (error) => expect(error.code).toBe(code),
+        );
       }
       expect(ran).toEqual(expected);
       expect(pool.retries.map(({ code }) => code)).toEqual(expected);
@@ -211,7 +221,9 @@ describe('connecting', () => {
 
   embedded('a certificate that does not verify is not tried again', async () => {
     const pool = proxied({ retryAttempts: 2, deadline: 15_000, ssl: { rejectUnauthorized: true } });
-    await expect(pool.query('SELECT 1')).rejects.toMatchObject({ code: expect.stringMatching(/SELF_SIGNED|UNABLE_TO/) });
+    await expect(pool.query('SELECT 1')).rejects.toMatchObject({
+      code: expect.stringMatching(/SELF_SIGNED|UNABLE_TO/),
+    });
     expect(pool.retries).toEqual([]);
     expect(proxy.accepted).toBe(1);
   });
@@ -230,7 +242,9 @@ describe('connecting', () => {
 test('the deadline covers the time a statement runs', async () => {
   const pool = proxied({});
   await pool.query('SELECT 1');
-  await expect(pool.query({ text: 'SELECT pg_sleep(600)', deadline: 500 })).rejects.toThrow('Query read timeout');
+  await expect(pool.query({ text: 'SELECT pg_sleep(600)', deadline: 500 })).rejects.toThrow(
+    'Query read timeout',
+  );
   expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
 });
 
@@ -256,8 +270,12 @@ describe('off', () => {
     const pool = proxied({});
     await pool.query('SELECT 1');
     proxy.cutOnMessage('toClient', 'C');
-    await expect(pool.query({ text: 'SELECT 1 AS one', readOnly: true })).rejects.toThrow('Connection terminated');
-    await expect(pool.query('SELECT flaky($1, $2)', ['40001', 1000000])).rejects.toMatchObject({ code: '40001' });
+    await expect(pool.query({ text: 'SELECT 1 AS one', readOnly: true })).rejects.toThrow(
+      'Connection terminated',
+    );
+    await expect(pool.query('SELECT flaky($1, $2)', ['40001', 1000000])).rejects.toMatchObject({
+      code: '40001',
+    });
     await proxy.refuse();
     proxy.cut();
     await expect(pool.query('SELECT 1')).rejects.toThrow();
@@ -296,7 +314,9 @@ describe('a pool whose queries run on clients', () => {
     expect((await pool.query({ text: 'SELECT 1 AS one', readOnly: true })).rows).toEqual([{ one: 1 }]);
     expect(pool.retries).toEqual([expect.objectContaining({ attempt: 1, of: 3, phase: 'sent' })]);
     proxy.cutOnMessage('toClient', 'C');
-    await expect(pool.query('INSERT INTO ledger VALUES ($1)', [20])).rejects.toThrow('Connection terminated unexpectedly');
+    await expect(pool.query('INSERT INTO ledger VALUES ($1)', [20])).rejects.toThrow(
+      'Connection terminated unexpectedly',
+    );
     expect(await count(pool, 20)).toBe(1);
   });
 
@@ -314,7 +334,9 @@ describe('a pool whose queries run on clients', () => {
 
   test('retries nothing when it does not ask for it', async () => {
     const pool = watched({});
-    await expect(pool.query('SELECT flaky($1, $2)', ['40001', 1000000])).rejects.toMatchObject({ code: '40001' });
+    await expect(pool.query('SELECT flaky($1, $2)', ['40001', 1000000])).rejects.toMatchObject({
+      code: '40001',
+    });
     expect(pool.retries).toEqual([]);
   });
 });
@@ -322,43 +344,63 @@ describe('a pool whose queries run on clients', () => {
 test.each([
   ['waits for the server', { failFast: false }],
   ['fails fast', { failFast: true }],
-])('reads with a deadline outlive an outage and writes are never doubled, in a pool that %s', async (_, options) => {
-  const pool = proxied({ max: 5, enhanced: true, retryAttempts: 3, breaker: { openMillis: 300 }, ...options });
-  const keys = Array.from({ length: 2000 }, (_, i) => 1000 + i);
-  await pool.query('DELETE FROM ledger WHERE key >= 1000');
-  const written = new Set();
-  let running = true;
-  let next = 0;
-  let reads = 0;
-  const reader = async () => {
-    while (running) {
-      const { rows } = await pool.query({ text: 'SELECT $1::int AS n', values: [reads], readOnly: true, deadline: 60_000 });
-      expect(rows).toHaveLength(1);
-      reads += 1;
-    }
-  };
-  const writer = async () => {
-    while (running && next < keys.length) {
-      const key = keys[next++];
-      await pool.query('INSERT INTO ledger VALUES ($1)', [key]).then(() => written.add(key), () => undefined);
-    }
-  };
-  const workers = Promise.all([...Array.from({ length: 10 }, reader), ...Array.from({ length: 5 }, writer)]);
-  const reached = (n) => until(() => reads >= n);
-  await reached(50);
-  await proxy.refuse();
-  proxy.cut();
-  const before = reads;
-  await until(() => pool.changes.length > 0);
-  await proxy.listen();
-  await until(() => reads > before + 50);
-  running = false;
-  await workers;
-  const { rows } = await pool.query({ text: 'SELECT key FROM ledger WHERE key >= 1000', readOnly: true });
-  const there = rows.map(({ key }) => key);
-  expect(new Set(there).size).toBe(there.length);
-  expect([...written].filter((key) => !there.includes(key))).toEqual([]);
-});
+])(
+  'reads with a deadline outlive an outage and writes are never doubled, in a pool that %s',
+  async (_, options) => {
+    const pool = proxied({
+      max: 5,
+      enhanced: true,
+      retryAttempts: 3,
+      breaker: { openMillis: 300 },
+      ...options,
+    });
+    const keys = Array.from({ length: 2000 }, (_, i) => 1000 + i);
+    await pool.query('DELETE FROM ledger WHERE key >= 1000');
+    const written = new Set();
+    let running = true;
+    let next = 0;
+    let reads = 0;
+    const reader = async () => {
+      while (running) {
+        const { rows } = await pool.query({
+          text: 'SELECT $1::int AS n',
+          values: [reads],
+          readOnly: true,
+          deadline: 60_000,
+        });
+        expect(rows).toHaveLength(1);
+        reads += 1;
+      }
+    };
+    const writer = async () => {
+      while (running && next < keys.length) {
+        const key = keys[next++];
+        await pool.query('INSERT INTO ledger VALUES ($1)', [key]).then(
+          () => written.add(key),
+          () => undefined,
+        );
+      }
+    };
+    const workers = Promise.all([
+      ...Array.from({ length: 10 }, reader),
+      ...Array.from({ length: 5 }, writer),
+    ]);
+    const reached = (n) => until(() => reads >= n);
+    await reached(50);
+    await proxy.refuse();
+    proxy.cut();
+    const before = reads;
+    await until(() => pool.changes.length > 0);
+    await proxy.listen();
+    await until(() => reads > before + 50);
+    running = false;
+    await workers;
+    const { rows } = await pool.query({ text: 'SELECT key FROM ledger WHERE key >= 1000', readOnly: true });
+    const there = rows.map(({ key }) => key);
+    expect(new Set(there).size).toBe(there.length);
+    expect([...written].filter((key) => !there.includes(key))).toEqual([]);
+  },
+);
 
 test('a retry is logged once, without parameters or passwords', async () => {
   const lines = [];

@@ -87,7 +87,9 @@ describe('a query of the pool', () => {
   });
 
   test('refuses what is no signal', async () => {
-    await expect(pool.query({ text: 'SELECT 1', signal: 5 })).rejects.toThrow('signal must be an AbortSignal');
+    await expect(pool.query({ text: 'SELECT 1', signal: 5 })).rejects.toThrow(
+      'signal must be an AbortSignal',
+    );
   });
 });
 
@@ -106,7 +108,10 @@ describe('a query of a client', () => {
   test('is ended as a Query object too', async () => {
     const client = await pool.connect();
     const controller = new AbortController();
-    const failed = once(client.query(new Query({ text: 'SELECT pg_sleep(60)', signal: controller.signal })), 'error');
+    const failed = once(
+      client.query(new Query({ text: 'SELECT pg_sleep(60)', signal: controller.signal })),
+      'error',
+    );
     await abortWhenRunning(controller, client.processID);
     expect((await failed)[0]).toBe(REASON);
     expect((await client.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
@@ -180,7 +185,9 @@ describe('the connect of a client', () => {
     const queued = client.query('SELECT 1').catch((error) => error.message);
     const connecting = client.connect({ signal: controller.signal });
     // This thread learns of the connection only after it has aborted.
-    execFileSync(process.execPath, ['-e', `
+    execFileSync(process.execPath, [
+      '-e',
+      `
       const { Client } = require(${JSON.stringify(require.resolve('pg'))});
       (async () => {
         const client = new Client(${JSON.stringify(config())});
@@ -188,7 +195,8 @@ describe('the connect of a client', () => {
         const text = "SELECT FROM pg_stat_activity WHERE application_name = 'aborted as it came' AND state = 'idle'";
         while ((await client.query(text)).rowCount === 0);
         await client.end();
-      })();`]);
+      })();`,
+    ]);
     controller.abort(REASON);
     await expect(connecting).rejects.toBe(REASON);
     expect(await queued).toBe('Connection terminated unexpectedly');

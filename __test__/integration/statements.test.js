@@ -42,7 +42,9 @@ test('a paged statement that fails at its very end leaves the next one its own a
 
 test('a COPY that nobody feeds, fetched in pages, fails and leaves the connection in step', async () => {
   await pool.query('create table fed (n int)');
-  await expect(pool.query({ text: 'copy fed from stdin', rows: 10 })).rejects.toThrow('No source stream defined');
+  await expect(pool.query({ text: 'copy fed from stdin', rows: 10 })).rejects.toThrow(
+    'No source stream defined',
+  );
   expect((await pool.query('select $1::int as n', [7])).rows).toEqual([{ n: 7 }]);
 });
 
@@ -139,7 +141,9 @@ describe('a name of ours that is taken', () => {
   const open = (options) => {
     const tier = `taken-${next++}`;
     const opened = new Pool({ ...config({ database: database.name }), tier, ...options });
-    return Object.assign(opened, { retired: () => metrics().pools.find(({ name }) => name === tier).closed.retired });
+    return Object.assign(opened, {
+      retired: () => metrics().pools.find(({ name }) => name === tier).closed.retired,
+    });
   };
 
   const using = async (options, work) => {
@@ -151,7 +155,8 @@ describe('a name of ours that is taken', () => {
     }
   };
 
-  const kept = async (asked) => (await asked.query("select name from pg_prepared_statements where name like 'pgpool%'")).rowCount;
+  const kept = async (asked) =>
+    (await asked.query("select name from pg_prepared_statements where name like 'pgpool%'")).rowCount;
 
   test('costs its connection and not the query, and nothing is prepared on that server any more', () =>
     using({ max: 1 }, async (taken) => {
@@ -167,8 +172,11 @@ describe('a name of ours that is taken', () => {
     using({ max: 1 }, async (taken) => {
       const client = await taken.connect();
       await takeNames(client, 1);
-      for (const answer of [1, 2]) expect((await client.query('select $1::int as answer', [answer])).rows).toEqual([{ answer }]);
-      expect((await client.query('select pg_backend_pid() as pid')).rows).toEqual([{ pid: client.processID }]);
+      for (const answer of [1, 2])
+        expect((await client.query('select $1::int as answer', [answer])).rows).toEqual([{ answer }]);
+      expect((await client.query('select pg_backend_pid() as pid')).rows).toEqual([
+        { pid: client.processID },
+      ]);
       expect([taken.totalCount, taken.retired()]).toEqual([1, 0]);
       client.release();
       expect([taken.totalCount, taken.retired()]).toEqual([0, 1]);
@@ -182,7 +190,10 @@ describe('a name of ours that is taken', () => {
         await client.query('begin');
         return client.query('select $1::int as answer', [1]).finally(() => client.query('rollback'));
       };
-      await expect(transaction()).rejects.toMatchObject({ code: '42P05', message: 'prepared statement "" already exists' });
+      await expect(transaction()).rejects.toMatchObject({
+        code: '42P05',
+        message: 'prepared statement "" already exists',
+      });
       expect((await transaction()).rows).toEqual([{ answer: 1 }]);
       client.release();
       expect([taken.totalCount, taken.retired()]).toEqual([0, 1]);
@@ -195,11 +206,18 @@ describe('a name of ours that is taken', () => {
       // Until all are sent, the server is busy with what is before them.
       await pool.query('select pg_advisory_lock(42)');
       const held = client.query('select pg_advisory_lock(42)');
-      const batch = Promise.allSettled(['a', 'b', 'a', 'c'].map((name) => client.query(`select $1::int as ${name}`, [1])));
+      const batch = Promise.allSettled(
+        ['a', 'b', 'a', 'c'].map((name) => client.query(`select $1::int as ${name}`, [1])),
+      );
       await pool.query('select pg_advisory_unlock(42)');
       await held;
       const ends = await batch;
-      expect(ends.map(({ reason, value }) => reason?.code ?? value.rows)).toEqual(['42P05', [{ b: 1 }], [{ a: 1 }], [{ c: 1 }]]);
+      expect(ends.map(({ reason, value }) => reason?.code ?? value.rows)).toEqual([
+        '42P05',
+        [{ b: 1 }],
+        [{ a: 1 }],
+        [{ c: 1 }],
+      ]);
       expect(taken.retired()).toBe(0);
       client.release();
       expect([taken.totalCount, taken.retired()]).toEqual([0, 1]);
@@ -228,7 +246,9 @@ describe('a name of ours that is taken', () => {
       for (const client of clients) client.release();
       const storm = async () => {
         const asked = Array.from({ length: 400 }, (_, index) => index);
-        const answers = await Promise.all(asked.map((index) => taken.query(`select $1::int + ${index % 20} as sum`, [index])));
+        const answers = await Promise.all(
+          asked.map((index) => taken.query(`select $1::int + ${index % 20} as sum`, [index])),
+        );
         expect(answers.map(({ rows }) => rows[0].sum)).toEqual(asked.map((index) => index + (index % 20)));
         return taken.retired();
       };
@@ -238,12 +258,15 @@ describe('a name of ours that is taken', () => {
       expect(await storm()).toBe(retired);
     }));
 
-  test('is the application\'s own affair where it gave the name', () =>
+  test("is the application's own affair where it gave the name", () =>
     using({ max: 1 }, async (taken) => {
       await taken.query('prepare own as select 0');
       const { rows } = await taken.query('select pg_backend_pid() as pid');
       const named = { name: 'own', text: 'select $1::int as answer', values: [1] };
-      await expect(taken.query(named)).rejects.toMatchObject({ code: '42P05', message: 'prepared statement "own" already exists' });
+      await expect(taken.query(named)).rejects.toMatchObject({
+        code: '42P05',
+        message: 'prepared statement "own" already exists',
+      });
       expect((await taken.query('select pg_backend_pid() as pid')).rows).toEqual(rows);
       await taken.query('select $1::int as answer', [1]);
       expect([taken.retired(), await kept(taken)]).toEqual([0, 1]);

@@ -59,7 +59,9 @@ describe('a stream', () => {
   });
 
   test('fails with the error of the server, and the connection stays', async () => {
-    const rows = pool.stream('SELECT 1 / (25 - g) AS a FROM generate_series(1, 100) g', [], { batchSize: 10 });
+    const rows = pool.stream('SELECT 1 / (25 - g) AS a FROM generate_series(1, 100) g', [], {
+      batchSize: 10,
+    });
     await expect(collect(rows)).rejects.toMatchObject({ code: '22012' });
     expect([pool.idleCount, pool.totalCount]).toEqual([1, 1]);
     await expect(collect(pool.stream('SELECT nonsense'))).rejects.toMatchObject({ code: '42703' });
@@ -71,7 +73,9 @@ describe('a stream', () => {
         throw new Error('cannot read that');
       },
     };
-    await expect(collect(pool.stream({ text: SERIES, values: [100], types }, undefined, { batchSize: 10 }))).rejects.toThrow('cannot read that');
+    await expect(
+      collect(pool.stream({ text: SERIES, values: [100], types }, undefined, { batchSize: 10 })),
+    ).rejects.toThrow('cannot read that');
     expect(pool.idleCount).toBe(1);
   });
 
@@ -80,7 +84,10 @@ describe('a stream', () => {
     const reason = new Error('enough');
     const seen = [];
     const reading = (async () => {
-      for await (const row of pool.stream(SERIES, [1_000_000], { batchSize: 10, signal: controller.signal })) {
+      for await (const row of pool.stream(SERIES, [1_000_000], {
+        batchSize: 10,
+        signal: controller.signal,
+      })) {
         seen.push(row.a);
         if (row.a === 15) controller.abort(reason);
       }
@@ -93,16 +100,23 @@ describe('a stream', () => {
   test('runs inside the transaction of a client', async () => {
     const client = await pool.connect();
     await client.query('BEGIN');
-    await client.query('CREATE TEMP TABLE seen ON COMMIT DROP AS SELECT g AS a FROM generate_series(1, 30) g');
-    expect(await collect(client.stream('SELECT a FROM seen ORDER BY a', [], { batchSize: 7 }))).toEqual(upTo(30));
-    for await (const row of client.stream('SELECT a FROM seen ORDER BY a', [], { batchSize: 7 })) if (row.a === 9) break;
+    await client.query(
+      'CREATE TEMP TABLE seen ON COMMIT DROP AS SELECT g AS a FROM generate_series(1, 30) g',
+    );
+    expect(await collect(client.stream('SELECT a FROM seen ORDER BY a', [], { batchSize: 7 }))).toEqual(
+      upTo(30),
+    );
+    for await (const row of client.stream('SELECT a FROM seen ORDER BY a', [], { batchSize: 7 }))
+      if (row.a === 9) break;
     expect(client.getTransactionStatus()).toBe('T');
     await client.query('COMMIT');
     client.release();
   });
 
   test('whose connection is lost fails', async () => {
-    const rows = pool.stream(`SELECT pg_backend_pid() AS pid, g AS a FROM generate_series(1, 100000) g`, [], { batchSize: 10 });
+    const rows = pool.stream(`SELECT pg_backend_pid() AS pid, g AS a FROM generate_series(1, 100000) g`, [], {
+      batchSize: 10,
+    });
     const { value } = await rows.next();
     const other = new Pool(config());
     await other.query('SELECT pg_terminate_backend($1)', [value.pid]);
@@ -123,7 +137,10 @@ describe('a stream', () => {
 
 describe('maxResultBytes', () => {
   const LARGE = "SELECT repeat('x', 1000) AS a FROM generate_series(1, 1000)";
-  const refusal = { code: 'RESULT_TOO_LARGE', message: 'the result is larger than maxResultBytes (5000 bytes)' };
+  const refusal = {
+    code: 'RESULT_TOO_LARGE',
+    message: 'the result is larger than maxResultBytes (5000 bytes)',
+  };
 
   test('fails a query, and its connection goes on', async () => {
     await expect(pool.query({ text: LARGE, maxResultBytes: 5000 })).rejects.toMatchObject(refusal);
@@ -148,6 +165,8 @@ describe('maxResultBytes', () => {
   });
 
   test('must be a positive number', async () => {
-    await expect(pool.query({ text: 'SELECT 1', maxResultBytes: -5 })).rejects.toThrow('maxResultBytes must be a positive number');
+    await expect(pool.query({ text: 'SELECT 1', maxResultBytes: -5 })).rejects.toThrow(
+      'maxResultBytes must be a positive number',
+    );
   });
 });

@@ -19,7 +19,15 @@ let budgets = 0;
 
 function environment(more = {}) {
   const { host, port, user, password, database } = config();
-  return { DB_HOST: host, DB_PORT: String(port), DB_NAME: database, DB_USER: user, DB_PASSWORD: password, DB_CONNECTION_TIMEOUT: '60000', ...more };
+  return {
+    DB_HOST: host,
+    DB_PORT: String(port),
+    DB_NAME: database,
+    DB_USER: user,
+    DB_PASSWORD: password,
+    DB_CONNECTION_TIMEOUT: '60000',
+    ...more,
+  };
 }
 
 function tiersOf(more) {
@@ -29,7 +37,9 @@ function tiersOf(more) {
 }
 
 afterEach(async () => {
-  await Promise.all(opened.flatMap((tiers) => [...tiers.open.values()].map((pool) => pool.ending || pool.end())));
+  await Promise.all(
+    opened.flatMap((tiers) => [...tiers.open.values()].map((pool) => pool.ending || pool.end())),
+  );
   opened = [];
 });
 
@@ -66,7 +76,11 @@ describe('a tier', () => {
       }, 10);
     `;
     const env = { ...process.env, ...environment({ DB_HIGH_PRIORITY_MIN: '3' }) };
-    const { stdout } = await run(process.execPath, ['-e', script], { env, cwd: `${__dirname}/../..`, timeout: 60_000 });
+    const { stdout } = await run(process.execPath, ['-e', script], {
+      env,
+      cwd: `${__dirname}/../..`,
+      timeout: 60_000,
+    });
     expect(stdout).toContain('filled');
   });
 
@@ -120,16 +134,22 @@ describe('tiers off', () => {
     expect(tiers.getPool('admin').options.max).toBe(20);
   });
 
-  test.each(['on', 'off'])('all are ended at once, those that were asked for, with DB_TIERS=%s', async (position) => {
-    const tiers = tiersOf({ DB_TIERS: position });
-    await tiers.end();
-    const pools = [tiers.getPool('lowPriority'), tiers.getPool('admin')];
-    await pools[0].query('SELECT 1');
-    await tiers.end();
-    expect(pools.map((pool) => [pool.ended, pool.totalCount])).toEqual([[true, 0], [true, 0]]);
-    expect(tiers.open.has('highPriority')).toBe(false);
-    await tiers.end();
-  });
+  test.each(['on', 'off'])(
+    'all are ended at once, those that were asked for, with DB_TIERS=%s',
+    async (position) => {
+      const tiers = tiersOf({ DB_TIERS: position });
+      await tiers.end();
+      const pools = [tiers.getPool('lowPriority'), tiers.getPool('admin')];
+      await pools[0].query('SELECT 1');
+      await tiers.end();
+      expect(pools.map((pool) => [pool.ended, pool.totalCount])).toEqual([
+        [true, 0],
+        [true, 0],
+      ]);
+      expect(tiers.open.has('highPriority')).toBe(false);
+      await tiers.end();
+    },
+  );
 
   test('at run time, and on again', () => {
     const tiers = tiersOf();
@@ -143,7 +163,9 @@ describe('tiers off', () => {
   });
 
   test('configure names what makes no sense and changes nothing', () => {
-    expect(() => pgpool.configure({ tiers: 'maybe', speed: 'high' })).toThrow(/tiers must be one of on, off, not "maybe"; speed is no switch/);
+    expect(() => pgpool.configure({ tiers: 'maybe', speed: 'high' })).toThrow(
+      /tiers must be one of on, off, not "maybe"; speed is no switch/,
+    );
     expect(() => pgpool.configure({ retry: 'perhaps', breaker: 'sometimes' })).toThrow(
       'invalid configuration: retry must be on or off; breaker must be one of off, metrics, enforce, forced-open',
     );
@@ -165,7 +187,11 @@ describe('a shared budget', () => {
       while (!over) {
         // One after the other is not one moment: a connection may move in between. Twice the same is.
         const [once, again] = [totals(tiers), totals(tiers)];
-        if (String(once) === String(again)) most = Math.max(most, once.reduce((sum, total) => sum + total, 0));
+        if (String(once) === String(again))
+          most = Math.max(
+            most,
+            once.reduce((sum, total) => sum + total, 0),
+          );
         await new Promise(setImmediate);
       }
     })();

@@ -3,7 +3,12 @@
 // Transactions handed over as a whole: retried while the server has rolled back, and never guessed at when
 // the answer to COMMIT is lost. A proxy cuts at chosen messages.
 
-const { Pool, CommitOutcomeUnknownError, executeQueryWithRetry, executeTransactionWithRetry } = require('../..');
+const {
+  Pool,
+  CommitOutcomeUnknownError,
+  executeQueryWithRetry,
+  executeTransactionWithRetry,
+} = require('../..');
 const { Proxy } = require('../support/proxy');
 const { config, freshDatabase } = require('../support/server');
 const { until } = require('../support/until');
@@ -19,7 +24,9 @@ beforeAll(async () => {
   direct = new Pool(database.config());
   await direct.query('CREATE TABLE ledger (key int NOT NULL)');
   await direct.query('CREATE TABLE doctors (name text PRIMARY KEY, on_call boolean NOT NULL)');
-  await direct.query('CREATE TABLE orders (id int PRIMARY KEY, parent int REFERENCES orders DEFERRABLE INITIALLY DEFERRED)');
+  await direct.query(
+    'CREATE TABLE orders (id int PRIMARY KEY, parent int REFERENCES orders DEFERRABLE INITIALLY DEFERRED)',
+  );
 });
 afterAll(async () => {
   await direct.end();
@@ -104,12 +111,16 @@ describe('a transaction', () => {
 
   test('that its function ended by itself is an error', async () => {
     const pool = proxied();
-    await expect(pool.transaction((client) => client.query('COMMIT'))).rejects.toMatchObject({ code: 'TRANSACTION_ENDED' });
+    await expect(pool.transaction((client) => client.query('COMMIT'))).rejects.toMatchObject({
+      code: 'TRANSACTION_ENDED',
+    });
   });
 
   test('keeps its client: the function cannot release it', async () => {
     const pool = proxied();
-    await expect(pool.transaction(async (client) => client.release())).rejects.toThrow('is released when the transaction ends');
+    await expect(pool.transaction(async (client) => client.release())).rejects.toThrow(
+      'is released when the transaction ends',
+    );
     expect(pool.idleCount).toBe(1);
   });
 
@@ -138,7 +149,9 @@ describe('a transaction', () => {
     };
     const outcomes = await Promise.all([goHome('a'), goHome('b')]);
     expect(outcomes.sort()).toEqual(['home', 'stays']);
-    expect(pool.retries).toEqual([expect.objectContaining({ code: '40001', phase: 'transaction', attempt: 1, of: 3 })]);
+    expect(pool.retries).toEqual([
+      expect.objectContaining({ code: '40001', phase: 'transaction', attempt: 1, of: 3 }),
+    ]);
   });
 
   test('is not run again for an error that would come again', async () => {
@@ -277,9 +290,15 @@ describe('a COMMIT whose answer is lost', () => {
       },
       { ...quick, deadline: 3000 },
     );
-    const error = await committed.then(() => undefined, (reason) => reason);
+    const error = await committed.then(
+      () => undefined,
+      (reason) => reason,
+    );
     expect(error).toBeInstanceOf(CommitOutcomeUnknownError);
-    expect(error).toMatchObject({ code: 'COMMIT_OUTCOME_UNKNOWN', transactionId: expect.stringMatching(/^\d+$/) });
+    expect(error).toMatchObject({
+      code: 'COMMIT_OUTCOME_UNKNOWN',
+      transactionId: expect.stringMatching(/^\d+$/),
+    });
     expect(error.cause).toBeInstanceOf(Error);
     expect(await count(key)).toBe(1);
   });
@@ -313,7 +332,9 @@ describe('the functions with retry', () => {
     const pool = proxied();
     const key = nextKey++;
     const queries = [{ query: 'INSERT INTO ledger VALUES ($1)', values: [key] }, { query: 'SELECT 1 / 0' }];
-    await expect(executeTransactionWithRetry(queries, 3, 5, { pool })).rejects.toMatchObject({ code: '22012' });
+    await expect(executeTransactionWithRetry(queries, 3, 5, { pool })).rejects.toMatchObject({
+      code: '22012',
+    });
     expect(await count(key)).toBe(0);
   });
 
@@ -322,7 +343,9 @@ describe('the functions with retry', () => {
     const key = nextKey++;
     await pool.query('SELECT 1');
     proxy.cutOnMessage('toServer', 'P');
-    await executeTransactionWithRetry([{ query: 'INSERT INTO ledger VALUES ($1)', values: [key] }], 3, 5, { pool });
+    await executeTransactionWithRetry([{ query: 'INSERT INTO ledger VALUES ($1)', values: [key] }], 3, 5, {
+      pool,
+    });
     expect(await count(key)).toBe(1);
   });
 

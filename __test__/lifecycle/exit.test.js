@@ -102,7 +102,9 @@ describe.each(drivers)('with %s', (driver) => {
   });
 
   test('process.exit() in the middle of a load ends it at once, with its code', async () => {
-    const child = start(driver, `
+    const child = start(
+      driver,
+      `
       const pool = new driver.Pool(config({ max: 10 }));
       let answered = 0;
       const run = async () => {
@@ -112,13 +114,16 @@ describe.each(drivers)('with %s', (driver) => {
         }
       };
       for (let i = 0; i < 30; i++) run();
-    `);
+    `,
+    );
     expect(await child.ended()).toEqual({ code: 7, signal: null });
     expect(child.errors).toBe('');
   });
 
   test('an exception in a callback is uncaught, and the pool goes on if the application does', async () => {
-    const child = start(driver, `
+    const child = start(
+      driver,
+      `
       const caught = [];
       process.on('uncaughtException', (error) => caught.push(error.message));
       const pool = new driver.Pool(config({ max: 1 }));
@@ -134,32 +139,41 @@ describe.each(drivers)('with %s', (driver) => {
       await client.end();
       say([caught, rows, (await pool.query('SELECT 2 AS two')).rows]);
       await pool.end();
-    `);
+    `,
+    );
     expect(await child.ended()).toEqual(WELL);
     expect(child.lines).toEqual([[['of the pool', 'of the client'], [{ one: 1 }], [{ two: 2 }]]]);
   });
 
   test('an exception in a callback that nobody catches ends the process as any other', async () => {
-    const child = start(driver, `
+    const child = start(
+      driver,
+      `
       const pool = new driver.Pool(config());
       pool.query('SELECT 1', () => { throw new Error('of the callback'); });
-    `);
+    `,
+    );
     expect((await child.ended()).code).toBe(1);
     expect(child.errors).toContain('of the callback');
   });
 
   test('a rejection that nobody handles ends the process as any other', async () => {
-    const child = start(driver, `
+    const child = start(
+      driver,
+      `
       const pool = new driver.Pool(config());
       pool.query('SELECT nonsense');
-    `);
+    `,
+    );
     expect((await child.ended()).code).toBe(1);
     expect(child.errors).toContain('nonsense');
   });
 });
 
 test('a process without listeners for `error` outlives the death of its idle connections', async () => {
-  const child = start('pgpool-rs', `
+  const child = start(
+    'pgpool-rs',
+    `
     const pool = new driver.Pool(config({ max: 2, application_name: 'outlives' }));
     const killer = new driver.Client(config({ application_name: 'killer' }));
     await killer.connect();
@@ -169,7 +183,8 @@ test('a process without listeners for `error` outlives the death of its idle con
     say((await pool.query('SELECT 1 AS one')).rows);
     await killer.end();
     await pool.end();
-  `);
+  `,
+  );
   expect(await child.ended()).toEqual(WELL);
   expect(child.lines).toEqual([[{ one: 1 }]]);
 });

@@ -11,7 +11,11 @@ const ROOT = path.resolve(__dirname, '../..');
 const JEST = require.resolve('jest/bin/jest');
 
 function runJest(...args) {
-  const configuration = { rootDir: path.join(__dirname, 'suite'), testMatch: ['**/*.check.js'], transform: {} };
+  const configuration = {
+    rootDir: path.join(__dirname, 'suite'),
+    testMatch: ['**/*.check.js'],
+    transform: {},
+  };
   return new Promise((resolve) => {
     execFile(
       process.execPath,
@@ -22,12 +26,9 @@ function runJest(...args) {
   });
 }
 
-test.each([[['--runInBand']], [['--maxWorkers=2']]])(
-  'jest %j ends by itself',
-  async (args) => {
-    const { code, output } = await runJest(...args);
-    expect(output).toMatch(/3 passed, 3 total/);
-    expect(output).not.toMatch(/did not exit|failed to exit/i);
-    expect(code).toBe(0);
-  },
-);
+test.each([[['--runInBand']], [['--maxWorkers=2']]])('jest %j ends by itself', async (args) => {
+  const { code, output } = await runJest(...args);
+  expect(output).toMatch(/3 passed, 3 total/);
+  expect(output).not.toMatch(/did not exit|failed to exit/i);
+  expect(code).toBe(0);
+});

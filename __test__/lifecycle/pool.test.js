@@ -46,7 +46,10 @@ describe('a backend that is terminated', () => {
       const { pid } = (await pool.query('SELECT pg_backend_pid() AS pid')).rows[0];
       await terminate(pid);
       await until(() => told.length === 2, { what: 'the loss to be told' });
-      expect(told).toEqual([['57P01', pid], ['removed', pid]]);
+      expect(told).toEqual([
+        ['57P01', pid],
+        ['removed', pid],
+      ]);
       expect(counts(pool)).toEqual({ total: 0, idle: 0, waiting: 0 });
       expect(await pool.query('SELECT 1 AS one')).toMatchObject(ONE);
     }));
@@ -103,15 +106,21 @@ describe('a server of its own', () => {
     pool.on('error', () => {});
     const running = Array.from({ length: 3 }, () => outcome(pool.query('SELECT pg_sleep(600)')));
     const waiting = Array.from({ length: 3 }, () => outcome(pool.query('SELECT 1 AS one')));
-    const sleepers = async () => (await own.query("SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'")).rows;
-    const [{ pid }] = await until(async () => {
-      const found = await sleepers();
-      return found.length === 3 && found;
-    }, { what: 'three queries to run' });
+    const sleepers = async () =>
+      (await own.query("SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'")).rows;
+    const [{ pid }] = await until(
+      async () => {
+        const found = await sleepers();
+        return found.length === 3 && found;
+      },
+      { what: 'three queries to run' },
+    );
     process.kill(pid, 'SIGKILL');
     for (const end of await Promise.all(running)) expect(end.error).toBeDefined();
     for (const end of await Promise.all(waiting)) expect(end).not.toBe('hung');
-    const back = await until(async () => (await outcome(pool.query('SELECT 1 AS one'))).value, { what: 'the recovery' });
+    const back = await until(async () => (await outcome(pool.query('SELECT 1 AS one'))).value, {
+      what: 'the recovery',
+    });
     expect(back).toMatchObject(ONE);
     expect(pool.totalCount).toBeLessThanOrEqual(3);
     await pool.end();
@@ -123,46 +132,53 @@ describe('a server of its own', () => {
     await Promise.all([pool.query('SELECT 1'), pool.query('SELECT 1')]);
     for (const mode of ['fast', 'immediate']) {
       await own.restart(mode);
-      await until(async () => (await outcome(pool.query('SELECT 1 AS one'))).value, { what: 'the pool to work' });
+      await until(async () => (await outcome(pool.query('SELECT 1 AS one'))).value, {
+        what: 'the pool to work',
+      });
     }
     await pool.end();
     expect(counts(pool)).toEqual({ total: 0, idle: 0, waiting: 0 });
   });
 
-  embedded('whose connections are all taken refuses in its own words, and the pool works when there is room', async () => {
-    // Those of the tests before may still be leaving.
-    const sessions = "SELECT FROM pg_stat_activity WHERE backend_type = 'client backend'";
-    await until(async () => (await own.query(sessions)).rowCount === 1, { what: 'the server to be empty' });
-    const hogs = [];
-    for (;;) {
-      const hog = new Client(to());
-      hog.on('error', () => {});
-      const end = await outcome(hog.connect());
-      if (end.error) break;
-      hogs.push(hog);
-    }
-    const pool = new Pool(to({ max: 3 }));
-    const ends = await Promise.all(Array.from({ length: 5 }, () => outcome(pool.query('SELECT 1'))));
-    expect(ends.every((end) => end.error?.code === '53300')).toBe(true);
-    expect(counts(pool)).toEqual({ total: 0, idle: 0, waiting: 0 });
-    await Promise.all(hogs.map((hog) => hog.end()));
-    await until(async () => (await outcome(pool.query('SELECT 1 AS one'))).value, { what: 'room' });
-    await pool.end();
-  });
+  embedded(
+    'whose connections are all taken refuses in its own words, and the pool works when there is room',
+    async () => {
+      // Those of the tests before may still be leaving.
+      const sessions = "SELECT FROM pg_stat_activity WHERE backend_type = 'client backend'";
+      await until(async () => (await own.query(sessions)).rowCount === 1, { what: 'the server to be empty' });
+      const hogs = [];
+      for (;;) {
+        const hog = new Client(to());
+        hog.on('error', () => {});
+        const end = await outcome(hog.connect());
+        if (end.error) break;
+        hogs.push(hog);
+      }
+      const pool = new Pool(to({ max: 3 }));
+      const ends = await Promise.all(Array.from({ length: 5 }, () => outcome(pool.query('SELECT 1'))));
+      expect(ends.every((end) => end.error?.code === '53300')).toBe(true);
+      expect(counts(pool)).toEqual({ total: 0, idle: 0, waiting: 0 });
+      await Promise.all(hogs.map((hog) => hog.end()));
+      await until(async () => (await outcome(pool.query('SELECT 1 AS one'))).value, { what: 'room' });
+      await pool.end();
+    },
+  );
 });
 
-test.each(['SELECT 1', 'SELECT 1 / 0'])('a transaction left open after %s is over for the next borrower, who is told so', (last) =>
-  withPool({ max: 1 }, async (pool) => {
-    const client = await pool.connect();
-    await client.query('BEGIN');
-    await outcome(client.query(last));
-    client.release();
-    const next = await pool.connect();
-    const status = next.getTransactionStatus();
-    const { rows } = await next.query('SELECT now() = statement_timestamp() AS alone');
-    next.release();
-    expect([next === client, status, rows]).toEqual([true, 'I', [{ alone: true }]]);
-  }),
+test.each(['SELECT 1', 'SELECT 1 / 0'])(
+  'a transaction left open after %s is over for the next borrower, who is told so',
+  (last) =>
+    withPool({ max: 1 }, async (pool) => {
+      const client = await pool.connect();
+      await client.query('BEGIN');
+      await outcome(client.query(last));
+      client.release();
+      const next = await pool.connect();
+      const status = next.getTransactionStatus();
+      const { rows } = await next.query('SELECT now() = statement_timestamp() AS alone');
+      next.release();
+      expect([next === client, status, rows]).toEqual([true, 'I', [{ alone: true }]]);
+    }),
 );
 
 describe('end()', () => {
@@ -188,7 +204,9 @@ describe('end()', () => {
       client.on('error', () => {});
       const ends = [outcome(pool.query(sleep)), outcome(client.query(sleep))];
       const running = async () => {
-        const { rows } = await admin('SELECT count(*)::int AS count FROM pg_stat_activity WHERE query = $1', [sleep]);
+        const { rows } = await admin('SELECT count(*)::int AS count FROM pg_stat_activity WHERE query = $1', [
+          sleep,
+        ]);
         return rows[0].count;
       };
       await until(async () => (await running()) === 2);
@@ -236,9 +254,12 @@ test('200,000 rows arrive whole while small queries are answered beside them', (
     const end = await blocked();
     let large = null;
     // Its last row waits until small queries were answered.
-    const rows = "SELECT n, 'row number ' || n AS text, n * 1.5 AS number FROM generate_series(1, 199999) AS n";
+    const rows =
+      "SELECT n, 'row number ' || n AS text, n * 1.5 AS number FROM generate_series(1, 199999) AS n";
     const arriving = pool
-      .query(`${rows} UNION ALL SELECT 200000, 'row number 200000', 300000 FROM (${end.text} OFFSET 0) AS lock`)
+      .query(
+        `${rows} UNION ALL SELECT 200000, 'row number 200000', 300000 FROM (${end.text} OFFSET 0) AS lock`,
+      )
       .then((result) => (large = result));
     let between = 0;
     while (large === null) {
@@ -250,7 +271,8 @@ test('200,000 rows arrive whole while small queries are answered beside them', (
     expect(between).toBeGreaterThanOrEqual(10);
     expect(large.rowCount).toBe(200_000);
     large.rows.forEach((row, i) => {
-      if (row.n !== i + 1 || row.text !== `row number ${i + 1}` || Number(row.number) !== (i + 1) * 1.5) throw new Error(`row ${i} is wrong`);
+      if (row.n !== i + 1 || row.text !== `row number ${i + 1}` || Number(row.number) !== (i + 1) * 1.5)
+        throw new Error(`row ${i} is wrong`);
     });
   }));
 
@@ -263,7 +285,9 @@ test('notifications arrive in order, on the client that listens and on no other'
   await listener.query('LISTEN "A channel"');
   for (let i = 0; i < 50; i++) await speaker.query('SELECT pg_notify($1, $2)', ['A channel', `number ${i}`]);
   await until(() => heard.length === 50, { what: 'fifty notifications' });
-  expect(heard).toEqual(Array.from({ length: 50 }, (_, i) => ['A channel', `number ${i}`, speaker.processID]));
+  expect(heard).toEqual(
+    Array.from({ length: 50 }, (_, i) => ['A channel', `number ${i}`, speaker.processID]),
+  );
   await Promise.all([listener, deaf, speaker].map((client) => client.end()));
 });
 
@@ -295,5 +319,7 @@ test('callbacks and awaits run in the async context of their caller', () =>
         }),
       ),
     );
-    seen.forEach((one, i) => expect(one).toEqual({ i, awaited: i, called: i, lent: i, asked: i, connected: i }));
+    seen.forEach((one, i) =>
+      expect(one).toEqual({ i, awaited: i, called: i, lent: i, asked: i, connected: i }),
+    );
   }));

@@ -32,7 +32,8 @@ function thread(body, options) {
 }
 
 const connectionsOf = async (name) =>
-  (await admin('SELECT count(*)::int AS count FROM pg_stat_activity WHERE application_name = $1', [name])).rows[0].count;
+  (await admin('SELECT count(*)::int AS count FROM pg_stat_activity WHERE application_name = $1', [name]))
+    .rows[0].count;
 
 test('several threads use pools of their own at once, and end by themselves', async () => {
   const threads = Array.from({ length: 4 }, (_, i) =>
@@ -60,7 +61,10 @@ test.each([
   ['short queries', `for (;;) await pool.query('SELECT 1')`],
   ['a query that sleeps', `await pool.query('SELECT pg_sleep(600)')`],
   ['a large result', `await pool.query("SELECT repeat('x', 1000) AS text FROM generate_series(1, 2000000)")`],
-  ['a lent connection', `const client = await pool.connect(); await client.query('BEGIN'); for (;;) await client.query('SELECT 1')`],
+  [
+    'a lent connection',
+    `const client = await pool.connect(); await client.query('BEGIN'); for (;;) await client.query('SELECT 1')`,
+  ],
 ])('a thread terminated during %s leaves no connection', async (_, body) => {
   const before = sockets();
   const name = `terminated_${Math.floor(Math.random() * 1e9)}`;
@@ -84,7 +88,9 @@ test.each([
 });
 
 test('threads come and go while the main thread works, without a crash', async () => {
-  const child = start('pgpool-rs', `
+  const child = start(
+    'pgpool-rs',
+    `
     const { Worker } = require('node:worker_threads');
     const source = \`
       const { Pool } = require(\${JSON.stringify(${JSON.stringify(PACKAGE)})});
@@ -105,13 +111,16 @@ test('threads come and go while the main thread works, without a crash', async (
     await work;
     say((await pool.query('SELECT 1 AS one')).rows);
     await pool.end();
-  `);
+  `,
+  );
   expect({ ...(await child.ended()), errors: child.errors }).toEqual({ ...WELL, errors: '' });
   expect(child.lines).toEqual([[{ one: 1 }]]);
 });
 
 test('process.exit() of the main thread while other threads run queries ends cleanly', async () => {
-  const child = start('pgpool-rs', `
+  const child = start(
+    'pgpool-rs',
+    `
     const { Worker } = require('node:worker_threads');
     const source = \`
       const { Pool } = require(\${JSON.stringify(${JSON.stringify(PACKAGE)})});
@@ -122,7 +131,8 @@ test('process.exit() of the main thread while other threads run queries ends cle
     const workers = Array.from({ length: 3 }, () => new Worker(source, { eval: true, workerData: config({ max: 4 }) }));
     await Promise.all(workers.map((worker) => new Promise((resolve) => worker.once('message', resolve))));
     process.exit(3);
-  `);
+  `,
+  );
   expect(await child.ended()).toEqual({ code: 3, signal: null });
   expect(child.errors).toBe('');
 });

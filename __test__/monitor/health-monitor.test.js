@@ -26,7 +26,9 @@ function look(monitor, from, to, told) {
 
 function listen(monitor) {
   const told = [];
-  monitor.on('alert', ({ rule, reminder }) => told.push([reminder ? 'reminder' : 'alert', rule, monitor.now]));
+  monitor.on('alert', ({ rule, reminder }) =>
+    told.push([reminder ? 'reminder' : 'alert', rule, monitor.now]),
+  );
   monitor.on('clear', ({ rule }) => told.push(['clear', rule, monitor.now]));
   return told;
 }
@@ -48,7 +50,11 @@ describe.each([
       ['alert', 'utilisation', 10 * MINUTE],
       ['clear', 'utilisation', 25 * MINUTE + 10000],
     ]);
-    expect(monitor.metrics).toMatchObject({ waiting: 0, connections: { used: 0, idle: 1, max: 1 }, firing: [] });
+    expect(monitor.metrics).toMatchObject({
+      waiting: 0,
+      connections: { used: 0, idle: 1, max: 1 },
+      firing: [],
+    });
   });
 
   test('fires waiting after five minutes and clears it after two', async () => {
@@ -81,7 +87,14 @@ test('an alert says tier, value, threshold, since when and why', async () => {
   expect(alerts).toHaveLength(1);
   const [{ causes, ...alert }] = alerts;
   expect(alert).toMatchObject({
-    rule: 'utilisation', tier: 'told', value: 1, threshold: 0.9, unit: 'ratio', since: start, firedAt: start + 10 * MINUTE, reminder: false,
+    rule: 'utilisation',
+    tier: 'told',
+    value: 1,
+    threshold: 0.9,
+    unit: 'ratio',
+    since: start,
+    firedAt: start + 10 * MINUTE,
+    reminder: false,
   });
   const leak = causes.find(({ kind }) => kind === 'leak');
   expect(leak.text).toContain('1 clients are not given back');
@@ -96,7 +109,9 @@ test('the error rate counts statements that fail, not those that were cancelled'
   const told = listen(monitor);
   await pool.query('SELECT 1');
   look(monitor, 0, 0);
-  const results = Array.from({ length: 50 }, (_, i) => pool.query(i < 10 ? 'SELECT 1 / 0' : 'SELECT 1').catch(() => {}));
+  const results = Array.from({ length: 50 }, (_, i) =>
+    pool.query(i < 10 ? 'SELECT 1 / 0' : 'SELECT 1').catch(() => {}),
+  );
   await Promise.all(results);
   look(monitor, 10000, 10000);
   expect(told).toEqual([['alert', 'error_rate', 10000]]);
@@ -131,7 +146,8 @@ test('a pool that was not used yet can be watched, and is seen once it is open',
 test('a listener that throws is counted, and the others hear it', async () => {
   const pool = open({ max: 1, tier: 'throwing' });
   const monitor = watch(pool);
-  const faults = () => metrics().series.find(({ name }) => name === 'pgpool_rs.listener.faults').points[0].value;
+  const faults = () =>
+    metrics().series.find(({ name }) => name === 'pgpool_rs.listener.faults').points[0].value;
   const before = faults();
   let heard = 0;
   monitor.on('metrics', () => {
@@ -162,7 +178,10 @@ test('startMonitoring looks by itself, stopMonitoring ends it', async () => {
 });
 
 test('monitors hears of every pool it watches', () => {
-  const monitor = monitors.watch({ totalCount: 1, idleCount: 0, waitingCount: 0, options: { max: 1 } }, 'heard');
+  const monitor = monitors.watch(
+    { totalCount: 1, idleCount: 0, waitingCount: 0, options: { max: 1 } },
+    'heard',
+  );
   undo.push(() => monitor.stopMonitoring());
   const heard = [];
   const listener = (seen, from) => heard.push([seen.name, from === monitor]);
@@ -181,6 +200,9 @@ test('limits come from options before the environment before the defaults, and s
   });
   const senseless = () => thresholdsFor({}, { DB_ALERT_WAITING: 'many', DB_ALERT_REMINDER: '-1' });
   expect(senseless).toThrow(/DB_ALERT_WAITING.*DB_ALERT_REMINDER/s);
-  const monitor = watch({ totalCount: 0, idleCount: 0, waitingCount: 0 }, { thresholds: { waiting: { above: 1, below: 2 } } });
+  const monitor = watch(
+    { totalCount: 0, idleCount: 0, waitingCount: 0 },
+    { thresholds: { waiting: { above: 1, below: 2 } } },
+  );
   expect(() => monitor.updateMetrics(0)).toThrow(/waiting/);
 });

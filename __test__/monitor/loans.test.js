@@ -48,7 +48,10 @@ test('the stack begins with the caller, and the limit of the application is as i
     const stack = stackOf(borrow());
     expect(stack).toMatch(/^at .*loans\.test\.js/);
     expect(stack.split('\n').length).toBeLessThanOrEqual(10);
-    expect(Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit')).toMatchObject({ value: limit, writable: true });
+    expect(Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit')).toMatchObject({
+      value: limit,
+      writable: true,
+    });
   }
 });
 

@@ -26,9 +26,15 @@ test('connects and closes are heard with stable fields', async () => {
   client.release(true);
   const mine = () => heard.filter((event) => event.pool === 'logged');
   await until(() => mine().some(({ event }) => event === 'closed'));
-  expect(mine().map(({ target, event }) => `${target} ${event}`)).toEqual(['connection opened', 'connection closed']);
+  expect(mine().map(({ target, event }) => `${target} ${event}`)).toEqual([
+    'connection opened',
+    'connection closed',
+  ]);
   const [opened, closed] = mine();
-  expect(opened).toMatchObject({ level: 'info', fields: { connection: expect.any(Number), millis: expect.any(Number) } });
+  expect(opened).toMatchObject({
+    level: 'info',
+    fields: { connection: expect.any(Number), millis: expect.any(Number) },
+  });
   expect(closed.fields).toEqual({ connection: opened.fields.connection, reason: 'released' });
 });
 
@@ -60,7 +66,8 @@ test('a pool that is not measured says nothing', async () => {
 });
 
 test('a listener that throws is counted, and queries go on', async () => {
-  const faults = () => metrics().series.find(({ name }) => name === 'pgpool_rs.listener.faults').points[0].value;
+  const faults = () =>
+    metrics().series.find(({ name }) => name === 'pgpool_rs.listener.faults').points[0].value;
   const before = faults();
   undo.push(
     onLog(() => {
@@ -75,7 +82,8 @@ test('a listener that throws is counted, and queries go on', async () => {
 
 /** The events of this tier, without those of other tests. */
 const of = (heard, tier) => heard.filter(({ pool }) => pool === tier);
-const seen = (events, target, event) => events.find((entry) => entry.target === target && entry.event === event);
+const seen = (events, target, event) =>
+  events.find((entry) => entry.target === target && entry.event === event);
 
 test('an outage is heard from the loss to the recovery: lost, closed, connects, breaker, retries', async () => {
   const heard = listen();
@@ -83,7 +91,13 @@ test('an outage is heard from the loss to the recovery: lost, closed, connects, 
   const proxy = await Proxy.start({ host, port });
   undo.push(() => proxy.stop());
   const pool = open({
-    tier: 'outage', host: proxy.host, port: proxy.port, max: 1, retryAttempts: 40, retryDelay: 20, breaker: { openMillis: 50, maxOpenMillis: 50 },
+    tier: 'outage',
+    host: proxy.host,
+    port: proxy.port,
+    max: 1,
+    retryAttempts: 40,
+    retryDelay: 20,
+    breaker: { openMillis: 50, maxOpenMillis: 50 },
   });
   await pool.query('SELECT 1');
   await proxy.refuse();
@@ -92,22 +106,46 @@ test('an outage is heard from the loss to the recovery: lost, closed, connects, 
   await until(() => seen(of(heard, 'outage'), 'breaker', 'open'));
   await proxy.listen();
   await waiting.catch(() => {});
-  await until(() => pool.query('SELECT 1').then(() => true, () => false));
+  await until(() =>
+    pool.query('SELECT 1').then(
+      () => true,
+      () => false,
+    ),
+  );
   await until(() => seen(of(heard, 'outage'), 'breaker', 'closed'));
   const events = of(heard, 'outage');
   const { connection } = seen(events, 'connection', 'opened').fields;
-  expect(seen(events, 'connection', 'lost')).toMatchObject({ level: 'warn', fields: { connection, class: 'connection', error: expect.any(String) } });
-  expect(seen(events, 'connection', 'closed')).toMatchObject({ level: 'warn', fields: { connection, reason: 'broken' } });
-  expect(seen(events, 'connection', 'connect_failed').fields).toMatchObject({ class: 'connection', error: expect.stringContaining('ECONNREFUSED') });
+  expect(seen(events, 'connection', 'lost')).toMatchObject({
+    level: 'warn',
+    fields: { connection, class: 'connection', error: expect.any(String) },
+  });
+  expect(seen(events, 'connection', 'closed')).toMatchObject({
+    level: 'warn',
+    fields: { connection, reason: 'broken' },
+  });
+  expect(seen(events, 'connection', 'connect_failed').fields).toMatchObject({
+    class: 'connection',
+    error: expect.stringContaining('ECONNREFUSED'),
+  });
   // What had not been sent yet moves on at once, before any of the forty.
   const retry = events.find(({ event, fields }) => event === 'retrying' && fields.of !== undefined);
-  expect(retry.fields).toMatchObject({ attempt: expect.any(Number), of: 40, delayMillis: expect.any(Number), phase: expect.any(String) });
-  const breaker = { level: 'warn', fields: { host: `${proxy.host}:${proxy.port}`, from: 'closed', nextProbeMillis: expect.any(Number) } };
+  expect(retry.fields).toMatchObject({
+    attempt: expect.any(Number),
+    of: 40,
+    delayMillis: expect.any(Number),
+    phase: expect.any(String),
+  });
+  const breaker = {
+    level: 'warn',
+    fields: { host: `${proxy.host}:${proxy.port}`, from: 'closed', nextProbeMillis: expect.any(Number) },
+  };
   expect(seen(events, 'breaker', 'open')).toMatchObject(breaker);
   expect(seen(events, 'breaker', 'half-open')).toMatchObject({ level: 'warn', fields: { from: 'open' } });
   expect(seen(events, 'breaker', 'closed')).toMatchObject({ level: 'info', fields: { from: 'half-open' } });
   // In the order in which they happened.
-  expect(events.map(({ number }) => number)).toEqual(events.map(({ number }) => number).sort((one, other) => one - other));
+  expect(events.map(({ number }) => number)).toEqual(
+    events.map(({ number }) => number).sort((one, other) => one - other),
+  );
 });
 
 test('a host that is left for another one is counted and heard', async () => {
@@ -115,7 +153,12 @@ test('a host that is left for another one is counted and heard', async () => {
   const { host, port } = config();
   const [first, second] = [await Proxy.start({ host, port }), await Proxy.start({ host, port })];
   undo.push(() => Promise.all([first.stop(), second.stop()]));
-  const pool = open({ tier: 'moved', host: `${first.host},${second.host}`, port: `${first.port},${second.port}`, max: 1 });
+  const pool = open({
+    tier: 'moved',
+    host: `${first.host},${second.host}`,
+    port: `${first.port},${second.port}`,
+    max: 1,
+  });
   await pool.query('SELECT 1');
   await first.refuse();
   first.cut();
@@ -137,11 +180,17 @@ test('a transaction that is left open, and a client that is not given back, are 
   await client.query('BEGIN');
   monitor.updateMetrics();
   client.release();
-  await until(() => seen(of(heard, 'leaking'), 'leak', 'transaction') && seen(of(heard, 'leaking'), 'leak', 'overdue'));
+  await until(
+    () => seen(of(heard, 'leaking'), 'leak', 'transaction') && seen(of(heard, 'leaking'), 'leak', 'overdue'),
+  );
   const { connection } = seen(of(heard, 'leaking'), 'connection', 'opened').fields;
   expect(seen(of(heard, 'leaking'), 'leak', 'transaction').fields).toEqual({ connection });
   const { fields } = seen(of(heard, 'leaking'), 'leak', 'overdue');
-  expect(fields).toMatchObject({ connection, heldMillis: expect.any(Number), stack: expect.stringContaining('log.test.js') });
+  expect(fields).toMatchObject({
+    connection,
+    heldMillis: expect.any(Number),
+    stack: expect.stringContaining('log.test.js'),
+  });
   expect(metrics().pools.find(({ name }) => name === 'leaking').leaks).toMatchObject({ transactions: 1 });
 });
 
@@ -151,7 +200,9 @@ function overdue(pool, connection, heldMillis) {
   const told = Buffer.from(JSON.stringify({ connection, heldMillis }));
   jest.spyOn(hub().native, 'take').mockImplementationOnce((buffer) => {
     const length = (16 + told.length + 7) & ~7;
-    [length, OVERDUE, pool.number, told.length].forEach((word, index) => buffer.writeUInt32LE(word, index * 4));
+    [length, OVERDUE, pool.number, told.length].forEach((word, index) =>
+      buffer.writeUInt32LE(word, index * 4),
+    );
     told.copy(buffer, 16);
     return length;
   });
@@ -190,8 +241,17 @@ test('a statement of the pool that takes long is no leak, also where it runs on 
   await holder.query('SELECT pg_advisory_lock(4711)');
   pool.on('acquire', () => {});
   const slow = pool.query('SELECT pg_advisory_lock(4711)');
-  await until(async () => (await holder.query("SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted")).rowCount === 1);
-  const opened = of(heard, 'slow').filter(({ event }) => event === 'opened').map(({ fields }) => fields.connection);
+  await until(
+    async () =>
+      (
+        await holder.query(
+          "SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted",
+        )
+      ).rowCount === 1,
+  );
+  const opened = of(heard, 'slow')
+    .filter(({ event }) => event === 'opened')
+    .map(({ fields }) => fields.connection);
   for (const connection of opened) overdue(pool, connection, 30000);
   await holder.query('SELECT pg_advisory_unlock(4711)');
   holder.release();
@@ -203,7 +263,9 @@ test('a statement of the pool that takes long is no leak, also where it runs on 
 test('an alert is heard with its cause, as flat fields', async () => {
   const heard = listen();
   const pool = open({ tier: 'alerted', max: 1 });
-  const monitor = new ConnectionHealthMonitor(pool, { thresholds: { utilisation: { forMillis: 0, clearMillis: 0 } } });
+  const monitor = new ConnectionHealthMonitor(pool, {
+    thresholds: { utilisation: { forMillis: 0, clearMillis: 0 } },
+  });
   const client = await pool.connect();
   monitor.updateMetrics(0);
   client.release();
@@ -213,7 +275,10 @@ test('an alert is heard with its cause, as flat fields', async () => {
   monitor.stopMonitoring();
   await until(() => seen(of(heard, 'alerted'), 'alert', 'cleared'));
   const fired = seen(of(heard, 'alerted'), 'alert', 'fired');
-  expect(fired).toMatchObject({ level: 'error', fields: { rule: 'utilisation', value: 1, threshold: 0.9, unit: 'ratio' } });
+  expect(fired).toMatchObject({
+    level: 'error',
+    fields: { rule: 'utilisation', value: 1, threshold: 0.9, unit: 'ratio' },
+  });
   expect(fired.fields.causes).toContain('all 1 connections are in use');
   expect(seen(of(heard, 'alerted'), 'alert', 'cleared').level).toBe('info');
 });
@@ -231,7 +296,10 @@ test('standard error that nobody reads delays no query, and what was dropped is 
       await Promise.all([pool.end(), nowhere.end()]);
       console.log(JSON.stringify({ rows, dropped: dropped() > 0 }));
     })();`;
-  const child = spawn(process.execPath, ['-e', source], { env: { ...process.env, PGPOOL_LOG: 'info' }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, ['-e', source], {
+    env: { ...process.env, PGPOOL_LOG: 'info' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   undo.push(() => child.kill('SIGKILL'));
   let told = '';
   child.stdout.setEncoding('utf8').on('data', (text) => (told += text));
@@ -252,10 +320,21 @@ test('standard error gets what PGPOOL_LOG asks for, as text or JSON, and nothing
   const unasked = await run(script, { PGPOOL_LOG: '' });
   expect(unasked.stderr).toBe('');
   const text = await run(script, { PGPOOL_LOG: 'info' });
-  expect(text.stderr).toMatch(/^pgpool-rs \S+Z {2}INFO connection: opened pool="written" connection=\d+ millis=/);
+  expect(text.stderr).toMatch(
+    /^pgpool-rs \S+Z {2}INFO connection: opened pool="written" connection=\d+ millis=/,
+  );
   // Until the last line, though the process ends at once.
   expect(text.stderr).toMatch(/INFO connection: closed pool="written" connection=\d+ reason="drained"\n$/);
   const json = await run(script, { PGPOOL_LOG: 'off,connection=info', PGPOOL_LOG_FORMAT: 'json' });
-  const [first] = json.stderr.trim().split('\n').map((line) => JSON.parse(line));
-  expect(first).toMatchObject({ level: 'INFO', target: 'connection', message: 'opened', pool: 'written', connection: expect.any(Number) });
+  const [first] = json.stderr
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  expect(first).toMatchObject({
+    level: 'INFO',
+    target: 'connection',
+    message: 'opened',
+    pool: 'written',
+    connection: expect.any(Number),
+  });
 });

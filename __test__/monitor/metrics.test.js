@@ -13,13 +13,17 @@ const told = (name) => metrics().pools.find((entry) => entry.name === name);
 
 // The parser has no labels for histograms, so their lines are looked up as they are.
 function line(start) {
-  const found = metricsText().split('\n').find((candidate) => candidate.startsWith(start + ' '));
+  const found = metricsText()
+    .split('\n')
+    .find((candidate) => candidate.startsWith(start + ' '));
   return found && Number(found.slice(start.length));
 }
 
 function value(name, labels) {
   const family = parsePrometheus(metricsText()).find((entry) => entry.name === name);
-  const found = family?.metrics.find((metric) => Object.entries(labels).every(([label, wanted]) => metric.labels?.[label] === wanted));
+  const found = family?.metrics.find((metric) =>
+    Object.entries(labels).every(([label, wanted]) => metric.labels?.[label] === wanted),
+  );
   return found;
 }
 
@@ -53,7 +57,12 @@ test('queries on a lent client are operations, the loan is one wait and one use'
   const client = await news.connect();
   await client.query('SELECT 1');
   await client.query('SELECT 2');
-  expect(told('lent')).toMatchObject({ operations: 2, connections: { used: 1, idle: 0 }, use: { count: 0 }, acquire: { count: 1 } });
+  expect(told('lent')).toMatchObject({
+    operations: 2,
+    connections: { used: 1, idle: 0 },
+    use: { count: 0 },
+    acquire: { count: 1 },
+  });
   client.release();
   await until(() => told('lent').use.count === 1);
 });
@@ -74,9 +83,15 @@ test('the text is read by a parser of Prometheus, and tells the same numbers', a
   await news.query('SELECT generate_series(1, 3)');
   const labels = { db_client_connection_pool_name: 'scraped' };
   expect(Number(value('db_client_connection_max', labels).value)).toBe(2);
-  expect(Number(value('db_client_connection_count', { ...labels, db_client_connection_state: 'idle' }).value)).toBe(1);
-  expect(line('db_client_operation_duration_seconds_count{db_client_connection_pool_name="scraped"}')).toBe(1);
-  expect(line('db_client_operation_duration_seconds_bucket{db_client_connection_pool_name="scraped",le="+Inf"}')).toBe(1);
+  expect(
+    Number(value('db_client_connection_count', { ...labels, db_client_connection_state: 'idle' }).value),
+  ).toBe(1);
+  expect(line('db_client_operation_duration_seconds_count{db_client_connection_pool_name="scraped"}')).toBe(
+    1,
+  );
+  expect(
+    line('db_client_operation_duration_seconds_bucket{db_client_connection_pool_name="scraped",le="+Inf"}'),
+  ).toBe(1);
   expect(line('db_client_response_returned_rows_sum{db_client_connection_pool_name="scraped"}')).toBe(3);
 });
 
@@ -105,7 +120,9 @@ test('pools without a tier are named by where they lead', async () => {
   await Promise.all([first.query('SELECT 1'), second.query('SELECT 1')]);
   const { host, port, database } = config();
   const names = metrics().pools.map((entry) => entry.name);
-  expect(names).toEqual(expect.arrayContaining([`${host}:${port}/${database}`, `${host}:${port}/${database}#2`]));
+  expect(names).toEqual(
+    expect.arrayContaining([`${host}:${port}/${database}`, `${host}:${port}/${database}#2`]),
+  );
 });
 
 test('switched off, a pool is not measured', async () => {

@@ -9,7 +9,10 @@ const { Proxy } = require('../support/proxy');
 const { config } = require('../support/server');
 const { until } = require('../support/until');
 
-if (!hasBrowser()) console.log('the page is not tested: CHROMIUM names no browser, and there is none to be had for this platform');
+if (!hasBrowser())
+  console.log(
+    'the page is not tested: CHROMIUM names no browser, and there is none to be had for this platform',
+  );
 
 (hasBrowser() ? describe : describe.skip)('the live page', () => {
   let browser, proxy, pool, server;
@@ -20,7 +23,9 @@ if (!hasBrowser()) console.log('the page is not tested: CHROMIUM names no browse
     await until(() => metrics().pools.length === 0, { what: 'the pools of other test files to be gone' });
     const { host, port } = config();
     proxy = await Proxy.start({ host, port });
-    pool = new Pool(config({ host: proxy.host, port: proxy.port, max: 3, idleTimeoutMillis: 0, tier: 'newsroom' }));
+    pool = new Pool(
+      config({ host: proxy.host, port: proxy.port, max: 3, idleTimeoutMillis: 0, tier: 'newsroom' }),
+    );
     server = await monitorServer({ port: 0, interval: 100 });
     await pool.query('SELECT 1');
   });
@@ -38,7 +43,13 @@ if (!hasBrowser()) console.log('the page is not tested: CHROMIUM names no browse
     const faults = [];
     page.on('pageerror', (error) => faults.push(error.message));
     page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
-    page.on('request', (request) => !request.url().startsWith(server.url) && !request.url().startsWith('data:') && faults.push(request.url()));
+    page.on(
+      'request',
+      (request) =>
+        !request.url().startsWith(server.url) &&
+        !request.url().startsWith('data:') &&
+        faults.push(request.url()),
+    );
     await page.goto(server.url);
     await page.getByRole('heading', { name: 'newsroom' }).waitFor();
     return { page, faults };
@@ -48,7 +59,13 @@ if (!hasBrowser()) console.log('the page is not tested: CHROMIUM names no browse
     const { page, faults } = await visit();
     await page.getByText('1 idle, 0 connecting of 3').waitFor();
     await page.locator('#summary', { hasText: 'all well' }).waitFor();
-    for (const title of ['Connections', 'Waiting requests', 'Acquire time', 'Query time', 'Throughput and errors']) {
+    for (const title of [
+      'Connections',
+      'Waiting requests',
+      'Acquire time',
+      'Query time',
+      'Throughput and errors',
+    ]) {
       await page.getByRole('heading', { name: title }).first().waitFor();
     }
     await page.locator('#events').getByText('connection opened').first().waitFor();
@@ -63,17 +80,31 @@ if (!hasBrowser()) console.log('the page is not tested: CHROMIUM names no browse
     proxy.cut();
     const storm = setInterval(() => pool.query('SELECT 1').catch(() => {}), 50);
     try {
-      await page.getByText(/connecting fails: connect ECONNREFUSED/).first().waitFor();
+      await page
+        .getByText(/connecting fails: connect ECONNREFUSED/)
+        .first()
+        .waitFor();
       await page.locator('#summary.bad', { hasText: /trouble in newsroom since \d\d:\d\d:\d\d/ }).waitFor();
       const trouble = page.locator('section[data-pool] .trouble');
       await trouble.getByText(/Trouble since \d\d:\d\d:\d\d \(\d+ s\)/).waitFor();
       await trouble.getByText(/The pool: reconnecting, \d+ connects failed/).waitFor();
       // What repeats is counted, and pushes nothing away.
-      await page.locator('#events').getByText(/connection connect failed \d+ times since/).first().waitFor();
-      await page.locator('dd', { hasText: /connection \d+/ }).first().waitFor();
+      await page
+        .locator('#events')
+        .getByText(/connection connect failed \d+ times since/)
+        .first()
+        .waitFor();
+      await page
+        .locator('dd', { hasText: /connection \d+/ })
+        .first()
+        .waitFor();
       await proxy.listen();
       await page.locator('#summary.good', { hasText: 'all well' }).waitFor();
-      await page.locator('section[data-pool] .recovered', { hasText: /Recovered at .*, after \d+ s .*\n?connecting failed: connect ECONNREFUSED/s }).waitFor();
+      await page
+        .locator('section[data-pool] .recovered', {
+          hasText: /Recovered at .*, after \d+ s .*\n?connecting failed: connect ECONNREFUSED/s,
+        })
+        .waitFor();
     } finally {
       clearInterval(storm);
       await proxy.listen();
@@ -84,7 +115,9 @@ if (!hasBrowser()) console.log('the page is not tested: CHROMIUM names no browse
 
   test('shows an alert with its cause, and that it cleared', async () => {
     const own = await monitorServer({
-      port: 0, interval: 100, thresholds: { utilisation: { above: 0.9, forMillis: 0, below: 0.8, clearMillis: 0 } },
+      port: 0,
+      interval: 100,
+      thresholds: { utilisation: { above: 0.9, forMillis: 0, below: 0.8, clearMillis: 0 } },
     });
     const page = await browser.newPage();
     page.setDefaultTimeout(PATIENCE);
@@ -92,7 +125,10 @@ if (!hasBrowser()) console.log('the page is not tested: CHROMIUM names no browse
     try {
       await page.goto(own.url);
       await page.locator('#alerts').getByText('utilisation fired').waitFor();
-      await page.locator('#alerts').getByText(/100 %, limit 90 %/).waitFor();
+      await page
+        .locator('#alerts')
+        .getByText(/100 %, limit 90 %/)
+        .waitFor();
       clients.splice(0).forEach((client) => client.release());
       await page.locator('#alerts').getByText('utilisation cleared').waitFor();
     } finally {
@@ -112,7 +148,9 @@ if (!hasBrowser()) console.log('the page is not tested: CHROMIUM names no browse
     expect(background).toBe('rgb(16, 21, 28)');
     await page.close();
     const light = await visit({ colorScheme: 'light' });
-    expect(await light.page.evaluate(() => getComputedStyle(document.body).backgroundColor)).toBe('rgb(246, 247, 249)');
+    expect(await light.page.evaluate(() => getComputedStyle(document.body).backgroundColor)).toBe(
+      'rgb(246, 247, 249)',
+    );
     await light.page.close();
   });
 
@@ -129,7 +167,9 @@ if (!hasBrowser()) console.log('the page is not tested: CHROMIUM names no browse
     const label = await page.evaluate(() => document.activeElement.getAttribute('aria-label'));
     expect(label).toMatch(/^Connections, \d\d:\d\d:\d\d: used \d+, idle \d+, connecting \d+$/);
     await page.keyboard.press('Escape');
-    expect(await page.evaluate(() => document.activeElement.getAttribute('aria-label'))).toMatch(/^Connections, now/);
+    expect(await page.evaluate(() => document.activeElement.getAttribute('aria-label'))).toMatch(
+      /^Connections, now/,
+    );
     await page.close();
   });
 });

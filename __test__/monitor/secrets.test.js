@@ -22,7 +22,13 @@ function open(options) {
 }
 
 // Everything that can be read off a value by logging it, in any usual way.
-const views = (value) => [inspect(value, { depth: 12 }), JSON.stringify(value), String(value && value.stack), String(value && value.message)].join('\n');
+const views = (value) =>
+  [
+    inspect(value, { depth: 12 }),
+    JSON.stringify(value),
+    String(value && value.stack),
+    String(value && value.message),
+  ].join('\n');
 
 /** All that is told from here on: call it for what was told until then. */
 async function listen() {
@@ -30,7 +36,8 @@ async function listen() {
   undo.push(onLog((event) => said.push(event), { level: 'debug' }));
   for (const kind of ['query', 'acquire', 'connect', 'transaction']) {
     const channel = tracingChannel(`pgpool-rs:${kind}`);
-    const hear = ({ result, error, ...context }) => said.push({ kind, ...context, failed: error && error.code });
+    const hear = ({ result, error, ...context }) =>
+      said.push({ kind, ...context, failed: error && error.code });
     const handlers = { start: hear, end: hear, asyncStart: hear, asyncEnd: hear, error: hear };
     channel.subscribe(handlers);
     undo.push(() => channel.unsubscribe(handlers));
@@ -40,19 +47,29 @@ async function listen() {
     monitors.on(event, hear);
     undo.push(() => monitors.off(event, hear));
   }
-  const live = await monitorServer({ port: 0, interval: 20, thresholds: { errorRate: { above: 0, forMillis: 0 }, leastOperations: 1 } });
+  const live = await monitorServer({
+    port: 0,
+    interval: 20,
+    thresholds: { errorRate: { above: 0, forMillis: 0 }, leastOperations: 1 },
+  });
   undo.push(() => live.close());
   return async () => {
     const page = await fetch(new URL('/events', live.url));
     const reader = page.body.getReader();
     const history = new TextDecoder().decode((await reader.read()).value);
     await reader.cancel();
-    const pages = await Promise.all(['/', '/health', '/metrics'].map(async (route) => (await fetch(new URL(route, live.url))).text()));
+    const pages = await Promise.all(
+      ['/', '/health', '/metrics'].map(async (route) => (await fetch(new URL(route, live.url))).text()),
+    );
     return [views(said), history, ...pages, views(metrics()), metricsText()].join('\n');
   };
 }
 
-const failure = (promise) => promise.then(() => undefined, (error) => error);
+const failure = (promise) =>
+  promise.then(
+    () => undefined,
+    (error) => error,
+  );
 
 test('what the application must keep to itself is in no log, metric, page, trace, error or inspection', async () => {
   const told = await listen();
@@ -62,8 +79,14 @@ test('what the application must keep to itself is in no log, metric, page, trace
   undo.push(() => proxy.stop());
 
   const wrongPassword = open(config({ tier: 'secret-password', user: 'nobody', password: SECRET }));
-  const inUrl = open({ connectionString: `postgres://nobody:${SECRET}@${host}:${port}/${database}`, tier: 'secret-url' });
-  const nowhere = open({ connectionString: `postgres://nobody:${SECRET}@127.0.0.1:1/${database}`, tier: 'secret-nowhere' });
+  const inUrl = open({
+    connectionString: `postgres://nobody:${SECRET}@${host}:${port}/${database}`,
+    tier: 'secret-url',
+  });
+  const nowhere = open({
+    connectionString: `postgres://nobody:${SECRET}@127.0.0.1:1/${database}`,
+    tier: 'secret-nowhere',
+  });
   const vault = open(config({ tier: 'secret-vault', password: async () => SECRET, user: 'nobody' }));
   const ssl = { key: SECRET, passphrase: SECRET, pfx: SECRET };
   const key = open(config({ tier: 'secret-key', ssl }));
@@ -73,12 +96,23 @@ test('what the application must keep to itself is in no log, metric, page, trace
     shown.push(views(error), views(pool));
     shown.push(views(await failure(pool.connect())));
   }
-  const client = new Client(config({ user: 'nobody', password: SECRET, ssl: { rejectUnauthorized: false, key: undefined } }));
+  const client = new Client(
+    config({ user: 'nobody', password: SECRET, ssl: { rejectUnauthorized: false, key: undefined } }),
+  );
   client.on('error', () => {});
   shown.push(views(await failure(client.connect())), views(client));
 
   // Parameters: of statements that fail, wait, are retried, and are lost.
-  const pool = open(config({ host: proxy.host, port: proxy.port, tier: 'secret-parameters', retryAttempts: 2, retryDelay: 1, breaker: 'enforce' }));
+  const pool = open(
+    config({
+      host: proxy.host,
+      port: proxy.port,
+      tier: 'secret-parameters',
+      retryAttempts: 2,
+      retryDelay: 1,
+      breaker: 'enforce',
+    }),
+  );
   monitors.watch(pool).updateMetrics();
   await pool.query('SELECT $1::text', [SECRET]);
   await pool.query({ name: 'named', text: 'SELECT $1::text', values: [SECRET], idempotent: true });
@@ -98,15 +132,18 @@ test('what the application must keep to itself is in no log, metric, page, trace
   shown.push(views(pool), views(monitors.watch(pool).updateMetrics()));
 
   const said = await told();
-  for (const word of ['secret-parameters', 'connect_failed', 'retrying', 'breaker', 'CIRCUIT_OPEN', 'opened']) expect(said).toContain(word);
+  for (const word of ['secret-parameters', 'connect_failed', 'retrying', 'breaker', 'CIRCUIT_OPEN', 'opened'])
+    expect(said).toContain(word);
   // The text of a statement is the tracer's to have; it is where `SELECT '...'` shows.
   expect(said.replaceAll(`SELECT '${SECRET}'::int`, '').replaceAll(serialization, '')).not.toContain(SECRET);
   expect(shown.join('\n')).not.toContain(SECRET);
 });
 
-test.each(['text', 'json'])('nor in what is written to standard error as %s, nor of the environment', async (format) => {
-  const { host, port } = server();
-  const script = `
+test.each(['text', 'json'])(
+  'nor in what is written to standard error as %s, nor of the environment',
+  async (format) => {
+    const { host, port } = server();
+    const script = `
     const { getPool, Pool } = require(${JSON.stringify(path.resolve(__dirname, '../..'))});
     (async () => {
       const tier = getPool('highPriority');
@@ -116,23 +153,42 @@ test.each(['text', 'json'])('nor in what is written to standard error as %s, nor
       console.log(tier, pool);
       await Promise.all([tier.end(), pool.end()]);
     })();`;
-  const env = {
-    ...process.env,
-    DB_HOST: host, DB_PORT: String(port), DB_USER: 'nobody', DB_PASSWORD: SECRET, DB_ADMIN_PASSWORD: SECRET, DB_RETRY_ATTEMPTS: '1',
-    DB_RETRY_DELAY: '1', DB_ACQUIRE_TIMEOUT: '200', DB_SSL: '', PGPASSWORD: SECRET, DATABASE_URL: `postgres://nobody:${SECRET}@${host}:${port}/postgres`,
-    PGPOOL_LOG: 'trace', PGPOOL_LOG_FORMAT: format,
-  };
-  const { stdout, stderr } = await promisify(execFile)(process.execPath, ['-e', script], { env });
-  expect(stderr).toContain('connect_failed');
-  expect(stdout).toContain('28P01');
-  expect(stdout + stderr).not.toContain(SECRET);
-});
+    const env = {
+      ...process.env,
+      DB_HOST: host,
+      DB_PORT: String(port),
+      DB_USER: 'nobody',
+      DB_PASSWORD: SECRET,
+      DB_ADMIN_PASSWORD: SECRET,
+      DB_RETRY_ATTEMPTS: '1',
+      DB_RETRY_DELAY: '1',
+      DB_ACQUIRE_TIMEOUT: '200',
+      DB_SSL: '',
+      PGPASSWORD: SECRET,
+      DATABASE_URL: `postgres://nobody:${SECRET}@${host}:${port}/postgres`,
+      PGPOOL_LOG: 'trace',
+      PGPOOL_LOG_FORMAT: format,
+    };
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, ['-e', script], { env });
+    expect(stderr).toContain('connect_failed');
+    expect(stdout).toContain('28P01');
+    expect(stdout + stderr).not.toContain(SECRET);
+  },
+);
 
 test('an error of the configuration names the variable and not what it held', async () => {
   const script = `
     const { getPool } = require(${JSON.stringify(path.resolve(__dirname, '../..'))});
     try { getPool('admin'); } catch (error) { console.log(error, error.problems); }`;
-  const env = { ...process.env, DB_SSL: 'true', DB_SSL_KEY: SECRET, DB_SSL_CERT: SECRET, DB_SSL_CA: SECRET, DB_ADMIN_PASSWORD: SECRET, DB_PORT: 'wrong' };
+  const env = {
+    ...process.env,
+    DB_SSL: 'true',
+    DB_SSL_KEY: SECRET,
+    DB_SSL_CERT: SECRET,
+    DB_SSL_CA: SECRET,
+    DB_ADMIN_PASSWORD: SECRET,
+    DB_PORT: 'wrong',
+  };
   const { stdout, stderr } = await promisify(execFile)(process.execPath, ['-e', script], { env });
   await until(() => stdout !== '');
   expect(stdout).toContain('DB_PORT');

@@ -74,7 +74,12 @@ test('/health is 200 while pools work, 503 with the reason while one cannot, and
   await pool.query('SELECT 1').catch(() => {});
   expect(await reasons(server, 'ill')).toEqual([expect.stringContaining('ECONNREFUSED')]);
   await proxy.listen();
-  await until(() => pool.query('SELECT 1').then(() => true, () => false));
+  await until(() =>
+    pool.query('SELECT 1').then(
+      () => true,
+      () => false,
+    ),
+  );
   expect(await reasons(server, 'ill')).toEqual([]);
 });
 
@@ -84,7 +89,10 @@ test('a page gets the history first and then every look', async () => {
   const server = await serve();
   const { text } = page(server);
   await until(() => (text().match(/^event: look$/gm) || []).length >= 3);
-  const events = text().split('\n').filter((line) => line.startsWith('data: ')).map((line) => JSON.parse(line.slice(6)));
+  const events = text()
+    .split('\n')
+    .filter((line) => line.startsWith('data: '))
+    .map((line) => JSON.parse(line.slice(6)));
   expect(events[0].fields).toContain('queryP95');
   expect(events[0].pools.map(({ name }) => name)).toContain('followed');
   const look = events[1].pools.find(({ name }) => name === 'followed');
@@ -97,7 +105,10 @@ test('a hundred pages and scrapers that do not read harm neither queries nor mem
   const pool = open({ tier: 'crowded' });
   const idle = Array.from({ length: 100 }, (_, i) => page(server, i % 2 === 0));
   for (let i = 0; i < 20; i++) {
-    const socket = net.connect(server.port, server.host).pause().on('error', () => {});
+    const socket = net
+      .connect(server.port, server.host)
+      .pause()
+      .on('error', () => {});
     socket.write('GET /metrics HTTP/1.1\r\nhost: monitor\r\n\r\n');
     undo.push(() => socket.destroy());
   }
@@ -105,7 +116,10 @@ test('a hundred pages and scrapers that do not read harm neither queries nor mem
   const before = idle[0].text().length;
   for (let i = 0; i < 200; i++) await pool.query('SELECT $1::int', [i]);
   await until(() => idle[0].text().length > before);
-  expect(metrics().pools.find(({ name }) => name === 'crowded')).toMatchObject({ operations: 200, errors: 0 });
+  expect(metrics().pools.find(({ name }) => name === 'crowded')).toMatchObject({
+    operations: 200,
+    errors: 0,
+  });
 });
 
 test('beyond two hundred pages the next is refused', async () => {
@@ -132,12 +146,20 @@ test('a breaker that only tells leaves a pool healthy', async () => {
   const { host, port } = config();
   const proxy = await Proxy.start({ host, port });
   undo.push(() => proxy.stop());
-  const pool = open({ tier: 'telling', host: proxy.host, port: proxy.port, breaker: { mode: 'metrics', openMillis: 600_000, maxOpenMillis: 600_000 } });
+  const pool = open({
+    tier: 'telling',
+    host: proxy.host,
+    port: proxy.port,
+    breaker: { mode: 'metrics', openMillis: 600_000, maxOpenMillis: 600_000 },
+  });
   await proxy.refuse();
   for (let i = 0; i < 5; i++) await pool.query('SELECT 1').catch(() => {});
   await proxy.listen();
   await pool.query('SELECT 1');
-  expect(metrics().pools.find(({ name }) => name === 'telling')).toMatchObject({ breaker: 'open', breakerStops: false });
+  expect(metrics().pools.find(({ name }) => name === 'telling')).toMatchObject({
+    breaker: 'open',
+    breakerStops: false,
+  });
   expect(await reasons(server, 'telling')).toEqual([]);
 });
 
@@ -149,8 +171,12 @@ test('attempts that fail alike are told as one, with their number, to whoever co
     const { text, socket } = page(server);
     await until(() => text().includes('event: history') && text().includes('\n\n'));
     socket.destroy();
-    const data = text().split('\n').find((line) => line.startsWith('data: '));
-    const events = JSON.parse(data.slice('data: '.length)).events.filter((event) => event.pool === 'repeating');
+    const data = text()
+      .split('\n')
+      .find((line) => line.startsWith('data: '));
+    const events = JSON.parse(data.slice('data: '.length)).events.filter(
+      (event) => event.pool === 'repeating',
+    );
     return events.some(({ count }) => count === 7) && events;
   });
   expect(told).toHaveLength(1);

@@ -10,8 +10,17 @@ const { promisify } = require('node:util');
 const { context, trace } = require('@opentelemetry/api');
 const { AsyncLocalStorageContextManager } = require('@opentelemetry/context-async-hooks');
 const { PgInstrumentation } = require('@opentelemetry/instrumentation-pg');
-const { AggregationTemporality, InMemoryMetricExporter, MeterProvider, PeriodicExportingMetricReader } = require('@opentelemetry/sdk-metrics');
-const { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } = require('@opentelemetry/sdk-trace-base');
+const {
+  AggregationTemporality,
+  InMemoryMetricExporter,
+  MeterProvider,
+  PeriodicExportingMetricReader,
+} = require('@opentelemetry/sdk-metrics');
+const {
+  BasicTracerProvider,
+  InMemorySpanExporter,
+  SimpleSpanProcessor,
+} = require('@opentelemetry/sdk-trace-base');
 const { metrics, useOpenTelemetry } = require('../..');
 const { vitalsTable } = require('../../lib/monitor/metrics');
 const { server } = require('../support/server');
@@ -25,7 +34,9 @@ function meters() {
   const collect = async () => {
     exporter.reset();
     await meterProvider.forceFlush();
-    return exporter.getMetrics().flatMap(({ scopeMetrics }) => scopeMetrics.flatMap((scope) => scope.metrics));
+    return exporter
+      .getMetrics()
+      .flatMap(({ scopeMetrics }) => scopeMetrics.flatMap((scope) => scope.metrics));
   };
   return { meterProvider, collect };
 }
@@ -40,13 +51,18 @@ describe('metrics', () => {
     const collected = await collect();
     const names = collected.map(({ descriptor }) => descriptor.name);
     for (const { name, kind } of vitalsTable().metrics) {
-      const told = kind === 'histogram' ? ['count', 'sum', 'bucket'].map((part) => `${name}.${part}`) : [name];
+      const told =
+        kind === 'histogram' ? ['count', 'sum', 'bucket'].map((part) => `${name}.${part}`) : [name];
       expect(names).toEqual(expect.arrayContaining(told));
     }
     const value = (name, attributes = {}) => {
       const { dataPoints } = collected.find(({ descriptor }) => descriptor.name === name);
       const wanted = { 'db.client.connection.pool.name': 'metered', ...attributes };
-      return dataPoints.find((point) => JSON.stringify(Object.entries(point.attributes).sort()) === JSON.stringify(Object.entries(wanted).sort()))?.value;
+      return dataPoints.find(
+        (point) =>
+          JSON.stringify(Object.entries(point.attributes).sort()) ===
+          JSON.stringify(Object.entries(wanted).sort()),
+      )?.value;
     };
     expect(value('db.client.connection.count', { 'db.client.connection.state': 'idle' })).toBe(1);
     expect(value('db.client.connection.max')).toBe(2);
@@ -56,8 +72,12 @@ describe('metrics', () => {
     expect(value('db.client.response.returned_rows.sum')).toBe(3);
     expect(value('db.client.response.returned_rows.bucket', { le: '2' })).toBe(0);
     expect(value('db.client.response.returned_rows.bucket', { le: '5' })).toBe(1);
-    const { sum } = metrics().series.find(({ name }) => name === 'db.client.operation.duration').points
-      .find(({ attributes }) => attributes['db.client.connection.pool.name'] === 'metered' && !attributes['error.type']);
+    const { sum } = metrics()
+      .series.find(({ name }) => name === 'db.client.operation.duration')
+      .points.find(
+        ({ attributes }) =>
+          attributes['db.client.connection.pool.name'] === 'metered' && !attributes['error.type'],
+      );
     expect(value('db.client.operation.duration.sum')).toBe(sum);
   });
 
@@ -93,7 +113,9 @@ describe('spans of the published instrumentation', () => {
     const parent = trace.getTracer('test').startSpan('request');
     await context.with(trace.setSpan(context.active(), parent), async () => {
       expect((await pool.query('SELECT $1::int AS one', [1])).rows).toEqual([{ one: 1 }]);
-      await new Promise((resolve, reject) => pool.query('SELECT 2', (error) => (error ? reject(error) : resolve())));
+      await new Promise((resolve, reject) =>
+        pool.query('SELECT 2', (error) => (error ? reject(error) : resolve())),
+      );
       const client = await pool.connect();
       await expect(client.query('SELECT 1 / 0')).rejects.toMatchObject({ code: '22012' });
       client.release();
@@ -101,9 +123,9 @@ describe('spans of the published instrumentation', () => {
     parent.end();
     const spans = exporter.getFinishedSpans();
     const queries = spans.filter(({ name }) => name.startsWith('pg.query:SELECT'));
-    expect(queries.map(({ attributes }) => attributes['db.query.text'] ?? attributes['db.statement'])).toEqual([
-      'SELECT $1::int AS one', 'SELECT 2', 'SELECT 1 / 0',
-    ]);
+    expect(
+      queries.map(({ attributes }) => attributes['db.query.text'] ?? attributes['db.statement']),
+    ).toEqual(['SELECT $1::int AS one', 'SELECT 2', 'SELECT 1 / 0']);
     expect(spans.some(({ name }) => name === 'pg-pool.connect')).toBe(true);
     const { traceId } = parent.spanContext();
     expect(spans.every((span) => span.spanContext().traceId === traceId)).toBe(true);
@@ -124,12 +146,16 @@ test('installed as `pg`, the instrumentation finds this package by itself', asyn
   const own = path.resolve(__dirname, '../..');
   fs.mkdirSync(modules);
   // A copy, as npm would install it: `pg` is what the path says.
-  for (const file of ['package.json', 'index.js', 'lib']) fs.cpSync(path.join(own, file), path.join(modules, 'pg', file), { recursive: true });
+  for (const file of ['package.json', 'index.js', 'lib'])
+    fs.cpSync(path.join(own, file), path.join(modules, 'pg', file), { recursive: true });
   for (const name of fs.readdirSync(path.join(own, 'node_modules'))) {
-    if (name !== 'pg' && !name.startsWith('.')) fs.symlinkSync(path.join(own, 'node_modules', name), path.join(modules, name));
+    if (name !== 'pg' && !name.startsWith('.'))
+      fs.symlinkSync(path.join(own, 'node_modules', name), path.join(modules, name));
   }
   const { host, port, user, password, database } = server();
-  fs.writeFileSync(path.join(root, 'app.js'), `
+  fs.writeFileSync(
+    path.join(root, 'app.js'),
+    `
     const { PgInstrumentation } = require('@opentelemetry/instrumentation-pg');
     const { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } = require('@opentelemetry/sdk-trace-base');
     const { registerInstrumentations } = require('@opentelemetry/instrumentation');
@@ -142,9 +168,15 @@ test('installed as `pg`, the instrumentation finds this package by itself', asyn
       await pool.query('SELECT 1');
       await pool.end();
       console.log(JSON.stringify({ ours: typeof pg.getPool, spans: exporter.getFinishedSpans().map(({ name }) => name) }));
-    })();`);
-  const PGPOOL_RS_NATIVE = process.env.PGPOOL_RS_NATIVE || path.join(own, `pgpool-rs.${require('../../lib/native/platform').triple()}.node`);
-  const { stdout } = await promisify(execFile)(process.execPath, ['--preserve-symlinks', 'app.js'], { cwd: root, env: { ...process.env, PGPOOL_RS_NATIVE } });
+    })();`,
+  );
+  const PGPOOL_RS_NATIVE =
+    process.env.PGPOOL_RS_NATIVE ||
+    path.join(own, `pgpool-rs.${require('../../lib/native/platform').triple()}.node`);
+  const { stdout } = await promisify(execFile)(process.execPath, ['--preserve-symlinks', 'app.js'], {
+    cwd: root,
+    env: { ...process.env, PGPOOL_RS_NATIVE },
+  });
   const { ours, spans } = JSON.parse(stdout);
   expect(ours).toBe('function');
   expect(spans).toContain(`pg.query:SELECT ${database}`);

@@ -6,7 +6,7 @@ const { AsyncLocalStorage } = require('node:async_hooks');
 const { execFile } = require('node:child_process');
 const { tracingChannel } = require('node:diagnostics_channel');
 const { promisify } = require('node:util');
-const { Client, Pool } = require('../..');
+const { Client } = require('../..');
 const { config } = require('../support/server');
 const { open, undo } = require('../support/undo');
 
@@ -17,7 +17,11 @@ function follow(kind) {
   const channel = tracingChannel(`pgpool-rs:${kind}`);
   const note = (event) => (context) => seen.push([event, context]);
   const handlers = {
-    start: note('start'), end: note('end'), asyncStart: note('asyncStart'), asyncEnd: note('asyncEnd'), error: note('error'),
+    start: note('start'),
+    end: note('end'),
+    asyncStart: note('asyncStart'),
+    asyncEnd: note('asyncEnd'),
+    error: note('error'),
   };
   channel.subscribe(handlers);
   undo.push(() => channel.unsubscribe(handlers));
@@ -45,7 +49,9 @@ test.each([
 ])('%s: the caller is answered once', async (name, run) => {
   const seen = follow('query');
   const pool = traced();
-  const result = await new Promise((resolve, reject) => run(pool, (error, value) => (error ? reject(error) : resolve(value))));
+  const result = await new Promise((resolve, reject) =>
+    run(pool, (error, value) => (error ? reject(error) : resolve(value))),
+  );
   expect(result.rows).toEqual([{ one: 1 }]);
   expect(names(seen)).toEqual(['start', 'end', 'asyncStart', 'asyncEnd']);
 });
@@ -73,8 +79,19 @@ test('checkouts, and connects of clients that stand alone, have channels of thei
   const client = await pool.connect();
   expect((await client.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
   client.release();
-  await new Promise((resolve, reject) => pool.connect((error, lent, release) => (error ? reject(error) : resolve(release()))));
-  expect(names(acquires)).toEqual(['start', 'end', 'asyncStart', 'asyncEnd', 'start', 'end', 'asyncStart', 'asyncEnd']);
+  await new Promise((resolve, reject) =>
+    pool.connect((error, lent, release) => (error ? reject(error) : resolve(release()))),
+  );
+  expect(names(acquires)).toEqual([
+    'start',
+    'end',
+    'asyncStart',
+    'asyncEnd',
+    'start',
+    'end',
+    'asyncStart',
+    'asyncEnd',
+  ]);
   const alone = new Client(config());
   await alone.connect();
   await alone.end();
@@ -111,9 +128,16 @@ test('a transaction is one operation, however often it runs, around its checkout
   expect(await pool.transaction(work, { retryDelay: 1 })).toEqual([{ one: 1 }]);
   expect(names(transactions)).toEqual(['start', 'end', 'asyncStart', 'asyncEnd']);
   expect(transactions[0][1]).toMatchObject({ pool: 'traced', result: [{ one: 1 }] });
-  expect(queries.filter(([event]) => event === 'start').map(([, { text }]) => text).filter((text) => text === 'BEGIN')).toHaveLength(2);
+  expect(
+    queries
+      .filter(([event]) => event === 'start')
+      .map(([, { text }]) => text)
+      .filter((text) => text === 'BEGIN'),
+  ).toHaveLength(2);
   expect(acquires.every(([, context]) => context.pool === 'traced')).toBe(true);
-  await expect(pool.transaction(async () => Promise.reject(new Error('the work failed')))).rejects.toThrow('the work failed');
+  await expect(pool.transaction(async () => Promise.reject(new Error('the work failed')))).rejects.toThrow(
+    'the work failed',
+  );
   expect(names(transactions).slice(4)).toEqual(['start', 'end', 'error', 'asyncStart', 'asyncEnd']);
 });
 

@@ -8,14 +8,25 @@ const { Pool, Client, DatabaseError, types } = require('../../index.js');
 
 async function main(config) {
   const pool = new Pool({ ...config, max: 3 });
-  const { rows } = await pool.query('SELECT $1::int AS n, $2::text[] AS list, now() AS at, $3::jsonb AS json', [1, ['a', 'ü'], { a: 1 }]);
+  const { rows } = await pool.query(
+    'SELECT $1::int AS n, $2::text[] AS list, now() AS at, $3::jsonb AS json',
+    [1, ['a', 'ü'], { a: 1 }],
+  );
   assert.deepEqual([rows[0].n, rows[0].list, rows[0].json], [1, ['a', 'ü'], { a: 1 }]);
   assert.ok(rows[0].at instanceof Date);
-  const many = await Promise.all(Array.from({ length: 30 }, (_, n) => pool.query('SELECT $1::int AS n', [n])));
-  assert.deepEqual(many.map((result) => result.rows[0].n), Array.from({ length: 30 }, (_, n) => n));
+  const many = await Promise.all(
+    Array.from({ length: 30 }, (_, n) => pool.query('SELECT $1::int AS n', [n])),
+  );
+  assert.deepEqual(
+    many.map((result) => result.rows[0].n),
+    Array.from({ length: 30 }, (_, n) => n),
+  );
   const large = await pool.query('SELECT n, repeat($$x$$, 100) AS text FROM generate_series(1, 20000) n');
   assert.equal(large.rows.length, 20000);
-  await assert.rejects(pool.query('SELECT 1 / 0'), (error) => error instanceof DatabaseError && error.code === '22012');
+  await assert.rejects(
+    pool.query('SELECT 1 / 0'),
+    (error) => error instanceof DatabaseError && error.code === '22012',
+  );
   const client = await pool.connect();
   await client.query('BEGIN');
   assert.equal(client.getTransactionStatus(), 'T');

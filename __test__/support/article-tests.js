@@ -11,9 +11,15 @@ function testArticles(url) {
 
   test('an article is written, read and commented on', async () => {
     const { status, body } = await post('/articles', { section: 'science', title: 'Rust' });
-    expect([status, body]).toEqual([201, { id: expect.any(Number), section: 'science', title: 'Rust', comments: 0 }]);
+    expect([status, body]).toEqual([
+      201,
+      { id: expect.any(Number), section: 'science', title: 'Rust', comments: 0 },
+    ]);
     const comment = await post(`/articles/${body.id}/comments`, { body: 'first' });
-    expect([comment.status, comment.body]).toEqual([201, { id: expect.any(Number), article: body.id, body: 'first' }]);
+    expect([comment.status, comment.body]).toEqual([
+      201,
+      { id: expect.any(Number), article: body.id, body: 'first' },
+    ]);
     expect((await get(`/articles/${body.id}`)).body).toEqual({ ...body, comments: 1 });
   });
 

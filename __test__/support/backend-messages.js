@@ -52,9 +52,24 @@ const negotiateProtocolVersion = (minor = 0, unknown = []) =>
 /** @param {Array<string | { name: string, type?: number, format?: number }>} fields a string is a text column */
 function rowDescription(fields) {
   const columns = fields.map((field) => {
-    const { name, type = TEXT.text, table = 0, column = 0, size = -1, modifier = -1, format = 0 } =
-      typeof field === 'string' ? { name: field } : field;
-    return Buffer.concat([cstring(name), int32(table), int16(column), int32(type), int16(size), int32(modifier), int16(format)]);
+    const {
+      name,
+      type = TEXT.text,
+      table = 0,
+      column = 0,
+      size = -1,
+      modifier = -1,
+      format = 0,
+    } = typeof field === 'string' ? { name: field } : field;
+    return Buffer.concat([
+      cstring(name),
+      int32(table),
+      int16(column),
+      int32(type),
+      int16(size),
+      int32(modifier),
+      int16(format),
+    ]);
   });
   return message('T', int16(columns.length), ...columns);
 }
@@ -83,15 +98,25 @@ function fieldMessage(type, fields) {
   return message(type, ...parts, Buffer.from([0]));
 }
 /** @param {{ severity?: string, code?: string, message?: string, fields?: Record<string, string> }} [error] `fields` by their protocol letters */
-const errorResponse = ({ severity = 'ERROR', code = 'XX000', message: text = 'scripted error', fields } = {}) =>
-  fieldMessage('E', { S: severity, V: severity, C: code, M: text, ...fields });
-const noticeResponse = ({ severity = 'NOTICE', code = '00000', message: text = 'scripted notice', fields } = {}) =>
-  fieldMessage('N', { S: severity, V: severity, C: code, M: text, ...fields });
+const errorResponse = ({
+  severity = 'ERROR',
+  code = 'XX000',
+  message: text = 'scripted error',
+  fields,
+} = {}) => fieldMessage('E', { S: severity, V: severity, C: code, M: text, ...fields });
+const noticeResponse = ({
+  severity = 'NOTICE',
+  code = '00000',
+  message: text = 'scripted notice',
+  fields,
+} = {}) => fieldMessage('N', { S: severity, V: severity, C: code, M: text, ...fields });
 const notificationResponse = (channel, payload = '', processId = 4711) =>
   message('A', int32(processId), cstring(channel), cstring(payload));
 
-const copyResponse = (type) => (columns = 1, format = 0) =>
-  message(type, Buffer.from([format]), int16(columns), ...Array(columns).fill(int16(format)));
+const copyResponse =
+  (type) =>
+  (columns = 1, format = 0) =>
+    message(type, Buffer.from([format]), int16(columns), ...Array(columns).fill(int16(format)));
 const copyInResponse = copyResponse('G');
 const copyOutResponse = copyResponse('H');
 const copyData = (bytes) => message('d', Buffer.from(bytes));

@@ -23,7 +23,10 @@ function embeddedBinaries(packageName = embeddedPackage()) {
   try {
     entry = require.resolve(packageName);
   } catch (cause) {
-    throw new Error(`${packageName} is not installed: run npm ci, or set DATABASE_URL to a server of your own`, { cause });
+    throw new Error(
+      `${packageName} is not installed: run npm ci, or set DATABASE_URL to a server of your own`,
+      { cause },
+    );
   }
   const root = path.resolve(path.dirname(entry), '..');
   hydrate(root);

@@ -12,8 +12,12 @@ const { pipeline } = require('node:stream/promises');
 
 const CACHE = path.resolve(__dirname, '..', '..', 'node_modules', '.cache');
 const OF_THE_SYSTEM = [
-  '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome', '/usr/bin/google-chrome-stable',
-  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome', 'C:\\Program Files\\Google\\Chrome\\Application\\chrome.exe',
+  '/usr/bin/chromium',
+  '/usr/bin/chromium-browser',
+  '/usr/bin/google-chrome',
+  '/usr/bin/google-chrome-stable',
+  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
+  'C:\\Program Files\\Google\\Chrome\\Application\\chrome.exe',
 ];
 // No sandbox: tests run as root in containers, and the page is ours.
 const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'];
@@ -39,7 +43,8 @@ async function carried() {
   const env = { ...process.env };
   if (!fs.existsSync('/etc/fonts/fonts.conf')) env.FONTCONFIG_FILE = path.join(home, 'fonts', 'fonts.conf');
   if (!starts(executablePath, env)) env.LD_LIBRARY_PATH = path.join(home, 'al2023', 'lib');
-  if (!starts(executablePath, env)) throw new Error(`${executablePath} does not start: ${failure(executablePath, env)}`);
+  if (!starts(executablePath, env))
+    throw new Error(`${executablePath} does not start: ${failure(executablePath, env)}`);
   return { executablePath, args: ARGUMENTS, env };
 }
 
@@ -58,7 +63,11 @@ async function unpack(packed, home) {
   const scratch = fs.mkdtempSync(path.join(CACHE, 'chromium-'));
   for (const name of ['chromium', 'fonts.tar', 'al2023.tar']) {
     const file = path.join(scratch, name);
-    await pipeline(fs.createReadStream(path.join(packed, `${name}.br`)), zlib.createBrotliDecompress(), fs.createWriteStream(file, { mode: 0o755 }));
+    await pipeline(
+      fs.createReadStream(path.join(packed, `${name}.br`)),
+      zlib.createBrotliDecompress(),
+      fs.createWriteStream(file, { mode: 0o755 }),
+    );
     if (!name.endsWith('.tar')) continue;
     const target = path.join(scratch, name.slice(0, -'.tar'.length));
     fs.mkdirSync(target);

@@ -46,7 +46,7 @@ class Reader extends Writable {
 }
 
 const TABLE = 'CREATE TEMP TABLE bulk (a int, b text)';
-const SERIES = 'SELECT g AS a, repeat(\'x\', 20) AS b FROM generate_series(0, $1::int - 1) g';
+const SERIES = "SELECT g AS a, repeat('x', 20) AS b FROM generate_series(0, $1::int - 1) g";
 
 async function sumOf(iterable) {
   let rows = 0;
@@ -62,7 +62,9 @@ const tasks = {
   async copyIn(client, rows) {
     await client.query(TABLE);
     await pipeline(lines(rows), client.query(from('COPY bulk FROM STDIN')));
-    const { rows: [seen] } = await client.query('SELECT count(*)::int AS rows, sum(a)::float8 AS sum FROM bulk');
+    const {
+      rows: [seen],
+    } = await client.query('SELECT count(*)::int AS rows, sum(a)::float8 AS sum FROM bulk');
     return seen;
   },
   async copyOut(client, rows) {

@@ -57,7 +57,10 @@ function authority(commonName, keys) {
 }
 
 function leaf(issuer, keys, { commonName, hosts = [], addresses = [], client = false, ...validity }) {
-  const altNames = [...hosts.map((value) => ({ type: 2, value })), ...addresses.map((ip) => ({ type: 7, ip }))];
+  const altNames = [
+    ...hosts.map((value) => ({ type: 2, value })),
+    ...addresses.map((ip) => ({ type: 7, ip })),
+  ];
   const extensions = [
     { name: 'basicConstraints', cA: false, critical: true },
     { name: 'keyUsage', digitalSignature: true, keyEncipherment: true, critical: true },
@@ -74,7 +77,12 @@ function leaf(issuer, keys, { commonName, hosts = [], addresses = [], client = f
  * `ca` and `foreignCa` are PEM texts with `caFile` and `foreignCaFile` beside them.
  */
 async function makeCertificates(directory, clientName) {
-  const [caKeys, foreignKeys, serverKeys, clientKeys] = await Promise.all([keyPair(), keyPair(), keyPair(), keyPair()]);
+  const [caKeys, foreignKeys, serverKeys, clientKeys] = await Promise.all([
+    keyPair(),
+    keyPair(),
+    keyPair(),
+    keyPair(),
+  ]);
   const ca = authority('pgpool-rs test authority', caKeys);
   const foreignCa = authority('pgpool-rs foreign authority', foreignKeys);
   const local = { commonName: 'localhost', hosts: ['localhost'], addresses: ['127.0.0.1', '::1'] };
@@ -98,7 +106,11 @@ async function makeCertificates(directory, clientName) {
     foreignCaFile: write('foreign-ca.crt', foreignCa.pem),
     server: part('server', serverKeys, leaf(ca, serverKeys, local)),
     expired: part('expired', serverKeys, leaf(ca, serverKeys, { ...local, from: -10 * DAY, until: -DAY })),
-    wrongHost: part('wrong-host', serverKeys, leaf(ca, serverKeys, { commonName: 'db.example.test', hosts: ['db.example.test'] })),
+    wrongHost: part(
+      'wrong-host',
+      serverKeys,
+      leaf(ca, serverKeys, { commonName: 'db.example.test', hosts: ['db.example.test'] }),
+    ),
     foreign: part('foreign', serverKeys, leaf(foreignCa, serverKeys, local)),
     client: part('client', clientKeys, leaf(ca, clientKeys, client)),
     foreignClient: part('foreign-client', clientKeys, leaf(foreignCa, clientKeys, client)),

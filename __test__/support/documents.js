@@ -19,7 +19,9 @@ function documents() {
     if (!fs.statSync(file).isDirectory()) return [place];
     const inside = fs.readdirSync(file, { recursive: true }).filter((name) => name.endsWith('.md'));
     return inside.filter((name) => !name.includes('node_modules')).map((name) => path.join(place, name));
-  }).map((name) => name.split(path.sep).join('/')).sort();
+  })
+    .map((name) => name.split(path.sep).join('/'))
+    .sort();
 }
 
 function read(document) {
@@ -72,7 +74,12 @@ function links(text) {
 function anchors(text) {
   const headings = [...withoutFences(text).matchAll(/^#+ (.+)$/gm)].map((match) => match[1]);
   return headings.map((heading) =>
-    heading.replace(/\[([^\]]*)\]\([^)]*\)/g, '$1').toLowerCase().replace(/[^\p{L}\p{N}\s_-]/gu, '').trim().replace(/\s/g, '-'),
+    heading
+      .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+      .trim()
+      .replace(/\s/g, '-'),
   );
 }
 

@@ -15,7 +15,10 @@ const BEFORE = 40;
 
 /** The columns of a SHAPE record for the fields of a result of pg. */
 function columnsOf(fields) {
-  return fields.map((field) => ({ ...field, slot: field.format === 'binary' ? 5 : SLOTS[field.dataTypeID] || 0 }));
+  return fields.map((field) => ({
+    ...field,
+    slot: field.format === 'binary' ? 5 : SLOTS[field.dataTypeID] || 0,
+  }));
 }
 
 /**
@@ -47,7 +50,11 @@ function rowsFrame(columns, rows, short) {
     at += bytes === null ? 0 : bytes.length;
   });
   const memory = view.buffer;
-  const frame = { bytes: Buffer.from(memory), words: new Uint32Array(memory), doubles: new Float64Array(memory) };
+  const frame = {
+    bytes: Buffer.from(memory),
+    words: new Uint32Array(memory),
+    doubles: new Float64Array(memory),
+  };
   return { frame, word: BEFORE / 4 };
 }
 

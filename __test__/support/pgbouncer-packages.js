@@ -40,7 +40,9 @@ function packagedPgBouncers() {
 }
 
 function reason(error) {
-  const lines = String(error.stderr || error.message).trim().split('\n');
+  const lines = String(error.stderr || error.message)
+    .trim()
+    .split('\n');
   return lines.at(-1);
 }
 
@@ -50,14 +52,21 @@ function ownSuite() {
   let text;
   try {
     const format = '$(ORIGIN)|$(LABEL)|$(REPO_URI)|$(CODENAME)|$(COMPONENT)';
-    text = execFileSync('apt-get', ['indextargets', '--format', format, 'Created-By: Packages'], { encoding: 'utf8', stdio: 'pipe' });
+    text = execFileSync('apt-get', ['indextargets', '--format', format, 'Created-By: Packages'], {
+      encoding: 'utf8',
+      stdio: 'pipe',
+    });
   } catch {
     throw new Error('pgbouncer is not installed, and there is no apt to get it with');
   }
-  const targets = text.trim().split('\n').map((line) => line.split('|'));
+  const targets = text
+    .trim()
+    .split('\n')
+    .map((line) => line.split('|'));
   const isMain = ([, , , codename, component]) => component === 'main' && /^[a-z]+$/.test(codename);
   // Before the first update apt does not know whose a mirror is.
-  const isDebian = ([origin, , uri]) => origin === 'Debian' || (!/^\w/.test(origin) && /\/debian\/?$/.test(uri));
+  const isDebian = ([origin, , uri]) =>
+    origin === 'Debian' || (!/^\w/.test(origin) && /\/debian\/?$/.test(uri));
   const target = targets.find((one) => isMain(one) && isDebian(one));
   if (target === undefined) throw new Error('pgbouncer is not installed, and this is no Debian');
   return { mirror: target[2], suite: target[3] };
@@ -87,7 +96,10 @@ class Apt {
   }
 
   run(program, args) {
-    const options = [...this.options, ...NETWORK, 'APT::Sandbox::User=root'].flatMap((option) => ['-o', option]);
+    const options = [...this.options, ...NETWORK, 'APT::Sandbox::User=root'].flatMap((option) => [
+      '-o',
+      option,
+    ]);
     return execFileSync(program, [...options, ...args], {
       cwd: this.directory,
       encoding: 'utf8',
@@ -100,7 +112,14 @@ class Apt {
 
   /** What each package depends on, as far as a walk from `name` leads. */
   dependencies(name) {
-    const only = ['--no-recommends', '--no-suggests', '--no-conflicts', '--no-breaks', '--no-replaces', '--no-enhances'];
+    const only = [
+      '--no-recommends',
+      '--no-suggests',
+      '--no-conflicts',
+      '--no-breaks',
+      '--no-replaces',
+      '--no-enhances',
+    ];
     const graph = new Map();
     let needed = [];
     for (const line of this.run('apt-cache', ['depends', '--recurse', ...only, name]).split('\n')) {
@@ -118,7 +137,8 @@ function fetchInto(directory, { mirror, suite, isOwn }) {
   const work = fs.mkdtempSync(path.join(CACHE, 'fetching-'));
   try {
     const apt = new Apt(work, { mirror, suite });
-    const download = () => apt.run('apt-get', ['download', '-q', ...withLibraries(apt.dependencies('pgbouncer'), 'pgbouncer')]);
+    const download = () =>
+      apt.run('apt-get', ['download', '-q', ...withLibraries(apt.dependencies('pgbouncer'), 'pgbouncer')]);
     if (!(isOwn && succeeds(download))) {
       apt.update();
       download();

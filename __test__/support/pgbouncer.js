@@ -18,9 +18,12 @@ const { until } = require('./until');
  * @returns {{ name: string, version: number[], command: string, args: string[] }[]}
  */
 function findPgBouncers() {
-  if (process.env.PGBOUNCER) return [described({ name: process.env.PGBOUNCER, command: process.env.PGBOUNCER, args: [] })];
+  if (process.env.PGBOUNCER)
+    return [described({ name: process.env.PGBOUNCER, command: process.env.PGBOUNCER, args: [] })];
   const directories = [...(process.env.PATH || '').split(path.delimiter), '/usr/sbin', '/usr/local/sbin'];
-  const installed = directories.map((directory) => path.join(directory, 'pgbouncer')).find((file) => fs.existsSync(file));
+  const installed = directories
+    .map((directory) => path.join(directory, 'pgbouncer'))
+    .find((file) => fs.existsSync(file));
   const { found, missing } = packagedPgBouncers();
   for (const why of missing) process.stderr.write(`skipped: ${why} (PGBOUNCER=<path> names one)\n`);
   if (installed) found.unshift({ name: 'installed', command: installed, args: [] });
@@ -60,7 +63,10 @@ async function startPgBouncer(program, server, settings = {}) {
   const file = path.join(directory, 'pgbouncer.ini');
   fs.writeFileSync(file, `[databases]\n* = ${target}\n[pgbouncer]\n${text.join('')}`);
   for (const owned of [directory, file]) rights.own(owned);
-  const child = rights.spawn(program.command, [...program.args, '-q', file], { stdio: 'ignore', cwd: directory });
+  const child = rights.spawn(program.command, [...program.args, '-q', file], {
+    stdio: 'ignore',
+    cwd: directory,
+  });
   const exited = new Promise((resolve) => child.once('exit', resolve));
   const stop = async () => {
     child.kill('SIGKILL');

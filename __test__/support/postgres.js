@@ -138,7 +138,12 @@ class PostgresServer {
       fs.copyFileSync(shown.keyFile, serverKey);
       fs.chmodSync(serverKey, 0o600);
       this.#rights.own(serverKey);
-      Object.assign(lines, { ssl: 'on', ssl_cert_file: shown.certFile, ssl_key_file: serverKey, ssl_ca_file: this.caFile });
+      Object.assign(lines, {
+        ssl: 'on',
+        ssl_cert_file: shown.certFile,
+        ssl_key_file: serverKey,
+        ssl_ca_file: this.caFile,
+      });
     }
     Object.assign(lines, settings);
     const quote = (value) => `'${String(value).replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
@@ -153,7 +158,9 @@ class PostgresServer {
     try {
       if (WINDOWS) {
         // pg_ctl gives up the administrator's rights, with which postgres refuses to run.
-        const starter = spawn(this.#binaries.pgCtl, ['start', '-w', '-D', this.dataDir, '-l', this.logFile], { stdio: 'ignore' });
+        const starter = spawn(this.#binaries.pgCtl, ['start', '-w', '-D', this.dataDir, '-l', this.logFile], {
+          stdio: 'ignore',
+        });
         await once(starter, 'exit');
         this.pid = lockFile(this.dataDir)?.pid ?? 0;
       } else {
@@ -206,8 +213,11 @@ class PostgresServer {
   /** Resolves when the server's processes are gone, for instance after `kill('SIGKILL')`. */
   async exited() {
     // It cannot be started again before it was collected by its parent, and before its own children have ended.
-    const isCollected = () => !this.#child || this.#child.exitCode !== null || this.#child.signalCode !== null;
-    await until(() => !alive(this.pid) && isCollected() && !isAttached(this.dataDir), { what: 'the server to end' });
+    const isCollected = () =>
+      !this.#child || this.#child.exitCode !== null || this.#child.signalCode !== null;
+    await until(() => !alive(this.pid) && isCollected() && !isAttached(this.dataDir), {
+      what: 'the server to end',
+    });
     this.pid = 0;
     this.#tell('pid 0');
   }
@@ -215,7 +225,9 @@ class PostgresServer {
   async #shutDown(mode) {
     if (this.pid === 0) return;
     if (WINDOWS) {
-      await promisify(execFile)(this.#binaries.pgCtl, ['stop', '-w', '-m', mode, '-D', this.dataDir]).catch(() => {});
+      await promisify(execFile)(this.#binaries.pgCtl, ['stop', '-w', '-m', mode, '-D', this.dataDir]).catch(
+        () => {},
+      );
     } else {
       this.#signal('SIGCONT', STOP_SIGNALS[mode]);
     }
@@ -266,8 +278,40 @@ class PostgresServer {
 
   /** What another process needs to know of the server, as plain data. */
   toJSON() {
-    const { embedded, host, port, user, password, database, url, pid, dataDir, socketDir, logFile, caFile, ca, tls, users } = this;
-    return { embedded, host, port, user, password, database, url, pid, dataDir, socketDir, logFile, caFile, ca, tls, users };
+    const {
+      embedded,
+      host,
+      port,
+      user,
+      password,
+      database,
+      url,
+      pid,
+      dataDir,
+      socketDir,
+      logFile,
+      caFile,
+      ca,
+      tls,
+      users,
+    } = this;
+    return {
+      embedded,
+      host,
+      port,
+      user,
+      password,
+      database,
+      url,
+      pid,
+      dataDir,
+      socketDir,
+      logFile,
+      caFile,
+      ca,
+      tls,
+      users,
+    };
   }
 }
 

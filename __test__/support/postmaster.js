@@ -51,7 +51,10 @@ function lockFile(dataDir) {
 function isAttached(dataDir) {
   const segment = lockFile(dataDir)?.segment;
   if (!segment || !fs.existsSync(SEGMENTS)) return false;
-  const segments = fs.readFileSync(SEGMENTS, 'utf8').split('\n').map((line) => line.trim().split(/\s+/));
+  const segments = fs
+    .readFileSync(SEGMENTS, 'utf8')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/));
   const found = segments.find((columns) => columns[COLUMN_ID] === segment);
   return found !== undefined && found[COLUMN_ATTACHED] !== '0';
 }

@@ -17,7 +17,10 @@ class Link extends EventEmitter {
     this.server = server;
     this.toServer = new Lane(this, client, server, 'toServer', rules, fired);
     this.toClient = new Lane(this, server, client, 'toClient', rules, fired);
-    for (const [socket, other] of [[client, server], [server, client]]) {
+    for (const [socket, other] of [
+      [client, server],
+      [server, client],
+    ]) {
       socket.on('error', () => reset(other));
       socket.on('close', () => {
         this.#open -= 1;
@@ -165,7 +168,9 @@ class Lane {
   #nextPlace(chunk) {
     this.#mark(chunk);
     const byByte = this.#rules
-      .filter((rule) => rule.direction === this.#direction && rule.byte !== undefined && !this.#acted.has(rule))
+      .filter(
+        (rule) => rule.direction === this.#direction && rule.byte !== undefined && !this.#acted.has(rule),
+      )
       .filter((rule) => rule.byte >= this.bytes && rule.byte <= this.bytes + chunk.length)
       .sort((a, b) => a.byte - b.byte)[0];
     const limit = byByte?.byte ?? Infinity;

@@ -41,7 +41,9 @@ class Proxy extends EventEmitter {
   /** Accepts connections (again), on the same port as before. */
   async listen() {
     if (this.#listener) return;
-    this.#listener = net.createServer({ allowHalfOpen: true, noDelay: true }, (client) => this.#accept(client));
+    this.#listener = net.createServer({ allowHalfOpen: true, noDelay: true }, (client) =>
+      this.#accept(client),
+    );
     await listen(this.#listener, this.port);
     this.port = this.#listener.address().port;
   }
@@ -113,7 +115,9 @@ class Proxy extends EventEmitter {
 
   /** Flips the bits of `mask` in the byte at `offset` (from 0, since the connection began). */
   corruptByte(direction, offset, mask = 0xff) {
-    return this.when({ direction, byte: offset }, (link, lane) => lane.editNext((bytes) => (bytes[0] ^= mask)));
+    return this.when({ direction, byte: offset }, (link, lane) =>
+      lane.editNext((bytes) => (bytes[0] ^= mask)),
+    );
   }
 
   /**

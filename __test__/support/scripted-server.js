@@ -41,9 +41,11 @@ const reset = () => (session) => void session.socket.resetAndDestroy();
 /** Says nothing more and keeps the connection open until the other side or `stop` ends it. */
 const stall = () => (session) => once(session.socket, 'close');
 /** Runs the steps again and again until the client leaves. */
-const forever = (...steps) => async (session) => {
-  for (;;) await session.run(steps);
-};
+const forever =
+  (...steps) =>
+  async (session) => {
+    for (;;) await session.run(steps);
+  };
 
 class Session {
   #messages = [];
@@ -93,7 +95,8 @@ class Session {
 
   async send(bytes) {
     if (this.socket.destroyed) throw new ClientLeft();
-    if (!this.socket.write(bytes)) await Promise.race([once(this.socket, 'drain'), once(this.socket, 'close')]);
+    if (!this.socket.write(bytes))
+      await Promise.race([once(this.socket, 'drain'), once(this.socket, 'close')]);
   }
 
   async run(steps) {

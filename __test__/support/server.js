@@ -10,7 +10,8 @@ const { until } = require('./until');
 /** The server's description: `host`, `port`, `user`, `password`, `database`, `url`, `embedded`;
  * of an embedded one also `tls`, `ca`, `caFile`, `users`, `socketDir`, `dataDir`, `pid`. */
 function server() {
-  if (!process.env.PGPOOL_TEST_SERVER) throw new Error('no test server: run through jest, whose global setup starts one');
+  if (!process.env.PGPOOL_TEST_SERVER)
+    throw new Error('no test server: run through jest, whose global setup starts one');
   return JSON.parse(process.env.PGPOOL_TEST_SERVER);
 }
 
@@ -48,10 +49,14 @@ async function blocked() {
 
 /** Creates or drops a database: the server waits five seconds at most for sessions that leave it. */
 async function onDatabase(sql) {
-  const isDone = () => admin(sql).then(() => true, (error) => {
-    if (error.code !== '55006') throw error;
-    return false;
-  });
+  const isDone = () =>
+    admin(sql).then(
+      () => true,
+      (error) => {
+        if (error.code !== '55006') throw error;
+        return false;
+      },
+    );
   await until(isDone, { what: sql });
 }
 
@@ -79,7 +84,13 @@ async function freshDatabase() {
 function environment({ host, port, user, password, database, ssl }, own) {
   const env = { ...process.env };
   for (const name of Object.keys(env)) if (/^(DB_|PG)/.test(name)) delete env[name];
-  Object.assign(env, { PGHOST: host, PGPORT: String(port), PGUSER: user, PGPASSWORD: password, PGDATABASE: database });
+  Object.assign(env, {
+    PGHOST: host,
+    PGPORT: String(port),
+    PGUSER: user,
+    PGPASSWORD: password,
+    PGDATABASE: database,
+  });
   if (ssl) env.PGSSLMODE = 'no-verify';
   return { ...env, ...own };
 }

@@ -13,7 +13,10 @@ const { until } = require('./until');
  * @param {object} options of the connection, as `config()` gives them
  */
 async function serve(file, options) {
-  const child = spawn(process.execPath, [file], { env: environment(options, { PORT: '0' }), stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [file], {
+    env: environment(options, { PORT: '0' }),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const exited = once(child, 'exit');
   let said = '';
   const url = await new Promise((resolve, reject) => {
@@ -41,7 +44,10 @@ async function serve(file, options) {
 
 /** Asks a server for JSON: `{ status, body, headers }`. */
 async function ask(url, body) {
-  const options = body === undefined ? {} : { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+  const options =
+    body === undefined
+      ? {}
+      : { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
   const response = await fetch(url, options);
   const text = await response.text();
   const isJson = (response.headers.get('content-type') ?? '').includes('application/json');

@@ -27,10 +27,16 @@ async function copyPrimary(primary, { dataDir, socketDir, port }) {
   } finally {
     await client.end();
   }
-  for (const directory of ['pg_replslot', 'pg_stat_tmp']) fs.mkdirSync(path.join(dataDir, directory), { recursive: true });
+  for (const directory of ['pg_replslot', 'pg_stat_tmp'])
+    fs.mkdirSync(path.join(dataDir, directory), { recursive: true });
   fs.writeFileSync(path.join(dataDir, 'standby.signal'), '');
   const source = `host=${host} port=${primary.port} user=${user} password=${password} application_name=standby`;
-  const lines = [`port = ${port}`, `unix_socket_directories = '${socketDir}'`, 'ssl = off', `primary_conninfo = '${source}'`];
+  const lines = [
+    `port = ${port}`,
+    `unix_socket_directories = '${socketDir}'`,
+    'ssl = off',
+    `primary_conninfo = '${source}'`,
+  ];
   fs.appendFileSync(path.join(dataDir, 'postgresql.conf'), lines.join('\n') + '\n');
   return listed(dataDir);
 }

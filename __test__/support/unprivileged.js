@@ -29,7 +29,10 @@ function unprivileged(probe) {
   const mapped = spawnSync('unshare', [...namespace, probe, '--version']);
   if (mapped.status === 0) {
     // unshare replaces itself by the program, so the child's pid is the program's.
-    return { spawn: (file, args, options) => spawn('unshare', [...namespace, file, ...args], options), own() {} };
+    return {
+      spawn: (file, args, options) => spawn('unshare', [...namespace, file, ...args], options),
+      own() {},
+    };
   }
   throw new Error(
     `cannot start ${probe} without root's rights: ${direct.error?.message ?? direct.stderr}` +

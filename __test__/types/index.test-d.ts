@@ -34,7 +34,8 @@ interface Article {
 }
 
 export async function queries(pool: Pool): Promise<void> {
-  const rows: Article[] = (await pool.query<Article>('select id, title from article where id = $1', [1])).rows;
+  const rows: Article[] = (await pool.query<Article>('select id, title from article where id = $1', [1]))
+    .rows;
   const loose: QueryResult = await pool.query({ name: 'one', text: 'select 1', query_timeout: 100 });
   const arrays: QueryArrayResult<[number, string]> = await pool.query<[number, string]>({
     text: 'select 1, 2',
@@ -42,7 +43,13 @@ export async function queries(pool: Pool): Promise<void> {
   });
   const first: number = arrays.rows[0][0];
   const count: number | null = loose.rowCount;
-  pool.query('select 1', (error: Error, result: QueryResult<Article>) => [error, result.rows, rows, first, count]);
+  pool.query('select 1', (error: Error, result: QueryResult<Article>) => [
+    error,
+    result.rows,
+    rows,
+    first,
+    count,
+  ]);
   pool.query('select $1', [1], (error, result) => [error, result.rows]);
 
   // @ts-expect-error a text is needed
@@ -86,7 +93,13 @@ export function events(pool: Pool, client: Client): void {
 }
 
 export function construction(): void {
-  const config: PoolConfig = { max: 5, idleTimeoutMillis: null, maxWaiting: 100, ssl: { ca: 'pem' }, password: async () => 'x' };
+  const config: PoolConfig = {
+    max: 5,
+    idleTimeoutMillis: null,
+    maxWaiting: 100,
+    ssl: { ca: 'pem' },
+    password: async () => 'x',
+  };
   new Pool(config);
   new Pool();
   new Client('postgres://localhost/news');
@@ -122,7 +135,13 @@ export function additions(): void {
 }
 
 export async function failsafe(pool: Pool): Promise<number> {
-  const config: PoolConfig = { retryAttempts: 3, retryDelay: 50, deadline: 1000, retry: 'on', breaker: { mode: 'metrics', openMillis: 10 } };
+  const config: PoolConfig = {
+    retryAttempts: 3,
+    retryDelay: 50,
+    deadline: 1000,
+    retry: 'on',
+    breaker: { mode: 'metrics', openMillis: 10 },
+  };
   pool.on('retry', ({ attempt, of, phase }) => [attempt, of, phase === 'sent']);
   pool.on('breaker', ({ state, nextProbe }) => [state, nextProbe?.getTime()]);
   configure({ tiers: 'on', retry: 'off', breaker: 'forced-open' });
@@ -133,7 +152,10 @@ export async function failsafe(pool: Pool): Promise<number> {
   // @ts-expect-error there is no such mode
   pool.configure({ breaker: 'sometimes' });
   void config;
-  return pool.transaction(async (client) => (await client.query('select 1')).rowCount ?? 0, { isolationLevel: 'serializable', retries: 5 });
+  return pool.transaction(async (client) => (await client.query('select 1')).rowCount ?? 0, {
+    isolationLevel: 'serializable',
+    retries: 5,
+  });
 }
 
 export function failures(error: unknown): string | number | undefined {

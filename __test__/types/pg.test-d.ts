@@ -56,4 +56,5 @@ export const forDrizzle: DrizzleClient[] = [pool, client, lent];
 
 // Constructors too: a library may be given the class.
 export const PoolClass: new (config?: pg.PoolConfig) => pg.Pool = null as unknown as typeof ours.Pool;
-export const ClientClass: new (config?: string | pg.ClientConfig) => pg.Client = null as unknown as typeof ours.Client;
+export const ClientClass: new (config?: string | pg.ClientConfig) => pg.Client =
+  null as unknown as typeof ours.Client;

@@ -18,7 +18,8 @@ module.exports = {
       },
 
       async lookup(id) {
-        const rows = await sql`select id, author_id, slug, title, views, published_at from pgpool_bench.article where id = ${id}`;
+        const rows =
+          await sql`select id, author_id, slug, title, views, published_at from pgpool_bench.article where id = ${id}`;
         return rows[0];
       },
 

@@ -31,9 +31,11 @@ afterAll(async () => {
 const get = (route) => ask(server.url + route);
 const post = (route, body) => ask(server.url + route, body);
 // Connections that the tier for reports has lent.
-const lent = async () => Number(/pool_name="lowPriority".*state="used"} (\d+)/.exec((await get('/metrics')).body)[1]);
+const lent = async () =>
+  Number(/pool_name="lowPriority".*state="used"} (\d+)/.exec((await get('/metrics')).body)[1]);
 const running = async (like) => {
-  const text = "SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = $1 AND state = 'active' AND query LIKE $2";
+  const text =
+    "SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = $1 AND state = 'active' AND query LIKE $2";
   return (await admin(text, [database.database, like])).rows[0].n;
 };
 
@@ -42,13 +44,18 @@ testArticles(() => server.url);
 test('reports, exports and metrics come from the tier for them', async () => {
   await post('/articles', { section: 'arts', title: 'Drums' });
   expect((await get('/reports/sections')).body).toContainEqual({ section: 'arts', articles: 1, comments: 0 });
-  const lines = (await get('/export')).body.trim().split('\n').map((line) => JSON.parse(line));
+  const lines = (await get('/export')).body
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
   expect(lines.map(({ title }) => title)).toContain('Drums');
   expect((await get('/metrics')).body).toMatch(/lowPriority/);
 });
 
 test('an export that its reader leaves gives its connection back', async () => {
-  await client.query(`INSERT INTO articles (section, title) SELECT 'archive', repeat('x', 1000) FROM generate_series(1, 50000)`);
+  await client.query(
+    `INSERT INTO articles (section, title) SELECT 'archive', repeat('x', 1000) FROM generate_series(1, 50000)`,
+  );
   const leaving = new AbortController();
   const response = await fetch(`${server.url}/export`, { signal: leaving.signal });
   await response.body.getReader().read();
@@ -60,7 +67,9 @@ test('an export that its reader leaves gives its connection back', async () => {
 test('a report that nobody waits for any more ends on the server', async () => {
   await client.query('BEGIN; LOCK TABLE articles IN ACCESS EXCLUSIVE MODE');
   const leaving = new AbortController();
-  const report = fetch(`${server.url}/reports/sections`, { signal: leaving.signal }).catch((error) => error.name);
+  const report = fetch(`${server.url}/reports/sections`, { signal: leaving.signal }).catch(
+    (error) => error.name,
+  );
   await until(async () => (await running('SELECT section,%')) === 1);
   leaving.abort();
   expect(await report).toBe('AbortError');

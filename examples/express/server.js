@@ -6,7 +6,14 @@
 
 const { once } = require('node:events');
 const express = require('express');
-const { getPool, endPools, metricsText, AcquireTimeoutError, CircuitOpenError, PoolFullError } = require('pgpool-rs');
+const {
+  getPool,
+  endPools,
+  metricsText,
+  AcquireTimeoutError,
+  CircuitOpenError,
+  PoolFullError,
+} = require('pgpool-rs');
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS articles (id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY, section text NOT NULL,
@@ -29,7 +36,10 @@ app.get('/articles/:id', async (request, response) => {
 
 app.post('/articles', async (request, response) => {
   const { section, title } = request.body ?? {};
-  const { rows } = await readers.query('INSERT INTO articles (section, title) VALUES ($1, $2) RETURNING *', [section, title]);
+  const { rows } = await readers.query('INSERT INTO articles (section, title) VALUES ($1, $2) RETURNING *', [
+    section,
+    title,
+  ]);
   response.status(201).json(rows[0]);
 });
 
@@ -37,7 +47,10 @@ app.post('/articles', async (request, response) => {
 app.post('/articles/:id/comments', async (request, response) => {
   const comment = await readers.transaction(async (client) => {
     const values = [request.params.id, request.body?.body];
-    const { rows } = await client.query('INSERT INTO comments (article, body) VALUES ($1, $2) RETURNING *', values);
+    const { rows } = await client.query(
+      'INSERT INTO comments (article, body) VALUES ($1, $2) RETURNING *',
+      values,
+    );
     await client.query('UPDATE articles SET comments = comments + 1 WHERE id = $1', [request.params.id]);
     return rows[0];
   });

@@ -30,13 +30,17 @@ testArticles(() => server.url);
 test('comments that arrive together are all counted', async () => {
   const { body } = await post('/articles', { section: 'arts', title: 'Drums' });
   const comments = `${server.url}/articles/${body.id}/comments`;
-  const answers = await Promise.all(Array.from({ length: 30 }, (_, n) => askUntilServed(comments, { body: `no. ${n}` })));
+  const answers = await Promise.all(
+    Array.from({ length: 30 }, (_, n) => askUntilServed(comments, { body: `no. ${n}` })),
+  );
   expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([201]));
   expect((await get(`/articles/${body.id}`)).body.comments).toBe(30);
 });
 
 test('the loss of all connections is not seen by those who read', async () => {
-  await admin('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [database.database]);
+  await admin('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [
+    database.database,
+  ]);
   expect((await get('/articles/999999')).status).toBe(404);
 });
 

@@ -12,7 +12,11 @@ const SCHEMA = `
 
 const id = { type: 'object', properties: { id: { type: 'integer', minimum: 1, maximum: 2147483647 } } };
 const text = { type: 'string', minLength: 1, maxLength: 10000 };
-const newArticle = { type: 'object', required: ['section', 'title'], properties: { section: text, title: text } };
+const newArticle = {
+  type: 'object',
+  required: ['section', 'title'],
+  properties: { section: text, title: text },
+};
 const newComment = { type: 'object', required: ['body'], properties: { body: text } };
 
 /** `app.db`, a pool with retry and a breaker; options are those of `new Pool`, the rest is in PG* variables. */
@@ -32,13 +36,20 @@ async function articles(app) {
   app.get('/articles/:id', { schema: { params: id } }, async (request, reply) => {
     // It only reads, so it may run again when its connection is lost under it.
     const values = [request.params.id];
-    const { rows } = await app.db.query({ text: 'SELECT * FROM articles WHERE id = $1', values, readOnly: true });
+    const { rows } = await app.db.query({
+      text: 'SELECT * FROM articles WHERE id = $1',
+      values,
+      readOnly: true,
+    });
     return rows[0] ?? reply.code(404).send({ error: 'no such article' });
   });
 
   app.post('/articles', { schema: { body: newArticle } }, async (request, reply) => {
     const { section, title } = request.body;
-    const { rows } = await app.db.query('INSERT INTO articles (section, title) VALUES ($1, $2) RETURNING *', [section, title]);
+    const { rows } = await app.db.query('INSERT INTO articles (section, title) VALUES ($1, $2) RETURNING *', [
+      section,
+      title,
+    ]);
     return reply.code(201).send(rows[0]);
   });
 
@@ -46,7 +57,10 @@ async function articles(app) {
   app.post('/articles/:id/comments', { schema: { params: id, body: newComment } }, async (request, reply) => {
     const comment = await app.db.transaction(async (client) => {
       const values = [request.params.id, request.body.body];
-      const { rows } = await client.query('INSERT INTO comments (article, body) VALUES ($1, $2) RETURNING *', values);
+      const { rows } = await client.query(
+        'INSERT INTO comments (article, body) VALUES ($1, $2) RETURNING *',
+        values,
+      );
       await client.query('UPDATE articles SET comments = comments + 1 WHERE id = $1', [request.params.id]);
       return rows[0];
     });
@@ -71,5 +85,7 @@ app.setErrorHandler(onError);
 app.register(database, { max: 20, acquireTimeoutMillis: 2000 });
 app.register(articles);
 
-console.log(`listening on ${await app.listen({ host: '127.0.0.1', port: Number(process.env.PORT ?? 3000) })}`);
+console.log(
+  `listening on ${await app.listen({ host: '127.0.0.1', port: Number(process.env.PORT ?? 3000) })}`,
+);
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => app.close());

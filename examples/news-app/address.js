@@ -8,7 +8,8 @@ const DEFAULT_HOST = '127.0.0.1';
 
 function fromEnvironment(env) {
   const port = env.PORT === undefined || env.PORT === '' ? DEFAULT_PORT : Number(env.PORT);
-  if (!Number.isInteger(port) || port < 0 || port > 65535) throw new Error('PORT must be a number from 0 to 65535');
+  if (!Number.isInteger(port) || port < 0 || port > 65535)
+    throw new Error('PORT must be a number from 0 to 65535');
   return { port, host: env.HOST || DEFAULT_HOST };
 }
 

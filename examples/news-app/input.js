@@ -11,7 +11,16 @@ const MAX_PAGE = 1000;
 const MAX_BODY_BYTES = 64 * 1024;
 const CUT_OFF_BYTES = 1024 * 1024;
 
-const LIMITS = { title: 200, summary: 500, body: 20000, author: 80, comment: 2000, tag: 40, tags: 10, q: 200 };
+const LIMITS = {
+  title: 200,
+  summary: 500,
+  body: 20000,
+  author: 80,
+  comment: 2000,
+  tag: 40,
+  tags: 10,
+  q: 200,
+};
 
 class BadRequest extends Error {
   constructor(message, { status = 400, fields } = {}) {
@@ -55,7 +64,8 @@ function words(params) {
 
 function day(text) {
   if (text === null || text === undefined || text === '') return null;
-  const time = typeof text === 'string' && /^\d{4}-\d{2}-\d{2}$/.test(text) ? Date.parse(`${text}T00:00:00Z`) : NaN;
+  const time =
+    typeof text === 'string' && /^\d{4}-\d{2}-\d{2}$/.test(text) ? Date.parse(`${text}T00:00:00Z`) : NaN;
   // 2026-02-30 parses as a day in March; it has to come back as it went in.
   if (Number.isNaN(time) || !new Date(time).toISOString().startsWith(text)) {
     throw new BadRequest('day must be a date such as 2026-03-31');
@@ -65,7 +75,10 @@ function day(text) {
 
 // PostgreSQL stores no NUL, and half a surrogate pair is no character.
 function storable(text) {
-  return !text.includes('\0') && !/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(text);
+  return (
+    !text.includes('\0') &&
+    !/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(text)
+  );
 }
 
 // Checked value by value: JSON.stringify would hide such characters in escapes.
@@ -82,8 +95,12 @@ const CHECKS = {
     return !ok && 'must be an object of storable values';
   },
   tags: (value) => {
-    const ok = Array.isArray(value) && value.length <= LIMITS.tags
-      && value.every((tag) => typeof tag === 'string' && tag.trim() && tag.length <= LIMITS.tag && storable(tag));
+    const ok =
+      Array.isArray(value) &&
+      value.length <= LIMITS.tags &&
+      value.every(
+        (tag) => typeof tag === 'string' && tag.trim() && tag.length <= LIMITS.tag && storable(tag),
+      );
     return !ok && `must be at most ${LIMITS.tags} texts of up to ${LIMITS.tag} characters`;
   },
 };
@@ -96,7 +113,8 @@ function textProblem(value, limit) {
 }
 
 function checked(body, names, limits = LIMITS) {
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) throw new BadRequest('the body must be an object');
+  if (typeof body !== 'object' || body === null || Array.isArray(body))
+    throw new BadRequest('the body must be an object');
   const fields = {};
   const values = {};
   for (const name of names) {
@@ -158,8 +176,23 @@ async function json(req) {
 }
 
 async function form(req) {
-  if (mediaType(req) !== 'application/x-www-form-urlencoded') throw new BadRequest('send a form', { status: 415 });
+  if (mediaType(req) !== 'application/x-www-form-urlencoded')
+    throw new BadRequest('send a form', { status: 415 });
   return Object.fromEntries(new URLSearchParams(await readBody(req)));
 }
 
-module.exports = { BadRequest, LIMITS, id, page, pageSize, section, words, day, newArticle, articleChanges, comment, json, form };
+module.exports = {
+  BadRequest,
+  LIMITS,
+  id,
+  page,
+  pageSize,
+  section,
+  words,
+  day,
+  newArticle,
+  articleChanges,
+  comment,
+  json,
+  form,
+};

@@ -16,7 +16,9 @@ const REPORT_DAYS = 20;
 const DAY = 86400000;
 const COMMENT_SHARE = 0.004;
 
-const WORDS = Object.values(prose.SUBJECTS).flat().map((subject) => subject.replace(/^(the|an?) /, ''));
+const WORDS = Object.values(prose.SUBJECTS)
+  .flat()
+  .map((subject) => subject.replace(/^(the|an?) /, ''));
 
 class Load {
   #agent = new http.Agent({ keepAlive: true });
@@ -42,7 +44,8 @@ class Load {
   // What happened since the last call.
   take() {
     const sorted = this.#latencies.sort((a, b) => a - b);
-    const at = (share) => (sorted.length ? sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] : 0);
+    const at = (share) =>
+      sorted.length ? sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] : 0;
     const taken = { requests: sorted.length, errors: this.#errors, p50: at(0.5), p95: at(0.95) };
     this.#latencies = [];
     this.#errors = 0;
@@ -94,17 +97,23 @@ class Load {
     const article = 1 + Math.floor(this.articles * (1 - this.#random() ** 4) * 0.9999);
     if (dice < COMMENT_SHARE) return this.#comment(article);
     if (dice < 0.25) return this.#timed('GET', '/');
-    if (dice < 0.35) return this.#timed('GET', `/search?q=${encodeURIComponent(prose.pick(this.#random, WORDS))}`);
+    if (dice < 0.35)
+      return this.#timed('GET', `/search?q=${encodeURIComponent(prose.pick(this.#random, WORDS))}`);
     return this.#timed('GET', `/article/${article}`);
   }
 
   #comment(article) {
-    const body = JSON.stringify({ author: prose.name(this.#random), body: prose.pick(this.#random, prose.REMARKS) });
+    const body = JSON.stringify({
+      author: prose.name(this.#random),
+      body: prose.pick(this.#random, prose.REMARKS),
+    });
     return this.#timed('POST', `/api/articles/${article}/comments`, body);
   }
 
   #analyse() {
-    const day = new Date(Date.now() - DAY * (1 + Math.floor(this.#random() * REPORT_DAYS))).toISOString().slice(0, 10);
+    const day = new Date(Date.now() - DAY * (1 + Math.floor(this.#random() * REPORT_DAYS)))
+      .toISOString()
+      .slice(0, 10);
     return this.#timed('GET', `/api/reports/nightly?day=${day}`);
   }
 
@@ -116,8 +125,17 @@ class Load {
 
   #request(method, path, body) {
     return new Promise((resolve, reject) => {
-      const headers = body ? { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) } : {};
-      const request = http.request({ ...this.target, method, path, headers, agent: this.#agent, timeout: REQUEST_LIMIT });
+      const headers = body
+        ? { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
+        : {};
+      const request = http.request({
+        ...this.target,
+        method,
+        path,
+        headers,
+        agent: this.#agent,
+        timeout: REQUEST_LIMIT,
+      });
       this.#requests.add(request);
       request.once('close', () => this.#requests.delete(request));
       request.once('timeout', () => request.destroy(new Error('no answer')));
@@ -125,7 +143,9 @@ class Load {
       request.once('response', (response) => {
         response.resume();
         response.once('error', reject);
-        response.once('end', () => (response.statusCode < 400 ? resolve() : reject(new Error(`status ${response.statusCode}`))));
+        response.once('end', () =>
+          response.statusCode < 400 ? resolve() : reject(new Error(`status ${response.statusCode}`)),
+        );
       });
       request.end(body);
     });

@@ -26,7 +26,9 @@ async function wholeArticle(id) {
 
 async function frontPage() {
   const [latest, bySection, ranked] = await Promise.all([
-    articles.list({ pageSize: 9 }), articles.latestBySection(3), mostRead(8),
+    articles.list({ pageSize: 9 }),
+    articles.latestBySection(3),
+    mostRead(8),
   ]);
   return ok(pages.front({ latest: latest.articles, bySection, mostRead: ranked }));
 }
@@ -145,6 +147,10 @@ module.exports = [
   ['POST', /^\/api\/articles\/([^/]+)\/comments$/, createComment],
   ['GET', /^\/api\/search$/, searchArticles],
   ['GET', /^\/api\/trending$/, async () => json({ articles: await mostRead(20) })],
-  ['GET', /^\/api\/reports\/nightly$/, async ({ params }) => json(await reports.nightly(input.day(params.get('day'))))],
+  [
+    'GET',
+    /^\/api\/reports\/nightly$/,
+    async ({ params }) => json(await reports.nightly(input.day(params.get('day')))),
+  ],
   ['POST', /^\/api\/reports\/nightly$/, runReport],
 ];

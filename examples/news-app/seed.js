@@ -5,7 +5,11 @@
 
 'use strict';
 
-const { pools, articles: { SECTIONS }, admin } = require('./db-utils');
+const {
+  pools,
+  articles: { SECTIONS },
+  admin,
+} = require('./db-utils');
 const { borrow } = require('./db-utils/borrow');
 const prose = require('./prose');
 
@@ -32,7 +36,8 @@ async function insertInBatches(client, text, rows, batch) {
 
 function authorNames() {
   const names = [];
-  for (let i = 0; i < AUTHORS; i++) names.push(`${prose.FIRST[i % 20]} ${prose.LAST[(i * 7 + Math.floor(i / 20)) % 20]}`);
+  for (let i = 0; i < AUTHORS; i++)
+    names.push(`${prose.FIRST[i % 20]} ${prose.LAST[(i * 7 + Math.floor(i / 20)) % 20]}`);
   return names;
 }
 
@@ -49,7 +54,8 @@ function writeComments(random, count, published, until) {
   const rows = [];
   for (let i = 0; i < count; i++) {
     const article = newest - (reach(random, newest / 3) % newest);
-    const at = published[article] + Math.floor(random() ** 3 * Math.min(20 * DAY, until - published[article]));
+    const at =
+      published[article] + Math.floor(random() ** 3 * Math.min(20 * DAY, until - published[article]));
     rows.push([article, prose.name(random), prose.pick(random, prose.REMARKS), new Date(at)]);
   }
   return rows;
@@ -63,8 +69,16 @@ function writeArticles(random, published, comments) {
     const section = prose.pick(random, SECTIONS);
     const written = prose.article(random, section);
     rows.push([
-      id, section, written.title, written.summary, written.body, written.tags.join(','), written.meta,
-      1 + Math.floor(random() * random() * AUTHORS), new Date(published[id]), counts[id],
+      id,
+      section,
+      written.title,
+      written.summary,
+      written.body,
+      written.tags.join(','),
+      written.meta,
+      1 + Math.floor(random() * random() * AUTHORS),
+      new Date(published[id]),
+      counts[id],
     ]);
   }
   return rows;
@@ -98,28 +112,39 @@ async function insertAll(client, size, until) {
 
   await client.query(
     'INSERT INTO news.authors (id, name) SELECT place, name FROM unnest($1::text[]) WITH ORDINALITY AS w(name, place)',
-    [authorNames()]
+    [authorNames()],
   );
-  await insertInBatches(client,
+  await insertInBatches(
+    client,
     `INSERT INTO news.articles (id, section, title, summary, body, tags, meta, author_id, published_at, comment_count)
      SELECT id, section, title, summary, body, string_to_array(tags, ','), meta, author_id, published_at, comments
        FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::int[],
                    $9::timestamptz[], $10::int[])
          AS a(id, section, title, summary, body, tags, meta, author_id, published_at, comments)`,
-    writeArticles(random, published, comments), 1000);
-  await insertInBatches(client,
+    writeArticles(random, published, comments),
+    1000,
+  );
+  await insertInBatches(
+    client,
     `INSERT INTO news.comments (article_id, author, body, created_at)
      SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::timestamptz[])`,
-    comments, 5000);
-  await insertInBatches(client,
+    comments,
+    5000,
+  );
+  await insertInBatches(
+    client,
     `INSERT INTO news.article_views (article_id, viewed_at, seconds, referrer)
      SELECT * FROM unnest($1::int[], $2::timestamptz[], $3::int[], $4::text[])`,
-    readArticles(random, size.views, published, until), 10000);
+    readArticles(random, size.views, published, until),
+    10000,
+  );
   await client.query(`
     INSERT INTO news.view_totals (article_id, views)
     SELECT article_id, count(*) FROM news.article_views GROUP BY article_id`);
   for (const table of ['authors', 'articles']) {
-    await client.query(`SELECT setval(pg_get_serial_sequence('news.${table}', 'id'), max(id)) FROM news.${table}`);
+    await client.query(
+      `SELECT setval(pg_get_serial_sequence('news.${table}', 'id'), max(id)) FROM news.${table}`,
+    );
   }
 }
 
@@ -158,7 +183,8 @@ function fromEnvironment(env) {
   if (env.NEWS_ARTICLES) {
     const factor = Number(env.NEWS_ARTICLES) / SIZES.articles;
     if (!(factor > 0)) throw new Error('NEWS_ARTICLES must be a number above 0');
-    for (const [name, count] of Object.entries(SIZES)) options[name] = Math.max(1, Math.round(count * factor));
+    for (const [name, count] of Object.entries(SIZES))
+      options[name] = Math.max(1, Math.round(count * factor));
   }
   if (env.NEWS_UNTIL) options.until = Date.parse(env.NEWS_UNTIL);
   if (Number.isNaN(options.until)) throw new Error('NEWS_UNTIL must be a date');

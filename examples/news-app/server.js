@@ -18,7 +18,8 @@ const STOP_LIMIT = 5000;
 const STYLE = fs.readFileSync(path.join(__dirname, 'style.css'));
 
 const HEADERS = {
-  'content-security-policy': "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+  'content-security-policy':
+    "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'same-origin',
 };
@@ -27,16 +28,24 @@ function send(req, res, { status, html, json, headers }) {
   if (res.headersSent || res.destroyed) return;
   const body = json === undefined ? html : JSON.stringify(json);
   const type = json === undefined ? 'text/html; charset=utf-8' : 'application/json; charset=utf-8';
-  res.writeHead(status, { ...HEADERS, 'content-type': type, 'content-length': Buffer.byteLength(body), ...headers });
+  res.writeHead(status, {
+    ...HEADERS,
+    'content-type': type,
+    'content-length': Buffer.byteLength(body),
+    ...headers,
+  });
   res.end(body);
 }
 
 // The database is away, full or starting: worth another try in a moment.
 function unavailable(err) {
   const code = String(err.code || '');
-  return /^(08...|53...|57P0.|25006)$/.test(code) || /^(ECONN|ETIMEDOUT|EHOST|ENETUN|EPIPE|EAI_|ENOENT)/.test(code)
-    || /^(AcquireTimeout|CircuitOpen|PoolFull)/.test(err.name)
-    || /timeout exceeded when trying to connect|Connection terminated|server took too long/i.test(err.message);
+  return (
+    /^(08...|53...|57P0.|25006)$/.test(code) ||
+    /^(ECONN|ETIMEDOUT|EHOST|ENETUN|EPIPE|EAI_|ENOENT)/.test(code) ||
+    /^(AcquireTimeout|CircuitOpen|PoolFull)/.test(err.name) ||
+    /timeout exceeded when trying to connect|Connection terminated|server took too long/i.test(err.message)
+  );
 }
 
 function outcome(err) {
@@ -52,7 +61,13 @@ function sendError(req, res, url, err) {
   const headers = { 'cache-control': 'no-store', ...err.headers };
   if (status === 503) headers['retry-after'] = '2';
   const isApi = url.pathname.startsWith('/api/') || url.pathname === '/health';
-  send(req, res, isApi ? { status, json: { error: message, fields }, headers } : { status, html: pages.problem(status, message), headers });
+  send(
+    req,
+    res,
+    isApi
+      ? { status, json: { error: message, fields }, headers }
+      : { status, html: pages.problem(status, message), headers },
+  );
 }
 
 function parseUrl(req) {
@@ -79,7 +94,10 @@ function findRoute(method, pathname) {
 function limited(promise) {
   let timer;
   const limit = new Promise((resolve, reject) => {
-    timer = setTimeout(() => reject(Object.assign(new Error('handler limit reached'), { code: 'ERR_HANDLER_LIMIT' })), HANDLER_LIMIT);
+    timer = setTimeout(
+      () => reject(Object.assign(new Error('handler limit reached'), { code: 'ERR_HANDLER_LIMIT' })),
+      HANDLER_LIMIT,
+    );
   });
   return Promise.race([promise, limit]).finally(() => clearTimeout(timer));
 }
@@ -89,7 +107,11 @@ async function handle(req, res) {
   if (!url) return send(req, res, { status: 400, html: pages.problem(400, 'the address is not valid') });
   try {
     if (url.pathname === '/style.css' && req.method === 'GET') {
-      res.writeHead(200, { ...HEADERS, 'content-type': 'text/css; charset=utf-8', 'cache-control': 'max-age=300' });
+      res.writeHead(200, {
+        ...HEADERS,
+        'content-type': 'text/css; charset=utf-8',
+        'cache-control': 'max-age=300',
+      });
       return res.end(STYLE);
     }
     const [, pattern, handler] = findRoute(req.method, url.pathname);
@@ -128,10 +150,13 @@ async function main() {
     if (stopping) return;
     stopping = true;
     if (process.connected) process.disconnect();
-    stop(server).then(() => console.log('stopped'), (err) => {
-      console.error(err.message);
-      process.exitCode = 1;
-    });
+    stop(server).then(
+      () => console.log('stopped'),
+      (err) => {
+        console.error(err.message);
+        process.exitCode = 1;
+      },
+    );
   };
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, shutDown);
   // Started by another Node process, it does not outlive it.

@@ -38,7 +38,11 @@ async function findDatabase(env) {
   const { startPostgres } = require('../../__test__/support/postgres.js');
   const server = await startPostgres();
   Object.assign(env, {
-    DB_HOST: server.host, DB_PORT: String(server.port), DB_NAME: server.database, DB_USER: server.user, DB_PASSWORD: server.password,
+    DB_HOST: server.host,
+    DB_PORT: String(server.port),
+    DB_NAME: server.database,
+    DB_USER: server.user,
+    DB_PASSWORD: server.password,
   });
   return server;
 }
@@ -55,10 +59,12 @@ class Stack {
 
   async unwind() {
     while (this.#undo.length > 0) {
-      await this.#undo.pop()().catch((err) => {
-        console.error(err.message);
-        process.exitCode = 1;
-      });
+      await this.#undo
+        .pop()()
+        .catch((err) => {
+          console.error(err.message);
+          process.exitCode = 1;
+        });
     }
   }
 }
@@ -80,7 +86,9 @@ async function rise(stack, env) {
 
   const started = Date.now();
   const seeded = await require('./seed').seed();
-  console.log(seeded ? `seed: done in ${((Date.now() - started) / 1000).toFixed(1)} s` : 'seed: there already');
+  console.log(
+    seeded ? `seed: done in ${((Date.now() - started) / 1000).toFixed(1)} s` : 'seed: there already',
+  );
   if (stack.stopping) return;
 
   const server = createServer();

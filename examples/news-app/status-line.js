@@ -13,11 +13,14 @@ const SHORT = { highPriority: 'high', lowPriority: 'low', admin: 'admin' };
 
 function format(counts, sample, seconds) {
   const tiers = Object.entries(counts).map(
-    ([tier, { total, idle, waiting }]) => `${SHORT[tier]} ${total - idle} busy ${idle} idle ${waiting} waiting`
+    ([tier, { total, idle, waiting }]) =>
+      `${SHORT[tier]} ${total - idle} busy ${idle} idle ${waiting} waiting`,
   );
   if (sample) {
     const rate = Math.round(sample.requests / seconds);
-    tiers.push(`${rate} req/s  p50 ${sample.p50.toFixed(1)} ms  p95 ${sample.p95.toFixed(1)} ms  ${sample.errors} errors`);
+    tiers.push(
+      `${rate} req/s  p50 ${sample.p50.toFixed(1)} ms  p95 ${sample.p95.toFixed(1)} ms  ${sample.errors} errors`,
+    );
   }
   return tiers.join(' | ');
 }

@@ -10,7 +10,11 @@ const WHERE = `${POOL_NAME} of {{ $labels.instance }}`;
 
 /** What a rule looks at, and the condition under which that says something. */
 const VALUES = {
-  waiting: { name: 'PgpoolWaiting', value: series('db.client.connection.pending_requests'), tells: `{{ $value }} requests wait for a connection of ${WHERE}` },
+  waiting: {
+    name: 'PgpoolWaiting',
+    value: series('db.client.connection.pending_requests'),
+    tells: `{{ $value }} requests wait for a connection of ${WHERE}`,
+  },
   acquire: {
     name: 'PgpoolAcquire',
     value: `(${quantile(0.95, 'db.client.connection.wait_time', '1m')} >= ${series('pgpool_rs.connection.oldest_wait')} or ${series('pgpool_rs.connection.oldest_wait')})`,
@@ -45,26 +49,74 @@ function ofMonitor({ rule }) {
     for: fires,
     keep_firing_for: clears,
     labels: { severity: 'critical', rule },
-    annotations: { summary: tells, description: 'The live page of the application, and its /health, tell the likely cause.' },
+    annotations: {
+      summary: tells,
+      description: 'The live page of the application, and its /health, tell the likely cause.',
+    },
   };
 }
 
 const increases = (name, options) => `increase(${series(name, options)}[5m]) > 0`;
-const at = (alert, severity, expr, summary, time) => ({ alert, expr, ...(time && { for: time }), labels: { severity }, annotations: { summary } });
+const at = (alert, severity, expr, summary, time) => ({
+  alert,
+  expr,
+  ...(time && { for: time }),
+  labels: { severity },
+  annotations: { summary },
+});
 
 function rules() {
   return [
     ...table.rules.map(ofMonitor),
-    at('PgpoolBreakerOpen', 'critical', `min by (${BY}) (${series('pgpool_rs.breaker.state')}) == 2`, `the circuit breaker of every host of ${WHERE} is open: its requests fail at once`),
-    at('PgpoolNoConnection', 'critical',
+    at(
+      'PgpoolBreakerOpen',
+      'critical',
+      `min by (${BY}) (${series('pgpool_rs.breaker.state')}) == 2`,
+      `the circuit breaker of every host of ${WHERE} is open: its requests fail at once`,
+    ),
+    at(
+      'PgpoolNoConnection',
+      'critical',
       `sum by (${BY}) (${series('db.client.connection.count', { where: { 'db.client.connection.state': '=~"idle|used"' } })}) == 0 and on (${BY}) rate(${series('pgpool_rs.connection.connect_failures')}[1m]) > 0`,
-      `${WHERE} has no connection and cannot make one`, '1m'),
-    at('PgpoolCommitUnknown', 'critical', increases('pgpool_rs.commit.unknown'), `nobody knows whether a transaction of ${WHERE} was committed`),
-    at('PgpoolLeak', 'warning', increases('pgpool_rs.connection.leaks'), `${WHERE} leaks: {{ $labels.kind }}`),
-    at('PgpoolFailover', 'warning', increases('pgpool_rs.failovers'), `${WHERE} has left its host for another one`),
-    at('PgpoolRetryBudget', 'warning', increases('pgpool_rs.retry.attempts', { where: { outcome: '="denied"' } }), `more requests of ${WHERE} fail than its retry budget carries`),
-    at('PgpoolListenerFault', 'warning', increases('pgpool_rs.listener.faults'), 'a listener of logs or alerts throws in {{ $labels.instance }}'),
-    at('PgpoolLogsDropped', 'warning', increases('pgpool_rs.logs.dropped'), 'the standard error of {{ $labels.instance }} is too slow for its log'),
+      `${WHERE} has no connection and cannot make one`,
+      '1m',
+    ),
+    at(
+      'PgpoolCommitUnknown',
+      'critical',
+      increases('pgpool_rs.commit.unknown'),
+      `nobody knows whether a transaction of ${WHERE} was committed`,
+    ),
+    at(
+      'PgpoolLeak',
+      'warning',
+      increases('pgpool_rs.connection.leaks'),
+      `${WHERE} leaks: {{ $labels.kind }}`,
+    ),
+    at(
+      'PgpoolFailover',
+      'warning',
+      increases('pgpool_rs.failovers'),
+      `${WHERE} has left its host for another one`,
+    ),
+    at(
+      'PgpoolRetryBudget',
+      'warning',
+      increases('pgpool_rs.retry.attempts', { where: { outcome: '="denied"' } }),
+      `more requests of ${WHERE} fail than its retry budget carries`,
+    ),
+    at(
+      'PgpoolListenerFault',
+      'warning',
+      increases('pgpool_rs.listener.faults'),
+      'a listener of logs or alerts throws in {{ $labels.instance }}',
+    ),
+    at(
+      'PgpoolLogsDropped',
+      'warning',
+      increases('pgpool_rs.logs.dropped'),
+      'the standard error of {{ $labels.instance }} is too slow for its log',
+    ),
   ];
 }
 
@@ -77,7 +129,8 @@ function scalar(value) {
 
 /** YAML of maps, lists and scalars. */
 function yaml(value, indent = '') {
-  if (Array.isArray(value)) return value.map((item) => `\n${indent}- ${yaml(item, `${indent}  `).trimStart()}`).join('');
+  if (Array.isArray(value))
+    return value.map((item) => `\n${indent}- ${yaml(item, `${indent}  `).trimStart()}`).join('');
   if (value === null || typeof value !== 'object') return scalar(value);
   const entries = Object.entries(value).map(([key, item]) => {
     const text = yaml(item, `${indent}  `);
@@ -86,4 +139,7 @@ function yaml(value, indent = '') {
   return entries.join('');
 }
 
-module.exports = { rules, file: () => yaml({ groups: [{ name: 'pgpool-rs', rules: rules() }] }).trimStart() + '\n' };
+module.exports = {
+  rules,
+  file: () => yaml({ groups: [{ name: 'pgpool-rs', rules: rules() }] }).trimStart() + '\n',
+};

@@ -6,7 +6,10 @@
 const fs = require('node:fs');
 const path = require('node:path');
 
-const FILES = { 'alerts.yml': () => require('./alerts').file(), 'dashboard.json': () => require('./dashboard').file() };
+const FILES = {
+  'alerts.yml': () => require('./alerts').file(),
+  'dashboard.json': () => require('./dashboard').file(),
+};
 
 if (require.main === module) {
   for (const [name, make] of Object.entries(FILES)) {

@@ -13,7 +13,19 @@ const { dashboard } = require('./dashboard');
 const { limits, metric, table } = require('./table');
 
 // Words of the query language, of Prometheus itself, and of Grafana.
-const WORDS = ['and', 'or', 'on', 'by', 'min', 'sum', 'rate', 'increase', 'histogram_quantile', 'unless', 'label_values'];
+const WORDS = [
+  'and',
+  'or',
+  'on',
+  'by',
+  'min',
+  'sum',
+  'rate',
+  'increase',
+  'histogram_quantile',
+  'unless',
+  'label_values',
+];
 const OWN = ['ALERTS', 'alertname', 'alertstate', 'job', 'instance', 'le'];
 
 const expressions = () => [
@@ -24,13 +36,21 @@ const expressions = () => [
 
 /** The names in an expression: neither strings, nor numbers, nor spans, nor variables. */
 function names(expression) {
-  const bare = expression.replace(/"[^"]*"/g, '').replace(/\[[^\]]*\]/g, '').replace(/\$\w+/g, '');
-  return [...new Set(bare.match(/\b[A-Za-z_]\w*/g) ?? [])].filter((word) => !WORDS.includes(word) && !OWN.includes(word));
+  const bare = expression
+    .replace(/"[^"]*"/g, '')
+    .replace(/\[[^\]]*\]/g, '')
+    .replace(/\$\w+/g, '');
+  return [...new Set(bare.match(/\b[A-Za-z_]\w*/g) ?? [])].filter(
+    (word) => !WORDS.includes(word) && !OWN.includes(word),
+  );
 }
 
-test.each(Object.keys(FILES))('%s is what the generator makes: run `node examples/observability/generate.js`', (name) => {
-  expect(fs.readFileSync(path.join(__dirname, name), 'utf8')).toBe(FILES[name]());
-});
+test.each(Object.keys(FILES))(
+  '%s is what the generator makes: run `node examples/observability/generate.js`',
+  (name) => {
+    expect(fs.readFileSync(path.join(__dirname, name), 'utf8')).toBe(FILES[name]());
+  },
+);
 
 test('every name in an expression is in a real scrape', async () => {
   const pool = new Pool(config({ tier: 'scraped', max: 1 }));
@@ -42,20 +62,32 @@ test('every name in an expression is in a real scrape', async () => {
     expect(names(expression).length).toBeGreaterThan(0);
     for (const name of names(expression)) {
       // A metric stands at the beginning of a line, a label before its value.
-      expect({ expression, name, known: new RegExp(`^${name}[ {]`, 'm').test(scrape) || scrape.includes(`${name}="`) }).toMatchObject({ known: true });
+      expect({
+        expression,
+        name,
+        known: new RegExp(`^${name}[ {]`, 'm').test(scrape) || scrape.includes(`${name}="`),
+      }).toMatchObject({ known: true });
     }
-    for (const [open, close] of ['()', '{}', '[]']) expect(expression.split(open).length).toBe(expression.split(close).length);
+    for (const [open, close] of ['()', '{}', '[]'])
+      expect(expression.split(open).length).toBe(expression.split(close).length);
   }
 });
 
 test('the dashboard shows every metric of the table', () => {
-  const shown = dashboard().panels.flatMap(({ targets }) => targets.map(({ expr }) => expr)).join('\n');
-  expect(table.metrics.filter(({ prometheus }) => !shown.includes(prometheus)).map(({ name }) => name)).toEqual([]);
+  const shown = dashboard()
+    .panels.flatMap(({ targets }) => targets.map(({ expr }) => expr))
+    .join('\n');
+  expect(
+    table.metrics.filter(({ prometheus }) => !shown.includes(prometheus)).map(({ name }) => name),
+  ).toEqual([]);
 });
 
 test('panels stand beside and below each other, and none on another', () => {
   const taken = new Set();
-  for (const { title, gridPos: { x, y, w, h } } of dashboard().panels) {
+  for (const {
+    title,
+    gridPos: { x, y, w, h },
+  } of dashboard().panels) {
     expect(x + w).toBeLessThanOrEqual(24);
     for (let column = x; column < x + w; column++) {
       for (let row = y; row < y + h; row++) {
@@ -84,7 +116,10 @@ test('a name that does not exist is an error', () => {
 const promtool = process.env.PROMTOOL || 'promtool';
 const isThere = spawnSync(promtool, ['--version']).status === 0;
 (isThere ? test : test.skip)('promtool accepts the rules, and they fire and clear when they should', () => {
-  for (const args of [['check', 'rules', 'alerts.yml'], ['test', 'rules', 'alerts.test.yml']]) {
+  for (const args of [
+    ['check', 'rules', 'alerts.yml'],
+    ['test', 'rules', 'alerts.test.yml'],
+  ]) {
     expect(String(execFileSync(promtool, args, { cwd: __dirname }))).toContain('SUCCESS');
   }
 });

@@ -46,7 +46,12 @@ function limits(rule) {
   const { setting, unit } = table.rules.find((entry) => entry.rule === rule);
   const { above, below, forMillis, clearMillis } = table.thresholds[setting];
   const scale = unit === 'ms' ? 1 / 1000 : 1;
-  return { above: above * scale, below: below * scale, fires: duration(forMillis), clears: duration(clearMillis) };
+  return {
+    above: above * scale,
+    below: below * scale,
+    fires: duration(forMillis),
+    clears: duration(clearMillis),
+  };
 }
 
 function duration(millis) {

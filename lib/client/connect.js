@@ -107,7 +107,11 @@ class Dialing {
   }
 
   ask(attempt) {
-    answerPassword(this.client, (password, failure) => this.native.answer(attempt, password, failure), this.errors);
+    answerPassword(
+      this.client,
+      (password, failure) => this.native.answer(attempt, password, failure),
+      this.errors,
+    );
   }
 }
 

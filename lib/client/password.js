@@ -56,7 +56,8 @@ function answerPassword(client, answer, errors) {
       Promise.resolve()
         .then(() => password(connectionParameters))
         .then((given) => {
-          if (given !== undefined && typeof given !== 'string') throw new TypeError('Password must be a string');
+          if (given !== undefined && typeof given !== 'string')
+            throw new TypeError('Password must be a string');
           answer(given === undefined ? null : given, null);
         })
         .catch((error) => answer(null, errors.keep(error)));

@@ -19,7 +19,9 @@ function plainMethods(prototype) {
     const { connect, query } = prototype;
     methods = {
       connect: isDirect((reached) => connect.call({ _connect: reached }, nothing)) ? connect : null,
-      query: isDirect((reached) => query.call({}, Object.defineProperty({}, 'submit', { get: reached }))) ? query : null,
+      query: isDirect((reached) => query.call({}, Object.defineProperty({}, 'submit', { get: reached })))
+        ? query
+        : null,
     };
     known.set(prototype, methods);
   }

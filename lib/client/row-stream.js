@@ -54,7 +54,8 @@ class RowStream {
   constructor(borrow, text, values, options = {}) {
     const given = typeof text === 'object' && text !== null ? text : { text };
     const { batchSize = given.batchSize ?? BATCH_SIZE, ...rest } = options;
-    if (!Number.isInteger(batchSize) || batchSize < 1) throw new TypeError('batchSize must be a positive integer');
+    if (!Number.isInteger(batchSize) || batchSize < 1)
+      throw new TypeError('batchSize must be a positive integer');
     this._borrow = borrow;
     this._config = { ...given, ...rest, rows: batchSize };
     if (values !== undefined) this._config.values = values;
@@ -79,7 +80,8 @@ class RowStream {
   }
 
   next() {
-    if (this._at < this._current.length) return Promise.resolve({ value: this._current[this._at++], done: false });
+    if (this._at < this._current.length)
+      return Promise.resolve({ value: this._current[this._at++], done: false });
     return new Promise((resolve, reject) => {
       this._waiting.push({ resolve, reject });
       if (!this._begun) this._begin();
@@ -108,13 +110,13 @@ class RowStream {
 
   _begin() {
     this._begun = true;
-    this._borrow(this._config.signal).then(
-      ({ client, giveBack }) => {
+    this._borrow(this._config.signal)
+      .then(({ client, giveBack }) => {
         this._giveBack = giveBack;
         if (this._stopping) this._end();
         else this._send(client);
-      },
-    ).catch((error) => this._end(error, true));
+      })
+      .catch((error) => this._end(error, true));
   }
 
   _send(client) {

@@ -86,7 +86,8 @@ class Session {
     const { connection } = this.client;
     // Somebody has taken over the reading, and reads no more.
     const { _stream: stream } = connection;
-    if (this.query !== null && this.query.destroyed && stream !== null && stream.listenerCount('data') === 0) return false;
+    if (this.query !== null && this.query.destroyed && stream !== null && stream.listenerCount('data') === 0)
+      return false;
     const idle = this.quiet && this.owed === 0 && (stream === null || !stream.isPending);
     if (idle) this.takeError(new Error('the client was released while its query was still open'));
     return true;

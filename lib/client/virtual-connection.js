@@ -39,7 +39,9 @@ class ClientConnection extends Connection {
   // connection, not of the process.
   _parse(stream) {
     let read;
-    parse({ on: (event, listener) => event === 'data' && (read = listener) }, (message) => this._take(message));
+    parse({ on: (event, listener) => event === 'data' && (read = listener) }, (message) =>
+      this._take(message),
+    );
     const listener = (bytes) => {
       try {
         read(bytes);

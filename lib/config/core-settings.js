@@ -111,7 +111,11 @@ function startup(client) {
   const named = {};
   for (const [name, setting] of Object.entries(rest)) named[name] = String(setting);
   named.client_encoding = 'UTF8';
-  return { user: user == null ? '' : String(user), database: database == null ? '' : String(database), named };
+  return {
+    user: user == null ? '' : String(user),
+    database: database == null ? '' : String(database),
+    named,
+  };
 }
 
 /** Milliseconds, a count or seconds; what is falsy means "as in pg: none", what is absent the core's default. */
@@ -173,7 +177,13 @@ function clientSettings(client, options) {
 }
 
 const BREAKER_LIMITS = [
-  'failureRate', 'minimumCalls', 'windowMillis', 'failedConnects', 'openMillis', 'maxOpenMillis', 'successes',
+  'failureRate',
+  'minimumCalls',
+  'windowMillis',
+  'failedConnects',
+  'openMillis',
+  'maxOpenMillis',
+  'successes',
 ];
 const BREAKER_MODES = ['off', 'metrics', 'enforce', 'forced-open'];
 
@@ -210,7 +220,7 @@ function failsafeSettings(options) {
     retryDelayMillis: number(options.retryDelay ?? options.baseDelay),
     deadlineMillis: number(options.deadline),
     breaker: {
-      mode: breakerMode(limits === breaker ? limits.mode ?? 'enforce' : breaker),
+      mode: breakerMode(limits === breaker ? (limits.mode ?? 'enforce') : breaker),
       ...Object.fromEntries(BREAKER_LIMITS.map((name) => [name, limit(limits, name)])),
     },
   };

@@ -69,7 +69,16 @@ class Reader {
   }
 
   flag(name) {
-    return this.choice(name, { true: true, false: false, on: true, off: false, yes: true, no: false, 1: true, 0: false });
+    return this.choice(name, {
+      true: true,
+      false: false,
+      on: true,
+      off: false,
+      yes: true,
+      no: false,
+      1: true,
+      0: false,
+    });
   }
 
   /** PEM text itself (with \n written out, as some platforms store it), or the path of a file with it. */
@@ -128,7 +137,15 @@ function readEnvironment(env = process.env) {
   for (const tier of TIERS) {
     tiers[tier] = { ...common, ...sizes[tier], ...places[tier], ...(tier === 'admin' ? admin : {}), tier };
   }
-  return freeze({ tiered, shared: { ...common, ...sizes.shared, tier: 'shared' }, tiers, totalMax, retry, breaker, monitor });
+  return freeze({
+    tiered,
+    shared: { ...common, ...sizes.shared, tier: 'shared' },
+    tiers,
+    totalMax,
+    retry,
+    breaker,
+    monitor,
+  });
 }
 
 /** Retry and breaker, in the words of a pool's options. */
@@ -146,7 +163,8 @@ function readCommon(reader) {
     ...credentials(reader.text('DB_USER'), reader.text('DB_PASSWORD')),
     acquireTimeoutMillis: reader.integer('DB_ACQUIRE_TIMEOUT', { from: 0 }) ?? ACQUIRE_TIMEOUT_MILLIS,
     keepAlive,
-    keepAliveInitialDelayMillis: reader.integer('DB_KEEP_ALIVE_DELAY', { from: 0 }) ?? KEEP_ALIVE_DELAY_MILLIS,
+    keepAliveInitialDelayMillis:
+      reader.integer('DB_KEEP_ALIVE_DELAY', { from: 0 }) ?? KEEP_ALIVE_DELAY_MILLIS,
     enhanced: true,
     maxLifetimeSeconds: MAX_LIFETIME_SECONDS,
     drainTimeoutMillis: DRAIN_TIMEOUT_MILLIS,
@@ -167,7 +185,10 @@ function readPlace(reader, prefix, common) {
   // A list of ports belongs to the list of hosts beside it.
   const isListOfOthers = host !== undefined && String(common.port).includes(',');
   place.port = port ?? (isListOfOthers ? undefined : common.port);
-  const target = reader.choice(`${prefix}_TARGET_SESSION_ATTRS`, Object.fromEntries(TARGETS.map((name) => [name, name])));
+  const target = reader.choice(
+    `${prefix}_TARGET_SESSION_ATTRS`,
+    Object.fromEntries(TARGETS.map((name) => [name, name])),
+  );
   if (target !== undefined) place.targetSessionAttrs = target;
   const balance = reader.choice(`${prefix}_LOAD_BALANCE_HOSTS`, { random: 'random', disable: 'disable' });
   if (balance !== undefined) place.loadBalanceHosts = balance;
@@ -178,7 +199,8 @@ function readPlace(reader, prefix, common) {
 function readPorts(reader, name) {
   const text = reader.text(name);
   if (text === undefined || !text.includes(',')) return reader.integer(name, { from: 1, to: MAX_PORT });
-  const isPort = (port) => /^\s*\d*\s*$/.test(port) && Number(port || 1) >= 1 && Number(port || 1) <= MAX_PORT;
+  const isPort = (port) =>
+    /^\s*\d*\s*$/.test(port) && Number(port || 1) >= 1 && Number(port || 1) <= MAX_PORT;
   if (text.split(',').every(isPort)) return text;
   reader.bad(name, `whole numbers from 1 to ${MAX_PORT}, separated by commas`);
   return undefined;
@@ -223,7 +245,8 @@ function readSizes(reader) {
   const size = (defaults, maxName, minName) => {
     const max = reader.integer(maxName, { from: 1 }) ?? defaults.max;
     const min = reader.integer(minName, { from: 0 });
-    if (min !== undefined && min > max) reader.problems.push(`${minName} (${min}) must not exceed ${maxName} (${max})`);
+    if (min !== undefined && min > max)
+      reader.problems.push(`${minName} (${min}) must not exceed ${maxName} (${max})`);
     return {
       max,
       // A maximum that was lowered takes the default minimum along.
@@ -244,7 +267,9 @@ function checkBudget(reader, totalMax, tiered, sizes) {
   if (totalMax === undefined || !tiered) return;
   const guaranteed = TIERS.reduce((sum, tier) => sum + sizes[tier].min, 0);
   if (guaranteed > totalMax) {
-    reader.problems.push(`DB_TOTAL_MAX (${totalMax}) must not be below the minimums of the tiers together (${guaranteed})`);
+    reader.problems.push(
+      `DB_TOTAL_MAX (${totalMax}) must not be below the minimums of the tiers together (${guaranteed})`,
+    );
   }
 }
 

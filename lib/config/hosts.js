@@ -26,7 +26,8 @@ function parseConnectionString(text) {
     return { host: parts[1].replace(/^\[(.*)\]$/, '$1'), port: parts[2] || '' };
   });
   config.host = pairs.map(({ host }) => host).join(',');
-  if (!config.port && pairs.some(({ port }) => port !== '')) config.port = pairs.map(({ port }) => port).join(',');
+  if (!config.port && pairs.some(({ port }) => port !== ''))
+    config.port = pairs.map(({ port }) => port).join(',');
   return config;
 }
 
@@ -37,8 +38,12 @@ function parseConnectionString(text) {
  * @throws Error when the numbers do not match, in libpq's words
  */
 function hostList(host, port) {
-  const names = String(host ?? '').split(',').map((name) => name.trim());
-  const ports = String(port ?? '').split(',').map((number) => number.trim());
+  const names = String(host ?? '')
+    .split(',')
+    .map((name) => name.trim());
+  const ports = String(port ?? '')
+    .split(',')
+    .map((number) => number.trim());
   if (ports.length > 1 && ports.length !== names.length) {
     throw new Error(`could not match ${ports.length} port numbers to ${names.length} hosts`);
   }

@@ -6,7 +6,11 @@
 /** Whether a pool with these options is measured. */
 function isMonitored(options, env = process.env) {
   if (options && options.monitor === false) return false;
-  return String(env.DB_MONITOR || '').trim().toLowerCase() !== 'off';
+  return (
+    String(env.DB_MONITOR || '')
+      .trim()
+      .toLowerCase() !== 'off'
+  );
 }
 
 module.exports = { isMonitored };

@@ -16,7 +16,8 @@ function addSwitch(name, piece) {
 /** A switch with a few positions. */
 function choiceOf(name, ...choices) {
   return (value) => {
-    if (!choices.includes(value)) throw new TypeError(`${name} must be one of ${choices.join(', ')}, not ${JSON.stringify(value)}`);
+    if (!choices.includes(value))
+      throw new TypeError(`${name} must be one of ${choices.join(', ')}, not ${JSON.stringify(value)}`);
   };
 }
 
@@ -26,7 +27,8 @@ function choiceOf(name, ...choices) {
  * @throws TypeError naming every switch that is unknown or has no such position
  */
 function configure(settings) {
-  if (settings === null || typeof settings !== 'object') throw new TypeError('configure takes an object of switches');
+  if (settings === null || typeof settings !== 'object')
+    throw new TypeError('configure takes an object of switches');
   const given = Object.entries(settings).filter(([, value]) => value !== undefined);
   const problems = [];
   for (const [name, value] of given) {

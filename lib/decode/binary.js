@@ -19,7 +19,11 @@ const LATEST = 2n ** 63n - 1n;
 const EARLIEST_DAY = -(2 ** 31);
 const LATEST_DAY = 2 ** 31 - 1;
 
-const SPECIAL_NUMERIC = new Map([[0xc000, NaN], [0xd000, Infinity], [0xf000, -Infinity]]);
+const SPECIAL_NUMERIC = new Map([
+  [0xc000, NaN],
+  [0xd000, Infinity],
+  [0xf000, -Infinity],
+]);
 const NEGATIVE_NUMERIC = 0x4000;
 
 function utf8(bytes) {
@@ -28,7 +32,14 @@ function utf8(bytes) {
 
 // The fields that the instant has in UTC, as local ones.
 function asLocal(utc) {
-  const fields = [utc.getUTCMonth(), utc.getUTCDate(), utc.getUTCHours(), utc.getUTCMinutes(), utc.getUTCSeconds(), utc.getUTCMilliseconds()];
+  const fields = [
+    utc.getUTCMonth(),
+    utc.getUTCDate(),
+    utc.getUTCHours(),
+    utc.getUTCMinutes(),
+    utc.getUTCSeconds(),
+    utc.getUTCMilliseconds(),
+  ];
   const year = utc.getUTCFullYear();
   const date = new Date(year, ...fields);
   // Date takes the years 0 to 99 for 1900 to 1999.
@@ -117,13 +128,16 @@ function array(bytes) {
     at += length;
     return element(bytes.subarray(at - length, at));
   };
-  const nest = (depth) => Array.from({ length: lengths[depth] }, depth === dimensions - 1 ? next : () => nest(depth + 1));
+  const nest = (depth) =>
+    Array.from({ length: lengths[depth] }, depth === dimensions - 1 ? next : () => nest(depth + 1));
   return dimensions === 0 ? [] : nest(0);
 }
 
 // bool, bytea, int2, int4, text, bpchar, varchar, int8, float4, float8, oid, timestamp, date,
 // timestamptz, numeric, uuid
-const ARRAYS = [1000, 1001, 1005, 1007, 1009, 1014, 1015, 1016, 1021, 1022, 1028, 1115, 1182, 1185, 1231, 2951];
+const ARRAYS = [
+  1000, 1001, 1005, 1007, 1009, 1014, 1015, 1016, 1021, 1022, 1028, 1115, 1182, 1185, 1231, 2951,
+];
 for (const oid of ARRAYS) VALUES.set(oid, array);
 
 function isTheirs(parser, known) {

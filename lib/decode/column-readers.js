@@ -43,7 +43,12 @@ const ways = {
   binary: 'u', // the parser, given the bytes
 };
 
-const READY = { [NUMBER]: ways.number, [BOOLEAN]: ways.boolean, [INSTANT]: ways.instant, [LOCAL]: ways.local };
+const READY = {
+  [NUMBER]: ways.number,
+  [BOOLEAN]: ways.boolean,
+  [INSTANT]: ways.instant,
+  [LOCAL]: ways.local,
+};
 
 function wayOf(field, slot, parser) {
   if (slot === BINARY) return ways.binary;

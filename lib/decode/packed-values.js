@@ -20,7 +20,7 @@ function local(packed) {
     (below >>> 22) & 31,
     (below >>> 16) & 63,
     (below >>> 10) & 63,
-    below & 1023
+    below & 1023,
   );
   // Date takes the years 0 to 99 for 1900 to 1999.
   if (year >= 0 && year < 100) date.setFullYear(year);

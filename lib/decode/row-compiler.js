@@ -46,14 +46,18 @@ function sourceOf({ names, ways: letters, asArray, walks }) {
   const steps = [];
   if (walks) {
     // The values one by one, since the position in raw moves on between them.
-    values.forEach((value, i) => steps.push(
-      'length = bytes[at] << 24 | bytes[at + 1] << 16 | bytes[at + 2] << 8 | bytes[at + 3];',
-      `const value${i} = ${value};`,
-      'at += length > 0 ? length + 4 : 4;'
-    ));
+    values.forEach((value, i) =>
+      steps.push(
+        'length = bytes[at] << 24 | bytes[at + 1] << 16 | bytes[at + 2] << 8 | bytes[at + 3];',
+        `const value${i} = ${value};`,
+        'at += length > 0 ? length + 4 : 4;',
+      ),
+    );
   }
   const parts = walks ? values.map((_, i) => `value${i}`) : values;
-  const row = asArray ? `[${parts.join(',\n')}]` : `{${parts.map((part, i) => `${keyOf(names[i])}: ${part}`).join(',\n')}}`;
+  const row = asArray
+    ? `[${parts.join(',\n')}]`
+    : `{${parts.map((part, i) => `${keyOf(names[i])}: ${part}`).join(',\n')}}`;
   return `'use strict';
 const { text, bytea, copy, ascii, local, odd } = tools;
 ${letters.map((way, i) => (way === ways.string ? '' : `const parse${i} = parsers[${i}];`)).join('\n')}

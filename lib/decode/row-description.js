@@ -58,7 +58,8 @@ class Shape {
   // Another plan than that of the last result; the one used last stands first.
   other(asArray, parsers) {
     const known = this.plans;
-    const same = (plan) => plan.asArray === asArray && plan.parsers.every((parser, i) => parser === parsers[i]);
+    const same = (plan) =>
+      plan.asArray === asArray && plan.parsers.every((parser, i) => parser === parsers[i]);
     const found = known.findIndex(same);
     const plan = found < 0 ? new Plan(this, asArray, parsers) : known.splice(found, 1)[0];
     known.unshift(plan);

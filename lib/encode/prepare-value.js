@@ -5,15 +5,15 @@
 // The conversions are those of node-postgres, texts of errors included, because an application
 // may depend on any of them. Nothing here knows the wire; `request.js` lays the result out.
 
-const { deprecate } = require('util');
-const { isDate } = require('util/types');
+const { deprecate } = require('node:util');
+const { isDate } = require('node:util/types');
 const defaults = require('../defaults');
 
 const warnOfInvalidDate = deprecate(
   () => {},
   'Sending an invalid date to Postgres is deprecated and will throw an error in the next major version of pg. ' +
     'Ensure any Date object passed as a query parameter is valid.',
-  'PG_INVALID_DATE'
+  'PG_INVALID_DATE',
 );
 
 const NEEDS_ESCAPE = /["\\]/;
@@ -75,21 +75,48 @@ function fromDate(date) {
   if (Number.isNaN(date.getTime())) warnOfInvalidDate();
   if (defaults.parseInputDatesAsUTC) {
     return calendar(
-      date.getUTCFullYear(), date.getUTCMonth(), date.getUTCDate(),
-      date.getUTCHours(), date.getUTCMinutes(), date.getUTCSeconds(), date.getUTCMilliseconds(), '+00:00'
+      date.getUTCFullYear(),
+      date.getUTCMonth(),
+      date.getUTCDate(),
+      date.getUTCHours(),
+      date.getUTCMinutes(),
+      date.getUTCSeconds(),
+      date.getUTCMilliseconds(),
+      '+00:00',
     );
   }
   return calendar(
-    date.getFullYear(), date.getMonth(), date.getDate(),
-    date.getHours(), date.getMinutes(), date.getSeconds(), date.getMilliseconds(), zone(-date.getTimezoneOffset())
+    date.getFullYear(),
+    date.getMonth(),
+    date.getDate(),
+    date.getHours(),
+    date.getMinutes(),
+    date.getSeconds(),
+    date.getMilliseconds(),
+    zone(-date.getTimezoneOffset()),
   );
 }
 
 // JavaScript counts a year 0, which PostgreSQL calls 1 BC.
 function calendar(year, month, day, hour, minute, second, ms, offset) {
   const bc = year < 1;
-  return four(bc ? 1 - year : year) + '-' + two(month + 1) + '-' + two(day) +
-    'T' + two(hour) + ':' + two(minute) + ':' + two(second) + '.' + three(ms) + offset + (bc ? ' BC' : '');
+  return (
+    four(bc ? 1 - year : year) +
+    '-' +
+    two(month + 1) +
+    '-' +
+    two(day) +
+    'T' +
+    two(hour) +
+    ':' +
+    two(minute) +
+    ':' +
+    two(second) +
+    '.' +
+    three(ms) +
+    offset +
+    (bc ? ' BC' : '')
+  );
 }
 
 function zone(minutesEast) {

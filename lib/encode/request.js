@@ -30,7 +30,10 @@ const ENCODED_CHARACTERS = 256;
 
 const encoder = new TextEncoder();
 // What a view really has: as a property it may be anything.
-const byteLengthOf = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'byteLength').get;
+const byteLengthOf = Object.getOwnPropertyDescriptor(
+  Object.getPrototypeOf(Uint8Array.prototype),
+  'byteLength',
+).get;
 
 class Scratch {
   constructor(size) {
@@ -46,7 +49,8 @@ class Scratch {
   // Makes room for bytes up to `end`; what was written stays.
   reserve(end) {
     if (end <= this.bytes.length) return;
-    if (end > MAX_SIZE) throw new Error(`a query with its parameters must not be larger than ${MAX_SIZE} bytes`);
+    if (end > MAX_SIZE)
+      throw new Error(`a query with its parameters must not be larger than ${MAX_SIZE} bytes`);
     const bytes = Buffer.allocUnsafeSlow(Math.min(MAX_SIZE, Math.max(end, this.bytes.length * 2)));
     this.bytes.copy(bytes);
     this.use(bytes);

@@ -95,7 +95,11 @@ class ConnectionHealthMonitor extends EventEmitter {
   /** Counts an error that the application saw. Of our pools every failed statement is counted already. */
   recordError(error) {
     this._errors++;
-    this._lastError = { at: Date.now(), code: error && error.code ? String(error.code) : null, name: error && error.name };
+    this._lastError = {
+      at: Date.now(),
+      code: error && error.code ? String(error.code) : null,
+      name: error && error.name,
+    };
   }
 
   _tell(event, value) {

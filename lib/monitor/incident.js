@@ -3,7 +3,15 @@
 // What the person on duty asks of one pool first: is it in trouble, since when, why, and what has the pool done
 // about it. Kept for the present trouble and for the last one that is over.
 
-const COUNTED = ['connectFailures', 'breakerRejected', 'retries', 'retriesDenied', 'timeouts', 'failovers', 'opened'];
+const COUNTED = [
+  'connectFailures',
+  'breakerRejected',
+  'retries',
+  'retriesDenied',
+  'timeouts',
+  'failovers',
+  'opened',
+];
 
 class Trouble {
   constructor() {
@@ -27,7 +35,8 @@ class Trouble {
     }
     for (const { target, event, pool, at: noted, fields } of events) {
       if (target !== 'breaker' || pool !== told.name) continue;
-      this._probe = event === 'open' && fields.nextProbeMillis !== undefined ? noted + fields.nextProbeMillis : null;
+      this._probe =
+        event === 'open' && fields.nextProbeMillis !== undefined ? noted + fields.nextProbeMillis : null;
     }
     const counts = Object.fromEntries(COUNTED.map((name) => [name, told[name]]));
     // A breaker that only tells stays open until somebody uses the pool.
@@ -41,7 +50,8 @@ class Trouble {
   _continue(told, seen, counts, at, isOut) {
     // An alert tells since when its value is above the limit; the rest began between two looks.
     const since = Math.min(at, ...[...this._alerts.values()].map((alert) => alert.since));
-    if (this.present === null) this.present = { since, from: this._before || counts, back: null, wasOut: false, connectError: null };
+    if (this.present === null)
+      this.present = { since, from: this._before || counts, back: null, wasOut: false, connectError: null };
     const { wasOut, back, connectError } = this.present;
     // An alert takes its time to clear; the pool may work again long before.
     const returned = wasOut ? (back ?? at) : null;
@@ -55,7 +65,14 @@ class Trouble {
       connectError: told.lastConnectError ?? connectError,
       alerts: seen.firing.map((rule) => {
         const { causes = [], threshold, unit, since: began } = this._alerts.get(rule) || {};
-        return { rule, value: seen.values[rule], threshold, unit, since: began, causes: causes.map(({ text }) => text) };
+        return {
+          rule,
+          value: seen.values[rule],
+          threshold,
+          unit,
+          since: began,
+          causes: causes.map(({ text }) => text),
+        };
       }),
       did: difference(counts, this.present.from),
     };
@@ -64,7 +81,14 @@ class Trouble {
 
   _end(counts, at) {
     const { since, connectError, alerts, breaker, from, back } = this.present;
-    this.past = { since, at: back ?? at, connectError, rules: alerts.map(({ rule }) => rule), breaker, did: difference(counts, from) };
+    this.past = {
+      since,
+      at: back ?? at,
+      connectError,
+      rules: alerts.map(({ rule }) => rule),
+      breaker,
+      did: difference(counts, from),
+    };
     this.present = null;
   }
 

@@ -101,7 +101,8 @@ function overdueLoans(pool, limit = LEAK_MILLIS, now = performance.now()) {
 function overdueLoansOf(number) {
   for (const owner of hub().owners.values()) {
     const pool = owner.deref();
-    if (pool !== undefined && pool._loans !== undefined && pool._native.vitals === number) return overdueLoans(pool);
+    if (pool !== undefined && pool._loans !== undefined && pool._native.vitals === number)
+      return overdueLoans(pool);
   }
   return [];
 }
@@ -115,7 +116,9 @@ function stackOf({ place }) {
   if (place === undefined) return undefined;
   try {
     const { stack } = place;
-    const lines = Array.isArray(stack) ? stack.map((site) => `at ${site}`) : String(stack).split('\n').slice(1);
+    const lines = Array.isArray(stack)
+      ? stack.map((site) => `at ${site}`)
+      : String(stack).split('\n').slice(1);
     return lines.map((line) => line.trim()).join('\n') || undefined;
   } catch {
     return undefined;

@@ -16,8 +16,20 @@ const KEPT = 100;
 
 /** What a point holds, in this order. Times in milliseconds, rates per second. */
 const FIELDS = [
-  'at', 'idle', 'used', 'connecting', 'waiting', 'throughput', 'errors',
-  'acquireP50', 'acquireP95', 'acquireP99', 'queryP50', 'queryP95', 'queryP99', 'breaker',
+  'at',
+  'idle',
+  'used',
+  'connecting',
+  'waiting',
+  'throughput',
+  'errors',
+  'acquireP50',
+  'acquireP95',
+  'acquireP99',
+  'queryP50',
+  'queryP95',
+  'queryP99',
+  'breaker',
 ];
 const BREAKER = { closed: 0, 'half-open': 1, open: 2 };
 
@@ -46,7 +58,8 @@ class Observation extends EventEmitter {
     this.at = at;
     this.lag = this._delay.p99();
     const told = metrics().pools;
-    for (const id of [...this.pools.keys()].filter((known) => !told.some((pool) => pool.id === known))) this._forget(id);
+    for (const id of [...this.pools.keys()].filter((known) => !told.some((pool) => pool.id === known)))
+      this._forget(id);
     const alerts = [];
     const events = this._newEvents();
     const pools = told.map((pool) => this._lookAt(pool, at, alerts, events));
@@ -58,7 +71,15 @@ class Observation extends EventEmitter {
   /** All that is kept, for a page that was just opened. */
   history() {
     const pools = [...this.pools.values()].map(({ state, points }) => ({ ...state, points }));
-    return { at: this.at, lag: this.lag, span: SPAN_MILLIS, fields: FIELDS, pools, alerts: this.alerts, events: this.events };
+    return {
+      at: this.at,
+      lag: this.lag,
+      span: SPAN_MILLIS,
+      fields: FIELDS,
+      pools,
+      alerts: this.alerts,
+      events: this.events,
+    };
   }
 
   close() {
@@ -105,7 +126,12 @@ class Observation extends EventEmitter {
   _withoutRepeats(events) {
     return events.flatMap((event) => {
       const latest = this._latest.get(event.pool);
-      if (latest !== undefined && event.event === 'connect_failed' && latest.event === event.event && latest.fields.error === event.fields.error) {
+      if (
+        latest !== undefined &&
+        event.event === 'connect_failed' &&
+        latest.event === event.event &&
+        latest.fields.error === event.fields.error
+      ) {
         Object.assign(latest, { count: latest.count + 1, at: event.at });
         return [];
       }
@@ -134,18 +160,57 @@ function pointOf(seen, at) {
     waiting,
     interval && interval.throughput,
     seconds && interval.errors / seconds,
-    acquire.p50, acquire.p95, acquire.p99,
-    query.p50, query.p95, query.p99,
+    acquire.p50,
+    acquire.p95,
+    acquire.p99,
+    query.p50,
+    query.p95,
+    query.p99,
     BREAKER[breaker],
   ];
   return values.map((value) => (typeof value === 'number' ? Math.round(value * 100) / 100 : null));
 }
 
 function stateOf(told, seen) {
-  const { id, name, connections, waiting, errorsByClass, breaker, breakers, breakerStops, retries, timeouts, opened, connectFailures, closed, leaks, retriesDenied, breakerRejected, failovers, commitsUnknown } = told;
+  const {
+    id,
+    name,
+    connections,
+    waiting,
+    errorsByClass,
+    breaker,
+    breakers,
+    breakerStops,
+    retries,
+    timeouts,
+    opened,
+    connectFailures,
+    closed,
+    leaks,
+    retriesDenied,
+    breakerRejected,
+    failovers,
+    commitsUnknown,
+  } = told;
   return {
-    id, name, connections, waiting, errorsByClass, breaker, breakers, breakerStops, retries, timeouts, opened, connectFailures, closed, leaks,
-    retriesDenied, breakerRejected, failovers, commitsUnknown,
+    id,
+    name,
+    connections,
+    waiting,
+    errorsByClass,
+    breaker,
+    breakers,
+    breakerStops,
+    retries,
+    timeouts,
+    opened,
+    connectFailures,
+    closed,
+    leaks,
+    retriesDenied,
+    breakerRejected,
+    failovers,
+    commitsUnknown,
     firing: seen.firing,
     lastConnectError: seen.lastConnectError,
     oldestWait: seen.oldestWait,

@@ -33,12 +33,16 @@ function instrumentsOf(meter, { name, kind, unit, help }) {
   const options = { unit, description: help };
   if (kind === 'counter') return { value: meter.createObservableCounter(name, options) };
   // What can be summed over pools is an up-down counter; states and delays are gauges.
-  if (kind === 'gauge' && unit.startsWith('{')) return { value: meter.createObservableUpDownCounter(name, options) };
+  if (kind === 'gauge' && unit.startsWith('{'))
+    return { value: meter.createObservableUpDownCounter(name, options) };
   if (kind === 'gauge') return { value: meter.createObservableGauge(name, options) };
   return {
     count: meter.createObservableCounter(`${name}.count`, { unit: '1', description: `${help} How many.` }),
     sum: meter.createObservableCounter(`${name}.sum`, { unit, description: `${help} Their sum.` }),
-    bucket: meter.createObservableCounter(`${name}.bucket`, { unit: '1', description: `${help} How many are at most \`le\`.` }),
+    bucket: meter.createObservableCounter(`${name}.bucket`, {
+      unit: '1',
+      description: `${help} How many are at most \`le\`.`,
+    }),
   };
 }
 

@@ -65,7 +65,8 @@ async function monitorServer({ port = 9187, host = '127.0.0.1', interval, thresh
 }
 
 function answer(request, response, observation, pages) {
-  if (request.method !== 'GET' && request.method !== 'HEAD') return end(response, 405, 'text/plain', 'GET only\n');
+  if (request.method !== 'GET' && request.method !== 'HEAD')
+    return end(response, 405, 'text/plain', 'GET only\n');
   const { pathname } = new URL(request.url, 'http://monitor');
   switch (pathname) {
     case '/':
@@ -105,7 +106,14 @@ function recentText() {
 function health(response, observation) {
   const reasons = [];
   const alerts = [];
-  for (const { name, breaker, breakerStops, connections, lastConnectError, alerts: firing } of require('./metrics').metrics().pools) {
+  for (const {
+    name,
+    breaker,
+    breakerStops,
+    connections,
+    lastConnectError,
+    alerts: firing,
+  } of require('./metrics').metrics().pools) {
     if (breaker === 'open' && breakerStops) reasons.push(`${name}: the circuit breaker is open`);
     else if (lastConnectError !== null && connections.idle + connections.used === 0) {
       reasons.push(`${name}: no connection, connecting fails: ${lastConnectError}`);
@@ -118,7 +126,8 @@ function health(response, observation) {
 }
 
 function follow(response, observation, pages) {
-  if (pages.size >= MOST_PAGES) return end(response, 503, 'text/plain', `${MOST_PAGES} pages are open already\n`);
+  if (pages.size >= MOST_PAGES)
+    return end(response, 503, 'text/plain', `${MOST_PAGES} pages are open already\n`);
   response.writeHead(200, { ...HEADERS, 'content-type': 'text/event-stream' });
   pages.add(response);
   response.on('close', () => pages.delete(response));

@@ -279,7 +279,8 @@ class Hub {
         const request = this.settle(id);
         const link = this.links.get(argument);
         if (request === undefined) return;
-        if (link === undefined) request.takeFailure({ kind: 'plain', message: 'Connection terminated unexpectedly' }, 0);
+        if (link === undefined)
+          request.takeFailure({ kind: 'plain', message: 'Connection terminated unexpectedly' }, 0);
         else request.takeLink(link);
         return;
       }

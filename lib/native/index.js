@@ -40,7 +40,8 @@ function explained(failures) {
 }
 
 function advice(absent) {
-  if (process.env.PGPOOL_RS_NATIVE) return 'PGPOOL_RS_NATIVE names what is to be loaded; without it the installed one is.';
+  if (process.env.PGPOOL_RS_NATIVE)
+    return 'PGPOOL_RS_NATIVE names what is to be loaded; without it the installed one is.';
   if (!PUBLISHED.includes(triple())) {
     return `There are builds for ${PUBLISHED.join(', ')}. For another platform, \`npm run build\` in a checkout makes one.`;
   }

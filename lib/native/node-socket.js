@@ -45,7 +45,8 @@ class Tunnel {
     stream.on('close', () => this.end());
     this.stream = stream;
     const ready = () => {
-      if (options.keepAlive && stream.setKeepAlive) stream.setKeepAlive(true, options.keepAliveInitialDelayMillis);
+      if (options.keepAlive && stream.setKeepAlive)
+        stream.setKeepAlive(true, options.keepAliveInitialDelayMillis);
       this.greet(stream, parameters);
     };
     if (stream.setNoDelay) stream.setNoDelay(true);

@@ -31,7 +31,13 @@ const { queryOnClient } = require('./query-on-client');
 const removal = require('./removal');
 const { pack } = require('../encode/request');
 const { transaction } = require('../retry/transaction');
-const { breakerMode, checkOptions, poolSettings, refuseUnserved, switchedOn } = require('../config/core-settings');
+const {
+  breakerMode,
+  checkOptions,
+  poolSettings,
+  refuseUnserved,
+  switchedOn,
+} = require('../config/core-settings');
 const { RowStream } = require('../client/row-stream');
 const { foreignPool, isForeign } = require('./foreign-pool');
 const { Tunnel } = require('../native/node-socket');
@@ -399,7 +405,9 @@ class Pool extends EventEmitter {
   }
 
   get _idle() {
-    const idle = this._links().filter((link) => !link.lent).slice(0, this.idleCount);
+    const idle = this._links()
+      .filter((link) => !link.lent)
+      .slice(0, this.idleCount);
     return idle.map((link) => ({ client: this._clientOf(link) }));
   }
 
@@ -520,7 +528,10 @@ class Pool extends EventEmitter {
     if (event === 'retry') {
       const { attempt, of, delay, code, phase } = details;
       const count = of == null ? `retry ${attempt}` : `retry ${attempt} of ${of}`;
-      this.log(`${count} in ${Math.round(delay)} ms after ${code ?? 'a lost connection'} while ${phase}`, details);
+      this.log(
+        `${count} in ${Math.round(delay)} ms after ${code ?? 'a lost connection'} while ${phase}`,
+        details,
+      );
     } else {
       details.nextProbe = details.nextProbe == null ? null : new Date(details.nextProbe);
       details.cause = details.cause == null ? undefined : fromNative(details.cause);
@@ -548,7 +559,11 @@ class Pool extends EventEmitter {
   // From the hub: the server, or a proxy, wants a password.
   ask(attempt) {
     try {
-      answerPassword(this._example(), (password, failure) => this._native.answer(attempt, password, failure), this._errors);
+      answerPassword(
+        this._example(),
+        (password, failure) => this._native.answer(attempt, password, failure),
+        this._errors,
+      );
     } catch (error) {
       this._native.answer(attempt, null, this._errors.keep(error));
     }

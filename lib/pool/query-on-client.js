@@ -28,7 +28,9 @@ function queryOnClient(pool, text, values, callback) {
       retries += 1;
       begin();
     };
-    new Verdict().of(pool._native, runOf(terms, retries, failure, lost)).then(decided, () => answer.callback(failure));
+    new Verdict()
+      .of(pool._native, runOf(terms, retries, failure, lost))
+      .then(decided, () => answer.callback(failure));
   };
   const run = (error, client) => {
     if (error) {

@@ -28,10 +28,14 @@ function dialect({ since, id, type, status, next, hasLog }) {
   return {
     since,
     identity: `SELECT ${id}::text, ${ADDRESS}, ${START}, ${
-      hasLog ? `${RECOVERED}::text, CASE WHEN ${id} IS NOT NULL THEN pg_catalog.pg_current_wal_insert_lsn()::text END` : 'NULL, NULL'
+      hasLog
+        ? `${RECOVERED}::text, CASE WHEN ${id} IS NOT NULL THEN pg_catalog.pg_current_wal_insert_lsn()::text END`
+        : 'NULL, NULL'
     }`,
     question: `SELECT CASE WHEN ${given} < ${next} THEN ${status}(${given}) ELSE 'in progress' END, ${ADDRESS}, ${START}, ${
-      hasLog ? `${RECOVERED}::text, NOT ${STANDS_BY} AND ${RECOVERED} < $2::text::pg_catalog.pg_lsn` : 'NULL, $2::text IS NULL AND false'
+      hasLog
+        ? `${RECOVERED}::text, NOT ${STANDS_BY} AND ${RECOVERED} < $2::text::pg_catalog.pg_lsn`
+        : 'NULL, $2::text IS NULL AND false'
     }`,
   };
 }
@@ -51,7 +55,10 @@ const OLD = {
   next: 'pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())',
 };
 // The best first. Relatives of PostgreSQL may have no log to speak of.
-const DIALECTS = [NEW, OLD].flatMap((words) => [dialect({ ...words, hasLog: true }), dialect({ ...words, hasLog: false })]);
+const DIALECTS = [NEW, OLD].flatMap((words) => [
+  dialect({ ...words, hasLog: true }),
+  dialect({ ...words, hasLog: false }),
+]);
 
 // As text, whatever parsers the application has set.
 const TEXT = { getTypeParser: () => String };

@@ -33,7 +33,11 @@ function speaksOfLoss(error) {
   for (const one of causes(error)) {
     if (one instanceof DatabaseError || one.syscall !== undefined) return true;
     const { message } = one;
-    if (typeof message === 'string' && /^(Connection terminated|Client (has encountered|was closed))/.test(message)) return true;
+    if (
+      typeof message === 'string' &&
+      /^(Connection terminated|Client (has encountered|was closed))/.test(message)
+    )
+      return true;
   }
   return false;
 }
@@ -56,7 +60,8 @@ function termsOf(options = {}, config) {
   const wishes = (config !== null && typeof config === 'object' && wishesOf(config)) || {};
   const attempts = numberOf(wishes.retryAttempts ?? options.retryAttempts ?? options.maxRetries);
   // What makes no sense is told by the statement itself.
-  if (!(attempts > 0) || typeof config.submit === 'function' || misuseOf(wishes) !== undefined) return undefined;
+  if (!(attempts > 0) || typeof config.submit === 'function' || misuseOf(wishes) !== undefined)
+    return undefined;
   const deadline = numberOf(wishes.deadline ?? options.deadline);
   const text = typeof config === 'string' ? config : config.text;
   return {

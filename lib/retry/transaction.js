@@ -36,7 +36,10 @@ class Transaction {
     this.work = work;
     this.begin = beginText(options);
     this.readOnly = Boolean(options.readOnly);
-    this.attempts = count('retries', options.retries ?? options.maxRetries ?? pool.options.retryAttempts ?? DEFAULT_RETRIES);
+    this.attempts = count(
+      'retries',
+      options.retries ?? options.maxRetries ?? pool.options.retryAttempts ?? DEFAULT_RETRIES,
+    );
     this.base = count('retryDelay', options.retryDelay ?? options.baseDelay);
     this.codes = codes(options);
     this.retries = 0;
@@ -53,7 +56,9 @@ class Transaction {
       const run = await this.once();
       if (!('error' in run)) return run.value;
       let stage = 'open';
-      let refusal = run.isUnknown ? AMBIGUOUS : await this.verdict({ stage, code: codeOf(run.error), lost: run.lost });
+      let refusal = run.isUnknown
+        ? AMBIGUOUS
+        : await this.verdict({ stage, code: codeOf(run.error), lost: run.lost });
       // Nobody knows: the answer to COMMIT is lost, or the server says so of its own COMMIT.
       if (refusal !== undefined && refusal.message === 'ambiguous' && run.commit !== undefined) {
         stage = await this.settle(run);
@@ -83,7 +88,11 @@ class Transaction {
 
   /** One run: `{ value }`, or `{ error, lost }`; `isUnknown` when nobody knows whether it was committed. */
   async once() {
-    const client = await this.pool._checkout({ deadline: this.remaining(), attempts: this.attempts, base: this.base });
+    const client = await this.pool._checkout({
+      deadline: this.remaining(),
+      attempts: this.attempts,
+      base: this.base,
+    });
     const run = new Run(this, client);
     const alarm = this.until === undefined ? undefined : new Alarm(this.pool._native, this.remaining());
     try {
@@ -127,7 +136,8 @@ class Run {
       value = await transaction.work(client);
       if (client.getTransactionStatus() === 'I') throw ended();
       const isOpen = client.getTransactionStatus() === 'T';
-      this.commit = isOpen && !transaction.readOnly ? await identify(transaction.pool, client) : { xid: null };
+      this.commit =
+        isOpen && !transaction.readOnly ? await identify(transaction.pool, client) : { xid: null };
     } catch (error) {
       return this.rollBack(error);
     }

@@ -16,10 +16,19 @@ function dbUtils(getPool) {
    * @param query the text, or a config as of `pool.query`
    * @param options `pool`, `idempotent`, `readOnly`, `deadline`, `retryOn`
    */
-  async function executeQueryWithRetry(query, values, maxRetries = MAX_RETRIES, baseDelay = BASE_DELAY_MILLIS, options = {}) {
+  async function executeQueryWithRetry(
+    query,
+    values,
+    maxRetries = MAX_RETRIES,
+    baseDelay = BASE_DELAY_MILLIS,
+    options = {},
+  ) {
     const { pool, ...wishes } = options;
     const config = typeof query === 'string' ? { text: query } : query;
-    return poolOf({ pool }).query({ ...config, ...wishes, retryAttempts: maxRetries, retryDelay: baseDelay }, values);
+    return poolOf({ pool }).query(
+      { ...config, ...wishes, retryAttempts: maxRetries, retryDelay: baseDelay },
+      values,
+    );
   }
 
   /**
@@ -28,7 +37,12 @@ function dbUtils(getPool) {
    * @param options `pool` and those of `pool.transaction`
    * @returns their results in order
    */
-  async function executeTransactionWithRetry(queries, maxRetries = MAX_RETRIES, baseDelay = BASE_DELAY_MILLIS, options = {}) {
+  async function executeTransactionWithRetry(
+    queries,
+    maxRetries = MAX_RETRIES,
+    baseDelay = BASE_DELAY_MILLIS,
+    options = {},
+  ) {
     if (!Array.isArray(queries)) throw new TypeError('a transaction takes an array of { query, values }');
     const { pool, ...rest } = options;
     const all = async (client) => {

@@ -81,7 +81,10 @@ class Statement {
     if (callback) this.callback = callback;
     // Up to here the bit says "extended is wanted"; from here on what goes over the wire.
     const extended =
-      (this.flags & SIMPLE) !== 0 || this.name || this.rows || (this.text && this.values && this.values.length > 0);
+      (this.flags & SIMPLE) !== 0 ||
+      this.name ||
+      this.rows ||
+      (this.text && this.values && this.values.length > 0);
     this.flags = (this.flags & ~SIMPLE) | (extended ? 0 : SIMPLE);
   }
 
@@ -202,7 +205,8 @@ class Statement {
       this.failed = false;
     }
     if (this.resolve !== undefined) this.reject(this.resolve, error);
-    else if (this.query !== null) this.query.handleError(error, this.client === null ? undefined : this.client.connection);
+    else if (this.query !== null)
+      this.query.handleError(error, this.client === null ? undefined : this.client.connection);
     else if (this.callback) this.callback(error);
   }
 

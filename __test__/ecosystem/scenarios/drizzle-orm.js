@@ -22,17 +22,34 @@ module.exports = async function scenario(config, { Pool }) {
     sold bigint, meta jsonb, printed timestamptz)`);
   const [ada] = await db.insert(authors).values({ name: 'Ada' }).returning();
   await db.insert(books).values([
-    { title: 'Engines', author: ada.id, sold: 9007199254740993n, meta: { pages: [1, 2] }, printed: new Date(0) },
+    {
+      title: 'Engines',
+      author: ada.id,
+      sold: 9007199254740993n,
+      meta: { pages: [1, 2] },
+      printed: new Date(0),
+    },
     { title: 'Notes', author: ada.id, meta: null },
   ]);
   const joined = await db
-    .select({ title: books.title, author: authors.name, sold: books.sold, printed: books.printed, meta: books.meta })
+    .select({
+      title: books.title,
+      author: authors.name,
+      sold: books.sold,
+      printed: books.printed,
+      meta: books.meta,
+    })
     .from(books)
     .leftJoin(authors, eq(books.author, authors.id))
     .orderBy(desc(books.id));
-  const byTitle = db.select().from(books).where(eq(books.title, sql.placeholder('title'))).prepare('by_title');
+  const byTitle = db
+    .select()
+    .from(books)
+    .where(eq(books.title, sql.placeholder('title')))
+    .prepare('by_title');
   const prepared = [];
-  for (const title of ['Notes', 'Engines', 'Notes']) prepared.push((await byTitle.execute({ title })).map(({ id }) => id));
+  for (const title of ['Notes', 'Engines', 'Notes'])
+    prepared.push((await byTitle.execute({ title })).map(({ id }) => id));
   const broken = await db
     .transaction(async (tx) => {
       await tx.insert(authors).values({ name: 'Bob' });

@@ -23,7 +23,11 @@ module.exports = async function scenario(config, { Pool }) {
     .execute()
     .catch((error) => [error.code, error.constraint]);
   const committed = await db.transaction().execute(async (trx) => {
-    const { numUpdatedRows } = await trx.updateTable('article').set({ title: 'changed' }).where('id', '=', 1).executeTakeFirst();
+    const { numUpdatedRows } = await trx
+      .updateTable('article')
+      .set({ title: 'changed' })
+      .where('id', '=', 1)
+      .executeTakeFirst();
     return String(numUpdatedRows);
   });
   await db
@@ -35,8 +39,12 @@ module.exports = async function scenario(config, { Pool }) {
     })
     .catch(() => {});
   const streamed = [];
-  for await (const row of db.selectFrom('article').select(['id', 'title']).orderBy('id').stream(2)) streamed.push(row);
-  const { count } = await db.selectFrom('article').select(db.fn.countAll().as('count')).executeTakeFirstOrThrow();
+  for await (const row of db.selectFrom('article').select(['id', 'title']).orderBy('id').stream(2))
+    streamed.push(row);
+  const { count } = await db
+    .selectFrom('article')
+    .select(db.fn.countAll().as('count'))
+    .executeTakeFirstOrThrow();
   const raw = await sql`SELECT ${[1, 2]}::int[] AS list, ${new Date(0)}::timestamptz AS at`.execute(db);
   const tables = (await db.introspection.getTables()).map(({ name }) => name);
   await db.destroy();

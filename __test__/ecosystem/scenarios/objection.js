@@ -18,8 +18,18 @@ module.exports = async function scenario(config) {
   const knex = knexOf({ client: 'pg', connection: config });
   Model.knex(knex);
   await knex.schema.createTable('owner', (t) => void (t.increments('id'), t.string('name')));
-  await knex.schema.createTable('pet', (t) => void (t.increments('id'), t.integer('ownerId').references('owner.id'), t.string('name'), t.jsonb('toys')));
-  await Owner.query().insertGraph({ name: 'Ada', pets: [{ name: 'Rex', toys: JSON.stringify(['ball']) }, { name: 'Tom' }] });
+  await knex.schema.createTable(
+    'pet',
+    (t) =>
+      void (t.increments('id'),
+      t.integer('ownerId').references('owner.id'),
+      t.string('name'),
+      t.jsonb('toys')),
+  );
+  await Owner.query().insertGraph({
+    name: 'Ada',
+    pets: [{ name: 'Rex', toys: JSON.stringify(['ball']) }, { name: 'Tom' }],
+  });
   const graph = await Owner.query().withGraphFetched('pets').orderBy('id');
   const failed = await transaction(knex, async (trx) => {
     await Pet.query(trx).delete();

@@ -4,7 +4,17 @@
 
 const pg = require('pg');
 
-const PATHS = ['client', 'connection', 'connection-parameters', 'defaults', 'index', 'query', 'result', 'type-overrides', 'utils'];
+const PATHS = [
+  'client',
+  'connection',
+  'connection-parameters',
+  'defaults',
+  'index',
+  'query',
+  'result',
+  'type-overrides',
+  'utils',
+];
 
 const found = PATHS.map((path) => {
   const plain = require(`pg/lib/${path}`);

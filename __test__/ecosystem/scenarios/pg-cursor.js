@@ -7,7 +7,8 @@ module.exports = async function scenario(config, { Pool, Client }) {
   const client = await pool.connect();
   const cursor = client.query(new Cursor('SELECT n, n * 2 AS twice FROM generate_series(1, $1) n', [10]));
   const pages = [];
-  for (let page = await cursor.read(4); page.length > 0; page = await cursor.read(4)) pages.push(page.map(({ n }) => n));
+  for (let page = await cursor.read(4); page.length > 0; page = await cursor.read(4))
+    pages.push(page.map(({ n }) => n));
   await cursor.close();
   const arrays = client.query(new Cursor('SELECT 1 AS a, 2 AS a', null, { rowMode: 'array' }));
   const asArrays = await arrays.read(10);
@@ -15,12 +16,19 @@ module.exports = async function scenario(config, { Pool, Client }) {
   const early = client.query(new Cursor('SELECT * FROM generate_series(1, 1000000)'));
   const some = (await early.read(3)).length;
   await early.close();
-  const wrong = await client.query(new Cursor('SELECT * FROM nowhere')).read(1).catch(({ code, message }) => [code, message]);
+  const wrong = await client
+    .query(new Cursor('SELECT * FROM nowhere'))
+    .read(1)
+    .catch(({ code, message }) => [code, message]);
   const after = (await client.query('SELECT 1 AS one')).rows;
   const result = await new Promise((resolve, reject) => {
-    client.query(new Cursor('SELECT 1 AS x')).read(5, (error, rows, { fields, command, rowCount }) =>
-      error ? reject(error) : resolve([rows, fields.map(({ name, dataTypeID }) => [name, dataTypeID]), command, rowCount]),
-    );
+    client
+      .query(new Cursor('SELECT 1 AS x'))
+      .read(5, (error, rows, { fields, command, rowCount }) =>
+        error
+          ? reject(error)
+          : resolve([rows, fields.map(({ name, dataTypeID }) => [name, dataTypeID]), command, rowCount]),
+      );
   });
   client.release();
   await pool.end();

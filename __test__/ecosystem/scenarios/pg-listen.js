@@ -17,10 +17,12 @@ module.exports = async function scenario(config, pg) {
   const other = new pg.Client(config);
   await other.connect();
   const reconnected = once(subscriber.events, 'connected');
-  await other.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()');
+  await other.query(
+    'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
+  );
   await reconnected;
   const second = once(subscriber.notifications, 'news');
-  await other.query("NOTIFY news, '{\"n\":2}'");
+  await other.query('NOTIFY news, \'{"n":2}\'');
   await second;
   const channels = subscriber.getSubscribedChannels();
   await subscriber.unlistenAll();

@@ -21,5 +21,14 @@ module.exports = async function scenario(config, { Client }) {
   const told = [...events];
   const many = await Promise.all([1, 2, 3, 4, 5].map((n) => pool.query('SELECT $1::int AS n', [n])));
   await pool.end();
-  return { rows, status, counts, same, refused, many: many.map((result) => result.rows[0].n), isOurs: client instanceof Client, told };
+  return {
+    rows,
+    status,
+    counts,
+    same,
+    refused,
+    many: many.map((result) => result.rows[0].n),
+    isOurs: client instanceof Client,
+    told,
+  };
 };

@@ -12,7 +12,12 @@ module.exports = async function scenario(config) {
   const db = pgp({ ...config, max: 3 });
   await db.none('CREATE TABLE users (id serial PRIMARY KEY, name text, meta jsonb)');
   const columns = new pgp.helpers.ColumnSet(['name', { name: 'meta', mod: ':json' }], { table: 'users' });
-  await db.none(pgp.helpers.insert([1, 2, 3].map((n) => ({ name: `u'${n}`, meta: { n } })), columns));
+  await db.none(
+    pgp.helpers.insert(
+      [1, 2, 3].map((n) => ({ name: `u'${n}`, meta: { n } })),
+      columns,
+    ),
+  );
   const all = await db.any('SELECT * FROM users WHERE id > $<least> ORDER BY id', { least: 1 });
   const none = await db.one('SELECT * FROM users WHERE id = 99').catch(({ name, code }) => [name, code]);
   const prepared = new pgp.PreparedStatement({ name: 'by-id', text: 'SELECT name FROM users WHERE id = $1' });

@@ -18,15 +18,23 @@ module.exports = async function scenario(config, { Pool }) {
       setImmediate(done);
     },
   });
-  await pipeline(client.query(new QueryStream('SELECT n FROM generate_series(1, $1) n', [5000], { batchSize: 50 })), sink);
+  await pipeline(
+    client.query(new QueryStream('SELECT n FROM generate_series(1, $1) n', [5000], { batchSize: 50 })),
+    sink,
+  );
   const iterated = [];
-  for await (const { n } of client.query(new QueryStream('SELECT n FROM generate_series(1, 100000) n', [], { batchSize: 10 }))) {
+  for await (const { n } of client.query(
+    new QueryStream('SELECT n FROM generate_series(1, 100000) n', [], { batchSize: 10 }),
+  )) {
     iterated.push(n);
     if (iterated.length === 25) break;
   }
   const after = (await client.query('SELECT 2 AS two')).rows;
   const failed = await new Promise((resolve) => {
-    client.query(new QueryStream('SELECT 1 / (n - 3) AS x FROM generate_series(1, 5) n')).on('error', ({ code }) => resolve(code)).resume();
+    client
+      .query(new QueryStream('SELECT 1 / (n - 3) AS x FROM generate_series(1, 5) n'))
+      .on('error', ({ code }) => resolve(code))
+      .resume();
   });
   client.release();
   const fromPool = [];

@@ -12,13 +12,32 @@ module.exports = async function scenario(config, pg) {
     CREATE TABLE part (id serial PRIMARY KEY, name text UNIQUE NOT NULL, price numeric, at timestamptz, cover bytea, data jsonb,
       sizes int[], big bigint, due date);
     INSERT INTO part (name) VALUES ('first')`);
-  const types = ['string', 'decimal', 'datetime', 'bytes', 'json', 'bigint', 'date'].map((scalarType) => ({ scalarType, arity: 'scalar' }));
-  const values = ['a', '1.50', '2020-01-01T00:00:00Z', Buffer.from([1, 255]), '{"a":1}', '9007199254740993', '2020-02-03'];
-  const insert = 'INSERT INTO part (name, price, at, cover, data, big, due, sizes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)';
-  const inserted = await adapter.executeRaw(statement(insert, [...values, [1, 2]], [...types, { scalarType: 'int', arity: 'list' }]));
+  const types = ['string', 'decimal', 'datetime', 'bytes', 'json', 'bigint', 'date'].map((scalarType) => ({
+    scalarType,
+    arity: 'scalar',
+  }));
+  const values = [
+    'a',
+    '1.50',
+    '2020-01-01T00:00:00Z',
+    Buffer.from([1, 255]),
+    '{"a":1}',
+    '9007199254740993',
+    '2020-02-03',
+  ];
+  const insert =
+    'INSERT INTO part (name, price, at, cover, data, big, due, sizes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)';
+  const inserted = await adapter.executeRaw(
+    statement(insert, [...values, [1, 2]], [...types, { scalarType: 'int', arity: 'list' }]),
+  );
   const found = await adapter.queryRaw(statement('SELECT * FROM part ORDER BY id'));
   const errors = [];
-  const wrong = ["INSERT INTO part (name) VALUES ('a')", 'INSERT INTO part (id) VALUES (99)', 'SELECT * FROM nowhere', 'SELECT nothing FROM part'];
+  const wrong = [
+    "INSERT INTO part (name) VALUES ('a')",
+    'INSERT INTO part (id) VALUES (99)',
+    'SELECT * FROM nowhere',
+    'SELECT nothing FROM part',
+  ];
   for (const text of wrong) errors.push(await adapter.queryRaw(statement(text)).catch(cause));
   const undone = await adapter.startTransaction('SERIALIZABLE');
   await undone.executeRaw(statement('DELETE FROM part'));

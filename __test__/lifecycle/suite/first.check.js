@@ -9,7 +9,9 @@ const pool = new Pool(config({ max: 3 }));
 afterAll(() => pool.end());
 
 test('a pool answers', async () => {
-  const results = await Promise.all(Array.from({ length: 50 }, (_, n) => pool.query('SELECT $1::int AS n', [n])));
+  const results = await Promise.all(
+    Array.from({ length: 50 }, (_, n) => pool.query('SELECT $1::int AS n', [n])),
+  );
   expect(results.map(({ rows }) => rows[0].n)).toEqual(Array.from({ length: 50 }, (_, n) => n));
 });
 

@@ -15,7 +15,10 @@ const pool = new Pool({ max: 1, binary: true });
 
 // What an application of pg has: functions over its types.
 declare function store(options: { pool?: PgPool }): void;
-declare function within(client: PgPoolClient, work: (client: ClientBase) => Promise<PgResult<{ id: number }>>): Promise<number>;
+declare function within(
+  client: PgPoolClient,
+  work: (client: ClientBase) => Promise<PgResult<{ id: number }>>,
+): Promise<number>;
 
 export async function functionsOverPgsTypes() {
   store({ pool });
@@ -28,7 +31,12 @@ export async function functionsOverPgsTypes() {
 export const boss = new PgBoss({ db: { executeSql: (text, values) => pool.query(text, values) } });
 export const source = new DataSource({ type: 'postgres', driver: ours });
 export const worker = run({ pgPool: pool, taskList: {} });
-export const migrated = runner({ dbClient: new Client(), dir: 'migrations', direction: 'up', migrationsTable: 'migrations' });
+export const migrated = runner({
+  dbClient: new Client(),
+  dir: 'migrations',
+  direction: 'up',
+  migrationsTable: 'migrations',
+});
 
 export async function submittables() {
   const client = await pool.connect();

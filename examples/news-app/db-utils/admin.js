@@ -120,7 +120,7 @@ async function maintain() {
   try {
     const pruned = await client.query(
       'DELETE FROM news.article_views WHERE id <= (SELECT max(id) - $1 FROM news.article_views)',
-      [VIEWS_KEPT]
+      [VIEWS_KEPT],
     );
     await client.query('REFRESH MATERIALIZED VIEW CONCURRENTLY news.trending');
     await client.query('ANALYZE news.article_views, news.view_totals');

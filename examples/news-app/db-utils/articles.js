@@ -25,12 +25,11 @@ async function list({ section = null, page = 1, pageSize = 20 } = {}) {
         WHERE $1::text IS NULL OR a.section = $1
         ORDER BY a.published_at DESC, a.id DESC
         LIMIT $2 OFFSET $3`,
-      [section, pageSize, (page - 1) * pageSize]
+      [section, pageSize, (page - 1) * pageSize],
     ),
-    pools.high.query(
-      'SELECT count(*) FROM news.articles a WHERE $1::text IS NULL OR a.section = $1',
-      [section]
-    ),
+    pools.high.query('SELECT count(*) FROM news.articles a WHERE $1::text IS NULL OR a.section = $1', [
+      section,
+    ]),
   ]);
   return { articles: rows.rows, total: Number(count.rows[0].count), page, pageSize };
 }
@@ -70,7 +69,7 @@ async function search(words, { page = 1, pageSize = 20 } = {}) {
          JOIN news.articles a USING (id)
          JOIN news.authors u ON u.id = a.author_id
         ORDER BY s.rank DESC, a.id DESC`,
-      [words, pageSize, (page - 1) * pageSize]
+      [words, pageSize, (page - 1) * pageSize],
     ),
     pools.high.query(`SELECT count(*) FROM (${matches}) AS found`, [words]),
   ]);
@@ -96,7 +95,7 @@ async function related(article, limit = 4) {
        FROM news.articles a JOIN news.authors u ON u.id = a.author_id
       WHERE a.section = $1 AND a.id <> $2 AND a.published_at <= $3
       ORDER BY a.published_at DESC, a.id DESC LIMIT $4`,
-    [article.section, article.id, article.published_at, limit]
+    [article.section, article.id, article.published_at, limit],
   );
   return result.rows;
 }
@@ -109,12 +108,12 @@ async function create({ section, title, summary, body, author, tags = [], meta =
       `INSERT INTO news.authors (name) VALUES ($1)
        ON CONFLICT (name) DO UPDATE SET name = excluded.name
        RETURNING id`,
-      [author]
+      [author],
     );
     const article = await client.query(
       `INSERT INTO news.articles (section, title, summary, body, tags, meta, author_id)
        VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id`,
-      [section, title, summary, body, tags, meta, writer.rows[0].id]
+      [section, title, summary, body, tags, meta, writer.rows[0].id],
     );
     await client.query('COMMIT');
     return article.rows[0].id;
@@ -134,7 +133,7 @@ async function update(id, changes) {
   const assignments = columns.map((column, i) => `${column} = $${i + 2}`);
   const result = await pools.high.query(
     `UPDATE news.articles SET ${[...assignments, 'updated_at = now()'].join(', ')} WHERE id = $1`,
-    [id, ...columns.map((column) => changes[column])]
+    [id, ...columns.map((column) => changes[column])],
   );
   return result.rowCount === 1;
 }

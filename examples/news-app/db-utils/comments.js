@@ -13,7 +13,7 @@ async function list(articleId, { page = 1, pageSize = 50 } = {}) {
       WHERE article_id = $1
       ORDER BY created_at DESC, id DESC
       LIMIT $2 OFFSET $3`,
-    [articleId, pageSize, (page - 1) * pageSize]
+    [articleId, pageSize, (page - 1) * pageSize],
   );
   return result.rows;
 }
@@ -25,7 +25,7 @@ async function add(articleId, { author, body }) {
     await client.query('BEGIN');
     const counted = await client.query(
       'UPDATE news.articles SET comment_count = comment_count + 1 WHERE id = $1 RETURNING comment_count',
-      [articleId]
+      [articleId],
     );
     if (counted.rowCount === 0) {
       await client.query('ROLLBACK');
@@ -33,7 +33,7 @@ async function add(articleId, { author, body }) {
     }
     const comment = await client.query(
       'INSERT INTO news.comments (article_id, author, body) VALUES ($1, $2, $3) RETURNING *',
-      [articleId, author, body]
+      [articleId, author, body],
     );
     await client.query('COMMIT');
     return { ...comment.rows[0], comment_count: counted.rows[0].comment_count };

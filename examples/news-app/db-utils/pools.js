@@ -82,9 +82,15 @@ async function endAll() {
 }
 
 module.exports = {
-  get high() { return tierPool('highPriority'); },
-  get low() { return tierPool('lowPriority'); },
-  get admin() { return tierPool('admin'); },
+  get high() {
+    return tierPool('highPriority');
+  },
+  get low() {
+    return tierPool('lowPriority');
+  },
+  get admin() {
+    return tierPool('admin');
+  },
   counts,
   endAll,
 };

@@ -118,7 +118,7 @@ async function latestDay() {
   const result = await pools.low.query(
     `SELECT to_char(max(viewed_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day
        FROM news.article_views WHERE viewed_at < ${DAY_START}`,
-    [today]
+    [today],
   );
   return result.rows[0].day || today;
 }
@@ -154,7 +154,7 @@ async function runNightly(day) {
     `INSERT INTO news.report_runs (day, report) VALUES ($1, $2)
      ON CONFLICT (day) DO UPDATE SET report = excluded.report, ran_at = now(), runs = report_runs.runs + 1
      RETURNING to_char(day, 'YYYY-MM-DD') AS day, runs, ran_at`,
-    [report.day, report]
+    [report.day, report],
   );
   return result.rows[0];
 }
@@ -163,7 +163,7 @@ async function recentRuns(limit = 10) {
   const result = await pools.low.query(
     `SELECT to_char(day, 'YYYY-MM-DD') AS day, ran_at, runs, report -> 'totals' AS totals
        FROM news.report_runs ORDER BY report_runs.day DESC LIMIT $1`,
-    [limit]
+    [limit],
   );
   return result.rows;
 }

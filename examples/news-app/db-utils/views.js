@@ -36,9 +36,9 @@ function record(articleId, view, callback) {
                 if (err) return callback(err);
                 callback(null, Number(result.rows[0].views));
               });
-            }
+            },
           );
-        }
+        },
       );
     });
   });
@@ -52,7 +52,7 @@ function mostRead(limit, callback) {
     function (err, result) {
       if (err) return callback(err);
       callback(null, result.rows);
-    }
+    },
   );
 }
 
