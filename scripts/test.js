@@ -14,6 +14,7 @@ const TYPES = '__test__/types/tsconfig.json';
 const LIBRARY_TYPES = '__test__/types/libraries/tsconfig.json';
 
 const GATE = [
+  ['format and lint of JavaScript', () => runPackage('@biomejs/biome', ['ci', '--error-on-warnings', '.'])],
   ['rust format', () => run('cargo', ['fmt', '--check'])],
   ['clippy', () => run('cargo', ['clippy', '--all-targets', '--', '-D', 'warnings'])],
   ['core tests, without Node', () => run('cargo', ['test', '--no-default-features'])],
