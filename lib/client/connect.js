@@ -8,7 +8,8 @@ const { announceLogin } = require('./server-messages');
 const { DatabaseError, fromNative } = require('../errors');
 const { hub } = require('../native/bridge');
 const { lossErrors, unexpected } = require('./connection-loss');
-const { OwnErrors, answerPassword } = require('./password');
+const { ApplicationErrors } = require('../native/application-errors');
+const { answerPassword } = require('./password');
 const { clientSettings } = require('../config/core-settings');
 const { Tunnel } = require('../native/node-socket');
 
@@ -19,7 +20,7 @@ class Dialing {
     this.counted = client._referenced;
     this.client = client;
     this.callback = callback;
-    this.errors = new OwnErrors();
+    this.errors = new ApplicationErrors();
     this.abandoned = false;
     // Why, if a signal has ended it.
     this.signal = undefined;

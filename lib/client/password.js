@@ -12,38 +12,6 @@ const warnOfPasswordFile = deprecate(
     'You can provide an async function as the password property to the Client/Pool constructor that returns a password instead. Within this function you can call the pgpass module in your own code.',
 );
 
-const MOST_KEPT = 100;
-
-/** Errors of user code that the core knows by their text only. */
-class OwnErrors {
-  constructor() {
-    this.kept = [];
-  }
-
-  /** `text` is what the core will say; as a rule it has it from here. */
-  keep(error, text = textOf(error)) {
-    this.kept.push({ text, error });
-    // Not every kept error is asked for: an attempt that nobody waited for fails unheard.
-    if (this.kept.length > MOST_KEPT) this.kept.shift();
-    return text;
-  }
-
-  /** The error itself, when `failure` is one that was kept. */
-  take(failure) {
-    const index = this.kept.findIndex(({ text }) => text === failure.message);
-    return index === -1 ? undefined : this.kept.splice(index, 1)[0].error;
-  }
-}
-
-/** What is thrown may be anything; well-formed, as it comes back from the core. */
-function textOf(error) {
-  try {
-    return String((error && error.message) || error).toWellFormed();
-  } catch {
-    return 'what was thrown has no text';
-  }
-}
-
 /**
  * @param client whose password is wanted
  * @param answer `(password or null, failure text or null)`
@@ -72,4 +40,4 @@ function answerPassword(client, answer, errors) {
   }
 }
 
-module.exports = { OwnErrors, answerPassword };
+module.exports = { answerPassword };

@@ -6,8 +6,9 @@
 
 const Statement = require('../statement/statement');
 const { guarded } = require('../async/answer');
+const { REQUEST_FLAGS } = require('../native/layout');
 
-const PAGED = 64;
+const { PAGED } = REQUEST_FLAGS;
 const BATCH_SIZE = 1000;
 
 class PagedStatement extends Statement {

@@ -9,9 +9,9 @@
 
 const { isFatal } = require('./connection-loss');
 const { guarded, rethrow } = require('../async/answer');
+const { RAW_FLAGS } = require('../native/layout');
 
-const BEGUN = 1;
-const DRAINED = 2;
+const { BEGUN, DRAINED } = RAW_FLAGS;
 // After these an extended query goes on only when it is asked to.
 const QUIET = new Set(['rowDescription', 'noData', 'portalSuspended']);
 

@@ -7,11 +7,11 @@
 // query of its own. So the scratch is taken at the start and put back at the end; a request packed
 // in between finds none and makes its own.
 
+const { REQUEST_FLAGS } = require('../native/layout');
 const { toParameter } = require('./prepare-value');
 
 const HEADER = 24;
-const LIMITED = 128;
-const WISHES = 256;
+const { LIMITED, WISHES } = REQUEST_FLAGS;
 const UNSAID = 0xffffffff;
 const FIRST_SIZE = 16 * 1024;
 const KEPT_SIZE = 1024 * 1024;

@@ -11,6 +11,8 @@ const { performance } = require('node:perf_hooks');
 const Shape = require('../decode/row-description');
 const { ConfigurationError } = require('../errors');
 const { rethrow } = require('../async/answer');
+const { Frame } = require('./frame');
+const { RECORDS, RECORD_HEADER } = require('./layout');
 
 const BUFFER_BYTES = 256 * 1024;
 const TURN_MILLIS = 3;
@@ -18,57 +20,32 @@ const TURN_MILLIS = 3;
 const WORK_PER_CLOCK = 16 * 1024;
 const WORK_PER_RECORD = 256;
 
-const SHAPE = 1;
-const ROWS = 2;
-const COMMAND = 3;
-const DONE = 4;
-const FAIL = 5;
-const LENT = 6;
-const OPENED = 7;
-const CLOSED = 8;
-const EVENT = 9;
-const ASK = 10;
-const FORGET = 11;
-const RESTART = 12;
-const RAW = 13;
-const SUSPENDED = 14;
-const DIAL = 16;
-const CARRY = 17;
-const RESUME = 18;
-const HANG_UP = 19;
-const NOTE = 15;
-const LOG = 20;
-const LOGIN = 21;
-const ADMIT = 22;
-const REFUSED = 23;
-const OVERDUE = 24;
-const HEADER = 16;
-
-/** The memory that records are copied into, and its views. */
-class Frame {
-  constructor(bytes) {
-    const memory = new ArrayBuffer(bytes);
-    this.bytes = Buffer.from(memory);
-    this.words = new Uint32Array(memory);
-    this.integers = new Int32Array(memory);
-    this.doubles = new Float64Array(memory);
-  }
-
-  text(word, length) {
-    const start = word * 4 + HEADER;
-    return this.bytes.latin1Slice(start, start + length);
-  }
-
-  copy(word, length) {
-    const start = word * 4 + HEADER;
-    return Buffer.from(this.bytes.subarray(start, start + length));
-  }
-
-  json(word, length) {
-    const start = word * 4 + HEADER;
-    return JSON.parse(this.bytes.utf8Slice(start, start + length));
-  }
-}
+const {
+  SHAPE,
+  ROWS,
+  COMMAND,
+  DONE,
+  FAIL,
+  LENT,
+  OPENED,
+  CLOSED,
+  EVENT,
+  ASK,
+  FORGET,
+  RESTART,
+  RAW,
+  SUSPENDED,
+  NOTE,
+  DIAL,
+  CARRY,
+  RESUME,
+  HANG_UP,
+  LOG,
+  LOGIN,
+  ADMIT,
+  REFUSED,
+  OVERDUE,
+} = RECORDS;
 
 /** What JavaScript knows of a connection. */
 class Link {
@@ -209,7 +186,7 @@ class Hub {
       const frame = this.frame;
       const word = this.at >>> 2;
       const length = frame.words[word];
-      if (length < HEADER) {
+      if (length < RECORD_HEADER) {
         this.at = this.filled;
         rethrow(new Error(`a record of ${length} bytes came from the native core`));
         continue;

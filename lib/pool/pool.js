@@ -25,7 +25,8 @@ const { plainMethods } = require('../client/patched-methods');
 const { giveBack } = require('./lease');
 const loans = require('../monitor/leak-detection');
 const tracing = require('../monitor/tracing-channels');
-const { OwnErrors, answerPassword } = require('../client/password');
+const { ApplicationErrors } = require('../native/application-errors');
+const { answerPassword } = require('../client/password');
 const { answering, guarded } = require('../async/answer');
 const { queryOnClient } = require('./query-on-client');
 const removal = require('./removal');
@@ -70,7 +71,7 @@ class Pool extends EventEmitter {
     hide(this, '_model', null);
     hide(this, '_types', new TypeOverrides(this.options.types));
     // Errors of user code under way to the checkout that they fail.
-    hide(this, '_errors', new OwnErrors());
+    hide(this, '_errors', new ApplicationErrors());
     // Clients that were released while a submittable still had their connection.
     hide(this, '_late', new Set());
     // Connections that are being made through a `connect` of their clients' own, and for whom.

@@ -7,13 +7,10 @@ const Result = require('../result');
 const { heed } = require('../async/abort-signal');
 const { bare } = require('../async/callback-context');
 const { rejectWith, rethrow } = require('../async/answer');
+const { REQUEST_FLAGS } = require('../native/layout');
 const { misuseOf, wishesOf } = require('./retry-options');
 
-const SIMPLE = 1;
-const BINARY = 2;
-const IDEMPOTENT = 4;
-const READ_ONLY = 8;
-const CANCELLABLE = 32;
+const { SIMPLE, BINARY, IDEMPOTENT, READ_ONLY, CANCELLABLE } = REQUEST_FLAGS;
 const NAME_LIMIT = 63;
 const UNLIMITED = -1;
 const LONGEST_MILLIS = 0xffffffff;
