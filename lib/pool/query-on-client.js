@@ -7,8 +7,8 @@ const { inContext } = require('../async/callback-context');
 const { KEEP } = require('./lease');
 const loans = require('../monitor/leak-detection');
 const { answering, rethrow } = require('../async/answer');
-const { explained, isGone, runOf, termsOf } = require('../retry/terms');
-const { Verdict } = require('../retry/decision');
+const { failedRun, isGone, termsOf, withBudgetCause } = require('../retry/terms');
+const { RetryDecision } = require('../retry/decision');
 
 /** See `Pool.query`. */
 function queryOnClient(pool, text, values, callback) {
@@ -22,14 +22,14 @@ function queryOnClient(pool, text, values, callback) {
     }
     const decided = (refusal) => {
       if (refusal !== undefined) {
-        answer.callback(explained(failure, refusal));
+        answer.callback(withBudgetCause(failure, refusal));
         return;
       }
       retries += 1;
       begin();
     };
-    new Verdict()
-      .of(pool._native, runOf(terms, retries, failure, lost))
+    new RetryDecision()
+      .of(pool._native, failedRun(terms, retries, failure, lost))
       .then(decided, () => answer.callback(failure));
   };
   const run = (error, client) => {

@@ -1,11 +1,12 @@
 'use strict';
 
-// Requests that wait for a moment, which the core tells: no timer of ours.
+// RetryDecision and CoreTimer: requests that the core answers after a delay. The core does the waiting, so
+// faked timers of an application stop neither, and what waits can be cancelled by its id.
 
 const { hub } = require('../native/bridge');
 
-/** Whether a failed run begins again: undefined when its time has come, else the refusal. */
-class Verdict {
+/** The core's decision on a failed run: undefined when it is time to run again, else the refusal. */
+class RetryDecision {
   constructor() {
     this.id = 0;
     this.counted = true;
@@ -34,13 +35,13 @@ class Verdict {
   }
 }
 
-/** Rings after so many milliseconds, unless it is stopped. */
-class Alarm {
+/** A timer of the core: `elapsed` resolves after so many milliseconds, unless it is stopped. */
+class CoreTimer {
   constructor(native, millis) {
     this.id = 0;
     this.counted = true;
     this.native = native;
-    this.rung = new Promise((resolve) => {
+    this.elapsed = new Promise((resolve) => {
       this.takeDone = resolve;
     });
     hub().admit(this);
@@ -54,4 +55,4 @@ class Alarm {
   }
 }
 
-module.exports = { Alarm, Verdict };
+module.exports = { CoreTimer, RetryDecision };

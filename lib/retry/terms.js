@@ -1,23 +1,23 @@
 'use strict';
 
-// What the core is told of a run on a client that failed, to decide whether it begins again, and what the
-// caller is told when it does not.
+// The terms of a retry: what the core gets to know of a failed run so that it can decide on another one, and
+// the error that the caller gets when there is none. The decision itself is the core's.
 
 const { performance } = require('node:perf_hooks');
 const { DatabaseError, RetryBudgetError } = require('../errors');
 const { misuseOf, wishesOf } = require('../statement/retry-options');
 
-const CAUSES_LOOKED_AT = 8;
-const MOST_ATTEMPTS = 0xffffffff;
+const MAX_CAUSES = 8;
+const MAX_ATTEMPTS = 0xffffffff;
 
-/** Whether the connection cannot be used any more. */
+/** Whether the client's connection cannot be used any more. */
 function isGone(client) {
   return client._fatal !== null || client._ended || !client._queryable || client._ending;
 }
 
-/** The error and what caused it, as far as somebody wrapped it. */
+/** The error and its chain of causes: applications wrap what they catch. */
 function* causes(error) {
-  for (let i = 0; i < CAUSES_LOOKED_AT && error !== null && typeof error === 'object'; i++) {
+  for (let i = 0; i < MAX_CAUSES && error !== null && typeof error === 'object'; i++) {
     yield error;
     error = error.cause;
   }
@@ -28,8 +28,8 @@ function codeOf(error) {
   return undefined;
 }
 
-/** Whether an error is about the connection; the application's own error stays its own. */
-function speaksOfLoss(error) {
+/** Whether the error comes from the connection, and not from the application's own code. */
+function isConnectionError(error) {
   for (const one of causes(error)) {
     if (one instanceof DatabaseError || one.syscall !== undefined) return true;
     const { message } = one;
@@ -42,8 +42,8 @@ function speaksOfLoss(error) {
   return false;
 }
 
-/** The failure, with a spent budget as its cause. */
-function explained(error, refusal) {
+/** The error, with a RetryBudgetError as its cause where the budget refused another run. */
+function withBudgetCause(error, refusal) {
   if (refusal.message === 'budget' && Object.isExtensible(error) && error.cause === undefined) {
     const cause = new RetryBudgetError(undefined, { tier: refusal.tier ?? undefined });
     Object.defineProperty(error, 'cause', { value: cause, configurable: true, writable: true });
@@ -52,14 +52,14 @@ function explained(error, refusal) {
 }
 
 /**
- * The terms on which a pool's query that runs on a client may run again; undefined: not at all.
+ * Terms for a query of a pool that runs on a client; undefined: it never runs again.
  * @param options of the pool
  * @param config the query as it was given
  */
 function termsOf(options = {}, config) {
   const wishes = (config !== null && typeof config === 'object' && wishesOf(config)) || {};
   const attempts = numberOf(wishes.retryAttempts ?? options.retryAttempts ?? options.maxRetries);
-  // What makes no sense is told by the statement itself.
+  // Invalid options are the statement's to report.
   if (!(attempts > 0) || typeof config.submit === 'function' || misuseOf(wishes) !== undefined)
     return undefined;
   const deadline = numberOf(wishes.deadline ?? options.deadline);
@@ -68,22 +68,22 @@ function termsOf(options = {}, config) {
     stage: 'statement',
     text: typeof text === 'string' ? text.toWellFormed() : undefined,
     idempotent: Boolean(config.idempotent || config.readOnly),
-    attempts: Math.min(Math.round(attempts), MOST_ATTEMPTS),
+    attempts: Math.min(Math.round(attempts), MAX_ATTEMPTS),
     baseMillis: numberOf(wishes.retryDelay ?? options.retryDelay ?? options.baseDelay),
     codes: wishes.retryOn ?? [],
     until: deadline ? performance.now() + deadline : undefined,
   };
 }
 
-/** An option of the pool's may be a number written as text. */
+/** The number in an option of a pool, where it may be written as text. */
 function numberOf(option) {
   return option === undefined || option === null ? undefined : Number(option) || 0;
 }
 
-/** What the core decides on. */
-function runOf({ until, ...terms }, retries, error, lost) {
+/** The failed run, as `RetryDecision` takes it. */
+function failedRun({ until, ...terms }, retries, error, lost) {
   const remainingMillis = until === undefined ? undefined : Math.max(0, until - performance.now());
-  return { ...terms, remainingMillis, retries, code: codeOf(error), lost: lost && speaksOfLoss(error) };
+  return { ...terms, remainingMillis, retries, code: codeOf(error), lost: lost && isConnectionError(error) };
 }
 
-module.exports = { codeOf, explained, isGone, runOf, speaksOfLoss, termsOf };
+module.exports = { codeOf, failedRun, isConnectionError, isGone, termsOf, withBudgetCause };

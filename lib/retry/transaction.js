@@ -1,23 +1,21 @@
 'use strict';
 
-// A transaction that was handed over as a whole: BEGIN, the caller's function, COMMIT, all on one client.
-// What becomes of a run that failed is decided by the core (`again`), which also does the waiting; here are
-// the statements and their order.
+// A whole transaction: BEGIN, the caller's function and COMMIT, all on one client. This file owns the
+// statements and their order; whether a failed run is repeated is decided by the core, which also waits.
 //
-// A COMMIT whose answer is lost is never guessed at. The transaction's id is asked for before COMMIT is
-// sent, and afterwards, on another connection, what became of it (fate.js).
+// A COMMIT whose answer is lost is never guessed at: commit-outcome.js asks the server.
 
 const { performance } = require('node:perf_hooks');
 const { DatabaseError, CommitOutcomeUnknownError } = require('../errors');
-const { fateOf, identify, learn } = require('./commit-outcome');
+const { commitOutcome, detectDialect, transactionId } = require('./commit-outcome');
 const { guarded } = require('../async/answer');
-const { codeOf, explained, isGone, speaksOfLoss } = require('./terms');
+const { codeOf, isConnectionError, isGone, withBudgetCause } = require('./terms');
 const { traceTransaction } = require('../monitor/tracing-channels');
-const { Alarm, Verdict } = require('./decision');
+const { CoreTimer, RetryDecision } = require('./decision');
 const { misuseOf } = require('../statement/retry-options');
 
 const DEFAULT_RETRIES = 3;
-const LEVELS = ['serializable', 'repeatable read', 'read committed', 'read uncommitted'];
+const ISOLATION_LEVELS = ['serializable', 'repeatable read', 'read committed', 'read uncommitted'];
 const AMBIGUOUS = { message: 'ambiguous' };
 
 /**
@@ -27,7 +25,7 @@ const AMBIGUOUS = { message: 'ambiguous' };
 async function transaction(pool, work, options = {}) {
   if (typeof work !== 'function') throw new TypeError('a transaction takes a function of its client');
   const whole = new Transaction(pool, work, options);
-  return traceTransaction(pool, () => whole.complete());
+  return traceTransaction(pool, () => whole.run());
 }
 
 class Transaction {
@@ -51,61 +49,61 @@ class Transaction {
     return this.until === undefined ? undefined : Math.max(0, Math.round(this.until - performance.now()));
   }
 
-  async complete() {
+  async run() {
     for (;;) {
-      const run = await this.once();
+      const run = await this.runOnce();
       if (!('error' in run)) return run.value;
       let stage = 'open';
       let refusal = run.isUnknown
         ? AMBIGUOUS
-        : await this.verdict({ stage, code: codeOf(run.error), lost: run.lost });
-      // Nobody knows: the answer to COMMIT is lost, or the server says so of its own COMMIT.
+        : await this.decide({ stage, code: codeOf(run.error), lost: run.lost });
+      // An ambiguous COMMIT: its answer is lost, or the server says that it does not know.
       if (refusal !== undefined && refusal.message === 'ambiguous' && run.commit !== undefined) {
         stage = await this.settle(run);
         if (stage === 'committed') return run.value;
-        refusal = await this.verdict({ stage, code: codeOf(run.error) });
+        refusal = await this.decide({ stage, code: codeOf(run.error) });
       }
-      if (refusal !== undefined) throw explained(run.error, refusal);
+      if (refusal !== undefined) throw withBudgetCause(run.error, refusal);
       this.retries += 1;
     }
   }
 
-  /** 'committed' or 'aborted'. */
+  /** The outcome of its COMMIT, 'committed' or 'aborted'; throws where it stays unknown. */
   async settle(run) {
-    const fate = await fateOf(this, run.commit);
-    if (fate === 'committed' || fate === 'aborted') return fate;
+    const outcome = await commitOutcome(this, run.commit);
+    if (outcome !== 'unknown') return outcome;
     this.pool._native.commitUnknown();
     const transactionId = run.commit.xid ?? undefined;
     throw new CommitOutcomeUnknownError(undefined, { transactionId, cause: run.error });
   }
 
-  /** Undefined when the time to go on has come, else why not to. */
-  verdict({ stage, code, lost = false, retries = this.retries, remaining = this.remaining() }) {
+  /** The core's decision: undefined when it is time to go on, else the refusal. */
+  decide({ stage, code, lost = false, retries = this.retries, remaining = this.remaining() }) {
     const { attempts, base, codes } = this;
     const run = { stage, code, lost, retries, attempts, baseMillis: base, remainingMillis: remaining, codes };
-    return new Verdict().of(this.pool._native, run);
+    return new RetryDecision().of(this.pool._native, run);
   }
 
-  /** One run: `{ value }`, or `{ error, lost }`; `isUnknown` when nobody knows whether it was committed. */
-  async once() {
+  /** Runs it once: `{ value }`, or `{ error, lost }`; `isUnknown` when its COMMIT was not answered. */
+  async runOnce() {
     const client = await this.pool._checkout({
       deadline: this.remaining(),
       attempts: this.attempts,
       base: this.base,
     });
-    const run = new Run(this, client);
-    const alarm = this.until === undefined ? undefined : new Alarm(this.pool._native, this.remaining());
+    const run = new TransactionRun(this, client);
+    const timer = this.until === undefined ? undefined : new CoreTimer(this.pool._native, this.remaining());
     try {
-      if (alarm === undefined) return await run.perform();
-      return await Promise.race([run.perform(), alarm.rung.then(() => run.expire())]);
+      if (timer === undefined) return await run.perform();
+      return await Promise.race([run.perform(), timer.elapsed.then(() => run.expire())]);
     } finally {
-      if (alarm !== undefined) alarm.stop();
+      if (timer !== undefined) timer.stop();
     }
   }
 }
 
-/** One run on one client, which it gives back. */
-class Run {
+/** One run on one client. It gives the client back exactly once. */
+class TransactionRun {
   constructor(transaction, client) {
     this.transaction = transaction;
     this.client = client;
@@ -131,13 +129,13 @@ class Run {
     const { client, transaction } = this;
     let value;
     try {
-      if (!transaction.readOnly) await learn(transaction.pool, client);
+      if (!transaction.readOnly) await detectDialect(transaction.pool, client);
       await client.query(transaction.begin);
       value = await transaction.work(client);
       if (client.getTransactionStatus() === 'I') throw ended();
       const isOpen = client.getTransactionStatus() === 'T';
       this.commit =
-        isOpen && !transaction.readOnly ? await identify(transaction.pool, client) : { xid: null };
+        isOpen && !transaction.readOnly ? await transactionId(transaction.pool, client) : { xid: null };
     } catch (error) {
       return this.rollBack(error);
     }
@@ -156,18 +154,18 @@ class Run {
     if (!isGone(client)) await client.query('ROLLBACK').catch(ignore);
     const lost = isGone(client);
     this.giveBack(lost);
-    return { error, lost: lost && speaksOfLoss(error) };
+    return { error, lost: lost && isConnectionError(error) };
   }
 
   uncommitted(error, value) {
     const { client, commit } = this;
-    // The server has answered, and has rolled back.
+    // An error that leaves the connection usable is an answer: the server has rolled back.
     const isAnswered = error instanceof DatabaseError && !isGone(client);
     this.giveBack(!isAnswered);
     return { error, value, commit, lost: false, isUnknown: !isAnswered };
   }
 
-  /** The deadline has passed. A COMMIT under way has its own end. */
+  /** Ends the run at its deadline; a COMMIT under way is waited for. */
   expire() {
     this.giveBack(true);
     if (this.committing) return this.finished;
@@ -180,7 +178,7 @@ class Run {
     if (this.released) return;
     this.released = true;
     this.client.removeListener('error', ignore);
-    // What a listener throws changes nothing about what became of the transaction.
+    // A listener that throws does not change the outcome of the transaction.
     guarded(() => this.release.call(this.client, destroy));
   }
 }
@@ -191,7 +189,8 @@ function beginText({ isolationLevel, readOnly, deferrable }) {
   let text = 'BEGIN';
   if (isolationLevel != null) {
     const level = String(isolationLevel).toLowerCase();
-    if (!LEVELS.includes(level)) throw new TypeError(`isolationLevel must be one of ${LEVELS.join(', ')}`);
+    if (!ISOLATION_LEVELS.includes(level))
+      throw new TypeError(`isolationLevel must be one of ${ISOLATION_LEVELS.join(', ')}`);
     text += ` ISOLATION LEVEL ${level.toUpperCase()}`;
   }
   if (readOnly) text += ' READ ONLY';
