@@ -28,6 +28,7 @@ const { plainMethods } = require('./client/patched-methods');
 const { command, isCommand } = require('./client/replication');
 const { refusePaging, refuseSubmittable, whenAnswered } = require('./client/pipeline');
 const { refuseUnserved, scramIterations } = require('./config/core-settings');
+const { hide } = require('./config/secrets');
 const { RowStream } = require('./client/row-stream');
 const tracing = require('./monitor/tracing-channels');
 
@@ -80,7 +81,7 @@ class Client extends EventEmitter {
     this.database = parameters.database;
     this.port = parameters.port;
     this.host = parameters.host;
-    ConnectionParameters.hide(this, 'password', parameters.password);
+    hide(this, 'password', parameters.password);
     this.replication = parameters.replication;
 
     if (options.Promise) warnOfPromise();
@@ -109,22 +110,22 @@ class Client extends EventEmitter {
     this._connectionTimeoutMillis = options.connectionTimeoutMillis || 0;
 
     // What the core needs to know, and what it has been given: out of sight of logs, it knows secrets.
-    ConnectionParameters.hide(this, '_options', typeof config === 'string' ? {} : options);
-    ConnectionParameters.hide(this, '_native', null);
-    ConnectionParameters.hide(this, '_link', null);
-    ConnectionParameters.hide(this, '_pool', null);
-    ConnectionParameters.hide(this, '_dialing', null);
+    hide(this, '_options', typeof config === 'string' ? {} : options);
+    hide(this, '_native', null);
+    hide(this, '_link', null);
+    hide(this, '_pool', null);
+    hide(this, '_dialing', null);
     // The submittable that has the connection for itself.
-    ConnectionParameters.hide(this, '_session', null);
-    ConnectionParameters.hide(this, '_afterSession', null);
-    ConnectionParameters.hide(this, '_onAbandoned', null);
+    hide(this, '_session', null);
+    hide(this, '_afterSession', null);
+    hide(this, '_onAbandoned', null);
     // The error that somebody gave the connection to end by.
-    ConnectionParameters.hide(this, '_broken', null);
+    hide(this, '_broken', null);
     // The making of its connection for a pool, if that goes through its `connect`.
-    ConnectionParameters.hide(this, '_escort', null);
+    hide(this, '_escort', null);
     // Whether a pool has lent it to somebody.
-    ConnectionParameters.hide(this, '_borrowed', false);
-    ConnectionParameters.hide(this, '_maxResultBytes', options.maxResultBytes || 0);
+    hide(this, '_borrowed', false);
+    hide(this, '_maxResultBytes', options.maxResultBytes || 0);
     Object.defineProperties(this, QUEUE);
     this._waiting = [];
     this._sent = [];

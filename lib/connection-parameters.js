@@ -6,6 +6,7 @@
 const dns = require('node:dns');
 const defaults = require('./defaults');
 const { parseConnectionString: parse } = require('./config/hosts');
+const { hide, hideKeys } = require('./config/secrets');
 
 /** The first truthy of the option, the environment variable (`PG` and the name, unless told) and the default. */
 function value(name, config, variable = 'PG' + name.toUpperCase()) {
@@ -31,26 +32,6 @@ function sslOfEnvironment() {
       return { rejectUnauthorized: false };
     default:
       return defaults.ssl;
-  }
-}
-
-/** Keeps a secret out of logs: present and writable, but not enumerable. */
-function hide(object, name, secret) {
-  Object.defineProperty(object, name, {
-    configurable: true,
-    enumerable: false,
-    writable: true,
-    value: secret,
-  });
-}
-
-const SECRETS_OF_TLS = ['key', 'passphrase', 'pfx'];
-
-/** As pg does with `key`: what TLS options say of a private key stays, out of sight. A frozen object stays as it is. */
-function hideKeys(ssl) {
-  if (!ssl || typeof ssl !== 'object') return;
-  for (const name of SECRETS_OF_TLS) {
-    if (ssl[name]) Reflect.defineProperty(ssl, name, { enumerable: false });
   }
 }
 
@@ -159,6 +140,3 @@ function checkNegotiation(negotiation, ssl) {
 }
 
 module.exports = ConnectionParameters;
-module.exports.hide = hide;
-module.exports.hideKeys = hideKeys;
-module.exports.SECRETS_OF_TLS = SECRETS_OF_TLS;

@@ -8,7 +8,7 @@ const net = require('node:net');
 const tls = require('node:tls');
 const { EventEmitter } = require('node:events');
 const { parse, serialize } = require('pg-protocol');
-const { SECRETS_OF_TLS } = require('./connection-parameters');
+const { SECRETS_OF_TLS } = require('./config/secrets');
 const { DatabaseError } = require('./errors');
 
 const FLUSH = serialize.flush();

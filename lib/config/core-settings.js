@@ -3,36 +3,12 @@
 // What the native core is told when a pool or a client begins: the parameters of the connection and the
 // sizes and times of the pool, in the core's own words (docs/design/boundary.md, "Settings as JSON").
 
-const net = require('node:net');
 const { ConfigurationError } = require('../errors');
 const { hostsOf, isBalanced } = require('./hosts');
 const { isMonitored } = require('./monitor-switch');
+const { checkTls, isCarriedByNode, tlsSettings } = require('./tls-options');
 
 const SCRAM_ITERATIONS = 100000;
-
-// Options of tls.connect that the core cannot serve. Others that it does not know are ignored, as
-// tls.connect itself ignores what it does not know.
-const UNSERVED = [
-  'checkServerIdentity',
-  'pfx',
-  'passphrase',
-  'ciphers',
-  'ecdhCurve',
-  'sigalgs',
-  'dhparam',
-  'crl',
-  'secureContext',
-  'session',
-  'SNICallback',
-  'ALPNCallback',
-  'pskCallback',
-  'secureProtocol',
-  'secureOptions',
-  'privateKeyEngine',
-  'privateKeyIdentifier',
-  'clientCertEngine',
-  'socket',
-];
 
 /**
  * Refuses what nobody could serve.
@@ -42,61 +18,6 @@ function refuseUnserved(options) {
   if (options == null || typeof options !== 'object') return;
   if (options.connection) throw new Error('the `connection` option is not supported');
   checkTls(options.ssl);
-}
-
-function checkTls(ssl) {
-  // Any text asks for TLS: 'require' as well as 'true'.
-  if (!ssl || ssl === true || typeof ssl === 'string' || typeof ssl === 'object') return;
-  throw new TypeError("ssl must be true, false, 'no-verify' or an object of TLS options");
-}
-
-/** Whether the stream has to come from Node: the application's own, or TLS as only Node can do it. */
-function isCarried(options, ssl) {
-  return Boolean(options.stream) || (typeof ssl === 'object' && ssl !== null && !isServed(ssl));
-}
-
-function isServed(ssl) {
-  if (UNSERVED.some((name) => ssl[name] != null)) return false;
-  return ['minVersion', 'maxVersion'].every((name) => {
-    const version = ssl[name];
-    return version == null || (name === 'minVersion' ? version !== 'TLSv1.3' : version === 'TLSv1.3');
-  });
-}
-
-/** PEM text of an option that may be a string, a Buffer or an array of them. */
-function pem(material) {
-  if (material == null || material === false) return [];
-  if (Array.isArray(material)) return material.flatMap(pem);
-  if (typeof material === 'string') return [material];
-  if (ArrayBuffer.isView(material)) {
-    return [Buffer.from(material.buffer, material.byteOffset, material.byteLength).toString('utf8')];
-  }
-  if (material.pem != null && material.passphrase == null) return pem(material.pem);
-  throw new TypeError('certificates and keys must be PEM text, as strings or Buffers');
-}
-
-function joined(material) {
-  const parts = pem(material);
-  return parts.length === 0 ? null : parts.join('\n');
-}
-
-function tls(parameters) {
-  const ssl = parameters.ssl;
-  if (!ssl) return null;
-  checkTls(ssl);
-  const host = parameters.host || '';
-  const given = typeof ssl === 'object' ? ssl : {};
-  const ca = pem(given.ca);
-  return {
-    ca: ca.length === 0 ? null : ca,
-    cert: joined(given.cert),
-    key: joined(given.key),
-    // Node verifies unless it is told `false`.
-    rejectUnauthorized: given.rejectUnauthorized !== false,
-    // Of several hosts each is asked for by its own name.
-    servername: net.isIP(host) === 0 && !host.includes(',') ? host : given.servername || null,
-    direct: parameters.sslnegotiation === 'direct',
-  };
 }
 
 /** The most SCRAM iterations a server may ask for: a number, or one written as text; 0: any. */
@@ -157,8 +78,8 @@ function connectionSettings(client, options) {
     password: typeof password === 'string' ? password : null,
     askPassword: typeof password !== 'string',
     parameters: named,
-    dial: isCarried(options, parameters.ssl),
-    tls: isCarried(options, parameters.ssl) ? null : tls(parameters),
+    dial: isCarriedByNode(options, parameters.ssl),
+    tls: isCarriedByNode(options, parameters.ssl) ? null : tlsSettings(parameters),
     channelBinding: client.enableChannelBinding,
     scramMaxIterations: client.scramMaxIterations,
     connectionTimeoutMillis: number(options.connectionTimeoutMillis) || 0,

@@ -6,7 +6,7 @@
 
 const net = require('node:net');
 const tls = require('node:tls');
-const { SECRETS_OF_TLS } = require('../connection-parameters');
+const { SECRETS_OF_TLS } = require('../config/secrets');
 const { guarded } = require('../async/answer');
 
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
