@@ -6,16 +6,15 @@ use serde_json::{Value, json};
 
 use crate::{
     dispatch::Failure,
-    pool::Refusal,
+    pool::AcquireError,
     postgres::{Barred, Error, SystemError},
 };
 
 /// The JSON of a failed request.
 pub(super) fn of_failure(failure: &Failure, tier: Option<&str>) -> Value {
     match failure {
-        Failure::Wire(Error::Barred(barred)) | Failure::Refused(Refusal::Connect(Error::Barred(barred))) => {
-            of_barred(barred, tier)
-        }
+        Failure::Wire(Error::Barred(barred))
+        | Failure::Refused(AcquireError::Connect(Error::Barred(barred))) => of_barred(barred, tier),
         Failure::Wire(error) => of_wire(error),
         Failure::Refused(refusal) => of_refusal(refusal, tier),
         Failure::OverBudget(failure) => over_budget(of_failure(failure, tier), tier),
@@ -46,10 +45,10 @@ pub(super) fn epoch_millis(at: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn of_refusal(refusal: &Refusal<Error>, tier: Option<&str>) -> Value {
+fn of_refusal(refusal: &AcquireError<Error>, tier: Option<&str>) -> Value {
     match refusal {
-        Refusal::Connect(error) => of_wire(error),
-        Refusal::Timeout { total, idle, used, waiting, last_connect_error, .. } => json!({
+        AcquireError::Connect(error) => of_wire(error),
+        AcquireError::Timeout { total, idle, used, waiting, last_connect_error, .. } => json!({
             "kind": "acquire",
             "message": "timeout exceeded when trying to connect",
             "total": total,
@@ -59,17 +58,17 @@ fn of_refusal(refusal: &Refusal<Error>, tier: Option<&str>) -> Value {
             "tier": tier,
             "cause": last_connect_error.as_ref().map(of_wire),
         }),
-        Refusal::ConnectTimeout => plain("Connection terminated due to connection timeout"),
-        Refusal::ConnectLost => plain("the attempt to connect was lost"),
-        Refusal::Full { waiting, most } => json!({
+        AcquireError::ConnectTimeout => plain("Connection terminated due to connection timeout"),
+        AcquireError::ConnectLost => plain("the attempt to connect was lost"),
+        AcquireError::Full { waiting, most } => json!({
             "kind": "full",
             "message": format!("the pool is full: {waiting} requests are waiting already"),
             "waiting": waiting,
             "maxWaiting": most,
             "tier": tier,
         }),
-        Refusal::Closed => plain("Cannot use a pool after calling end on the pool"),
-        Refusal::Withdrawn => of_wire(&Error::Withdrawn),
+        AcquireError::Closed => plain("Cannot use a pool after calling end on the pool"),
+        AcquireError::Withdrawn => of_wire(&Error::Withdrawn),
     }
 }
 

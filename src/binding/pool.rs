@@ -263,7 +263,7 @@ impl Pool {
     /// While the turn of the JavaScript thread lasts, no connection is closed for having been idle.
     #[napi(catch_unwind)]
     pub fn turn(&self, lasts: bool) {
-        self.tier.turn(lasts);
+        self.tier.hold_idle_timeout(lasts);
     }
 
     /// All connections: lent, idle and those being opened.

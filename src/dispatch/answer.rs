@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    pool::Refusal,
+    pool::AcquireError,
     postgres::{Error, Outcome, Rows, Shape, Status},
 };
 
@@ -16,7 +16,7 @@ pub enum Failure {
     /// On the wire.
     Wire(Error),
     /// It got no connection.
-    Refused(Refusal<Error>),
+    Refused(AcquireError<Error>),
     /// It is not run again, because the pool has spent its retries.
     OverBudget(Box<Failure>),
 }

@@ -10,7 +10,7 @@ use super::{
     retry::{self, Repeatable, Tries},
 };
 use crate::{
-    pool::{Claim, Refusal},
+    pool::{AcquireError, Claim},
     postgres::{Connection, Error, Exchange, Outcome, Reply, Rows, Shape, Statement},
 };
 
@@ -38,7 +38,7 @@ impl<B: Borrower> Claim<Wire> for Checkout<B> {
         self.borrower.lent(lease);
     }
 
-    fn refused(self: Box<Self>, refusal: Refusal<Error>) {
+    fn refused(self: Box<Self>, refusal: AcquireError<Error>) {
         retry::refused(self, refusal);
     }
 }
@@ -54,7 +54,7 @@ impl<B: Borrower> Repeatable for Checkout<B> {
         self.granted(lease);
     }
 
-    fn refuse(self: Box<Self>, refusal: Refusal<Error>) {
+    fn refuse(self: Box<Self>, refusal: AcquireError<Error>) {
         self.refused(refusal);
     }
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{Failure, Wish};
 use crate::{
-    pool::{self, Refusal},
+    pool::{self, AcquireError},
     postgres::{Action, Error, SqlState, Statement, Status},
     resilience::{self, Pace, Repeat},
 };
@@ -90,19 +90,21 @@ impl Fault {
     }
 
     /// Of a request that got no connection.
-    pub(super) fn of_refusal(refusal: &Refusal<Error>, now: Instant) -> Self {
+    pub(super) fn of_refusal(refusal: &AcquireError<Error>, now: Instant) -> Self {
         let unsent = |pace| Self::new(Phase::Connecting, Repeat::Unsent, pace);
         match refusal {
-            Refusal::Connect(error) => Self::of_connect(error, now),
-            Refusal::ConnectTimeout
-            | Refusal::ConnectLost
-            | Refusal::Timeout { last_connect_error: Some(_), .. }
-            | Refusal::Timeout { phase: pool::Phase::Connecting, .. } => unsent(Pace::Slow),
+            AcquireError::Connect(error) => Self::of_connect(error, now),
+            AcquireError::ConnectTimeout
+            | AcquireError::ConnectLost
+            | AcquireError::Timeout { last_connect_error: Some(_), .. }
+            | AcquireError::Timeout { phase: pool::AcquirePhase::Connecting, .. } => unsent(Pace::Slow),
             // A busy pool is not helped by asking again: only who has a deadline of his own does.
-            Refusal::Timeout { phase: pool::Phase::Waiting, .. } => {
+            AcquireError::Timeout { phase: pool::AcquirePhase::Waiting, .. } => {
                 Self::new(Phase::Waiting, Repeat::Unsent, Pace::NotBefore(now))
             }
-            Refusal::Full { .. } | Refusal::Closed | Refusal::Withdrawn => Self::last(Phase::Waiting),
+            AcquireError::Full { .. } | AcquireError::Closed | AcquireError::Withdrawn => {
+                Self::last(Phase::Waiting)
+            }
         }
     }
 
@@ -226,10 +228,10 @@ fn after_comment(text: &str) -> &str {
 /// The code of a failure, for events and logs.
 pub(super) fn code_of(failure: &Failure) -> Option<String> {
     let error = match failure {
-        Failure::Wire(error) | Failure::Refused(Refusal::Connect(error)) => error,
+        Failure::Wire(error) | Failure::Refused(AcquireError::Connect(error)) => error,
         Failure::OverBudget(failure) => return code_of(failure),
-        Failure::Refused(Refusal::Timeout { .. }) => return Some("ACQUIRE_TIMEOUT".to_owned()),
-        Failure::Refused(Refusal::ConnectTimeout) => return Some("ETIMEDOUT".to_owned()),
+        Failure::Refused(AcquireError::Timeout { .. }) => return Some("ACQUIRE_TIMEOUT".to_owned()),
+        Failure::Refused(AcquireError::ConnectTimeout) => return Some("ETIMEDOUT".to_owned()),
         Failure::Refused(_) => return None,
     };
     match error {
@@ -330,22 +332,24 @@ mod tests {
     #[test]
     fn a_busy_pool_is_asked_again_only_by_who_has_a_deadline() {
         let now = Instant::now();
-        let busy = Refusal::Timeout {
+        let busy = AcquireError::Timeout {
             total: 1,
             idle: 0,
             used: 1,
             waiting: 1,
             last_connect_error: None,
-            phase: pool::Phase::Waiting,
+            phase: pool::AcquirePhase::Waiting,
         };
         assert_eq!(Fault::of_refusal(&busy, now).pace(), Pace::NotBefore(now));
-        for last in [Refusal::Full { waiting: 1, most: 1 }, Refusal::Closed, Refusal::Withdrawn] {
+        for last in
+            [AcquireError::Full { waiting: 1, most: 1 }, AcquireError::Closed, AcquireError::Withdrawn]
+        {
             assert_eq!(Fault::of_refusal(&last, now).repeat(), Repeat::Never);
         }
-        assert_eq!(Fault::of_refusal(&Refusal::ConnectTimeout, now).pace(), Pace::Slow);
-        let wrong_password = Refusal::Connect(server_error("28P01", "FATAL"));
+        assert_eq!(Fault::of_refusal(&AcquireError::ConnectTimeout, now).pace(), Pace::Slow);
+        let wrong_password = AcquireError::Connect(server_error("28P01", "FATAL"));
         assert_eq!(Fault::of_refusal(&wrong_password, now).repeat(), Repeat::Never);
-        let full_server = Fault::of_refusal(&Refusal::Connect(server_error("53300", "FATAL")), now);
+        let full_server = Fault::of_refusal(&AcquireError::Connect(server_error("53300", "FATAL")), now);
         assert_eq!((full_server.repeat(), full_server.pace()), (Repeat::Unsent, Pace::Slow));
     }
 

@@ -255,7 +255,7 @@ impl Connector for Wire {
         connection.close();
     }
 
-    fn lent(&self, waited: Duration) {
+    fn leased(&self, waited: Duration) {
         if let Some(vitals) = &self.watch.vitals {
             vitals.wait_time.record_duration(waited);
         }

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::{Answer, Failure, Settings, Wire};
 use crate::{
-    pool::{CloseReason, Pool, Refusal, WeakPool},
+    pool::{AcquireError, CloseReason, Pool, WeakPool},
     postgres::{Error, Host, Rows, Shape, Status},
     telemetry::{FailureClass, Operation, Reading, Vitals, registry},
 };
@@ -103,14 +103,16 @@ impl<A: Answer> Answer for Measured<A> {
 /// What kind of failure it is.
 pub(super) fn class_of(failure: &Failure) -> FailureClass {
     match failure {
-        Failure::Wire(error) | Failure::Refused(Refusal::Connect(error)) => error.class(),
+        Failure::Wire(error) | Failure::Refused(AcquireError::Connect(error)) => error.class(),
         Failure::OverBudget(failure) => class_of(failure),
         Failure::Refused(refusal) => match refusal {
-            Refusal::Timeout { .. } => FailureClass::AcquireTimeout,
-            Refusal::Full { .. } => FailureClass::PoolFull,
-            Refusal::Withdrawn => FailureClass::Cancelled,
-            Refusal::ConnectTimeout | Refusal::ConnectLost | Refusal::Connect(_) => FailureClass::Connection,
-            Refusal::Closed => FailureClass::Other,
+            AcquireError::Timeout { .. } => FailureClass::AcquireTimeout,
+            AcquireError::Full { .. } => FailureClass::PoolFull,
+            AcquireError::Withdrawn => FailureClass::Cancelled,
+            AcquireError::ConnectTimeout | AcquireError::ConnectLost | AcquireError::Connect(_) => {
+                FailureClass::Connection
+            }
+            AcquireError::Closed => FailureClass::Other,
         },
     }
 }

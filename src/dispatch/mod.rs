@@ -180,7 +180,7 @@ impl Tier {
     }
 
     /// See [`Pool::turn`].
-    pub fn turn(&self, lasts: bool) {
-        self.pool.turn(lasts);
+    pub fn hold_idle_timeout(&self, held: bool) {
+        self.pool.hold_idle_timeout(held);
     }
 }

@@ -14,7 +14,7 @@ use super::{
     retry::{self, Repeatable, Tries},
 };
 use crate::{
-    pool::{Claim, Refusal},
+    pool::{AcquireError, Claim},
     postgres::{Error, Exchange, Outcome, Reply, Rows, Shape, Statement, Status},
 };
 
@@ -60,7 +60,7 @@ impl<A: Answer> Repeatable for Attempt<A> {
         self.granted(lease);
     }
 
-    fn refuse(self: Box<Self>, refusal: Refusal<Error>) {
+    fn refuse(self: Box<Self>, refusal: AcquireError<Error>) {
         self.refused(refusal);
     }
 
@@ -70,7 +70,7 @@ impl<A: Answer> Repeatable for Attempt<A> {
 }
 
 impl<A: Answer> Claim<Wire> for Attempt<A> {
-    fn is_loan(&self) -> bool {
+    fn may_leak(&self) -> bool {
         false
     }
 
@@ -93,7 +93,7 @@ impl<A: Answer> Claim<Wire> for Attempt<A> {
         connection.submit(exchange);
     }
 
-    fn refused(self: Box<Self>, refusal: Refusal<Error>) {
+    fn refused(self: Box<Self>, refusal: AcquireError<Error>) {
         retry::refused(self, refusal);
     }
 }

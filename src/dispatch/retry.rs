@@ -17,7 +17,7 @@ use super::{
     retry_state::{Resilience, Woken},
 };
 use crate::{
-    pool::Refusal,
+    pool::AcquireError,
     postgres::Error,
     resilience::{Deadline, Fault as _, Repeat, Retries, Verdict, Why},
 };
@@ -51,7 +51,7 @@ impl Tries {
         match (why, &failure, first) {
             (Why::Budget, _, first) => Failure::OverBudget(first.unwrap_or_else(|| Box::new(failure))),
             // The pool ended meanwhile: what made the request wait says more.
-            (_, Failure::Refused(Refusal::Closed), Some(first)) => *first,
+            (_, Failure::Refused(AcquireError::Closed), Some(first)) => *first,
             _ => failure,
         }
     }
@@ -92,13 +92,13 @@ pub(super) trait Repeatable: Send + 'static {
     /// What it delivered so far is void.
     fn restart(&mut self);
     fn begin(self: Box<Self>, lease: Lease);
-    fn refuse(self: Box<Self>, refusal: Refusal<Error>);
+    fn refuse(self: Box<Self>, refusal: AcquireError<Error>);
     /// It is over.
     fn fail(self: Box<Self>, failure: Failure);
 }
 
 /// Ends a request that got no connection, or has it wait again.
-pub(super) fn refused<R: Repeatable>(request: Box<R>, refusal: Refusal<Error>) {
+pub(super) fn refused<R: Repeatable>(request: Box<R>, refusal: AcquireError<Error>) {
     let fault = Fault::of_refusal(&refusal, Instant::now());
     failed(request, Failure::Refused(refusal), fault);
 }
@@ -110,7 +110,10 @@ pub(super) fn barred<R: Repeatable>(request: Box<R>, error: Error) {
 }
 
 fn is_barred(failure: &Failure) -> bool {
-    matches!(failure, Failure::Wire(Error::Barred(_)) | Failure::Refused(Refusal::Connect(Error::Barred(_))))
+    matches!(
+        failure,
+        Failure::Wire(Error::Barred(_)) | Failure::Refused(AcquireError::Connect(Error::Barred(_)))
+    )
 }
 
 /// Who wakes a request in the moment it is ready has been told that it is awake.
@@ -145,11 +148,11 @@ pub(super) fn failed<R: Repeatable>(mut request: Box<R>, failure: Failure, fault
                 sleep(delay).await;
             }
             if let Err(error) = resilience.circuits.admit() {
-                return Err(Refusal::Connect(error));
+                return Err(AcquireError::Connect(error));
             }
             match resilience.circuits.pool() {
                 Some(pool) => pool.lease(deadline.at()).await,
-                None => Err(Refusal::Closed),
+                None => Err(AcquireError::Closed),
             }
         });
         let outcome = tokio::select! {

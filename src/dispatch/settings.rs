@@ -38,7 +38,7 @@ pub struct Settings {
     pub(super) config: Config,
     pub(super) hosts: Hosts,
     pub(super) budget: Option<Part>,
-    pub(super) pool: pool::Settings,
+    pub(super) pool: pool::PoolSettings,
     pub(super) policy: Policy,
 }
 
@@ -373,10 +373,10 @@ impl Told {
         }
     }
 
-    fn pool(&self) -> pool::Settings {
-        let defaults = pool::Settings::default();
+    fn pool(&self) -> pool::PoolSettings {
+        let defaults = pool::PoolSettings::default();
         let time = |told: Option<Millis>| told.and_then(Millis::duration);
-        pool::Settings {
+        pool::PoolSettings {
             max: self.max.map_or(defaults.max, to_usize),
             min: self.min.map_or(defaults.min, to_usize),
             idle_timeout: self.idle_timeout_millis.map_or(defaults.idle_timeout, Millis::duration),

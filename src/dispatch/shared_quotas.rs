@@ -11,9 +11,9 @@ use serde::Deserialize;
 use tokio::runtime::Handle;
 
 use super::Wire;
-use crate::pool::{self, Allowance, Budget, Member, Pool};
+use crate::pool::{self, Pool, Quota, QuotaShare, SharedQuota};
 
-static BUDGETS: LazyLock<Mutex<HashMap<String, Weak<Budget>>>> = LazyLock::new(Mutex::default);
+static BUDGETS: LazyLock<Mutex<HashMap<String, Weak<SharedQuota>>>> = LazyLock::new(Mutex::default);
 
 /// A tier's part in a budget, as JavaScript tells it.
 #[derive(Deserialize, Debug, Clone)]
@@ -29,21 +29,21 @@ pub(super) struct Part {
 }
 
 /// Joins the budget; the tier's minimum is its guarantee.
-pub(super) fn join(part: &Part, settings: &mut pool::Settings, runtime: &Handle) -> Arc<Member> {
+pub(super) fn join(part: &Part, settings: &mut pool::PoolSettings, runtime: &Handle) -> Arc<QuotaShare> {
     let mut budgets = BUDGETS.lock();
     budgets.retain(|_, budget| budget.strong_count() > 0);
     let budget = budgets.get(&part.name).and_then(Weak::upgrade).unwrap_or_else(|| {
-        let budget = Budget::new(part.total, part.guarantees.clone(), runtime);
+        let budget = SharedQuota::new(part.total, part.guarantees.clone(), runtime);
         budgets.insert(part.name.clone(), Arc::downgrade(&budget));
         budget
     });
     let member = budget.join(settings.min.min(settings.max), part.rank);
-    settings.allowance = Some(Arc::clone(&member) as Arc<dyn Allowance>);
+    settings.quota = Some(Arc::clone(&member) as Arc<dyn Quota>);
     member
 }
 
 /// Has the pool look again when the budget has changed.
-pub(super) fn attach(member: &Member, pool: &Pool<Wire>) {
+pub(super) fn attach(member: &QuotaShare, pool: &Pool<Wire>) {
     let pool = pool.downgrade();
     member.attach(move || {
         if let Some(pool) = pool.upgrade() {

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 /// Why a claim got no connection. `E` is the connector's error.
 #[derive(Clone, Debug, Error)]
-pub enum Refusal<E> {
+pub enum AcquireError<E> {
     /// No connection became free before the claim's deadline.
     #[error(
         "timeout exceeded when trying to connect \
@@ -15,14 +15,14 @@ pub enum Refusal<E> {
         total: usize,
         /// Connections nobody uses.
         idle: usize,
-        /// Connections lent, being checked or being reset.
+        /// Connections leased, being checked or being reset.
         used: usize,
         /// Claims waiting, this one included.
         waiting: usize,
         /// The error of the last attempt to connect, if no attempt succeeded since.
         last_connect_error: Option<E>,
         /// What the claim was waiting for.
-        phase: Phase,
+        phase: AcquirePhase,
     },
     /// The attempt to connect that was to serve this claim failed.
     #[error("connecting failed")]
@@ -51,8 +51,8 @@ pub enum Refusal<E> {
 
 /// What a claim was waiting for when its time ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// For a lent connection to come back.
+pub enum AcquirePhase {
+    /// For a leased connection to come back.
     Waiting,
     /// For a connection to be made.
     Connecting,

@@ -6,18 +6,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::connect_task::{self, Order};
-use super::inner::Shared;
-use super::lease::Loan;
-use super::recycle::{self, Errand};
+use super::connect_task::{self, ConnectTask};
+use super::inner::PoolInner;
+use super::lease::EntryHandle;
+use super::recycle::{self, Recycle};
 use super::slots::Slot;
 use super::waiters::Waiter;
-use super::{Claim, CloseReason, Condition, Connector, Lease, Refusal, trampoline};
+use super::{AcquireError, Claim, CloseReason, Condition, Connector, Lease, trampoline};
 
 /// A claim and the connection it gets.
 pub(super) struct Grant<C: Connector> {
     pub(super) waiter: Waiter<C>,
-    pub(super) loan: Loan<C::Connection>,
+    pub(super) handle: EntryHandle<C::Connection>,
     pub(super) source: Source,
     pub(super) waited: Duration,
 }
@@ -33,13 +33,13 @@ pub(super) enum Source {
 
 pub(super) type Done = Box<dyn FnOnce() + Send>;
 
-type Refused<C> = (Box<dyn Claim<C>>, Refusal<<C as Connector>::Error>);
+type Refused<C> = (Box<dyn Claim<C>>, AcquireError<<C as Connector>::Error>);
 
 /// The usual transition grants one claim or none and does nothing else, so everything rarer is kept
 /// apart: the hot path neither clears nor moves it.
 pub(super) struct Actions<C: Connector> {
     grant: Option<Grant<C>>,
-    /// The timekeeper sleeps past a new deadline.
+    /// The housekeeper sleeps past a new deadline.
     pub(super) wake: bool,
     rest: Option<Box<Rest<C>>>,
 }
@@ -49,13 +49,13 @@ pub(super) struct Rest<C: Connector> {
     grants: Vec<Grant<C>>,
     refusals: Vec<Refused<C>>,
     pub(super) closes: Vec<(C::Connection, CloseReason)>,
-    pub(super) orders: Vec<Order>,
-    pub(super) errands: Vec<Errand<C::Connection>>,
+    pub(super) connects: Vec<ConnectTask>,
+    pub(super) recycles: Vec<Recycle<C::Connection>>,
     pub(super) overdue: Vec<(C::Connection, Duration)>,
-    /// Lent connections on which nothing is to run any longer.
+    /// Leased connections on which nothing is to run any longer.
     pub(super) interrupts: Vec<C::Connection>,
     /// Emptied slots whose content is dropped outside the lock.
-    pub(super) remains: Vec<Slot<C::Connection>>,
+    pub(super) emptied: Vec<Slot<C::Connection>>,
     pub(super) done: Vec<Done>,
 }
 
@@ -70,11 +70,11 @@ impl<C: Connector> Actions<C> {
                 grants: Vec::new(),
                 refusals: Vec::new(),
                 closes: Vec::new(),
-                orders: Vec::new(),
-                errands: Vec::new(),
+                connects: Vec::new(),
+                recycles: Vec::new(),
                 overdue: Vec::new(),
                 interrupts: Vec::new(),
-                remains: Vec::new(),
+                emptied: Vec::new(),
                 done: Vec::new(),
             })
         })
@@ -88,87 +88,87 @@ impl<C: Connector> Actions<C> {
         }
     }
 
-    pub(super) fn refuse(&mut self, waiter: Waiter<C>, refusal: Refusal<C::Error>) {
-        self.rest().refusals.push((waiter.claim, refusal));
+    pub(super) fn refuse(&mut self, waiter: Waiter<C>, error: AcquireError<C::Error>) {
+        self.rest().refusals.push((waiter.claim, error));
     }
 
-    pub(super) fn carry_out(self, shared: &Arc<Shared<C>>) {
+    pub(super) fn carry_out(self, pool: &Arc<PoolInner<C>>) {
         trampoline::run(
             self,
-            |actions| actions.perform(shared),
+            |actions| actions.perform(pool),
             |actions| {
-                let shared = Arc::clone(shared);
-                Box::new(move || actions.perform(&shared))
+                let pool = Arc::clone(pool);
+                Box::new(move || actions.perform(&pool))
             },
         );
     }
 
-    fn perform(self, shared: &Arc<Shared<C>>) {
+    fn perform(self, pool: &Arc<PoolInner<C>>) {
         if self.wake {
-            shared.bell.notify_one();
+            pool.wakeup.notify_one();
         }
         if let Some(rest) = self.rest {
-            rest.perform(shared, self.grant);
+            rest.perform(pool, self.grant);
         } else if let Some(grant) = self.grant {
-            settle(shared, grant);
+            settle(pool, grant);
         }
     }
 }
 
 impl<C: Connector> Rest<C> {
     /// Starts what takes long first, then settles claims.
-    fn perform(self, shared: &Arc<Shared<C>>, grant: Option<Grant<C>>) {
-        for order in self.orders {
-            connect_task::start(shared, order);
+    fn perform(self, pool: &Arc<PoolInner<C>>, grant: Option<Grant<C>>) {
+        for task in self.connects {
+            connect_task::start(pool, task);
         }
-        for errand in self.errands {
-            recycle::start(shared, errand);
+        for recycle in self.recycles {
+            recycle::start(pool, recycle);
         }
         for (connection, reason) in self.closes {
-            shared.guarded(|| shared.connector.close(connection, reason));
+            pool.guarded(|| pool.connector.close(connection, reason));
         }
         for (connection, held) in self.overdue {
-            shared.guarded(|| shared.connector.overdue(&connection, held));
+            pool.guarded(|| pool.connector.overdue(&connection, held));
         }
-        for remains in self.remains {
-            shared.guarded(|| drop(remains));
+        for emptied in self.emptied {
+            pool.guarded(|| drop(emptied));
         }
-        for (claim, refusal) in self.refusals {
-            shared.guarded(|| claim.refused(refusal));
+        for (claim, error) in self.refusals {
+            pool.guarded(|| claim.refused(error));
         }
         for grant in grant.into_iter().chain(self.grants) {
-            settle(shared, grant);
+            settle(pool, grant);
         }
         for done in self.done {
-            shared.guarded(done);
+            pool.guarded(done);
         }
         if !self.interrupts.is_empty() {
-            interrupt(shared, &self.interrupts);
+            interrupt(pool, &self.interrupts);
         }
     }
 }
 
 /// Where nothing runs there is nothing to wait for.
-fn interrupt<C: Connector>(shared: &Arc<Shared<C>>, lent: &[C::Connection]) {
-    let interrupted = lent
+fn interrupt<C: Connector>(pool: &Arc<PoolInner<C>>, leased: &[C::Connection]) {
+    let interrupted = leased
         .iter()
-        .filter(|lent| shared.guarded(|| shared.connector.interrupt(lent)).unwrap_or(false))
+        .filter(|leased| pool.guarded(|| pool.connector.interrupt(leased)).unwrap_or(false))
         .count();
     if interrupted == 0 {
-        shared.close_out();
+        pool.close_out();
     }
 }
 
-fn settle<C: Connector>(shared: &Arc<Shared<C>>, grant: Grant<C>) {
+fn settle<C: Connector>(pool: &Arc<PoolInner<C>>, grant: Grant<C>) {
     if grant.source == Source::Idle {
-        let condition = shared.condition(&grant.loan.connection);
+        let condition = pool.condition(&grant.handle.connection);
         if condition != Condition::Fit {
-            shared.turn_down(grant, condition);
+            pool.found_unfit(grant, condition);
             return;
         }
     }
-    shared.connector.lent(grant.waited);
-    let lease = Lease::new(Arc::clone(shared), grant.loan);
+    pool.connector.leased(grant.waited);
+    let lease = Lease::new(Arc::clone(pool), grant.handle);
     let claim = grant.waiter.claim;
-    shared.guarded(|| claim.granted(lease));
+    pool.guarded(|| claim.granted(lease));
 }

@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::{Connector, Lease, Pool, Refusal};
+use super::{AcquireError, Connector, Lease, Pool};
 
 /// Somebody who wants a connection.
 ///
@@ -13,10 +13,10 @@ pub trait Claim<C: Connector>: Send + 'static {
     /// The claim is served. Dropping the lease returns the connection.
     fn granted(self: Box<Self>, lease: Lease<C>);
     /// The claim gets no connection.
-    fn refused(self: Box<Self>, refusal: Refusal<C::Error>);
+    fn refused(self: Box<Self>, error: AcquireError<C::Error>);
     /// Whether its user has to give the connection back. A lease that ends by itself, however long it
     /// takes, is no leak.
-    fn is_loan(&self) -> bool {
+    fn may_leak(&self) -> bool {
         true
     }
 }
@@ -33,7 +33,7 @@ impl Ticket {
 }
 
 /// The outcome of a claim.
-pub(super) type Outcome<C> = Result<Lease<C>, Refusal<<C as Connector>::Error>>;
+pub(super) type Outcome<C> = Result<Lease<C>, AcquireError<<C as Connector>::Error>>;
 
 /// The claim behind [`Pool::lease`]. If the future is gone, sending hands the lease back and it
 /// returns to the pool.
@@ -44,8 +44,8 @@ impl<C: Connector> Claim<C> for Awaited<C> {
         drop(self.0.send(Ok(lease)));
     }
 
-    fn refused(self: Box<Self>, refusal: Refusal<C::Error>) {
-        drop(self.0.send(Err(refusal)));
+    fn refused(self: Box<Self>, error: AcquireError<C::Error>) {
+        drop(self.0.send(Err(error)));
     }
 }
 

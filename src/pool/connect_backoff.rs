@@ -17,7 +17,7 @@ const CAP: Duration = Duration::from_secs(1);
 const LASTING_CAP: Duration = Duration::from_secs(5);
 const WIDEST: usize = 4;
 
-pub(super) struct Outage<E> {
+pub(super) struct ConnectBackoff<E> {
     failures: u32,
     retry_at: Option<Instant>,
     width: usize,
@@ -26,7 +26,7 @@ pub(super) struct Outage<E> {
     last_error: Option<E>,
 }
 
-impl<E: Clone> Outage<E> {
+impl<E: Clone> ConnectBackoff<E> {
     pub(super) fn none() -> Self {
         Self { failures: 0, retry_at: None, width: WIDEST, is_recovering: false, last_error: None }
     }
@@ -109,32 +109,32 @@ mod tests {
     #[test]
     fn filling_widens_from_one_to_four_after_an_outage() {
         let now = Instant::now();
-        let mut outage = Outage::<()>::none();
-        assert!(outage.allows_filling(now, 3));
-        outage.failed(now, None, true, &mut Jitter::new());
+        let mut connect_backoff = ConnectBackoff::<()>::none();
+        assert!(connect_backoff.allows_filling(now, 3));
+        connect_backoff.failed(now, None, true, &mut Jitter::new());
         let later = now + CAP;
         for width in [1, 2, 4, 4] {
-            assert!(outage.allows_filling(later, width - 1));
-            assert!(!outage.allows_filling(later, width));
-            assert!(outage.allows_attempt(later, width - 1));
-            assert!(!outage.allows_attempt(later, width));
-            outage.succeeded();
+            assert!(connect_backoff.allows_filling(later, width - 1));
+            assert!(!connect_backoff.allows_filling(later, width));
+            assert!(connect_backoff.allows_attempt(later, width - 1));
+            assert!(!connect_backoff.allows_attempt(later, width));
+            connect_backoff.succeeded();
         }
-        outage.is_over();
-        assert!(outage.allows_attempt(later, 50));
+        connect_backoff.is_over();
+        assert!(connect_backoff.allows_attempt(later, 50));
     }
 
     #[test]
     fn an_outage_allows_one_attempt_at_a_time_and_not_before_its_delay() {
         let now = Instant::now();
-        let mut outage = Outage::none();
-        assert!(outage.allows_attempt(now, 7));
-        outage.failed(now, Some("refused"), true, &mut Jitter::new());
-        assert!(outage.retry_at().is_some_and(|at| at < now + BASE));
-        assert!(outage.allows_attempt(now + BASE, 0));
-        assert!(!outage.allows_attempt(now + BASE, 1));
-        assert_eq!(outage.last_error(), Some(&"refused"));
-        outage.succeeded();
-        assert_eq!(outage.last_error(), None);
+        let mut connect_backoff = ConnectBackoff::none();
+        assert!(connect_backoff.allows_attempt(now, 7));
+        connect_backoff.failed(now, Some("refused"), true, &mut Jitter::new());
+        assert!(connect_backoff.retry_at().is_some_and(|at| at < now + BASE));
+        assert!(connect_backoff.allows_attempt(now + BASE, 0));
+        assert!(!connect_backoff.allows_attempt(now + BASE, 1));
+        assert_eq!(connect_backoff.last_error(), Some(&"refused"));
+        connect_backoff.succeeded();
+        assert_eq!(connect_backoff.last_error(), None);
     }
 }

@@ -8,55 +8,55 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::oneshot;
 
-use super::inner::Shared;
+use super::inner::PoolInner;
 use super::{CloseReason, Connector};
 
 /// An attempt to be started.
-pub(super) struct Order {
+pub(super) struct ConnectTask {
     pub(super) slot: usize,
     pub(super) number: u64,
     pub(super) aborted: oneshot::Receiver<()>,
 }
 
 /// How an attempt failed.
-pub(super) enum Failure<E> {
+pub(super) enum ConnectFailure<E> {
     Error(E),
     Timeout,
     Lost,
 }
 
-pub(super) fn start<C: Connector>(shared: &Arc<Shared<C>>, order: Order) {
-    let connector = Arc::clone(&shared.connector);
-    let Order { slot, number, aborted } = order;
-    let opening = Opening { pool: Arc::downgrade(shared), slot, number, is_reported: false };
-    drop(shared.runtime.spawn(async move {
+pub(super) fn start<C: Connector>(pool: &Arc<PoolInner<C>>, task: ConnectTask) {
+    let connector = Arc::clone(&pool.connector);
+    let ConnectTask { slot, number, aborted } = task;
+    let report_on_drop = ReportOnDrop { pool: Arc::downgrade(pool), slot, number, is_reported: false };
+    drop(pool.runtime.spawn(async move {
         let outcome = tokio::select! {
             biased;
             _ = aborted => None,
             outcome = connector.connect() => Some(outcome),
         };
-        opening.report(&connector, outcome);
+        report_on_drop.report(&connector, outcome);
     }));
 }
 
 /// Reports the attempt as lost unless it reports itself.
-struct Opening<C: Connector> {
-    pool: Weak<Shared<C>>,
+struct ReportOnDrop<C: Connector> {
+    pool: Weak<PoolInner<C>>,
     slot: usize,
     number: u64,
     is_reported: bool,
 }
 
-impl<C: Connector> Opening<C> {
+impl<C: Connector> ReportOnDrop<C> {
     fn report(mut self, connector: &C, outcome: Option<Result<C::Connection, C::Error>>) {
         self.is_reported = true;
         match (outcome, self.pool.upgrade()) {
-            (Some(Ok(connection)), Some(shared)) => {
-                shared.connected(self.slot, self.number, connection);
+            (Some(Ok(connection)), Some(pool)) => {
+                pool.connected(self.slot, self.number, connection);
             }
             (Some(Ok(connection)), None) => connector.close(connection, CloseReason::Drained),
-            (Some(Err(error)), Some(shared)) => {
-                shared.attempt_failed(self.slot, self.number, Failure::Error(error));
+            (Some(Err(error)), Some(pool)) => {
+                pool.attempt_failed(self.slot, self.number, ConnectFailure::Error(error));
             }
             // Stopped: the pool has settled this attempt already.
             (Some(Err(_)), None) | (None, _) => {}
@@ -64,12 +64,12 @@ impl<C: Connector> Opening<C> {
     }
 }
 
-impl<C: Connector> Drop for Opening<C> {
+impl<C: Connector> Drop for ReportOnDrop<C> {
     fn drop(&mut self) {
         if !self.is_reported
-            && let Some(shared) = self.pool.upgrade()
+            && let Some(pool) = self.pool.upgrade()
         {
-            shared.attempt_failed(self.slot, self.number, Failure::Lost);
+            pool.attempt_failed(self.slot, self.number, ConnectFailure::Lost);
         }
     }
 }

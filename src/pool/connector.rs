@@ -21,13 +21,13 @@ pub trait Connector: Send + Sync + 'static {
     fn connect(&self) -> impl Future<Output = Result<Self::Connection, Self::Error>> + Send;
 
     /// Whether such a failure may pass by itself. Only then do claims wait it out, where
-    /// `Settings::fail_fast` is off.
+    /// `PoolSettings::fail_fast` is off.
     fn is_passing(&self, error: &Self::Error) -> bool {
         let _ = error;
         true
     }
 
-    /// What a returned or idle connection is fit for. Cheap: it is asked once per loan and return.
+    /// What a returned or idle connection is fit for. Cheap: it is asked once per lease and return.
     fn condition(&self, connection: &Self::Connection) -> Condition;
 
     /// One round trip that shows the server still answers. The pool bounds it to one second.
@@ -36,7 +36,7 @@ pub trait Connector: Send + Sync + 'static {
     /// Rolls back what the last user left open. The pool bounds it to one second.
     fn reset(&self, connection: &Self::Connection) -> impl Future<Output = bool> + Send;
 
-    /// Has what runs on a lent connection stop, because the pool has ended and waits no longer; false:
+    /// Has what runs on a leased connection stop, because the pool has ended and waits no longer; false:
     /// nothing runs on it.
     fn interrupt(&self, connection: &Self::Connection) -> bool {
         let _ = connection;
@@ -47,17 +47,17 @@ pub trait Connector: Send + Sync + 'static {
     /// out of time, also for connections whose lease is still held.
     fn close(&self, connection: Self::Connection, reason: CloseReason);
 
-    /// A claim is served after this wait. Cheap, and does not panic: it is called for every loan.
-    fn lent(&self, waited: Duration) {
+    /// A claim is served after this wait. Cheap, and does not panic: it is called for every lease.
+    fn leased(&self, waited: Duration) {
         let _ = waited;
     }
 
-    /// A lease came back after it was held this long. As cheap as `lent`.
+    /// A lease came back after it was held this long. As cheap as `leased`.
     fn returned(&self, held: Duration) {
         let _ = held;
     }
 
-    /// The lease of a connection is held longer than `Settings::leak_after`. Called once per loan.
+    /// The lease of a connection is held longer than `PoolSettings::leak_after`. Called once per lease.
     fn overdue(&self, connection: &Self::Connection, held: Duration) {
         let _ = (connection, held);
     }

@@ -1,7 +1,7 @@
 //! The one task that watches all deadlines of a pool.
 //!
 //! It sleeps until the earliest of them, sweeps, and sleeps again; a transition that sets an
-//! earlier one rings the bell. Deadlines that moved away are not disarmed: the timekeeper finds
+//! earlier one wakes it. Deadlines that moved away are not disarmed: the housekeeper finds
 //! nothing to do and goes back to sleep, so a busy pool rings it about once per shortest timeout.
 
 use std::sync::{Arc, Weak};
@@ -9,19 +9,19 @@ use std::sync::{Arc, Weak};
 use tokio::time::sleep_until;
 
 use super::Connector;
-use super::inner::Shared;
+use super::inner::PoolInner;
 
-pub(super) fn start<C: Connector>(shared: &Arc<Shared<C>>) {
-    let bell = Arc::clone(&shared.bell);
-    let watch = Watch(Arc::downgrade(shared));
-    drop(shared.runtime.spawn(async move {
-        while let Some(shared) = watch.0.upgrade() {
-            let next = shared.sweep();
-            drop(shared);
+pub(super) fn start<C: Connector>(pool: &Arc<PoolInner<C>>) {
+    let wakeup = Arc::clone(&pool.wakeup);
+    let watch = Watch(Arc::downgrade(pool));
+    drop(pool.runtime.spawn(async move {
+        while let Some(pool) = watch.0.upgrade() {
+            let next = pool.sweep();
+            drop(pool);
             match next {
-                None => bell.notified().await,
+                None => wakeup.notified().await,
                 Some(at) => tokio::select! {
-                    () = bell.notified() => {}
+                    () = wakeup.notified() => {}
                     () = sleep_until(at) => {}
                 },
             }
@@ -29,13 +29,13 @@ pub(super) fn start<C: Connector>(shared: &Arc<Shared<C>>) {
     }));
 }
 
-/// Without a timekeeper no deadline holds, so a pool whose runtime goes away is closed.
-struct Watch<C: Connector>(Weak<Shared<C>>);
+/// Without a housekeeper no deadline holds, so a pool whose runtime goes away is closed.
+struct Watch<C: Connector>(Weak<PoolInner<C>>);
 
 impl<C: Connector> Drop for Watch<C> {
     fn drop(&mut self) {
-        if let Some(shared) = self.0.upgrade() {
-            shared.abandon();
+        if let Some(pool) = self.0.upgrade() {
+            pool.abandon();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the handles, leases and tasks of one pool share: the connector, the lock, the bell.
+//! What the handles, leases and tasks of one pool share: the connector, the lock, the wakeup of the housekeeper.
 //!
 //! Each method is one transition: the time is taken, the state changed under the lock, and what
 //! follows from it carried out after.
@@ -14,33 +14,38 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::actions::{Actions, Done, Grant};
-use super::connect_task::Failure;
-use super::lease::Loan;
-use super::recycle::{Errand, Purpose};
-use super::state::State;
-use super::{Claim, CloseReason, Condition, Connector, Counts, Refusal, Settings, Statistics, Ticket};
+use super::connect_task::ConnectFailure;
+use super::lease::EntryHandle;
+use super::recycle::{Purpose, Recycle};
+use super::state::PoolState;
+use super::{
+    AcquireError, Claim, CloseReason, Condition, Connector, Counts, PoolSettings, Statistics, Ticket,
+};
 
-pub(super) struct Shared<C: Connector> {
+pub(super) struct PoolInner<C: Connector> {
     pub(super) connector: Arc<C>,
     pub(super) runtime: Handle,
-    /// Wakes the timekeeper.
-    pub(super) bell: Arc<Notify>,
-    pub(super) state: Mutex<State<C>>,
+    /// Wakes the housekeeper.
+    pub(super) wakeup: Arc<Notify>,
+    pub(super) state: Mutex<PoolState<C>>,
     panics: AtomicU64,
 }
 
-impl<C: Connector> Shared<C> {
-    pub(super) fn new(connector: C, settings: Settings, runtime: Handle) -> Arc<Self> {
+impl<C: Connector> PoolInner<C> {
+    pub(super) fn new(connector: C, settings: PoolSettings, runtime: Handle) -> Arc<Self> {
         Arc::new(Self {
             connector: Arc::new(connector),
             runtime,
-            bell: Arc::new(Notify::new()),
-            state: Mutex::new(State::new(settings)),
+            wakeup: Arc::new(Notify::new()),
+            state: Mutex::new(PoolState::new(settings)),
             panics: AtomicU64::new(0),
         })
     }
 
-    fn step<R>(self: &Arc<Self>, transition: impl FnOnce(&mut State<C>, Instant, &mut Actions<C>) -> R) -> R {
+    fn step<R>(
+        self: &Arc<Self>,
+        transition: impl FnOnce(&mut PoolState<C>, Instant, &mut Actions<C>) -> R,
+    ) -> R {
         let now = Instant::now();
         let mut actions = Actions::none();
         let mut state = self.state.lock();
@@ -58,27 +63,27 @@ impl<C: Connector> Shared<C> {
     pub(super) fn withdraw(self: &Arc<Self>, ticket: Ticket) -> bool {
         self.step(|state, _, actions| match state.withdraw_locked(ticket.0) {
             Some(waiter) => {
-                actions.refuse(waiter, Refusal::Withdrawn);
+                actions.refuse(waiter, AcquireError::Withdrawn);
                 true
             }
             None => false,
         })
     }
 
-    pub(super) fn give_back(self: &Arc<Self>, loan: &Loan<C::Connection>) {
-        let condition = self.condition(&loan.connection);
+    pub(super) fn release(self: &Arc<Self>, handle: &EntryHandle<C::Connection>) {
+        let condition = self.condition(&handle.connection);
         let held = self.step(|state, now, actions| {
-            let held = state.held_locked(loan.slot, loan.number, now);
-            state.give_back_locked(loan.slot, loan.number, condition, now, actions);
+            let held = state.held_locked(handle.slot, handle.number, now);
+            state.release_locked(handle.slot, handle.number, condition, now, actions);
             held
         });
         self.tell_returned(held);
     }
 
-    pub(super) fn destroy(self: &Arc<Self>, loan: &Loan<C::Connection>, reason: CloseReason) {
+    pub(super) fn destroy(self: &Arc<Self>, handle: &EntryHandle<C::Connection>, reason: CloseReason) {
         let held = self.step(|state, now, actions| {
-            let held = state.held_locked(loan.slot, loan.number, now);
-            state.destroy_locked(loan.slot, loan.number, reason, now, actions);
+            let held = state.held_locked(handle.slot, handle.number, now);
+            state.destroy_locked(handle.slot, handle.number, reason, now, actions);
             held
         });
         self.tell_returned(held);
@@ -90,11 +95,11 @@ impl<C: Connector> Shared<C> {
         }
     }
 
-    /// An idle connection turned out unfit as it was lent: the claim waits again, at its rank.
-    pub(super) fn turn_down(self: &Arc<Self>, grant: Grant<C>, condition: Condition) {
-        let Grant { waiter, loan, .. } = grant;
+    /// An idle connection turned out unfit as it was to be leased: the claim waits again, at its rank.
+    pub(super) fn found_unfit(self: &Arc<Self>, grant: Grant<C>, condition: Condition) {
+        let Grant { waiter, handle, .. } = grant;
         self.step(|state, now, actions| {
-            state.turn_down_locked(waiter, loan.slot, loan.number, condition, now, actions);
+            state.found_unfit_locked(waiter, handle.slot, handle.number, condition, now, actions);
         });
     }
 
@@ -109,12 +114,19 @@ impl<C: Connector> Shared<C> {
         });
     }
 
-    pub(super) fn attempt_failed(self: &Arc<Self>, slot: usize, number: u64, failure: Failure<C::Error>) {
+    pub(super) fn attempt_failed(
+        self: &Arc<Self>,
+        slot: usize,
+        number: u64,
+        failure: ConnectFailure<C::Error>,
+    ) {
         let is_passing = match &failure {
-            Failure::Error(error) => self.guarded(|| self.connector.is_passing(error)).unwrap_or(false),
-            Failure::Timeout => true,
+            ConnectFailure::Error(error) => {
+                self.guarded(|| self.connector.is_passing(error)).unwrap_or(false)
+            }
+            ConnectFailure::Timeout => true,
             // Without a task to make connections waiting is pointless.
-            Failure::Lost => false,
+            ConnectFailure::Lost => false,
         };
         self.step(|state, now, actions| {
             state.attempt_failed_locked(slot, number, failure, is_passing, now, actions);
@@ -122,19 +134,19 @@ impl<C: Connector> Shared<C> {
         });
     }
 
-    pub(super) fn errand_over(self: &Arc<Self>, errand: &Errand<C::Connection>, succeeded: bool) {
-        let Errand { purpose, loan } = errand;
-        let condition = self.condition(&loan.connection);
+    pub(super) fn recycled(self: &Arc<Self>, recycle: &Recycle<C::Connection>, succeeded: bool) {
+        let Recycle { purpose, handle } = recycle;
+        let condition = self.condition(&handle.connection);
         self.step(|state, now, actions| {
             if succeeded && condition == Condition::Fit {
-                state.errand_over_locked(loan.slot, loan.number, *purpose, now, actions);
+                state.recycled_locked(handle.slot, handle.number, *purpose, now, actions);
             } else {
                 let reason = match purpose {
                     _ if condition == Condition::Unwanted => CloseReason::Retired,
                     Purpose::Check => CloseReason::Unresponsive,
                     Purpose::Reset => CloseReason::Leak,
                 };
-                state.destroy_locked(loan.slot, loan.number, reason, now, actions);
+                state.destroy_locked(handle.slot, handle.number, reason, now, actions);
             }
         });
     }
@@ -144,15 +156,15 @@ impl<C: Connector> Shared<C> {
         is_gone: impl Fn(&C::Connection) -> bool,
         reason: CloseReason,
     ) -> usize {
-        let idle = self.state.lock().idle_loans_locked();
+        let idle = self.state.lock().idle_handles_locked();
         let gone: Vec<_> = idle
             .into_iter()
-            .filter(|loan| self.guarded(|| is_gone(&loan.connection)).unwrap_or(false))
+            .filter(|handle| self.guarded(|| is_gone(&handle.connection)).unwrap_or(false))
             .collect();
         self.step(|state, now, actions| {
             let closed = gone
                 .iter()
-                .filter(|loan| state.forget_locked(loan.slot, loan.number, reason, actions))
+                .filter(|handle| state.forget_locked(handle.slot, handle.number, reason, actions))
                 .count();
             state.supply_locked(now, actions);
             closed
@@ -160,25 +172,27 @@ impl<C: Connector> Shared<C> {
     }
 
     pub(super) fn retire(self: &Arc<Self>, is_meant: impl Fn(&C::Connection) -> bool) -> usize {
-        let live = self.state.lock().live_loans_locked();
+        let live = self.state.lock().live_handles_locked();
         let meant: Vec<_> = live
             .into_iter()
-            .filter(|loan| self.guarded(|| is_meant(&loan.connection)).unwrap_or(false))
+            .filter(|handle| self.guarded(|| is_meant(&handle.connection)).unwrap_or(false))
             .collect();
         self.step(|state, now, actions| {
-            let retired =
-                meant.iter().filter(|loan| state.retire_locked(loan.slot, loan.number, actions)).count();
+            let retired = meant
+                .iter()
+                .filter(|handle| state.retire_locked(handle.slot, handle.number, actions))
+                .count();
             state.supply_locked(now, actions);
             retired
         })
     }
 
-    pub(super) fn turn(self: &Arc<Self>, lasts: bool) {
-        self.step(|state, now, actions| state.turn_locked(lasts, now, actions));
+    pub(super) fn hold_idle_timeout(self: &Arc<Self>, held: bool) {
+        self.step(|state, now, actions| state.hold_idle_timeout_locked(held, now, actions));
     }
 
     pub(super) fn retire_generation(self: &Arc<Self>) {
-        self.step(State::retire_generation_locked);
+        self.step(PoolState::retire_generation_locked);
     }
 
     pub(super) fn resume(self: &Arc<Self>) {
@@ -196,11 +210,11 @@ impl<C: Connector> Shared<C> {
     }
 
     pub(super) fn prefill(self: &Arc<Self>) {
-        self.step(State::supply_locked);
+        self.step(PoolState::supply_locked);
     }
 
     pub(super) fn sweep(self: &Arc<Self>) -> Option<Instant> {
-        self.step(State::sweep_locked)
+        self.step(PoolState::sweep_locked)
     }
 
     pub(super) fn end(self: &Arc<Self>, done: Done) {
@@ -258,9 +272,9 @@ impl<C: Connector> Shared<C> {
     }
 }
 
-impl<C: Connector> Drop for Shared<C> {
+impl<C: Connector> Drop for PoolInner<C> {
     fn drop(&mut self) {
-        // Lets the timekeeper see that there is nothing left to watch.
-        self.bell.notify_one();
+        // Lets the housekeeper see that there is nothing left to watch.
+        self.wakeup.notify_one();
     }
 }

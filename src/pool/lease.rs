@@ -8,10 +8,10 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::{CloseReason, Connector, inner::Shared};
+use super::{CloseReason, Connector, inner::PoolInner};
 
 /// One connection taken out of the pool's table: which slot, which connection, and a handle.
-pub(super) struct Loan<K> {
+pub(super) struct EntryHandle<K> {
     pub(super) slot: usize,
     pub(super) number: u64,
     pub(super) connection: K,
@@ -19,14 +19,14 @@ pub(super) struct Loan<K> {
 
 /// The right to use one connection. Dropping it returns the connection to the pool.
 pub struct Lease<C: Connector> {
-    shared: Arc<Shared<C>>,
-    loan: Loan<C::Connection>,
+    pool: Arc<PoolInner<C>>,
+    handle: EntryHandle<C::Connection>,
     close: Option<CloseReason>,
 }
 
 impl<C: Connector> Lease<C> {
-    pub(super) fn new(shared: Arc<Shared<C>>, loan: Loan<C::Connection>) -> Self {
-        Self { shared, loan, close: None }
+    pub(super) fn new(pool: Arc<PoolInner<C>>, handle: EntryHandle<C::Connection>) -> Self {
+        Self { pool, handle, close: None }
     }
 
     /// Closes the connection instead of returning it.
@@ -36,7 +36,7 @@ impl<C: Connector> Lease<C> {
 
     /// The number of this connection, unique within its pool.
     pub fn number(&self) -> u64 {
-        self.loan.number
+        self.handle.number
     }
 }
 
@@ -44,21 +44,21 @@ impl<C: Connector> Deref for Lease<C> {
     type Target = C::Connection;
 
     fn deref(&self) -> &C::Connection {
-        &self.loan.connection
+        &self.handle.connection
     }
 }
 
 impl<C: Connector> Drop for Lease<C> {
     fn drop(&mut self) {
         match self.close {
-            None => self.shared.give_back(&self.loan),
-            Some(reason) => self.shared.destroy(&self.loan, reason),
+            None => self.pool.release(&self.handle),
+            Some(reason) => self.pool.destroy(&self.handle, reason),
         }
     }
 }
 
 impl<C: Connector> fmt::Debug for Lease<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease").field("number", &self.loan.number).finish_non_exhaustive()
+        f.debug_struct("Lease").field("number", &self.handle.number).finish_non_exhaustive()
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! acquire ─► idle? granted here ─► Lease ─ drop ─► fit?  oldest waiter, else idle
-//!        └─► wait ◄─ opening (connect), errand (check, reset), timekeeper (deadlines, reaping)
+//!        └─► wait ◄─ connect task, recycle (check, reset), housekeeper (deadlines, reaping)
 //! ```
 
 mod acquire_error;
@@ -38,32 +38,32 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-pub use self::acquire_error::{Phase, Refusal};
+pub use self::acquire_error::{AcquireError, AcquirePhase};
 pub use self::claim::{Claim, Ticket};
 pub use self::connector::{CloseReason, Condition, Connector};
 pub use self::lease::Lease;
-pub use self::quota::{Allowance, Need};
-pub use self::settings::Settings;
-pub use self::shared_quota::{Budget, Member};
+pub use self::quota::{Need, Quota};
+pub use self::settings::PoolSettings;
+pub use self::shared_quota::{QuotaShare, SharedQuota};
 pub use self::stats::{Counts, Statistics};
 
 use self::claim::{Awaited, WithdrawOnDrop};
-use self::inner::Shared;
+use self::inner::PoolInner;
 
 /// A pool of connections. Clones are the same pool; when the last one is dropped, waiting claims
-/// are refused, idle connections are closed, and lent ones are closed as they come back.
+/// are refused, idle connections are closed, and leased ones are closed as they come back.
 pub struct Pool<C: Connector>(Arc<LastHandle<C>>);
 
-/// Abandons the pool when no `Pool` is left; leases and tasks hold [`Shared`] only.
-struct LastHandle<C: Connector>(Arc<Shared<C>>);
+/// Abandons the pool when no `Pool` is left; leases and tasks hold [`PoolInner`] only.
+struct LastHandle<C: Connector>(Arc<PoolInner<C>>);
 
 impl<C: Connector> Pool<C> {
     /// Makes a pool whose tasks and timers run on `runtime`.
-    pub fn new(connector: C, settings: Settings, runtime: Handle) -> Self {
-        let shared = Shared::new(connector, settings, runtime);
-        housekeeper::start(&shared);
-        shared.prefill();
-        Self(Arc::new(LastHandle(shared)))
+    pub fn new(connector: C, settings: PoolSettings, runtime: Handle) -> Self {
+        let pool = PoolInner::new(connector, settings, runtime);
+        housekeeper::start(&pool);
+        pool.prefill();
+        Self(Arc::new(LastHandle(pool)))
     }
 
     /// Claims a connection. The claim waits until `deadline` or the pool's own limit, whichever
@@ -73,13 +73,13 @@ impl<C: Connector> Pool<C> {
     }
 
     /// Claims a connection and waits for it. Dropping the future withdraws the claim.
-    pub async fn lease(&self, deadline: Option<Instant>) -> Result<Lease<C>, Refusal<C::Error>> {
+    pub async fn lease(&self, deadline: Option<Instant>) -> Result<Lease<C>, AcquireError<C::Error>> {
         let (sender, receiver) = oneshot::channel();
         let ticket = self.acquire(Box::new(Awaited(sender)), deadline);
         let mut guard = WithdrawOnDrop { pool: self, ticket: Some(ticket) };
         let outcome = receiver.await;
         guard.ticket = None;
-        outcome.unwrap_or(Err(Refusal::Closed))
+        outcome.unwrap_or(Err(AcquireError::Closed))
     }
 
     /// Takes a claim back. True: it was still waiting, and has been refused as withdrawn. False: it
@@ -104,19 +104,19 @@ impl<C: Connector> Pool<C> {
         self.0.0.forget(is_gone, reason)
     }
 
-    /// While the caller's turn lasts no connection is closed for having been idle, so that what it gave
-    /// back and counts within the turn is there, however short the idle timeout.
-    pub fn turn(&self, lasts: bool) {
-        self.0.0.turn(lasts);
+    /// While `held`, no connection is closed for having been idle: what the caller gave back and counts in one
+    /// turn of its event loop is there, however short the idle timeout.
+    pub fn hold_idle_timeout(&self, held: bool) {
+        self.0.0.hold_idle_timeout(held);
     }
 
-    /// Closes every present connection: idle ones now, lent ones when returned, those being made
+    /// Closes every present connection: idle ones now, leased ones when returned, those being made
     /// when they are ready.
     pub fn retire_generation(&self) {
         self.0.0.retire_generation();
     }
 
-    /// Closes the connections for which `is_meant` holds, idle ones now, lent ones when returned, and
+    /// Closes the connections for which `is_meant` holds, idle ones now, leased ones when returned, and
     /// returns how many those are.
     pub fn retire(&self, is_meant: impl Fn(&C::Connection) -> bool) -> usize {
         self.0.0.retire(is_meant)
@@ -127,13 +127,13 @@ impl<C: Connector> Pool<C> {
         self.0.0.resume();
     }
 
-    /// Looks again at what can be served and what is to be given up: the allowance has changed.
+    /// Looks again at what can be served and what is to be given up: the quota has changed.
     pub fn reconsider(&self) {
         self.0.0.reconsider();
     }
 
-    /// Ends the pool: refuses new and waiting claims, closes idle connections, waits for lent ones
-    /// up to `Settings::drain`, then closes them too. `done` is called exactly once; each call of
+    /// Ends the pool: refuses new and waiting claims, closes idle connections, waits for leased ones
+    /// up to `PoolSettings::drain`, then closes them too. `done` is called exactly once; each call of
     /// `end` may bring its own.
     pub fn end(&self, done: impl FnOnce() + Send + 'static) {
         self.0.0.end(Box::new(done));
@@ -175,7 +175,7 @@ impl<C: Connector> Drop for LastHandle<C> {
 #[cfg(test)]
 impl<C: Connector> Pool<C> {
     /// Recounts the state and fails where it disagrees with itself.
-    fn audit(&self) {
-        self.0.0.state.lock().audit_locked();
+    fn check_invariants(&self) {
+        self.0.0.state.lock().check_invariants_locked();
     }
 }

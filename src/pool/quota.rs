@@ -7,18 +7,18 @@ use tokio::time::Instant;
 
 /// Bounds the connections of a pool from outside. Its methods are called under the pool's lock: they
 /// neither call the pool nor wait.
-pub trait Allowance: Debug + Send + Sync + 'static {
+pub trait Quota: Debug + Send + Sync + 'static {
     /// Whether there may be one connection more; if so, it counts from now on.
     fn take(&self) -> bool;
 
     /// A connection that counted is no more.
-    fn give_back(&self);
+    fn release(&self);
 
     /// What the pool needs and what it has to spare. Called whenever it has changed.
     fn report(&self, need: Need);
 
     /// Whether the pool is to close a connection that is free. True: it closes one now.
-    fn claims_one_back(&self) -> bool;
+    fn asks_one_back(&self) -> bool;
 }
 
 /// What a pool needs and what it has to spare.

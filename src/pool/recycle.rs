@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::inner::Shared;
-use super::lease::Loan;
+use super::inner::PoolInner;
+use super::lease::EntryHandle;
 use super::{CloseReason, Connector};
 
 /// A healthy server answers in milliseconds; a claim may be waiting.
@@ -22,39 +22,39 @@ pub(super) enum Purpose {
     Reset,
 }
 
-pub(super) struct Errand<K> {
+pub(super) struct Recycle<K> {
     pub(super) purpose: Purpose,
-    pub(super) loan: Loan<K>,
+    pub(super) handle: EntryHandle<K>,
 }
 
-pub(super) fn start<C: Connector>(shared: &Arc<Shared<C>>, errand: Errand<C::Connection>) {
-    let connector = Arc::clone(&shared.connector);
-    let mut transit = InTransit { shared: Arc::clone(shared), errand, is_over: false };
-    drop(shared.runtime.spawn(async move {
-        let connection = &transit.errand.loan.connection;
+pub(super) fn start<C: Connector>(pool: &Arc<PoolInner<C>>, recycle: Recycle<C::Connection>) {
+    let connector = Arc::clone(&pool.connector);
+    let mut transit = InTransit { pool: Arc::clone(pool), recycle, is_over: false };
+    drop(pool.runtime.spawn(async move {
+        let connection = &transit.recycle.handle.connection;
         let trip = async {
-            match transit.errand.purpose {
+            match transit.recycle.purpose {
                 Purpose::Check => connector.check(connection).await,
                 Purpose::Reset => connector.reset(connection).await,
             }
         };
         let succeeded = timeout(BOUND, trip).await.unwrap_or(false);
         transit.is_over = true;
-        transit.shared.errand_over(&transit.errand, succeeded);
+        transit.pool.recycled(&transit.recycle, succeeded);
     }));
 }
 
-/// Closes the connection unless the errand comes to its end.
+/// Closes the connection unless the check or reset comes to its end.
 struct InTransit<C: Connector> {
-    shared: Arc<Shared<C>>,
-    errand: Errand<C::Connection>,
+    pool: Arc<PoolInner<C>>,
+    recycle: Recycle<C::Connection>,
     is_over: bool,
 }
 
 impl<C: Connector> Drop for InTransit<C> {
     fn drop(&mut self) {
         if !self.is_over {
-            self.shared.destroy(&self.errand.loan, CloseReason::Broken);
+            self.pool.destroy(&self.recycle.handle, CloseReason::Broken);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Allowance;
+use super::Quota;
 
 /// pg's default for the number of connections.
 const DEFAULT_MAX: usize = 10;
@@ -18,7 +18,7 @@ const DEFAULT_DRAIN: Duration = Duration::from_secs(10);
 
 /// The settings of one pool. `None` means "no limit" or "never".
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct PoolSettings {
     /// Most connections at a time, those being made included; at least 1. Default 10.
     pub max: usize,
     /// Connections the idle timeout leaves alone; with `prefill`, also made ahead. Default 0.
@@ -42,7 +42,7 @@ pub struct Settings {
     /// Checks a connection before lending it, if nothing was heard of it for this long. Default
     /// 1 s.
     pub check_after: Option<Duration>,
-    /// How long [`super::Pool::end`] waits for lent connections. Default 10 s.
+    /// How long [`super::Pool::end`] waits for leased connections. Default 10 s.
     pub drain: Option<Duration>,
     /// Makes `min` connections ahead of any claim and replaces them when lost. Default false.
     pub prefill: bool,
@@ -54,10 +54,10 @@ pub struct Settings {
     /// claims wait to their deadline while attempts are repeated with backoff. Default true.
     pub fail_fast: bool,
     /// A limit shared with other pools, within `max`. Default none.
-    pub allowance: Option<Arc<dyn Allowance>>,
+    pub quota: Option<Arc<dyn Quota>>,
 }
 
-impl Default for Settings {
+impl Default for PoolSettings {
     fn default() -> Self {
         Self {
             max: DEFAULT_MAX,
@@ -75,12 +75,12 @@ impl Default for Settings {
             keepalive_after: Some(DEFAULT_KEEPALIVE_AFTER),
             leak_after: None,
             fail_fast: true,
-            allowance: None,
+            quota: None,
         }
     }
 }
 
-impl Settings {
+impl PoolSettings {
     /// How long a claim may wait, unless its own deadline is earlier.
     pub(super) fn longest_wait(&self) -> Option<Duration> {
         self.acquire_timeout.or(self.connect_timeout)

@@ -1,4 +1,4 @@
-//! A budget of connections that several pools share.
+//! A quota of connections that several pools share.
 //!
 //! Each member is guaranteed its share; what is left goes to who waits, by rank. A member that was
 //! denied for long is served before all others, so that nobody starves. To make room, idle
@@ -23,24 +23,24 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Allowance, Need};
+use super::{Need, Quota};
 
 /// A member denied for this long goes first.
 pub(super) const AGE: Duration = Duration::from_secs(2);
-/// While somebody waits the budget is looked at again after this long, whatever has been told.
+/// While somebody waits the quota is looked at again after this long, whatever has been told.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The budget. It lives as long as one of its members.
-pub struct Budget {
+/// The quota. It lives as long as one of its members.
+pub struct SharedQuota {
     total: usize,
     /// By rank, for members that are not there yet, or no more.
     reserved: Vec<usize>,
-    members: Mutex<Vec<Option<Entry>>>,
+    members: Mutex<Vec<Option<MemberState>>>,
     /// Wakes the task that makes room.
-    bell: Arc<Notify>,
+    wakeup: Arc<Notify>,
 }
 
-struct Entry {
+struct MemberState {
     guarantee: usize,
     rank: usize,
     held: usize,
@@ -52,10 +52,10 @@ struct Entry {
     since: Option<Instant>,
     /// When it last got a connection beyond its guarantee.
     served: Option<Instant>,
-    member: Weak<Member>,
+    share: Weak<QuotaShare>,
 }
 
-impl Entry {
+impl MemberState {
     fn is_waiting(&self) -> bool {
         self.wanted > 0 && self.held >= self.guarantee
     }
@@ -72,7 +72,7 @@ impl Entry {
     }
 
     /// Who is less goes first: the aged by their age, the others by rank.
-    fn turn(&self, now: Instant) -> (bool, Option<Instant>, usize) {
+    fn precedence(&self, now: Instant) -> (bool, Option<Instant>, usize) {
         let is_aged = self.is_aged(now);
         (!is_aged, self.ages_at().filter(|_| is_aged), self.rank)
     }
@@ -82,46 +82,46 @@ impl Entry {
     }
 }
 
-impl Budget {
-    /// A budget of `total` connections, of which `reserved` are kept, by rank, for members that have
+impl SharedQuota {
+    /// A quota of `total` connections, of which `reserved` are kept, by rank, for members that have
     /// yet to join. The task that makes room runs on `runtime`.
     pub fn new(total: usize, reserved: Vec<usize>, runtime: &Handle) -> Arc<Self> {
-        let budget = Self::idle(total, reserved);
-        let (weak, bell) = (Arc::downgrade(&budget), Arc::clone(&budget.bell));
+        let quota = Self::idle(total, reserved);
+        let (weak, wakeup) = (Arc::downgrade(&quota), Arc::clone(&quota.wakeup));
         drop(runtime.spawn(async move {
-            while let Some(budget) = weak.upgrade() {
-                let next = budget.make_room(Instant::now());
-                drop(budget);
+            while let Some(quota) = weak.upgrade() {
+                let next = quota.make_room(Instant::now());
+                drop(quota);
                 match next {
-                    None => bell.notified().await,
+                    None => wakeup.notified().await,
                     Some(at) => tokio::select! {
-                        () = bell.notified() => {}
+                        () = wakeup.notified() => {}
                         () = sleep_until(at) => {}
                     },
                 }
             }
         }));
-        budget
+        quota
     }
 
     /// Without the task.
     pub(super) fn idle(total: usize, reserved: Vec<usize>) -> Arc<Self> {
-        Arc::new(Self { total, reserved, members: Mutex::default(), bell: Arc::default() })
+        Arc::new(Self { total, reserved, members: Mutex::default(), wakeup: Arc::default() })
     }
 
     /// A new member. Its guarantee is cut to what is left for its rank; rank 0 goes first.
-    pub fn join(self: &Arc<Self>, guarantee: usize, rank: usize) -> Arc<Member> {
+    pub fn join(self: &Arc<Self>, guarantee: usize, rank: usize) -> Arc<QuotaShare> {
         let mut members = self.members.lock();
         let guarantee = guarantee.min(self.free(&members) + self.reserved_for(rank, &members));
         let index = members.iter().position(Option::is_none).unwrap_or(members.len());
-        let member = Arc::new(Member {
-            budget: Arc::clone(self),
+        let share = Arc::new(QuotaShare {
+            quota: Arc::clone(self),
             index,
             idle: AtomicUsize::new(0),
             asked: AtomicUsize::new(0),
             reconsider: OnceLock::new(),
         });
-        let entry = Entry {
+        let member = MemberState {
             guarantee,
             rank,
             held: 0,
@@ -129,25 +129,25 @@ impl Budget {
             planned: 0,
             since: None,
             served: None,
-            member: Arc::downgrade(&member),
+            share: Arc::downgrade(&share),
         };
         if index == members.len() {
-            members.push(Some(entry));
+            members.push(Some(member));
         } else {
-            members[index] = Some(entry);
+            members[index] = Some(member);
         }
-        member
+        share
     }
 
     /// What nobody holds and nobody is guaranteed.
-    fn free(&self, members: &[Option<Entry>]) -> usize {
-        let taken: usize = members.iter().flatten().map(|entry| entry.held.max(entry.guarantee)).sum();
+    fn free(&self, members: &[Option<MemberState>]) -> usize {
+        let taken: usize = members.iter().flatten().map(|member| member.held.max(member.guarantee)).sum();
         let kept: usize = (0..self.reserved.len()).map(|rank| self.reserved_for(rank, members)).sum();
         self.total.saturating_sub(taken + kept)
     }
 
-    fn reserved_for(&self, rank: usize, members: &[Option<Entry>]) -> usize {
-        let is_there = members.iter().flatten().any(|entry| entry.rank == rank);
+    fn reserved_for(&self, rank: usize, members: &[Option<MemberState>]) -> usize {
+        let is_there = members.iter().flatten().any(|member| member.rank == rank);
         if is_there { 0 } else { self.reserved.get(rank).copied().unwrap_or(0) }
     }
 
@@ -156,16 +156,16 @@ impl Budget {
     pub(super) fn make_room(&self, now: Instant) -> Option<Instant> {
         let mut members = self.members.lock();
         // Dropped after the lock is released: a member that nobody else holds takes the lock as it goes.
-        let present: Vec<_> = members.iter().map(|entry| entry.as_ref()?.member.upgrade()).collect();
+        let present: Vec<_> = members.iter().map(|member| member.as_ref()?.share.upgrade()).collect();
         let mut free = self.free(&members);
         let mut asked = vec![0; members.len()];
         let mut awake = vec![false; members.len()];
         let mut waiting: Vec<_> = (0..members.len()).filter(|&index| is_waiting(&members, index)).collect();
-        waiting.sort_by_key(|&index| members[index].as_ref().map(|entry| entry.turn(now)));
+        waiting.sort_by_key(|&index| members[index].as_ref().map(|member| member.precedence(now)));
         for &index in &waiting {
-            let Some(entry) = &members[index] else { continue };
-            let is_aged = entry.is_aged(now);
-            let mut missing = if is_aged { 1 } else { entry.wanted };
+            let Some(member) = &members[index] else { continue };
+            let is_aged = member.is_aged(now);
+            let mut missing = if is_aged { 1 } else { member.wanted };
             let served = missing.min(free);
             free -= served;
             missing -= served;
@@ -178,65 +178,65 @@ impl Budget {
             }
         }
         let mut calls = Vec::new();
-        for (index, member) in present.iter().enumerate() {
-            let Some(member) = member else { continue };
-            member.asked.store(asked[index], Ordering::Relaxed);
-            if awake[index] || (asked[index] > 0 && member.idle() > 0) {
-                calls.push(member);
+        for (index, share) in present.iter().enumerate() {
+            let Some(share) = share else { continue };
+            share.asked.store(asked[index], Ordering::Relaxed);
+            if awake[index] || (asked[index] > 0 && share.idle() > 0) {
+                calls.push(share);
             }
         }
-        for entry in members.iter_mut().flatten() {
-            entry.planned = entry.wanted;
+        for member in members.iter_mut().flatten() {
+            member.planned = member.wanted;
         }
-        let ages = members.iter().flatten().filter_map(Entry::ages_at).filter(|&at| at > now);
+        let ages = members.iter().flatten().filter_map(MemberState::ages_at).filter(|&at| at > now);
         let tick = if waiting.is_empty() { None } else { now.checked_add(TICK) };
         let next = ages.chain(tick).min();
         drop(members);
-        for member in calls {
-            member.reconsider();
+        for share in calls {
+            share.reconsider();
         }
         next
     }
 }
 
-impl fmt::Debug for Budget {
+impl fmt::Debug for SharedQuota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Budget").field("total", &self.total).finish_non_exhaustive()
+        f.debug_struct("SharedQuota").field("total", &self.total).finish_non_exhaustive()
     }
 }
 
-impl Drop for Budget {
+impl Drop for SharedQuota {
     fn drop(&mut self) {
-        self.bell.notify_one();
+        self.wakeup.notify_one();
     }
 }
 
-fn is_waiting(members: &[Option<Entry>], index: usize) -> bool {
-    members[index].as_ref().is_some_and(Entry::is_waiting)
+fn is_waiting(members: &[Option<MemberState>], index: usize) -> bool {
+    members[index].as_ref().is_some_and(MemberState::is_waiting)
 }
 
 /// Who gives a connection up: of those below the taker (an aged one takes from all), first who has an
 /// idle one, then the lowest rank.
 fn giver_for(
-    members: &[Option<Entry>],
-    present: &[Option<Arc<Member>>],
+    members: &[Option<MemberState>],
+    present: &[Option<Arc<QuotaShare>>],
     taker: usize,
     is_aged: bool,
     asked: &[usize],
 ) -> Option<usize> {
     let rank = members[taker].as_ref()?.rank;
-    let candidates = members.iter().enumerate().filter_map(|(index, entry)| {
-        let entry = entry.as_ref()?;
-        let may = index != taker && (is_aged || entry.rank > rank) && entry.surplus() > asked[index];
-        let idle = present[index].as_ref().map_or(0, |member| member.idle());
-        may.then_some((idle > asked[index], entry.rank, index))
+    let candidates = members.iter().enumerate().filter_map(|(index, member)| {
+        let member = member.as_ref()?;
+        let may = index != taker && (is_aged || member.rank > rank) && member.surplus() > asked[index];
+        let idle = present[index].as_ref().map_or(0, |share| share.idle());
+        may.then_some((idle > asked[index], member.rank, index))
     });
     candidates.max().map(|(_, _, index)| index)
 }
 
-/// One pool's part in a budget.
-pub struct Member {
-    budget: Arc<Budget>,
+/// One pool's part in a shared quota.
+pub struct QuotaShare {
+    quota: Arc<SharedQuota>,
     index: usize,
     idle: AtomicUsize,
     /// Connections it is to give up as they become free.
@@ -244,18 +244,18 @@ pub struct Member {
     reconsider: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
-impl Member {
+impl QuotaShare {
     /// What has the pool look again at whom it can serve. Called without any lock.
     pub fn attach(&self, reconsider: impl Fn() + Send + Sync + 'static) {
         let _ = self.reconsider.set(Box::new(reconsider));
         // What was decided before is told now.
-        self.budget.bell.notify_one();
+        self.quota.wakeup.notify_one();
     }
 
     /// What is left of it for this member after those before it.
     #[cfg(test)]
     pub(super) fn guarantee(&self) -> usize {
-        self.budget.members.lock()[self.index].as_ref().map_or(0, |entry| entry.guarantee)
+        self.quota.members.lock()[self.index].as_ref().map_or(0, |member| member.guarantee)
     }
 
     fn reconsider(&self) {
@@ -269,56 +269,56 @@ impl Member {
     }
 }
 
-impl Allowance for Member {
+impl Quota for QuotaShare {
     fn take(&self) -> bool {
         let now = Instant::now();
-        let mut members = self.budget.members.lock();
-        let free = self.budget.free(&members);
-        let Some(entry) = &members[self.index] else { return false };
-        let may = entry.held < entry.guarantee
+        let mut members = self.quota.members.lock();
+        let free = self.quota.free(&members);
+        let Some(member) = &members[self.index] else { return false };
+        let may = member.held < member.guarantee
             || (free > 0
                 && members.iter().enumerate().all(|(index, other)| {
                     index == self.index
-                        || other
-                            .as_ref()
-                            .is_none_or(|other| !other.is_waiting() || other.turn(now) >= entry.turn(now))
+                        || other.as_ref().is_none_or(|other| {
+                            !other.is_waiting() || other.precedence(now) >= member.precedence(now)
+                        })
                 }));
-        if may && let Some(entry) = &mut members[self.index] {
-            entry.served = Some(now);
-            entry.held += 1;
+        if may && let Some(member) = &mut members[self.index] {
+            member.served = Some(now);
+            member.held += 1;
         }
         may
     }
 
-    fn give_back(&self) {
-        let mut members = self.budget.members.lock();
-        if let Some(entry) = &mut members[self.index] {
-            entry.held = entry.held.saturating_sub(1);
+    fn release(&self) {
+        let mut members = self.quota.members.lock();
+        if let Some(member) = &mut members[self.index] {
+            member.held = member.held.saturating_sub(1);
         }
-        let is_awaited = members.iter().flatten().any(Entry::is_waiting);
+        let is_awaited = members.iter().flatten().any(MemberState::is_waiting);
         drop(members);
         if is_awaited {
-            self.budget.bell.notify_one();
+            self.quota.wakeup.notify_one();
         }
     }
 
     fn report(&self, need: Need) {
         let before = self.idle.swap(need.idle, Ordering::Relaxed);
-        let mut members = self.budget.members.lock();
-        let Some(entry) = &mut members[self.index] else { return };
+        let mut members = self.quota.members.lock();
+        let Some(member) = &mut members[self.index] else { return };
         // A queue that only sways is left alone.
-        let has_changed = need.wanted > entry.planned || (need.wanted == 0 && entry.wanted > 0);
-        entry.wanted = need.wanted;
-        entry.since = need.since;
+        let has_changed = need.wanted > member.planned || (need.wanted == 0 && member.wanted > 0);
+        member.wanted = need.wanted;
+        member.since = need.since;
         let is_awaited =
-            has_changed || (need.idle > before && members.iter().flatten().any(Entry::is_waiting));
+            has_changed || (need.idle > before && members.iter().flatten().any(MemberState::is_waiting));
         drop(members);
         if is_awaited {
-            self.budget.bell.notify_one();
+            self.quota.wakeup.notify_one();
         }
     }
 
-    fn claims_one_back(&self) -> bool {
+    fn asks_one_back(&self) -> bool {
         self.asked.load(Ordering::Relaxed) > 0
             && self
                 .asked
@@ -327,15 +327,15 @@ impl Allowance for Member {
     }
 }
 
-impl fmt::Debug for Member {
+impl fmt::Debug for QuotaShare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Member").field("index", &self.index).finish_non_exhaustive()
+        f.debug_struct("QuotaShare").field("index", &self.index).finish_non_exhaustive()
     }
 }
 
-impl Drop for Member {
+impl Drop for QuotaShare {
     fn drop(&mut self) {
-        self.budget.members.lock()[self.index] = None;
-        self.budget.bell.notify_one();
+        self.quota.members.lock()[self.index] = None;
+        self.quota.wakeup.notify_one();
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A slot is free, reserved for an attempt to connect, or holds a connection. `reserve_slot_locked`
 //! and `free_slot_locked` are the only ways in and out, so `total <= max` is decided here alone. A
-//! connection is in exactly one [`Place`]; its number tells it from the former tenants of its slot.
+//! connection is in exactly one [`EntryState`]; its number tells it from the former ones of its slot.
 
 use std::mem;
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::Allowance;
-use super::lease::Loan;
+use super::Quota;
+use super::lease::EntryHandle;
 
 pub(super) enum Slot<K> {
     Free,
-    Connecting(Attempt),
-    Live(Tenant<K>),
+    Connecting(ConnectAttempt),
+    Live(Entry<K>),
 }
 
 /// An attempt to connect. Dropping `abort` stops it.
-pub(super) struct Attempt {
+pub(super) struct ConnectAttempt {
     pub(super) number: u64,
     pub(super) begun: Instant,
     pub(super) deadline: Option<Instant>,
@@ -30,7 +30,7 @@ pub(super) struct Attempt {
 }
 
 /// A connection and what decides over its future.
-pub(super) struct Tenant<K> {
+pub(super) struct Entry<K> {
     pub(super) number: u64,
     pub(super) connection: K,
     pub(super) generation: u64,
@@ -40,20 +40,20 @@ pub(super) struct Tenant<K> {
     pub(super) idle_since: Instant,
     /// When it was last known to answer.
     pub(super) verified: Instant,
-    pub(super) place: Place,
+    pub(super) state: EntryState,
 }
 
-impl<K> Tenant<K> {
+impl<K> Entry<K> {
     pub(super) fn has_expired(&self, now: Instant) -> bool {
         self.expires.is_some_and(|at| at <= now)
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum EntryState {
     Idle,
-    /// Lent, to be reported at `report_at` if still lent then.
-    Lent {
+    /// Leased, to be reported at `report_at` if still leased then.
+    Leased {
         since: Instant,
         report_at: Option<Instant>,
     },
@@ -61,37 +61,37 @@ pub(super) enum Place {
     Resetting,
 }
 
-impl Place {
-    pub(super) fn is_lent(self) -> bool {
-        matches!(self, Self::Lent { .. })
+impl EntryState {
+    pub(super) fn is_leased(self) -> bool {
+        matches!(self, Self::Leased { .. })
     }
 }
 
 pub(super) struct Slots<K> {
     table: Vec<Slot<K>>,
     free: Vec<usize>,
-    /// Idle slots by `idle_since`; the end is lent first.
+    /// Idle slots by `idle_since`; the end is leased first.
     idle: Vec<usize>,
     max: usize,
-    allowance: Option<Arc<dyn Allowance>>,
+    quota: Option<Arc<dyn Quota>>,
     next_number: u64,
     connecting: usize,
-    lent: usize,
+    leased: usize,
     checking: usize,
     resetting: usize,
 }
 
 impl<K: Clone> Slots<K> {
-    pub(super) fn new(max: usize, allowance: Option<Arc<dyn Allowance>>) -> Self {
+    pub(super) fn new(max: usize, quota: Option<Arc<dyn Quota>>) -> Self {
         Self {
             table: Vec::new(),
             free: Vec::new(),
             idle: Vec::new(),
             max,
-            allowance,
+            quota,
             next_number: 1,
             connecting: 0,
-            lent: 0,
+            leased: 0,
             checking: 0,
             resetting: 0,
         }
@@ -102,7 +102,7 @@ impl<K: Clone> Slots<K> {
     }
 
     pub(super) fn used(&self) -> usize {
-        self.lent + self.checking + self.resetting
+        self.leased + self.checking + self.resetting
     }
 
     pub(super) fn connecting(&self) -> usize {
@@ -122,8 +122,8 @@ impl<K: Clone> Slots<K> {
     }
 
     /// Whether a connection that is free is to be given up for other pools.
-    pub(super) fn is_one_claimed_back(&self) -> bool {
-        self.allowance.as_ref().is_some_and(|allowance| allowance.claims_one_back())
+    pub(super) fn is_one_asked_back(&self) -> bool {
+        self.quota.as_ref().is_some_and(|quota| quota.asks_one_back())
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Slot<K>)> {
@@ -139,13 +139,13 @@ impl<K: Clone> Slots<K> {
         generation: u64,
         abort: oneshot::Sender<()>,
     ) -> Option<(usize, u64)> {
-        if !self.has_room() || self.allowance.as_ref().is_some_and(|allowance| !allowance.take()) {
+        if !self.has_room() || self.quota.as_ref().is_some_and(|quota| !quota.take()) {
             return None;
         }
         let number = self.next_number;
         self.next_number += 1;
         self.connecting += 1;
-        let attempt = Slot::Connecting(Attempt { number, begun, deadline, generation, abort });
+        let attempt = Slot::Connecting(ConnectAttempt { number, begun, deadline, generation, abort });
         let slot = if let Some(slot) = self.free.pop() {
             self.table[slot] = attempt;
             slot
@@ -162,83 +162,83 @@ impl<K: Clone> Slots<K> {
         match &former {
             Slot::Free => return former,
             Slot::Connecting(_) => self.connecting -= 1,
-            Slot::Live(tenant) => self.depart_locked(slot, tenant.place),
+            Slot::Live(entry) => self.leave_state_locked(slot, entry.state),
         }
         self.free.push(slot);
-        if let Some(allowance) = &self.allowance {
-            allowance.give_back();
+        if let Some(quota) = &self.quota {
+            quota.release();
         }
         former
     }
 
     /// Puts a new connection into the slot its attempt reserved, as being checked: the caller
-    /// places it next.
-    pub(super) fn move_in_locked(&mut self, slot: usize, tenant: Tenant<K>) -> Slot<K> {
+    /// sets its state next.
+    pub(super) fn insert_locked(&mut self, slot: usize, entry: Entry<K>) -> Slot<K> {
         self.connecting -= 1;
         self.checking += 1;
-        mem::replace(&mut self.table[slot], Slot::Live(Tenant { place: Place::Checking, ..tenant }))
+        mem::replace(&mut self.table[slot], Slot::Live(Entry { state: EntryState::Checking, ..entry }))
     }
 
-    pub(super) fn attempt(&self, slot: usize, number: u64) -> Option<&Attempt> {
+    pub(super) fn attempt(&self, slot: usize, number: u64) -> Option<&ConnectAttempt> {
         match self.table.get(slot) {
             Some(Slot::Connecting(attempt)) if attempt.number == number => Some(attempt),
             _ => None,
         }
     }
 
-    pub(super) fn live(&self, slot: usize) -> Option<&Tenant<K>> {
+    pub(super) fn live(&self, slot: usize) -> Option<&Entry<K>> {
         match self.table.get(slot) {
-            Some(Slot::Live(tenant)) => Some(tenant),
+            Some(Slot::Live(entry)) => Some(entry),
             _ => None,
         }
     }
 
     /// The connection of that number, unless it has left.
-    pub(super) fn tenant_mut(&mut self, slot: usize, number: u64) -> Option<&mut Tenant<K>> {
+    pub(super) fn entry_mut(&mut self, slot: usize, number: u64) -> Option<&mut Entry<K>> {
         match self.table.get_mut(slot) {
-            Some(Slot::Live(tenant)) if tenant.number == number => Some(tenant),
+            Some(Slot::Live(entry)) if entry.number == number => Some(entry),
             _ => None,
         }
     }
 
     /// A handle to the connection in that slot.
-    pub(super) fn loan(&self, slot: usize) -> Option<Loan<K>> {
-        self.live(slot).map(|tenant| Loan {
+    pub(super) fn handle(&self, slot: usize) -> Option<EntryHandle<K>> {
+        self.live(slot).map(|entry| EntryHandle {
             slot,
-            number: tenant.number,
-            connection: tenant.connection.clone(),
+            number: entry.number,
+            connection: entry.connection.clone(),
         })
     }
 
-    /// Moves a connection to another place.
-    pub(super) fn place_locked(&mut self, slot: usize, place: Place) {
-        let Some(Slot::Live(tenant)) = self.table.get_mut(slot) else { return };
-        let former = mem::replace(&mut tenant.place, place);
-        self.depart_locked(slot, former);
-        match place {
-            Place::Idle => self.stack_locked(slot),
-            Place::Lent { .. } => self.lent += 1,
-            Place::Checking => self.checking += 1,
-            Place::Resetting => self.resetting += 1,
+    /// Moves a connection to another state.
+    pub(super) fn set_state_locked(&mut self, slot: usize, state: EntryState) {
+        let Some(Slot::Live(entry)) = self.table.get_mut(slot) else { return };
+        let former = mem::replace(&mut entry.state, state);
+        self.leave_state_locked(slot, former);
+        match state {
+            EntryState::Idle => self.stack_locked(slot),
+            EntryState::Leased { .. } => self.leased += 1,
+            EntryState::Checking => self.checking += 1,
+            EntryState::Resetting => self.resetting += 1,
         }
     }
 
-    fn depart_locked(&mut self, slot: usize, place: Place) {
-        match place {
-            Place::Idle => {
+    fn leave_state_locked(&mut self, slot: usize, state: EntryState) {
+        match state {
+            EntryState::Idle => {
                 if let Some(position) = self.idle.iter().rposition(|&other| other == slot) {
                     self.idle.remove(position);
                 }
             }
-            Place::Lent { .. } => self.lent -= 1,
-            Place::Checking => self.checking -= 1,
-            Place::Resetting => self.resetting -= 1,
+            EntryState::Leased { .. } => self.leased -= 1,
+            EntryState::Checking => self.checking -= 1,
+            EntryState::Resetting => self.resetting -= 1,
         }
     }
 
     /// Keeps the idle stack sorted: a connection back from a check resumes its old rank.
     fn stack_locked(&mut self, slot: usize) {
-        let since = |slot: usize| self.live(slot).map(|tenant| tenant.idle_since);
+        let since = |slot: usize| self.live(slot).map(|entry| entry.idle_since);
         let rank = match self.idle.last() {
             Some(&top) if since(top) > since(slot) => {
                 self.idle.partition_point(|&other| since(other) <= since(slot))
@@ -251,9 +251,9 @@ impl<K: Clone> Slots<K> {
 
 impl<K> Drop for Slots<K> {
     fn drop(&mut self) {
-        if let Some(allowance) = &self.allowance {
+        if let Some(quota) = &self.quota {
             let taken = self.table.len() - self.free.len();
-            (0..taken).for_each(|_| allowance.give_back());
+            (0..taken).for_each(|_| quota.release());
         }
     }
 }

@@ -11,7 +11,7 @@ pub struct Counts {
     pub total: usize,
     /// Connections nobody uses.
     pub idle: usize,
-    /// Connections lent, being checked or being reset.
+    /// Connections leased, being checked or being reset.
     pub used: usize,
     /// Connections being made.
     pub connecting: usize,
@@ -21,7 +21,7 @@ pub struct Counts {
     pub oldest_wait: Option<Duration>,
     /// Claims for which no connection is being made or checked: pg's `waitingCount`.
     pub queued: usize,
-    /// Lent connections past their lifetime: they are closed when returned.
+    /// Leased connections past their lifetime: they are closed when returned.
     pub expired: usize,
 }
 

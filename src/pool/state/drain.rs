@@ -1,6 +1,6 @@
 //! The end of a pool: open, draining, closed, in this order and never back.
 //!
-//! Draining waits for lent connections, and for those being made for claims that were there before:
+//! Draining waits for leased connections, and for those being made for claims that were there before:
 //! as many of the oldest claims as connects are under way are still served. It is over when every slot
 //! is free, which its deadline brings about by having what runs interrupted, and then
 //! closing what is still out.
@@ -10,12 +10,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::slots::Slot;
-use super::{Actions, CloseReason, Connector, Done, Life, Refusal, State, after};
+use super::{AcquireError, Actions, CloseReason, Connector, Done, Life, PoolState, after};
 
 /// What an interrupted statement has to come to its end.
 const INTERRUPTION: Duration = Duration::from_secs(1);
 
-impl<C: Connector> State<C> {
+impl<C: Connector> PoolState<C> {
     pub(in super::super) fn end_locked(&mut self, done: Done, now: Instant, actions: &mut Actions<C>) {
         match &mut self.life {
             Life::Closed => actions.rest().done.push(done),
@@ -33,7 +33,7 @@ impl<C: Connector> State<C> {
         }
     }
 
-    /// Closes at once: lent connections are closed when they come back.
+    /// Closes at once: leased connections are closed when they come back.
     pub(in super::super) fn abandon_locked(&mut self, actions: &mut Actions<C>) {
         if let Life::Draining { done, .. } = std::mem::replace(&mut self.life, Life::Closed) {
             actions.rest().done.extend(done);
@@ -55,13 +55,14 @@ impl<C: Connector> State<C> {
         *at = now + INTERRUPTION;
         self.empty_locked(actions);
         let slots = self.slots.iter().filter_map(|(slot, _)| Some((slot, self.slots.live(slot)?)));
-        let lent =
-            slots.filter(|(_, tenant)| tenant.place.is_lent()).filter_map(|(slot, _)| self.slots.loan(slot));
-        let lent: Vec<_> = lent.map(|loan| loan.connection).collect();
-        if lent.is_empty() {
+        let leased = slots
+            .filter(|(_, entry)| entry.state.is_leased())
+            .filter_map(|(slot, _)| self.slots.handle(slot));
+        let leased: Vec<_> = leased.map(|handle| handle.connection).collect();
+        if leased.is_empty() {
             self.close_out_locked(actions);
         } else {
-            actions.rest().interrupts = lent;
+            actions.rest().interrupts = leased;
         }
     }
 
@@ -101,7 +102,7 @@ impl<C: Connector> State<C> {
     fn refuse_beyond_locked(&mut self, kept: usize, actions: &mut Actions<C>) {
         let oldest: Vec<_> = (0..kept).map_while(|_| self.waiters.pop_oldest_locked()).collect();
         while let Some(waiter) = self.waiters.pop_oldest_locked() {
-            actions.refuse(waiter, Refusal::Closed);
+            actions.refuse(waiter, AcquireError::Closed);
         }
         for waiter in oldest {
             self.waiters.insert_locked(waiter);
@@ -117,8 +118,8 @@ impl<C: Connector> State<C> {
             .skip(kept)
             .collect();
         for slot in connecting {
-            let remains = self.slots.free_slot_locked(slot);
-            actions.rest().remains.push(remains);
+            let emptied = self.slots.free_slot_locked(slot);
+            actions.rest().emptied.push(emptied);
         }
     }
 }

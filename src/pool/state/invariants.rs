@@ -1,14 +1,14 @@
 //! Recounts everything for the tests: the counters must agree with the slots themselves.
 
-use super::super::slots::{Place, Slot};
-use super::{Connector, Instant, State};
+use super::super::slots::{EntryState, Slot};
+use super::{Connector, Instant, PoolState};
 
-impl<C: Connector> State<C> {
-    pub(in super::super) fn audit_locked(&mut self) {
+impl<C: Connector> PoolState<C> {
+    pub(in super::super) fn check_invariants_locked(&mut self) {
         let next = self.next_deadline_locked(Instant::now());
         assert!(
             next.is_none() || self.wakes_at.is_some_and(|wakes_at| Some(wakes_at) <= next),
-            "the timekeeper sleeps past a deadline: {:?} > {next:?}",
+            "the housekeeper sleeps past a deadline: {:?} > {next:?}",
             self.wakes_at
         );
         let mut connecting = 0;
@@ -19,13 +19,13 @@ impl<C: Connector> State<C> {
             match content {
                 Slot::Free => {}
                 Slot::Connecting(_) => connecting += 1,
-                Slot::Live(tenant) => match tenant.place {
-                    Place::Idle => idle.push((slot, tenant.idle_since)),
-                    Place::Checking => {
+                Slot::Live(entry) => match entry.state {
+                    EntryState::Idle => idle.push((slot, entry.idle_since)),
+                    EntryState::Checking => {
                         checking += 1;
                         used += 1;
                     }
-                    Place::Lent { .. } | Place::Resetting => used += 1,
+                    EntryState::Leased { .. } | EntryState::Resetting => used += 1,
                 },
             }
         }
@@ -35,7 +35,7 @@ impl<C: Connector> State<C> {
         assert_eq!(counts.total, connecting + used + idle.len());
         assert!(counts.total <= self.settings.max, "more connections than max: {counts:?}");
         let mut stacked = self.slots.idle().to_vec();
-        assert!(stacked.is_sorted_by_key(|&slot| self.slots.live(slot).map(|tenant| tenant.idle_since)));
+        assert!(stacked.is_sorted_by_key(|&slot| self.slots.live(slot).map(|entry| entry.idle_since)));
         stacked.sort_unstable();
         assert!(stacked.iter().copied().eq(idle.iter().map(|entry| entry.0)));
         if self.is_open() && self.settings.fail_fast {

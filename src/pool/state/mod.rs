@@ -1,6 +1,6 @@
 //! The state behind the pool's lock and its transitions, all synchronous, none calling out.
 //!
-//! Here: claims and loans. In [`release`]: where a connection goes next. In [`supply`]: making
+//! Here: claims and leases. In [`release`]: where a connection goes next. In [`supply`]: making
 //! connections. In [`reaper`]: everything that happens because time passed. In [`drain`]: the end.
 
 mod drain;
@@ -15,30 +15,34 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::actions::{Actions, Done, Grant, Source};
-use super::connect_backoff::Outage;
+use super::connect_backoff::ConnectBackoff;
 use super::jitter::Jitter;
-use super::lease::Loan;
-use super::recycle::{Errand, Purpose};
-use super::slots::{Place, Slots};
+use super::lease::EntryHandle;
+use super::recycle::{Purpose, Recycle};
+use super::slots::{EntryState, Slots};
 use super::waiters::{Waiter, Waiters};
-use super::{Claim, CloseReason, Condition, Connector, Counts, Need, Phase, Refusal, Settings, Statistics};
+use super::{
+    AcquireError, AcquirePhase, Claim, CloseReason, Condition, Connector, Counts, Need, PoolSettings,
+    Statistics,
+};
 
-pub(super) struct State<C: Connector> {
-    settings: Settings,
+pub(super) struct PoolState<C: Connector> {
+    settings: PoolSettings,
     slots: Slots<C::Connection>,
     waiters: Waiters<C>,
     life: Life,
-    outage: Outage<C::Error>,
+    connect_backoff: ConnectBackoff<C::Error>,
     jitter: Jitter,
     generation: u64,
     next_ticket: u64,
-    /// When the timekeeper wakes.
+    /// When the housekeeper wakes.
     wakes_at: Option<Instant>,
-    /// The allowance has refused the last slot that was wanted.
+    /// The quota has refused the last slot that was wanted.
     is_denied: bool,
-    /// The application is still in the turn in which it gave a connection back.
-    in_turn: bool,
-    /// What the allowance was last told.
+    /// Whether no connection is closed for having been idle: the application is still at work in the turn of its
+    /// event loop in which it gave one back.
+    idle_timeout_held: bool,
+    /// What the quota was last told.
     reported: Need,
     /// Since when claims wait, there is room, and nothing is being made.
     stalled_since: Option<Instant>,
@@ -52,20 +56,20 @@ enum Life {
     Closed,
 }
 
-impl<C: Connector> State<C> {
-    pub(super) fn new(settings: Settings) -> Self {
+impl<C: Connector> PoolState<C> {
+    pub(super) fn new(settings: PoolSettings) -> Self {
         Self {
-            slots: Slots::new(settings.max, settings.allowance.clone()),
+            slots: Slots::new(settings.max, settings.quota.clone()),
             settings,
             waiters: Waiters::new(),
             life: Life::Open,
-            outage: Outage::none(),
+            connect_backoff: ConnectBackoff::none(),
             jitter: Jitter::new(),
             generation: 0,
             next_ticket: 1,
             wakes_at: None,
             is_denied: false,
-            in_turn: false,
+            idle_timeout_held: false,
             reported: Need::default(),
             stalled_since: None,
             statistics: Statistics::default(),
@@ -89,13 +93,13 @@ impl<C: Connector> State<C> {
         let limit = after(now, self.settings.longest_wait());
         let waiter = Waiter { ticket, since: now, deadline: earlier(deadline, limit), claim };
         if !self.is_open() {
-            actions.refuse(waiter, Refusal::Closed);
+            actions.refuse(waiter, AcquireError::Closed);
         } else if self.waiters.is_empty()
             && let Some(slot) = self.ready_idle(now)
         {
-            self.lend_locked(waiter, slot, Source::Idle, now, actions);
+            self.lease_locked(waiter, slot, Source::Idle, now, actions);
         } else if let Some(most) = self.reached_limit() {
-            actions.refuse(waiter, Refusal::Full { waiting: self.waiters.len(), most });
+            actions.refuse(waiter, AcquireError::Full { waiting: self.waiters.len(), most });
         } else if waiter.deadline.is_some_and(|at| at <= now) {
             self.time_out_locked(waiter, 1, actions);
         } else {
@@ -110,19 +114,19 @@ impl<C: Connector> State<C> {
         self.waiters.remove_locked(ticket)
     }
 
-    pub(super) fn idle_loans_locked(&self) -> Vec<Loan<C::Connection>> {
-        self.slots.idle().iter().filter_map(|&slot| self.slots.loan(slot)).collect()
+    pub(super) fn idle_handles_locked(&self) -> Vec<EntryHandle<C::Connection>> {
+        self.slots.idle().iter().filter_map(|&slot| self.slots.handle(slot)).collect()
     }
 
-    pub(super) fn live_loans_locked(&self) -> Vec<Loan<C::Connection>> {
-        self.slots.iter().filter_map(|(slot, _)| self.slots.loan(slot)).collect()
+    pub(super) fn live_handles_locked(&self) -> Vec<EntryHandle<C::Connection>> {
+        self.slots.iter().filter_map(|(slot, _)| self.slots.handle(slot)).collect()
     }
 
     pub(super) fn counts_locked(&self, now: Instant) -> Counts {
         let slots = &self.slots;
         let expired = || {
             let live = slots.iter().filter_map(|(slot, _)| slots.live(slot));
-            live.filter(|tenant| tenant.place.is_lent() && tenant.has_expired(now)).count()
+            live.filter(|entry| entry.state.is_leased() && entry.has_expired(now)).count()
         };
         Counts {
             total: slots.total(),
@@ -136,7 +140,7 @@ impl<C: Connector> State<C> {
         }
     }
 
-    fn lend_locked(
+    fn lease_locked(
         &mut self,
         waiter: Waiter<C>,
         slot: usize,
@@ -144,40 +148,40 @@ impl<C: Connector> State<C> {
         now: Instant,
         actions: &mut Actions<C>,
     ) {
-        let report_at = after(now, self.settings.leak_after).filter(|_| waiter.claim.is_loan());
+        let report_at = after(now, self.settings.leak_after).filter(|_| waiter.claim.may_leak());
         self.note_deadline_locked(report_at, actions);
-        self.slots.place_locked(slot, Place::Lent { since: now, report_at });
-        if let Some(loan) = self.slots.loan(slot) {
+        self.slots.set_state_locked(slot, EntryState::Leased { since: now, report_at });
+        if let Some(handle) = self.slots.handle(slot) {
             self.statistics.grants += 1;
             let after = now.saturating_duration_since(waiter.since);
-            actions.grant(Grant { waiter, loan, source, waited: after });
+            actions.grant(Grant { waiter, handle, source, waited: after });
         }
     }
 
     fn time_out_locked(&mut self, waiter: Waiter<C>, waiting: usize, actions: &mut Actions<C>) {
         self.statistics.timeouts += 1;
-        let phase = if self.under_way() > 0 { Phase::Connecting } else { Phase::Waiting };
+        let phase = if self.under_way() > 0 { AcquirePhase::Connecting } else { AcquirePhase::Waiting };
         actions.refuse(
             waiter,
-            Refusal::Timeout {
+            AcquireError::Timeout {
                 total: self.slots.total(),
                 idle: self.slots.idle().len(),
                 used: self.slots.used(),
                 waiting,
-                last_connect_error: self.outage.last_error().cloned(),
+                last_connect_error: self.connect_backoff.last_error().cloned(),
                 phase,
             },
         );
     }
 
-    /// The connection on top of the idle stack, if it may be lent as it is.
+    /// The connection on top of the idle stack, if it may be leased as it is.
     fn ready_idle(&self, now: Instant) -> Option<usize> {
         let &slot = self.slots.idle().last()?;
-        let tenant = self.slots.live(slot)?;
+        let entry = self.slots.live(slot)?;
         let is_fresh = self
             .settings
             .check_after
-            .is_none_or(|limit| now.saturating_duration_since(tenant.verified) <= limit);
+            .is_none_or(|limit| now.saturating_duration_since(entry.verified) <= limit);
         (is_fresh && !self.is_over(slot, now)).then_some(slot)
     }
 
@@ -191,7 +195,7 @@ impl<C: Connector> State<C> {
 
     /// Whether a claim may hope for a connection of its own.
     fn may_grow(&self) -> bool {
-        let is_away = !self.settings.fail_fast && self.outage.is_recovering();
+        let is_away = !self.settings.fail_fast && self.connect_backoff.is_recovering();
         self.slots.has_room() && !self.is_denied && !is_away
     }
 
@@ -200,7 +204,7 @@ impl<C: Connector> State<C> {
         self.slots.connecting() + self.slots.checking()
     }
 
-    /// Rings the timekeeper if it would sleep past this deadline.
+    /// Wakes the housekeeper if it would sleep past this deadline.
     fn note_deadline_locked(&mut self, deadline: Option<Instant>, actions: &mut Actions<C>) {
         if let Some(at) = deadline
             && self.wakes_at.is_none_or(|wakes_at| at < wakes_at)

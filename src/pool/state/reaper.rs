@@ -2,13 +2,13 @@
 
 use tokio::time::Instant;
 
-use super::super::connect_task::Failure;
+use super::super::connect_task::ConnectFailure;
 use super::super::slots::Slot;
 use super::supply::SUCCESSION;
-use super::{Actions, CloseReason, Connector, Life, Place, Purpose, State, after};
+use super::{Actions, CloseReason, Connector, EntryState, Life, PoolState, Purpose, after};
 
-impl<C: Connector> State<C> {
-    /// Whether the timekeeper ought to have come by now.
+impl<C: Connector> PoolState<C> {
+    /// Whether the housekeeper ought to have come by now.
     pub(in super::super) fn is_due(&self, now: Instant) -> bool {
         self.wakes_at.is_some_and(|at| at <= now)
     }
@@ -33,7 +33,7 @@ impl<C: Connector> State<C> {
         self.restart_if_stalled_locked(now);
         self.supply_locked(now, actions);
         self.wakes_at = self.next_deadline_locked(now);
-        // The caller is the timekeeper: it needs no waking.
+        // The caller is the housekeeper: it needs no waking.
         actions.wake = false;
         self.wakes_at
     }
@@ -50,7 +50,7 @@ impl<C: Connector> State<C> {
             })
             .collect();
         for (slot, number) in overdue {
-            self.attempt_failed_locked(slot, number, Failure::Timeout, true, now, actions);
+            self.attempt_failed_locked(slot, number, ConnectFailure::Timeout, true, now, actions);
         }
     }
 
@@ -60,24 +60,29 @@ impl<C: Connector> State<C> {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         // From the longest idle on.
         for slot in self.slots.idle().to_vec() {
-            let Some(tenant) = self.slots.live(slot) else { continue };
+            let Some(entry) = self.slots.live(slot) else { continue };
             if self.is_over(slot, now) {
                 self.close_locked(slot, CloseReason::Lifetime, actions);
-            } else if self.may_reap_idle() && is_due(after(tenant.idle_since, self.settings.idle_timeout)) {
+            } else if self.may_reap_idle() && is_due(after(entry.idle_since, self.settings.idle_timeout)) {
                 self.close_locked(slot, CloseReason::Idle, actions);
-            } else if is_due(after(tenant.verified, self.settings.keepalive_after)) {
-                self.send_on_errand_locked(slot, Purpose::Check, actions);
+            } else if is_due(after(entry.verified, self.settings.keepalive_after)) {
+                self.recycle_locked(slot, Purpose::Check, actions);
             }
         }
     }
 
     fn may_reap_idle(&self) -> bool {
-        self.slots.total() > self.settings.min && !self.in_turn
+        self.slots.total() > self.settings.min && !self.idle_timeout_held
     }
 
-    /// While the turn lasts nothing is closed for having been idle.
-    pub(in super::super) fn turn_locked(&mut self, lasts: bool, now: Instant, actions: &mut Actions<C>) {
-        self.in_turn = lasts;
+    /// While this holds nothing is closed for having been idle.
+    pub(in super::super) fn hold_idle_timeout_locked(
+        &mut self,
+        held: bool,
+        now: Instant,
+        actions: &mut Actions<C>,
+    ) {
+        self.idle_timeout_held = held;
         for slot in self.slots.idle().to_vec() {
             let deadline = self.idle_deadline(slot, now);
             self.note_deadline_locked(deadline, actions);
@@ -98,7 +103,7 @@ impl<C: Connector> State<C> {
 
     /// Whether an idle connection is past its lifetime, and nothing is waited for.
     pub(super) fn is_over(&self, slot: usize, now: Instant) -> bool {
-        let expires = self.slots.live(slot).and_then(|tenant| tenant.expires);
+        let expires = self.slots.live(slot).and_then(|entry| entry.expires);
         expires.is_some_and(|at| at <= now && !self.awaits_successor(at, now))
     }
 
@@ -107,17 +112,17 @@ impl<C: Connector> State<C> {
             return;
         }
         let mut reported = Vec::new();
-        for (slot, tenant) in self.slots.iter().filter_map(|(slot, _)| Some((slot, self.slots.live(slot)?))) {
-            if let Place::Lent { since, report_at: Some(at) } = tenant.place
+        for (slot, entry) in self.slots.iter().filter_map(|(slot, _)| Some((slot, self.slots.live(slot)?))) {
+            if let EntryState::Leased { since, report_at: Some(at) } = entry.state
                 && at <= now
             {
                 reported.push((slot, since));
                 let held = now.saturating_duration_since(since);
-                actions.rest().overdue.push((tenant.connection.clone(), held));
+                actions.rest().overdue.push((entry.connection.clone(), held));
             }
         }
         for (slot, since) in reported {
-            self.slots.place_locked(slot, Place::Lent { since, report_at: None });
+            self.slots.set_state_locked(slot, EntryState::Leased { since, report_at: None });
         }
     }
 
@@ -131,10 +136,10 @@ impl<C: Connector> State<C> {
         let slots = self.slots.iter().filter_map(|(slot, content)| match content {
             Slot::Free => None,
             Slot::Connecting(attempt) => attempt.deadline,
-            Slot::Live(tenant) => match tenant.place {
-                Place::Idle => self.idle_deadline(slot, now),
-                Place::Lent { report_at, .. } => report_at,
-                Place::Checking | Place::Resetting => None,
+            Slot::Live(entry) => match entry.state {
+                EntryState::Idle => self.idle_deadline(slot, now),
+                EntryState::Leased { report_at, .. } => report_at,
+                EntryState::Checking | EntryState::Resetting => None,
             },
         });
         slots.chain(drain).chain(claims).chain(supply).min()
@@ -144,10 +149,10 @@ impl<C: Connector> State<C> {
     /// `min`: nothing is idle while a further connection is made, so it cannot come to count later
     /// without this being asked again.
     pub(super) fn idle_deadline(&self, slot: usize, now: Instant) -> Option<Instant> {
-        let tenant = self.slots.live(slot)?;
-        let timeout = after(tenant.idle_since, self.settings.idle_timeout).filter(|_| self.may_reap_idle());
-        let keepalive = after(tenant.verified, self.settings.keepalive_after);
-        let expires = tenant.expires.map(|at| if at <= now { at + SUCCESSION } else { at });
+        let entry = self.slots.live(slot)?;
+        let timeout = after(entry.idle_since, self.settings.idle_timeout).filter(|_| self.may_reap_idle());
+        let keepalive = after(entry.verified, self.settings.keepalive_after);
+        let expires = entry.expires.map(|at| if at <= now { at + SUCCESSION } else { at });
         expires.into_iter().chain(timeout).chain(keepalive).min()
     }
 }

@@ -1,5 +1,5 @@
 //! Where a connection goes when its user is done with it: to a claim, to the idle stack, on an
-//! errand, or away.
+//! check or reset, or away.
 //!
 //! Whatever frees a connection passes through `hand_on_locked` or `close_locked`.
 
@@ -9,24 +9,25 @@ use tokio::time::Instant;
 
 use super::super::slots::Slot;
 use super::{
-    Actions, CloseReason, Condition, Connector, Errand, Place, Purpose, Refusal, Source, State, Waiter,
+    AcquireError, Actions, CloseReason, Condition, Connector, EntryState, PoolState, Purpose, Recycle,
+    Source, Waiter,
 };
 
 /// The generation of a connection that was retired by itself; no pool gets there by counting.
 const RETIRED: u64 = u64::MAX;
 
-impl<C: Connector> State<C> {
-    /// How long this connection has been lent, if it is.
+impl<C: Connector> PoolState<C> {
+    /// How long this connection has been leased, if it is.
     pub(in super::super) fn held_locked(&self, slot: usize, number: u64, now: Instant) -> Option<Duration> {
-        let tenant = self.slots.live(slot).filter(|tenant| tenant.number == number)?;
-        match tenant.place {
-            Place::Lent { since, .. } => Some(now.saturating_duration_since(since)),
+        let entry = self.slots.live(slot).filter(|entry| entry.number == number)?;
+        match entry.state {
+            EntryState::Leased { since, .. } => Some(now.saturating_duration_since(since)),
             _ => None,
         }
     }
 
     /// A lease came back.
-    pub(in super::super) fn give_back_locked(
+    pub(in super::super) fn release_locked(
         &mut self,
         slot: usize,
         number: u64,
@@ -35,14 +36,14 @@ impl<C: Connector> State<C> {
         actions: &mut Actions<C>,
     ) {
         // The number is gone if a drain has closed the connection meanwhile.
-        let Some(tenant) = self.slots.tenant_mut(slot, number) else { return };
-        tenant.uses += 1;
-        tenant.idle_since = now;
-        tenant.verified = now;
+        let Some(entry) = self.slots.entry_mut(slot, number) else { return };
+        entry.uses += 1;
+        entry.idle_since = now;
+        entry.verified = now;
         self.dispose_locked(slot, condition, now, actions);
     }
 
-    /// Closes a connection that is on loan or on an errand.
+    /// Closes a connection that is leased, or being checked or reset.
     pub(in super::super) fn destroy_locked(
         &mut self,
         slot: usize,
@@ -51,13 +52,13 @@ impl<C: Connector> State<C> {
         now: Instant,
         actions: &mut Actions<C>,
     ) {
-        if self.slots.tenant_mut(slot, number).is_some() {
+        if self.slots.entry_mut(slot, number).is_some() {
             self.close_locked(slot, reason, actions);
             self.supply_locked(now, actions);
         }
     }
 
-    pub(in super::super) fn turn_down_locked(
+    pub(in super::super) fn found_unfit_locked(
         &mut self,
         waiter: Waiter<C>,
         slot: usize,
@@ -71,16 +72,16 @@ impl<C: Connector> State<C> {
             self.note_deadline_locked(waiter.deadline, actions);
             self.waiters.insert_locked(waiter);
         } else {
-            actions.refuse(waiter, Refusal::Closed);
+            actions.refuse(waiter, AcquireError::Closed);
         }
-        if self.slots.tenant_mut(slot, number).is_some() {
+        if self.slots.entry_mut(slot, number).is_some() {
             self.dispose_locked(slot, condition, now, actions);
         }
         self.supply_locked(now, actions);
     }
 
     /// A check or reset succeeded.
-    pub(in super::super) fn errand_over_locked(
+    pub(in super::super) fn recycled_locked(
         &mut self,
         slot: usize,
         number: u64,
@@ -88,10 +89,10 @@ impl<C: Connector> State<C> {
         now: Instant,
         actions: &mut Actions<C>,
     ) {
-        let Some(tenant) = self.slots.tenant_mut(slot, number) else { return };
-        tenant.verified = now;
+        let Some(entry) = self.slots.entry_mut(slot, number) else { return };
+        entry.verified = now;
         if purpose == Purpose::Reset {
-            tenant.idle_since = now;
+            entry.idle_since = now;
         }
         self.dispose_locked(slot, Condition::Fit, now, actions);
     }
@@ -104,7 +105,7 @@ impl<C: Connector> State<C> {
         reason: CloseReason,
         actions: &mut Actions<C>,
     ) -> bool {
-        let is_idle = self.slots.tenant_mut(slot, number).is_some_and(|tenant| tenant.place == Place::Idle);
+        let is_idle = self.slots.entry_mut(slot, number).is_some_and(|entry| entry.state == EntryState::Idle);
         if is_idle {
             self.close_locked(slot, reason, actions);
         }
@@ -120,12 +121,12 @@ impl<C: Connector> State<C> {
         actions: &mut Actions<C>,
     ) -> bool {
         let current = self.generation;
-        let Some(tenant) = self.slots.tenant_mut(slot, number) else { return false };
-        if tenant.generation != current {
+        let Some(entry) = self.slots.entry_mut(slot, number) else { return false };
+        if entry.generation != current {
             return false;
         }
-        tenant.generation = RETIRED;
-        if tenant.place == Place::Idle {
+        entry.generation = RETIRED;
+        if entry.state == EntryState::Idle {
             self.close_locked(slot, CloseReason::Retired, actions);
         }
         true
@@ -150,8 +151,8 @@ impl<C: Connector> State<C> {
             self.supply_locked(now, actions);
         } else if condition == Condition::Dirty {
             self.statistics.leaked_transactions += 1;
-            self.send_on_errand_locked(slot, Purpose::Reset, actions);
-        } else if self.has_served(slot) && self.slots.is_one_claimed_back() {
+            self.recycle_locked(slot, Purpose::Reset, actions);
+        } else if self.has_served(slot) && self.slots.is_one_asked_back() {
             self.close_locked(slot, CloseReason::Yielded, actions);
             self.supply_locked(now, actions);
         } else {
@@ -161,13 +162,13 @@ impl<C: Connector> State<C> {
 
     /// A connection that was just made goes to the claim it was made for, whoever else wants it.
     fn has_served(&self, slot: usize) -> bool {
-        self.slots.live(slot).is_some_and(|tenant| tenant.uses > 0)
+        self.slots.live(slot).is_some_and(|entry| entry.uses > 0)
     }
 
     /// Gives up idle connections for other pools, the longest idle first.
     pub(in super::super) fn yield_idle_locked(&mut self, actions: &mut Actions<C>) {
         while let Some(&slot) = self.slots.idle().first()
-            && self.slots.is_one_claimed_back()
+            && self.slots.is_one_asked_back()
         {
             self.close_locked(slot, CloseReason::Yielded, actions);
         }
@@ -179,16 +180,16 @@ impl<C: Connector> State<C> {
         condition: Condition,
         now: Instant,
     ) -> Option<CloseReason> {
-        let tenant = self.slots.live(slot)?;
+        let entry = self.slots.live(slot)?;
         if condition == Condition::Broken {
             Some(CloseReason::Broken)
         } else if !self.is_open() && self.waiters.is_empty() {
             Some(CloseReason::Drained)
-        } else if condition == Condition::Unwanted || tenant.generation != self.generation {
+        } else if condition == Condition::Unwanted || entry.generation != self.generation {
             Some(CloseReason::Retired)
-        } else if self.settings.max_uses.is_some_and(|max| tenant.uses >= max) {
+        } else if self.settings.max_uses.is_some_and(|max| entry.uses >= max) {
             Some(CloseReason::Uses)
-        } else if tenant.has_expired(now) && (tenant.place != Place::Idle || self.is_over(slot, now)) {
+        } else if entry.has_expired(now) && (entry.state != EntryState::Idle || self.is_over(slot, now)) {
             Some(CloseReason::Lifetime)
         } else {
             None
@@ -198,33 +199,33 @@ impl<C: Connector> State<C> {
     /// Gives a free connection to the oldest claim, else to the idle stack.
     fn hand_on_locked(&mut self, slot: usize, now: Instant, actions: &mut Actions<C>) {
         if let Some(waiter) = self.waiters.pop_oldest_locked() {
-            self.lend_locked(waiter, slot, Source::Vetted, now, actions);
+            self.lease_locked(waiter, slot, Source::Vetted, now, actions);
         } else {
-            self.slots.place_locked(slot, Place::Idle);
+            self.slots.set_state_locked(slot, EntryState::Idle);
             let deadline = self.idle_deadline(slot, now);
             self.note_deadline_locked(deadline, actions);
         }
     }
 
-    pub(super) fn send_on_errand_locked(&mut self, slot: usize, purpose: Purpose, actions: &mut Actions<C>) {
-        let place = match purpose {
-            Purpose::Check => Place::Checking,
-            Purpose::Reset => Place::Resetting,
+    pub(super) fn recycle_locked(&mut self, slot: usize, purpose: Purpose, actions: &mut Actions<C>) {
+        let state = match purpose {
+            Purpose::Check => EntryState::Checking,
+            Purpose::Reset => EntryState::Resetting,
         };
-        self.slots.place_locked(slot, place);
-        if let Some(loan) = self.slots.loan(slot) {
-            actions.rest().errands.push(Errand { purpose, loan });
+        self.slots.set_state_locked(slot, state);
+        if let Some(handle) = self.slots.handle(slot) {
+            actions.rest().recycles.push(Recycle { purpose, handle });
         }
     }
 
     /// Closes a connection wherever it is. Its slot may serve a claim: `supply_locked` follows.
     pub(super) fn close_locked(&mut self, slot: usize, reason: CloseReason, actions: &mut Actions<C>) {
         match self.slots.free_slot_locked(slot) {
-            Slot::Live(tenant) => {
+            Slot::Live(entry) => {
                 self.statistics.count_closed(reason);
-                actions.rest().closes.push((tenant.connection, reason));
+                actions.rest().closes.push((entry.connection, reason));
             }
-            rest => actions.rest().remains.push(rest),
+            rest => actions.rest().emptied.push(rest),
         }
         self.finish_drain_locked(actions);
     }

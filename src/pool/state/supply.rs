@@ -6,14 +6,17 @@
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::super::connect_task::{Failure, Order};
-use super::super::slots::Tenant;
-use super::{Actions, Condition, Connector, Duration, Need, Place, Purpose, Refusal, Source, State, after};
+use super::super::connect_task::{ConnectFailure, ConnectTask};
+use super::super::slots::Entry;
+use super::{
+    AcquireError, Actions, Condition, Connector, Duration, EntryState, Need, PoolState, Purpose, Source,
+    after,
+};
 
 /// How long a connection past its lifetime waits for its successor.
 pub(super) const SUCCESSION: Duration = Duration::from_secs(30);
 
-impl<C: Connector> State<C> {
+impl<C: Connector> PoolState<C> {
     /// Serves claims from the idle stack and begins the connects that are missing.
     pub(in super::super) fn supply_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
         if !self.is_open() {
@@ -30,10 +33,10 @@ impl<C: Connector> State<C> {
                 break;
             };
             self.note_deadline_locked(deadline, actions);
-            actions.rest().orders.push(Order { slot, number, aborted });
+            actions.rest().connects.push(ConnectTask { slot, number, aborted });
         }
         if !self.has_claim_to_supply() && !self.needs_filling(now) {
-            self.outage.is_over();
+            self.connect_backoff.is_over();
         }
         let deadline = self.supply_deadline_locked(now);
         self.note_deadline_locked(deadline, actions);
@@ -48,10 +51,10 @@ impl<C: Connector> State<C> {
                 self.close_locked(slot, reason, actions);
             } else if self.ready_idle(now).is_some() {
                 if let Some(waiter) = self.waiters.pop_oldest_locked() {
-                    self.lend_locked(waiter, slot, Source::Idle, now, actions);
+                    self.lease_locked(waiter, slot, Source::Idle, now, actions);
                 }
             } else if self.slots.checking() < self.waiters.len() {
-                self.send_on_errand_locked(slot, Purpose::Check, actions);
+                self.recycle_locked(slot, Purpose::Check, actions);
             } else {
                 break;
             }
@@ -61,8 +64,8 @@ impl<C: Connector> State<C> {
     fn wants_attempt(&self, now: Instant) -> bool {
         let connecting = self.slots.connecting();
         let for_a_claim = self.has_claim_to_supply()
-            && (self.settings.fail_fast || self.outage.allows_attempt(now, connecting));
-        let to_fill = self.needs_filling(now) && self.outage.allows_filling(now, connecting);
+            && (self.settings.fail_fast || self.connect_backoff.allows_attempt(now, connecting));
+        let to_fill = self.needs_filling(now) && self.connect_backoff.allows_filling(now, connecting);
         for_a_claim || to_fill
     }
 
@@ -70,11 +73,11 @@ impl<C: Connector> State<C> {
         self.waiters.len() > self.under_way()
     }
 
-    /// Tells the allowance what is needed, where there is one.
+    /// Tells the quota what is needed, where there is one.
     pub(in super::super) fn report_locked(&mut self, now: Instant) {
-        let Some(allowance) = &self.settings.allowance else { return };
+        let Some(quota) = &self.settings.quota else { return };
         let connecting = self.slots.connecting();
-        let may_begin = self.settings.fail_fast || self.outage.allows_attempt(now, connecting);
+        let may_begin = self.settings.fail_fast || self.connect_backoff.allows_attempt(now, connecting);
         let wanted = if self.is_open() && may_begin {
             let missing = self.waiters.len().saturating_sub(self.under_way());
             missing.min(self.settings.max - self.slots.total())
@@ -84,7 +87,7 @@ impl<C: Connector> State<C> {
         let since = if wanted > 0 { self.waiters.oldest_since() } else { None };
         let need = Need { wanted, since, idle: self.slots.idle().len() };
         if std::mem::replace(&mut self.reported, need) != need {
-            allowance.report(need);
+            quota.report(need);
         }
     }
 
@@ -101,7 +104,7 @@ impl<C: Connector> State<C> {
     /// Connections past their lifetime, whoever has them.
     fn expired(&self, now: Instant) -> usize {
         let live = self.slots.iter().filter_map(|(slot, _)| self.slots.live(slot));
-        live.filter(|tenant| tenant.has_expired(now)).count()
+        live.filter(|entry| entry.has_expired(now)).count()
     }
 
     /// Whether an idle connection past its lifetime stays until another has taken its place; in vain
@@ -121,18 +124,18 @@ impl<C: Connector> State<C> {
         if !is_starved {
             self.stalled_since = None;
             return if self.needs_filling(now) {
-                self.outage.retry_at().filter(|&at| at > now)
+                self.connect_backoff.retry_at().filter(|&at| at > now)
             } else {
                 None
             };
         }
         self.stalled_since.get_or_insert(now);
         let tick = after(now, Some(Self::TICK));
-        self.outage.retry_at().filter(|&at| at > now).into_iter().chain(tick).min()
+        self.connect_backoff.retry_at().filter(|&at| at > now).into_iter().chain(tick).min()
     }
 
     pub(in super::super) fn forget_delay_locked(&mut self) {
-        self.outage.forget_delay();
+        self.connect_backoff.forget_delay();
     }
 
     /// Restarts a connector that has been at rest although claims wait.
@@ -143,7 +146,7 @@ impl<C: Connector> State<C> {
         {
             self.stalled_since = None;
             self.statistics.restarts += 1;
-            self.outage.forget_delay();
+            self.connect_backoff.forget_delay();
         }
     }
 
@@ -165,7 +168,7 @@ impl<C: Connector> State<C> {
             return;
         };
         let generation = attempt.generation;
-        let tenant = Tenant {
+        let entry = Entry {
             number,
             connection,
             generation,
@@ -173,10 +176,10 @@ impl<C: Connector> State<C> {
             expires: self.next_expiry_locked(now),
             idle_since: now,
             verified: now,
-            place: Place::Checking,
+            state: EntryState::Checking,
         };
-        actions.rest().remains.push(self.slots.move_in_locked(slot, tenant));
-        self.outage.succeeded();
+        actions.rest().emptied.push(self.slots.insert_locked(slot, entry));
+        self.connect_backoff.succeeded();
         self.statistics.opened += 1;
         self.dispose_locked(slot, condition, now, actions);
         self.close_replaced_locked(now, actions);
@@ -189,7 +192,7 @@ impl<C: Connector> State<C> {
         &mut self,
         slot: usize,
         number: u64,
-        failure: Failure<C::Error>,
+        failure: ConnectFailure<C::Error>,
         is_passing: bool,
         now: Instant,
         actions: &mut Actions<C>,
@@ -199,22 +202,22 @@ impl<C: Connector> State<C> {
         self.statistics.connect_failures += 1;
         // With no further attempt to come, waiting is pointless.
         let is_told = !self.is_open() || if self.settings.fail_fast { !came_later } else { !is_passing };
-        let is_error = matches!(failure, Failure::Error(_));
-        let (error, refusal) = match failure {
-            Failure::Error(error) => (Some(error.clone()), Refusal::Connect(error)),
-            Failure::Timeout => (None, Refusal::ConnectTimeout),
-            Failure::Lost => (None, Refusal::ConnectLost),
+        let is_error = matches!(failure, ConnectFailure::Error(_));
+        let (error, acquire_error) = match failure {
+            ConnectFailure::Error(error) => (Some(error.clone()), AcquireError::Connect(error)),
+            ConnectFailure::Timeout => (None, AcquireError::ConnectTimeout),
+            ConnectFailure::Lost => (None, AcquireError::ConnectLost),
         };
-        self.outage.failed(now, error, is_passing, &mut self.jitter);
-        let remains = self.slots.free_slot_locked(slot);
-        actions.rest().remains.push(remains);
+        self.connect_backoff.failed(now, error, is_passing, &mut self.jitter);
+        let emptied = self.slots.free_slot_locked(slot);
+        actions.rest().emptied.push(emptied);
         if is_told && let Some(waiter) = self.waiters.pop_oldest_locked() {
-            actions.refuse(waiter, refusal.clone());
+            actions.refuse(waiter, acquire_error.clone());
         }
         // Claims that would wait it out wait for nothing: there is nobody who could return a connection.
         if is_told && is_error && !self.settings.fail_fast && self.slots.total() == 0 {
             while let Some(waiter) = self.waiters.pop_oldest_locked() {
-                actions.refuse(waiter, refusal.clone());
+                actions.refuse(waiter, acquire_error.clone());
             }
         }
         self.finish_drain_locked(actions);

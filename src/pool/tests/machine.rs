@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::desk::{Desk, pass, settle};
 use super::gate::{Gate, Reply};
-use crate::pool::{CloseReason, Condition, Settings};
+use super::harness::{Harness, pass, settle};
+use crate::pool::{CloseReason, Condition, PoolSettings};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -60,10 +60,10 @@ prop_compose! {
         limits in prop::array::uniform7(prop::option::of(1..8_u64)),
         max_uses in prop::option::of(1..6_u64),
         max_waiting in prop::option::of(0..4_usize),
-    ) -> Settings {
+    ) -> PoolSettings {
         let [idle, connect, acquire, lifetime, check, keepalive, leak] =
             limits.map(|limit| limit.map(Duration::from_secs));
-        Settings {
+        PoolSettings {
             max,
             min,
             idle_timeout: idle,
@@ -79,13 +79,13 @@ prop_compose! {
             keepalive_after: keepalive,
             leak_after: leak,
             fail_fast,
-            allowance: None,
+            quota: None,
         }
     }
 }
 
 struct History {
-    desk: Desk,
+    harness: Harness,
     max: usize,
     min: usize,
     ended: Arc<AtomicUsize>,
@@ -94,49 +94,49 @@ struct History {
 
 impl History {
     fn holder(&self, which: usize) -> Option<u64> {
-        let holders = self.desk.holders();
+        let holders = self.harness.holders();
         (!holders.is_empty()).then(|| holders[which % holders.len()])
     }
 
     async fn play(&mut self, step: Step) {
-        let desk = &mut self.desk;
+        let harness = &mut self.harness;
         match step {
             Step::Acquire(limit) => {
-                let before = desk.pool.counts().connecting;
-                desk.claim_within(limit.map(|limit| Duration::from_millis(limit.into())));
-                let counts = desk.pool.counts();
+                let before = harness.pool.counts().connecting;
+                harness.claim_within(limit.map(|limit| Duration::from_millis(limit.into())));
+                let counts = harness.pool.counts();
                 assert!(
                     counts.connecting == before || counts.connecting <= counts.waiting + self.min,
                     "more is made than is needed: {counts:?}"
                 );
             }
             Step::Withdraw(which) => {
-                if desk.claims() > 0 {
-                    let key = which as u64 % desk.claims();
-                    let was_settled = desk.is_settled(key);
-                    assert_eq!(desk.withdraw(key), !was_settled);
-                    assert!(desk.is_settled(key));
+                if harness.claims() > 0 {
+                    let key = which as u64 % harness.claims();
+                    let was_settled = harness.is_settled(key);
+                    assert_eq!(harness.withdraw(key), !was_settled);
+                    assert!(harness.is_settled(key));
                 }
             }
             Step::Return(which, condition) => {
                 if let Some(key) = self.holder(which) {
-                    let lease = self.desk.take(key);
-                    self.desk.gate.set(*lease, condition);
+                    let lease = self.harness.take(key);
+                    self.harness.gate.set(*lease, condition);
                     drop(lease);
                 }
             }
             Step::Close(which) => {
                 if let Some(key) = self.holder(which) {
-                    self.desk.take(key).close(CloseReason::Released);
+                    self.harness.take(key).close(CloseReason::Released);
                 }
             }
             Step::Connect(reply) => {
-                desk.gate.answer(reply);
+                harness.gate.answer(reply);
             }
-            Step::Checks(reply) => desk.gate.checks(reply),
-            Step::Resets(reply) => desk.gate.resets(reply),
+            Step::Checks(reply) => harness.gate.checks(reply),
+            Step::Resets(reply) => harness.gate.resets(reply),
             Step::BreakIdle(which, told) => self.break_idle(which, told),
-            Step::Retire => desk.pool.retire_generation(),
+            Step::Retire => harness.pool.retire_generation(),
             Step::Pass(millis) => pass(Duration::from_millis(millis.into())).await,
             Step::End => self.end(),
         }
@@ -144,69 +144,72 @@ impl History {
 
     fn break_idle(&self, which: usize, told: bool) {
         let held: BTreeSet<_> =
-            self.desk.holders().iter().filter_map(|&key| self.desk.connection(key)).collect();
+            self.harness.holders().iter().filter_map(|&key| self.harness.connection(key)).collect();
         let free: Vec<_> =
-            self.desk.gate.open_connections().into_iter().filter(|open| !held.contains(open)).collect();
+            self.harness.gate.open_connections().into_iter().filter(|open| !held.contains(open)).collect();
         if free.is_empty() {
             return;
         }
         let victim = free[which % free.len()];
-        self.desk.gate.set(victim, Condition::Broken);
+        self.harness.gate.set(victim, Condition::Broken);
         if told {
-            self.desk.pool.forget(|&connection| connection == victim, CloseReason::Broken);
+            self.harness.pool.forget(|&connection| connection == victim, CloseReason::Broken);
         }
     }
 
     fn end(&mut self) {
         self.ends += 1;
         let ended = Arc::clone(&self.ended);
-        self.desk.pool.end(move || {
+        self.harness.pool.end(move || {
             ended.fetch_add(1, Ordering::SeqCst);
         });
     }
 
     fn check(&self) {
-        let desk = &self.desk;
-        desk.pool.audit();
-        let counts = desk.pool.counts();
-        let held: Vec<_> = desk.holders().iter().filter_map(|&key| desk.connection(key)).collect();
+        let harness = &self.harness;
+        harness.pool.check_invariants();
+        let counts = harness.pool.counts();
+        let held: Vec<_> = harness.holders().iter().filter_map(|&key| harness.connection(key)).collect();
         let distinct: BTreeSet<_> = held.iter().collect();
         assert_eq!(distinct.len(), held.len(), "a connection has two owners");
         if self.ends == 0 {
-            assert!(held.iter().all(|&connection| desk.gate.is_open(connection)), "a closed one is lent");
+            assert!(
+                held.iter().all(|&connection| harness.gate.is_open(connection)),
+                "a closed one is leased"
+            );
             assert!(held.len() <= counts.used);
-            let unsettled = (0..desk.claims()).filter(|&key| !desk.is_settled(key)).count();
+            let unsettled = (0..harness.claims()).filter(|&key| !harness.is_settled(key)).count();
             assert_eq!(unsettled, counts.waiting);
         }
-        assert!(desk.gate.open_connections().len() <= self.max, "more connections than max");
+        assert!(harness.gate.open_connections().len() <= self.max, "more connections than max");
     }
 
     /// After a step and once every task has run.
     fn check_at_rest(&self) {
         self.check();
-        let counts = self.desk.pool.counts();
-        let open = self.desk.gate.open_connections().len();
+        let counts = self.harness.pool.counts();
+        let open = self.harness.gate.open_connections().len();
         assert_eq!(open, counts.idle + counts.used, "a connection was lost or leaked");
-        assert!(self.desk.gate.attempts() <= counts.connecting);
+        assert!(self.harness.gate.attempts() <= counts.connecting);
     }
 
     async fn finish(mut self) {
         self.end();
         pass(Duration::from_secs(11)).await;
         assert_eq!(self.ended.load(Ordering::SeqCst), self.ends, "every end is told exactly once");
-        for key in 0..self.desk.claims() {
-            assert!(self.desk.is_settled(key), "claim {key} was never settled");
+        for key in 0..self.harness.claims() {
+            assert!(self.harness.is_settled(key), "claim {key} was never settled");
         }
-        for key in self.desk.holders() {
-            self.desk.give_back(key);
+        for key in self.harness.holders() {
+            self.harness.release(key);
         }
-        let gate = &self.desk.gate;
+        let gate = &self.harness.gate;
         assert!(gate.open_connections().is_empty(), "not closed");
         assert_eq!(gate.closed().len() as u64, gate.opened());
-        let statistics = self.desk.pool.statistics();
+        let statistics = self.harness.pool.statistics();
         assert_eq!(statistics.closed_in_all(), statistics.opened);
         assert_eq!(statistics.panics, 0);
-        assert_eq!(self.desk.pool.counts(), crate::pool::Counts::default());
+        assert_eq!(self.harness.pool.counts(), crate::pool::Counts::default());
     }
 }
 
@@ -224,9 +227,9 @@ proptest! {
             .build()
             .unwrap();
         runtime.block_on(async {
-            let Settings { max, min, .. } = settings;
-            let desk = Desk::new(Gate::default(), settings);
-            let mut history = History { desk, max, min, ended: Arc::default(), ends: 0 };
+            let PoolSettings { max, min, .. } = settings;
+            let harness = Harness::new(Gate::default(), settings);
+            let mut history = History { harness, max, min, ended: Arc::default(), ends: 0 };
             for step in steps {
                 history.play(step).await;
                 history.check();

@@ -2,14 +2,14 @@
 //! command. Time is tokio's and paused.
 
 mod ageing;
-mod budget;
 mod deadlines;
-mod desk;
-mod ending;
+mod drain;
 mod gate;
+mod harness;
 mod health;
 mod machine;
 mod order;
 mod panics;
+mod shared_quota;
 mod stress;
 mod supply;

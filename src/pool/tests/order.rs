@@ -1,131 +1,132 @@
 //! Who gets which connection, and when.
 
-use super::desk::{Desk, calm, settle};
 use super::gate::{Gate, Reply};
-use crate::pool::{Refusal, Settings};
+use super::harness::{Harness, calm, settle};
+use crate::pool::{AcquireError, PoolSettings};
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_connection_is_granted_before_acquire_returns() {
-    let mut desk = Desk::new(Gate::open(), calm());
-    let first = desk.claim();
-    assert!(!desk.is_settled(first));
+    let mut harness = Harness::new(Gate::open(), calm());
+    let first = harness.claim();
+    assert!(!harness.is_settled(first));
     settle().await;
-    desk.give_back(first);
-    let second = desk.claim();
-    assert_eq!(desk.connection(second), Some(1));
+    harness.release(first);
+    let second = harness.claim();
+    assert_eq!(harness.connection(second), Some(1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_returned_connection_is_granted_before_the_return_ends() {
-    let mut desk = Desk::new(Gate::open(), Settings { max: 1, ..calm() });
-    let first = desk.claim();
+    let mut harness = Harness::new(Gate::open(), PoolSettings { max: 1, ..calm() });
+    let first = harness.claim();
     settle().await;
-    let second = desk.claim();
-    desk.give_back(first);
-    assert_eq!(desk.connection(second), Some(1));
+    let second = harness.claim();
+    harness.release(first);
+    assert_eq!(harness.connection(second), Some(1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn claims_are_served_oldest_first() {
-    let mut desk = Desk::new(Gate::open(), Settings { max: 1, ..calm() });
-    let holder = desk.claim();
+    let mut harness = Harness::new(Gate::open(), PoolSettings { max: 1, ..calm() });
+    let holder = harness.claim();
     settle().await;
-    let waiting = [desk.claim(), desk.claim(), desk.claim()];
-    desk.give_back(holder);
+    let waiting = [harness.claim(), harness.claim(), harness.claim()];
+    harness.release(holder);
     for (rank, key) in waiting.into_iter().enumerate() {
-        let settled: Vec<_> = waiting.iter().map(|&key| desk.is_settled(key)).collect();
+        let settled: Vec<_> = waiting.iter().map(|&key| harness.is_settled(key)).collect();
         assert_eq!(settled.iter().filter(|settled| **settled).count(), rank + 1);
-        assert_eq!(desk.connection(key), Some(1));
-        desk.give_back(key);
+        assert_eq!(harness.connection(key), Some(1));
+        harness.release(key);
     }
-    assert_eq!(desk.pool.counts().idle, 1);
+    assert_eq!(harness.pool.counts().idle, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_connection_returned_last_is_lent_first() {
-    let mut desk = Desk::new(Gate::open(), Settings { max: 3, ..calm() });
-    let keys = [desk.claim(), desk.claim(), desk.claim()];
+    let mut harness = Harness::new(Gate::open(), PoolSettings { max: 3, ..calm() });
+    let keys = [harness.claim(), harness.claim(), harness.claim()];
     settle().await;
-    let held = keys.map(|key| desk.connection(key).unwrap());
+    let held = keys.map(|key| harness.connection(key).unwrap());
     for key in [keys[1], keys[2], keys[0]] {
-        desk.give_back(key);
+        harness.release(key);
     }
-    let again = [desk.claim(), desk.claim(), desk.claim()].map(|key| desk.connection(key).unwrap());
+    let again =
+        [harness.claim(), harness.claim(), harness.claim()].map(|key| harness.connection(key).unwrap());
     assert_eq!(again, [held[0], held[2], held[1]]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_claim_takes_a_returned_connection_while_its_own_is_being_made() {
     let gate = Gate::default();
-    let mut desk = Desk::new(gate.clone(), calm());
-    let first = desk.claim();
+    let mut harness = Harness::new(gate.clone(), calm());
+    let first = harness.claim();
     settle().await;
     gate.answer(Reply::Succeed);
     settle().await;
-    let second = desk.claim();
+    let second = harness.claim();
     settle().await;
     assert_eq!(gate.attempts(), 1);
-    desk.give_back(first);
-    assert_eq!(desk.connection(second), Some(1));
+    harness.release(first);
+    assert_eq!(harness.connection(second), Some(1));
     gate.answer(Reply::Succeed);
     settle().await;
-    let counts = desk.pool.counts();
+    let counts = harness.pool.counts();
     assert_eq!((counts.idle, counts.used, counts.connecting), (1, 1, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_connect_goes_on_when_its_claim_leaves_and_serves_the_next() {
     let gate = Gate::default();
-    let mut desk = Desk::new(gate.clone(), calm());
-    let leaver = desk.claim();
+    let mut harness = Harness::new(gate.clone(), calm());
+    let leaver = harness.claim();
     settle().await;
-    assert!(desk.withdraw(leaver));
-    assert!(!desk.withdraw(leaver));
-    assert!(matches!(desk.refusal(leaver), Some(Refusal::Withdrawn)));
-    let next = desk.claim();
+    assert!(harness.withdraw(leaver));
+    assert!(!harness.withdraw(leaver));
+    assert!(matches!(harness.error(leaver), Some(AcquireError::Withdrawn)));
+    let next = harness.claim();
     settle().await;
     assert_eq!(gate.attempts(), 1, "the connect under way is enough for the next claim");
     gate.answer(Reply::Succeed);
     settle().await;
-    assert_eq!(desk.connection(next), Some(1));
+    assert_eq!(harness.connection(next), Some(1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_connect_nobody_waits_for_becomes_idle() {
     let gate = Gate::default();
-    let mut desk = Desk::new(gate.clone(), calm());
-    let leaver = desk.claim();
+    let mut harness = Harness::new(gate.clone(), calm());
+    let leaver = harness.claim();
     settle().await;
-    desk.withdraw(leaver);
+    harness.withdraw(leaver);
     gate.answer(Reply::Succeed);
     settle().await;
-    assert_eq!(desk.pool.counts().idle, 1);
+    assert_eq!(harness.pool.counts().idle, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_lease_future_withdraws_its_claim() {
-    let desk = Desk::new(Gate::default(), calm());
+    let harness = Harness::new(Gate::default(), calm());
     let waiting = tokio::spawn({
-        let pool = desk.pool.clone();
+        let pool = harness.pool.clone();
         async move { pool.lease(None).await.map(drop) }
     });
     settle().await;
-    assert_eq!(desk.pool.counts().waiting, 1);
+    assert_eq!(harness.pool.counts().waiting, 1);
     waiting.abort();
     settle().await;
-    assert_eq!(desk.pool.counts().waiting, 0);
+    assert_eq!(harness.pool.counts().waiting, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_granted_lease_whose_future_is_gone_returns() {
-    let desk = Desk::new(Gate::open(), Settings { max: 1, ..calm() });
-    let held = desk.pool.lease(None).await.unwrap();
-    let mut waiting = Box::pin(desk.pool.lease(None));
-    assert!(tokio::time::timeout(super::desk::SECOND, &mut waiting).await.is_err());
+    let harness = Harness::new(Gate::open(), PoolSettings { max: 1, ..calm() });
+    let held = harness.pool.lease(None).await.unwrap();
+    let mut waiting = Box::pin(harness.pool.lease(None));
+    assert!(tokio::time::timeout(super::harness::SECOND, &mut waiting).await.is_err());
     drop(held);
-    assert_eq!(desk.pool.counts().used, 1);
+    assert_eq!(harness.pool.counts().used, 1);
     drop(waiting);
-    assert_eq!(desk.pool.counts().idle, 1);
+    assert_eq!(harness.pool.counts().idle, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,26 +136,26 @@ async fn a_long_queue_of_claims_that_return_at_once_needs_no_deep_stack() {
         fn granted(self: Box<Self>, lease: crate::pool::Lease<Gate>) {
             drop(lease);
         }
-        fn refused(self: Box<Self>, _: Refusal<&'static str>) {}
+        fn refused(self: Box<Self>, _: AcquireError<&'static str>) {}
     }
-    let mut desk = Desk::new(Gate::open(), Settings { max: 1, ..calm() });
-    let holder = desk.claim();
+    let mut harness = Harness::new(Gate::open(), PoolSettings { max: 1, ..calm() });
+    let holder = harness.claim();
     settle().await;
     for _ in 0..100_000 {
-        desk.pool.acquire(Box::new(Brief), None);
+        harness.pool.acquire(Box::new(Brief), None);
     }
-    desk.give_back(holder);
-    let counts = desk.pool.counts();
+    harness.release(holder);
+    let counts = harness.pool.counts();
     assert_eq!((counts.waiting, counts.idle), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_refuses_further_claims() {
-    let mut desk = Desk::new(Gate::default(), Settings { max: 1, max_waiting: Some(1), ..calm() });
-    let keys = [desk.claim(), desk.claim(), desk.claim()];
-    assert!(!desk.is_settled(keys[0]));
-    assert!(!desk.is_settled(keys[1]));
-    assert!(matches!(desk.refusal(keys[2]), Some(Refusal::Full { waiting: 2, most: 1 })));
-    let counts = desk.pool.counts();
+    let mut harness = Harness::new(Gate::default(), PoolSettings { max: 1, max_waiting: Some(1), ..calm() });
+    let keys = [harness.claim(), harness.claim(), harness.claim()];
+    assert!(!harness.is_settled(keys[0]));
+    assert!(!harness.is_settled(keys[1]));
+    assert!(matches!(harness.error(keys[2]), Some(AcquireError::Full { waiting: 2, most: 1 })));
+    let counts = harness.pool.counts();
     assert_eq!((counts.waiting, counts.queued), (2, 1));
 }

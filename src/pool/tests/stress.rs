@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::gate::Gate;
-use crate::pool::{Claim, CloseReason, Condition, Lease, Pool, Refusal, Settings};
+use crate::pool::{AcquireError, Claim, CloseReason, Condition, Lease, Pool, PoolSettings};
 
 const THREADS: u64 = 8;
 const ROUNDS: u64 = 4_000;
@@ -24,7 +24,7 @@ impl Claim<Gate> for Reporter {
         drop(self.0.send(Some(lease)));
     }
 
-    fn refused(self: Box<Self>, _: Refusal<&'static str>) {
+    fn refused(self: Box<Self>, _: AcquireError<&'static str>) {
         drop(self.0.send(None));
     }
 }
@@ -71,13 +71,13 @@ fn threads_that_share_a_pool_never_share_a_connection() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let gate = Gate::open();
-    let settings = Settings {
+    let settings = PoolSettings {
         max: 3,
         min: 1,
         prefill: true,
         idle_timeout: Some(Duration::from_millis(1)),
         max_uses: Some(50),
-        ..Settings::default()
+        ..PoolSettings::default()
     };
     let pool = Pool::new(gate.clone(), settings, runtime.handle().clone());
     let driver = thread::spawn(move || runtime.block_on(stopped).is_ok());
@@ -93,7 +93,7 @@ fn threads_that_share_a_pool_never_share_a_connection() {
     pool.end(move || assert!(done.send(()).is_ok()));
     told.recv_timeout(PATIENCE).expect("the end was never told");
     assert!(granted.load(Ordering::Relaxed) > THREADS * ROUNDS / 4);
-    pool.audit();
+    pool.check_invariants();
     assert_eq!(pool.counts().total, 0);
     let opened = gate.opened();
     assert!(stop.send(()).is_ok());

@@ -1,4 +1,4 @@
-//! The desk: lays claims under names of its own and keeps what came of each.
+//! The harness: lays claims under names of its own and keeps what came of each.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, advance};
 
 use super::gate::Gate;
-use crate::pool::{Claim, Lease, Pool, Refusal, Settings, Ticket};
+use crate::pool::{AcquireError, Claim, Lease, Pool, PoolSettings, Ticket};
 
-type Outcome = Result<Lease<Gate>, Refusal<&'static str>>;
+type Outcome = Result<Lease<Gate>, AcquireError<&'static str>>;
 
 /// A pool behind a gate, and the claims laid to it.
-pub(super) struct Desk {
+pub(super) struct Harness {
     pub(super) gate: Gate,
     pub(super) pool: Pool<Gate>,
     outcomes: Arc<Mutex<BTreeMap<u64, Outcome>>>,
@@ -25,7 +25,7 @@ pub(super) struct Desk {
 struct Entry {
     key: u64,
     outcomes: Arc<Mutex<BTreeMap<u64, Outcome>>>,
-    is_loan: bool,
+    may_leak: bool,
 }
 
 impl Entry {
@@ -36,17 +36,17 @@ impl Entry {
 }
 
 impl Claim<Gate> for Entry {
-    fn is_loan(&self) -> bool {
-        self.is_loan
+    fn may_leak(&self) -> bool {
+        self.may_leak
     }
 
     fn granted(self: Box<Self>, lease: Lease<Gate>) {
-        assert!(Self::is_alive(&lease), "a closed connection was lent");
+        assert!(Self::is_alive(&lease), "a closed connection was leased");
         self.enter(Ok(lease));
     }
 
-    fn refused(self: Box<Self>, refusal: Refusal<&'static str>) {
-        self.enter(Err(refusal));
+    fn refused(self: Box<Self>, error: AcquireError<&'static str>) {
+        self.enter(Err(error));
     }
 }
 
@@ -57,14 +57,20 @@ impl Entry {
 }
 
 /// Settings under which nothing happens unless a test asks for it.
-pub(super) fn calm() -> Settings {
-    Settings { max: 2, idle_timeout: None, check_after: None, keepalive_after: None, ..Settings::default() }
+pub(super) fn calm() -> PoolSettings {
+    PoolSettings {
+        max: 2,
+        idle_timeout: None,
+        check_after: None,
+        keepalive_after: None,
+        ..PoolSettings::default()
+    }
 }
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
-impl Desk {
-    pub(super) fn new(gate: Gate, settings: Settings) -> Self {
+impl Harness {
+    pub(super) fn new(gate: Gate, settings: PoolSettings) -> Self {
         let pool = Pool::new(gate.clone(), settings, Handle::current());
         Self { gate, pool, outcomes: Arc::default(), tickets: Vec::new() }
     }
@@ -83,9 +89,9 @@ impl Desk {
         self.enter(None, false)
     }
 
-    fn enter(&mut self, limit: Option<Duration>, is_loan: bool) -> u64 {
+    fn enter(&mut self, limit: Option<Duration>, may_leak: bool) -> u64 {
         let key = self.tickets.len() as u64;
-        let entry = Entry { key, outcomes: Arc::clone(&self.outcomes), is_loan };
+        let entry = Entry { key, outcomes: Arc::clone(&self.outcomes), may_leak };
         let deadline = limit.map(|limit| Instant::now() + limit);
         self.tickets.push(self.pool.acquire(Box::new(entry), deadline));
         key
@@ -111,9 +117,9 @@ impl Desk {
         }
     }
 
-    pub(super) fn refusal(&self, key: u64) -> Option<Refusal<&'static str>> {
+    pub(super) fn error(&self, key: u64) -> Option<AcquireError<&'static str>> {
         match self.outcomes.lock().get(&key) {
-            Some(Err(refusal)) => Some(refusal.clone()),
+            Some(Err(error)) => Some(error.clone()),
             _ => None,
         }
     }
@@ -126,11 +132,11 @@ impl Desk {
 
     /// Takes the lease of a claim; the claim stays settled.
     pub(super) fn take(&self, key: u64) -> Lease<Gate> {
-        self.outcomes.lock().insert(key, Err(Refusal::Withdrawn)).unwrap().unwrap()
+        self.outcomes.lock().insert(key, Err(AcquireError::Withdrawn)).unwrap().unwrap()
     }
 
     /// Returns the lease of a claim.
-    pub(super) fn give_back(&self, key: u64) {
+    pub(super) fn release(&self, key: u64) {
         drop(self.take(key));
     }
 }

@@ -8,23 +8,23 @@ use proptest::prelude::*;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::desk::{Desk, SECOND, calm, pass, settle};
 use super::gate::{Gate, Reply};
+use super::harness::{Harness, SECOND, calm, pass, settle};
 use crate::pool::shared_quota::AGE;
-use crate::pool::{Allowance, Budget, CloseReason, Member, Need, Settings};
+use crate::pool::{CloseReason, Need, PoolSettings, Quota, QuotaShare, SharedQuota};
 
 /// Members and what they hold, as they see it.
 struct Table {
     total: usize,
-    budget: Arc<Budget>,
-    members: Vec<Arc<Member>>,
+    budget: Arc<SharedQuota>,
+    members: Vec<Arc<QuotaShare>>,
     held: Vec<usize>,
     guarantees: Vec<usize>,
 }
 
 impl Table {
     fn new(total: usize, guarantees: &[usize]) -> Self {
-        let budget = Budget::idle(total, Vec::new());
+        let budget = SharedQuota::idle(total, Vec::new());
         let members: Vec<_> =
             guarantees.iter().enumerate().map(|(rank, &guarantee)| budget.join(guarantee, rank)).collect();
         let guarantees = members.iter().map(|member| member.guarantee()).collect();
@@ -42,8 +42,8 @@ impl Table {
         self.members[index].report(Need { wanted, since, idle });
     }
 
-    fn give_back(&mut self, index: usize) {
-        self.members[index].give_back();
+    fn release(&mut self, index: usize) {
+        self.members[index].release();
         self.held[index] -= 1;
     }
 
@@ -51,8 +51,8 @@ impl Table {
     fn make_room(&mut self, now: Instant) {
         self.budget.make_room(now);
         for index in 0..self.members.len() {
-            while self.held[index] > 0 && self.members[index].claims_one_back() {
-                self.give_back(index);
+            while self.held[index] > 0 && self.members[index].asks_one_back() {
+                self.release(index);
             }
         }
     }
@@ -89,7 +89,7 @@ async fn what_is_free_goes_by_rank() {
         assert!(!table.take(member));
         table.report(member, 1, 0);
     }
-    table.give_back(1);
+    table.release(1);
     assert!(!table.take(2), "a higher rank waits");
     assert!(table.take(0));
 }
@@ -142,7 +142,7 @@ async fn the_lowest_rank_is_served_after_its_age_whatever_the_others_want() {
     assert!(!table.take(0), "it is the other's turn");
     assert!(table.take(1));
     // Its clock has begun anew: now the higher rank has precedence again.
-    table.give_back(0);
+    table.release(0);
     assert!(!table.take(1));
     assert!(table.take(0));
 }
@@ -160,10 +160,10 @@ async fn a_member_that_leaves_makes_room() {
 fn members_leave_on_another_thread_while_room_is_made() {
     let (done, is_done) = mpsc::channel();
     thread::spawn(move || {
-        let budget = Budget::idle(1, Vec::new());
+        let budget = SharedQuota::idle(1, Vec::new());
         let waiting = budget.join(0, 0);
         waiting.report(Need { wanted: 2, since: None, idle: 0 });
-        let (sender, leaving) = mpsc::sync_channel::<[Arc<Member>; 8]>(0);
+        let (sender, leaving) = mpsc::sync_channel::<[Arc<QuotaShare>; 8]>(0);
         thread::spawn(move || leaving.into_iter().for_each(drop));
         for _ in 0..30_000 {
             let members = std::array::from_fn(|_| budget.join(0, 1));
@@ -180,13 +180,13 @@ fn members_leave_on_another_thread_while_room_is_made() {
 
 #[tokio::test(start_paused = true)]
 async fn a_guarantee_is_kept_for_who_has_yet_to_join_and_for_who_has_left() {
-    let budget = Budget::idle(5, vec![2, 1]);
+    let budget = SharedQuota::idle(5, vec![2, 1]);
     let low = budget.join(1, 1);
     assert_eq!((0..9).filter(|_| low.take()).count(), 3);
     let high = budget.join(2, 0);
     assert_eq!((high.guarantee(), (0..9).filter(|_| high.take()).count()), (2, 2));
-    high.give_back();
-    high.give_back();
+    high.release();
+    high.release();
     drop(high);
     assert!(!low.take());
 }
@@ -232,7 +232,7 @@ proptest! {
                         let is_guaranteed = table.held[who] < table.guarantees[who];
                         assert!(table.take(who) || !is_guaranteed, "a guarantee was refused");
                     }
-                    Step::GiveBack(who) if table.held[who] > 0 => table.give_back(who),
+                    Step::GiveBack(who) if table.held[who] > 0 => table.release(who),
                     Step::GiveBack(_) => {}
                     Step::Report(who, wanted, idle) => table.report(who, wanted, idle),
                     Step::MakeRoom => {
@@ -264,34 +264,34 @@ proptest! {
     }
 }
 
-fn desks<const N: usize>(total: usize, settings: [Settings; N]) -> [Desk; N] {
-    let budget = Budget::new(total, Vec::new(), &Handle::current());
+fn harnesses<const N: usize>(total: usize, settings: [PoolSettings; N]) -> [Harness; N] {
+    let budget = SharedQuota::new(total, Vec::new(), &Handle::current());
     let mut rank = 0;
     settings.map(|settings| {
         let member = budget.join(settings.min, rank);
         rank += 1;
-        let allowance: Option<Arc<dyn Allowance>> = Some(Arc::clone(&member) as _);
-        let desk = Desk::new(Gate::open(), Settings { allowance, ..settings });
-        let pool = desk.pool.downgrade();
+        let quota: Option<Arc<dyn Quota>> = Some(Arc::clone(&member) as _);
+        let harness = Harness::new(Gate::open(), PoolSettings { quota, ..settings });
+        let pool = harness.pool.downgrade();
         member.attach(move || {
             if let Some(pool) = pool.upgrade() {
                 pool.reconsider();
             }
         });
-        desk
+        harness
     })
 }
 
-fn wide() -> Settings {
-    Settings { max: 10, ..calm() }
+fn wide() -> PoolSettings {
+    PoolSettings { max: 10, ..calm() }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_connection_of_a_lower_pool_makes_room() {
-    let [mut high, mut low] = desks(3, [wide(), wide()]);
+    let [mut high, mut low] = harnesses(3, [wide(), wide()]);
     let keys = [low.claim(), low.claim(), low.claim()];
     settle().await;
-    low.give_back(keys[0]);
+    low.release(keys[0]);
     let key = high.claim();
     settle().await;
     assert!(high.connection(key).is_some());
@@ -302,24 +302,24 @@ async fn an_idle_connection_of_a_lower_pool_makes_room() {
 
 #[tokio::test(start_paused = true)]
 async fn a_returned_connection_of_a_lower_pool_makes_room_even_where_its_own_wait() {
-    let [mut high, mut low] = desks(2, [wide(), wide()]);
+    let [mut high, mut low] = harnesses(2, [wide(), wide()]);
     let keys = [low.claim(), low.claim(), low.claim()];
     settle().await;
     let key = high.claim();
     settle().await;
     assert!(!high.is_settled(key));
-    low.give_back(keys[0]);
+    low.release(keys[0]);
     settle().await;
     assert!(high.connection(key).is_some());
     assert!(!low.is_settled(keys[2]));
-    low.give_back(keys[1]);
+    low.release(keys[1]);
     settle().await;
     assert!(low.connection(keys[2]).is_some());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lower_pool_gets_its_turn_under_constant_load_of_a_higher_one() {
-    let [mut high, mut low] = desks(2, [wide(), wide()]);
+    let [mut high, mut low] = harnesses(2, [wide(), wide()]);
     let mut held = vec![high.claim(), high.claim()];
     let waiting = low.claim();
     for _ in 0..60 {
@@ -327,7 +327,7 @@ async fn a_lower_pool_gets_its_turn_under_constant_load_of_a_higher_one() {
         pass(SECOND / 10).await;
         let oldest = held.remove(0);
         if high.connection(oldest).is_some() {
-            high.give_back(oldest);
+            high.release(oldest);
         }
         held.push(key);
     }
@@ -337,8 +337,8 @@ async fn a_lower_pool_gets_its_turn_under_constant_load_of_a_higher_one() {
 
 #[tokio::test(start_paused = true)]
 async fn pools_fill_to_their_guarantees_and_never_beyond_the_budget() {
-    let prefilled = |min| Settings { min, prefill: true, ..wide() };
-    let [mut high, mut low] = desks(8, [prefilled(3), prefilled(2)]);
+    let prefilled = |min| PoolSettings { min, prefill: true, ..wide() };
+    let [mut high, mut low] = harnesses(8, [prefilled(3), prefilled(2)]);
     settle().await;
     assert_eq!((high.pool.counts().total, low.pool.counts().total), (3, 2));
     for _ in 0..20 {
@@ -349,7 +349,7 @@ async fn pools_fill_to_their_guarantees_and_never_beyond_the_budget() {
     pass(SECOND).await;
     assert_eq!(high.pool.counts().total + low.pool.counts().total, 8);
     for key in low.holders() {
-        low.give_back(key);
+        low.release(key);
         settle().await;
     }
     let totals = (high.pool.counts().total, low.pool.counts().total);
@@ -358,15 +358,15 @@ async fn pools_fill_to_their_guarantees_and_never_beyond_the_budget() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_connect_and_an_ended_pool_give_their_part_back() {
-    let [mut high, mut low] = desks(1, [wide(), wide()]);
+    let [mut high, mut low] = harnesses(1, [wide(), wide()]);
     high.gate.connects(Some(Reply::Fail));
     let failing = high.claim();
     settle().await;
-    assert!(high.refusal(failing).is_some());
+    assert!(high.error(failing).is_some());
     let key = low.claim();
     settle().await;
     assert!(low.connection(key).is_some());
-    low.give_back(key);
+    low.release(key);
     low.pool.end(|| {});
     high.gate.connects(Some(Reply::Succeed));
     let key = high.claim();
