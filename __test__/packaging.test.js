@@ -47,8 +47,9 @@ test.each(PUBLISHED)(
       version: manifest.version,
       description: expect.any(String),
       license: manifest.license,
+      author: manifest.author,
       main: `pgpool-rs.${platform}.node`,
-      files: [`pgpool-rs.${platform}.node`],
+      files: [`pgpool-rs.${platform}.node`, 'THIRD-PARTY-NOTICES.txt'],
       engines: manifest.engines,
       // A native part cannot be loaded out of Yarn's archives.
       preferUnplugged: true,
@@ -135,6 +136,36 @@ describe('a release', () => {
     }
   });
 
+  test('carries nothing that only a checkout needs, and says where to ask', () => {
+    const root = checkout();
+    prepareRelease(root, workflow);
+    const main = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8'));
+    expect(Object.keys(main)).not.toEqual(
+      expect.arrayContaining([
+        expect.stringMatching(/^(scripts|workspaces|allowScripts|devDependencies|overrides)$/),
+      ]),
+    );
+    expect(main.dependencies).toEqual(manifest.dependencies);
+    expect(main).toMatchObject({
+      homepage: 'https://github.com/someone/news#readme',
+      bugs: { url: 'https://github.com/someone/news/issues' },
+    });
+  });
+
+  test('brings the licences of what is inside the native part, without a path of the machine that built it', () => {
+    const root = checkout();
+    prepareRelease(root, workflow);
+    for (const platform of PUBLISHED) {
+      const notices = fs.readFileSync(path.join(root, 'npm', platform, 'THIRD-PARTY-NOTICES.txt'), 'utf8');
+      for (const crate of ['tokio', 'rustls', 'ring', 'postgres-protocol']) {
+        expect(notices).toMatch(new RegExp(`^${crate} \\d+\\.\\d+\\.\\d+: `, 'm'));
+      }
+      expect(notices).toContain('Apache License');
+      expect(notices).not.toContain(os.homedir());
+      expect(fs.readFileSync(path.join(root, 'npm', platform, 'LICENSE'), 'utf8')).toContain('MIT License');
+    }
+  });
+
   test('wants a build for every platform, and a tag that is the version', () => {
     const root = checkout();
     expect(() => prepareRelease(root, { ...workflow, GITHUB_REF_NAME: 'v1.0.0' })).toThrow(
@@ -203,6 +234,17 @@ test('every development dependency is pinned', () => {
   const pinned = /^\d+\.\d+\.\d+(-[\w.]+)?$/;
   const loose = Object.entries(manifest.devDependencies).filter(([, version]) => !pinned.test(version));
   expect(loose).toEqual([]);
+});
+
+test('workflows pin every action by its commit, and name no host of a registry', () => {
+  const folder = path.join(ROOT, '.github/workflows');
+  const workflows = fs.readdirSync(folder).map((file) => fs.readFileSync(path.join(folder, file), 'utf8'));
+  const used = workflows.flatMap((text) =>
+    [...text.matchAll(/uses: (\S+@\S+)/g)].map(([, action]) => action),
+  );
+  expect(used.length).toBeGreaterThan(5);
+  expect(used.filter((action) => !/@[0-9a-f]{40}$/.test(action))).toEqual([]);
+  expect(workflows.join('\n')).not.toMatch(/registry\.|registry-url/);
 });
 
 test('users get neither the test servers nor a registry address', () => {

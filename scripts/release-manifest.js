@@ -2,8 +2,9 @@
 
 // Makes the manifests ready to be published: gives the platform packages the version of the main
 // package and names them as its optional dependencies, and says in all of them which repository they
-// come from: npm takes no provenance without it, and links of the README lead there. The platform
-// packages are not named in the repository, because a lockfile cannot hold packages that are not
+// come from: npm takes no provenance without it, and links of the README lead there. What only a checkout needs
+// (scripts, development dependencies, workspaces, overrides) goes. Every platform package gets the licence and the
+// licences of the crates inside it. The platform packages are not named in the repository, because a lockfile cannot hold packages that are not
 // published yet and `npm ci` would refuse it.
 //
 // usage: node scripts/release-manifest.js      (in the release workflow; the changes are not committed)
@@ -11,7 +12,11 @@
 const fs = require('node:fs');
 const path = require('node:path');
 const { PUBLISHED } = require('../lib/native/platform');
+const { notices } = require('./notices');
 const { ROOT } = require('./step');
+
+const OF_A_CHECKOUT = ['scripts', 'workspaces', 'allowScripts', 'devDependencies', 'overrides'];
+const NOTICES = 'THIRD-PARTY-NOTICES.txt';
 
 /**
  * @param {string} root the checkout, with a build in each folder of npm/
@@ -23,16 +28,23 @@ function prepareRelease(root, workflow) {
   if (workflow.GITHUB_REF_NAME !== `v${version}`) {
     throw new Error(`the tag is ${workflow.GITHUB_REF_NAME}, the version of package.json ${version}`);
   }
-  const url = `git+${workflow.GITHUB_SERVER_URL}/${workflow.GITHUB_REPOSITORY}.git`;
+  const home = `${workflow.GITHUB_SERVER_URL}/${workflow.GITHUB_REPOSITORY}`;
+  const links = { homepage: `${home}#readme`, bugs: { url: `${home}/issues` } };
+  const url = `git+${home}.git`;
+  const texts = { [NOTICES]: notices(), LICENSE: fs.readFileSync(path.join(ROOT, 'LICENSE'), 'utf8') };
   for (const platform of PUBLISHED) {
     const directory = `npm/${platform}`;
     if (!fs.existsSync(path.join(root, directory, `pgpool-rs.${platform}.node`))) {
       throw new Error(`${directory} has no build: a release needs every platform`);
     }
-    edit(path.join(root, directory), { version, repository: { type: 'git', url, directory } });
+    for (const [name, text] of Object.entries(texts))
+      fs.writeFileSync(path.join(root, directory, name), text);
+    edit(path.join(root, directory), { version, repository: { type: 'git', url, directory }, ...links });
   }
   edit(root, {
+    ...Object.fromEntries(OF_A_CHECKOUT.map((name) => [name, undefined])),
     repository: { type: 'git', url },
+    ...links,
     optionalDependencies: Object.fromEntries(PUBLISHED.map((name) => [`pgpool-rs-${name}`, version])),
   });
 }
