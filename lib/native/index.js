@@ -13,14 +13,38 @@ function candidates() {
   return [path.join(__dirname, '..', '..', `pgpool-rs.${name}.node`), `pgpool-rs-${name}`];
 }
 
+// Deployers that trace files, and bundlers, follow literal names only. In a `try` they pass over what is not installed.
+function attempt(candidate) {
+  try {
+    switch (candidate) {
+      case 'pgpool-rs-darwin-arm64':
+        return { native: require('pgpool-rs-darwin-arm64') };
+      case 'pgpool-rs-darwin-x64':
+        return { native: require('pgpool-rs-darwin-x64') };
+      case 'pgpool-rs-linux-arm64-gnu':
+        return { native: require('pgpool-rs-linux-arm64-gnu') };
+      case 'pgpool-rs-linux-arm64-musl':
+        return { native: require('pgpool-rs-linux-arm64-musl') };
+      case 'pgpool-rs-linux-x64-gnu':
+        return { native: require('pgpool-rs-linux-x64-gnu') };
+      case 'pgpool-rs-linux-x64-musl':
+        return { native: require('pgpool-rs-linux-x64-musl') };
+      case 'pgpool-rs-win32-x64-msvc':
+        return { native: require('pgpool-rs-win32-x64-msvc') };
+      default:
+        return { native: require(candidate) };
+    }
+  } catch (error) {
+    return { candidate, error, absent: error.code === 'MODULE_NOT_FOUND' };
+  }
+}
+
 function load() {
   const failures = [];
   for (const candidate of candidates()) {
-    try {
-      return require(candidate);
-    } catch (error) {
-      failures.push({ candidate, error, absent: error.code === 'MODULE_NOT_FOUND' });
-    }
+    const outcome = attempt(candidate);
+    if (outcome.native) return outcome.native;
+    failures.push(outcome);
   }
   throw explained(failures);
 }

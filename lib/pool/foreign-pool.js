@@ -1,12 +1,25 @@
 'use strict';
 
 // A pool of clients of another package: they open their connections themselves, so the pool is pg-pool's
-// own. It remains an instance of our classes, and what a derived class overrides stays overridden.
+// own. It remains an instance of our classes, and what a derived class overrides stays overridden. pg-pool is an
+// optional peer: whoever has such clients has pg, which brings it.
 
 const { EventEmitter } = require('node:events');
-const PgPool = require('pg-pool');
 
 const constructors = new WeakMap();
+
+function pgPool() {
+  try {
+    return require('pg-pool');
+  } catch (cause) {
+    const error = new Error(
+      'a Client class of another package is pooled by pg-pool: install pg-pool beside it',
+      { cause },
+    );
+    error.code = 'ERR_PGPOOL_NO_PG_POOL';
+    throw error;
+  }
+}
 
 /** Whether clients of this class are none of ours. */
 function isForeign(ClientClass, Client) {
@@ -16,19 +29,21 @@ function isForeign(ClientClass, Client) {
 /**
  * @param Derived the class that was asked for with `new`
  * @param Base our Pool, whose methods do not apply
+ * @throws Error with the code ERR_PGPOOL_NO_PG_POOL where pg-pool is not installed
  */
 function foreignPool(options, ClientClass, Derived, Base) {
+  const PgPool = pgPool();
   let constructor = constructors.get(Derived);
   if (constructor === undefined) {
     constructor = function () {};
-    constructor.prototype = layered(Derived.prototype, Base.prototype);
+    constructor.prototype = layered(PgPool.prototype, Derived.prototype, Base.prototype);
     constructors.set(Derived, constructor);
   }
   return Reflect.construct(PgPool, [options, ClientClass], constructor);
 }
 
-function layered(derived, base) {
-  const methods = Object.getOwnPropertyDescriptors(PgPool.prototype);
+function layered(foreign, derived, base) {
+  const methods = Object.getOwnPropertyDescriptors(foreign);
   delete methods.constructor;
   for (let layer = derived; layer !== base && layer !== null; layer = Object.getPrototypeOf(layer)) {
     for (const name of Object.getOwnPropertyNames(layer)) delete methods[name];
