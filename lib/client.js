@@ -19,7 +19,7 @@ const { connectToServer } = require('./client/connect');
 const { escapeIdentifier, escapeLiteral } = require('./encode/escape');
 const { fromNative } = require('./errors');
 const { inContext } = require('./async/callback-context');
-const { hub } = require('./native/bridge');
+const { bridge } = require('./native/bridge');
 const { pack } = require('./encode/request');
 const { isFatal, isLoss, unexpected } = require('./client/connection-loss');
 const { rethrow } = require('./async/answer');
@@ -256,20 +256,20 @@ class Client extends EventEmitter {
 
   _send(statement) {
     statement.counted = this._referenced;
-    const core = hub();
+    const core = bridge();
     try {
       if (statement.isSession) {
-        core.admit(statement);
+        core.register(statement);
         this._sent.push(statement);
         statement.send();
         return;
       }
       const { buffer, length } = pack(statement);
-      core.admit(statement);
+      core.register(statement);
       this._sent.push(statement);
       this._native.send(this._link.id, statement.id, buffer, length);
     } catch (error) {
-      if (statement.id !== 0) core.settle(statement.id);
+      if (statement.id !== 0) core.take(statement.id);
       this._drop(statement);
       process.nextTick(() => statement.fail(error));
     }
@@ -287,7 +287,7 @@ class Client extends EventEmitter {
     if (index !== -1) this._sent.splice(index, 1);
   }
 
-  // The connection is there: `link` is its side in the hub, `native` the pool it belongs to.
+  // The connection is there: `link` is its side in the bridge, `native` the pool it belongs to.
   _attach(native, link) {
     this._native = native;
     this._link = link;
@@ -350,7 +350,7 @@ class Client extends EventEmitter {
     if (this._sent.length === 0 && this._waiting.length === 0 && this._queryable) this.emit('drain');
   }
 
-  // From the hub: the server said something that no query asked for.
+  // From the bridge: the server said something that no query asked for.
   _event(event) {
     announce(this, event);
   }
@@ -413,7 +413,7 @@ class Client extends EventEmitter {
   _sever() {
     if (this._ended) return;
     this._severed = true;
-    if (this._link !== null) this._native.cut(this._link.id);
+    if (this._link !== null) this._native.closeConnection(this._link.id);
     else if (this._dialing !== null) this._dialing.abandon();
   }
 
@@ -421,7 +421,7 @@ class Client extends EventEmitter {
   _return(destroy) {
     if (this._link === null || !this._link.open) return;
     if (!this._link.lent || this._pool !== null) {
-      if (destroy) this._native.cut(this._link.id);
+      if (destroy) this._native.closeConnection(this._link.id);
       return;
     }
     this._link.lent = false;
@@ -512,13 +512,13 @@ class Client extends EventEmitter {
   /** Lets the open connection keep the process alive again. */
   ref() {
     this._referenced = true;
-    if (this._link !== null && this._link.open) hub().count(this._link, true);
+    if (this._link !== null && this._link.open) bridge().setKeepsAlive(this._link, true);
   }
 
   /** The open connection no longer keeps the process alive. */
   unref() {
     this._referenced = false;
-    if (this._link !== null) hub().count(this._link, false);
+    if (this._link !== null) bridge().setKeepsAlive(this._link, false);
   }
 
   /** 'I' outside a transaction, 'T' in one, 'E' in a failed one; null before the connection is ready. */

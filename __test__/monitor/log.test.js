@@ -6,7 +6,7 @@ const path = require('node:path');
 const { execFile, spawn } = require('node:child_process');
 const { promisify } = require('node:util');
 const { ConnectionHealthMonitor, metrics, onLog } = require('../..');
-const { hub } = require('../../lib/native/bridge');
+const { bridge } = require('../../lib/native/bridge');
 const { PATIENCE } = require('../support/patience');
 const { Proxy } = require('../support/proxy');
 const { config, server } = require('../support/server');
@@ -198,7 +198,7 @@ test('a transaction that is left open, and a client that is not given back, are 
 function overdue(pool, connection, heldMillis) {
   const OVERDUE = 24;
   const told = Buffer.from(JSON.stringify({ connection, heldMillis }));
-  jest.spyOn(hub().native, 'take').mockImplementationOnce((buffer) => {
+  jest.spyOn(bridge().native, 'take').mockImplementationOnce((buffer) => {
     const length = (16 + told.length + 7) & ~7;
     [length, OVERDUE, pool.number, told.length].forEach((word, index) =>
       buffer.writeUInt32LE(word, index * 4),
@@ -206,7 +206,7 @@ function overdue(pool, connection, heldMillis) {
     told.copy(buffer, 16);
     return length;
   });
-  hub().drain();
+  bridge().drain();
 }
 
 test('a client that is lent for long is told once, with the stack of who borrowed it, though nobody watches', async () => {

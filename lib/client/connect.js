@@ -1,17 +1,17 @@
 'use strict';
 
 // The connect of a client that stands alone: its native pool of one, from the first call until the
-// connection is closed. To the hub it is the owner of that pool and the request for its connection.
+// connection is closed. To the bridge it is the owner of that pool and the request for its connection.
 
 const { reasonOf, refusalOf } = require('../async/abort-signal');
 const { announceLogin } = require('./server-messages');
 const { DatabaseError, fromNative } = require('../errors');
-const { hub } = require('../native/bridge');
+const { bridge } = require('../native/bridge');
 const { lossErrors, unexpected } = require('./connection-loss');
 const { ApplicationErrors } = require('../native/application-errors');
 const { answerPassword } = require('./password');
 const { clientSettings } = require('../config/core-settings');
-const { Tunnel } = require('../native/node-socket');
+const { NodeSocket } = require('../native/node-socket');
 
 class Dialing {
   constructor(client, callback) {
@@ -28,9 +28,9 @@ class Dialing {
   }
 
   begin() {
-    const core = hub();
-    this.native = core.open(this, clientSettings(this.client, this.client._options));
-    core.admit(this);
+    const core = bridge();
+    this.native = core.openPool(this, clientSettings(this.client, this.client._options));
+    core.register(this);
     this.native.connect(this.id);
   }
 
@@ -41,10 +41,10 @@ class Dialing {
   }
 
   opened(link) {
-    hub().count(link, this.client._referenced);
+    bridge().setKeepsAlive(link, this.client._referenced);
   }
 
-  takeLink(link) {
+  takeConnection(link) {
     const client = this.client;
     link.lent = true;
     client._dialing = null;
@@ -67,7 +67,7 @@ class Dialing {
     const client = this.client;
     client._dialing = null;
     client._connectionError = true;
-    hub().forget(this);
+    bridge().forget(this);
     // A connection that is still under way closes as soon as it is there.
     if (this.abandoned && this.native !== null) this.native.end(0);
     const error = this.errorOf(failure);
@@ -94,13 +94,13 @@ class Dialing {
 
   closed(link, info) {
     this.native.release(link.id, true);
-    hub().forget(this);
+    bridge().forget(this);
     // One that came too late is told as a connect that failed, and no loss.
     this.client._closed(this.abandoned ? [] : lossErrors(info, this.client._fatal));
   }
 
   dial(id, place) {
-    return new Tunnel(this.native, id, place, this.client, (error) => this.errors.keep(error));
+    return new NodeSocket(this.native, id, place, this.client, (error) => this.errors.keep(error));
   }
 
   heard(step) {
@@ -110,7 +110,7 @@ class Dialing {
   ask(attempt) {
     answerPassword(
       this.client,
-      (password, failure) => this.native.answer(attempt, password, failure),
+      (password, failure) => this.native.givePassword(attempt, password, failure),
       this.errors,
     );
   }
@@ -137,7 +137,7 @@ function connectToServer(client, callback, signal) {
   try {
     dialing.begin();
   } catch (error) {
-    if (dialing.id !== 0) hub().settle(dialing.id);
+    if (dialing.id !== 0) bridge().take(dialing.id);
     process.nextTick(() => dialing.takeFailure({ kind: 'plain', message: dialing.errors.keep(error) }));
   }
 }

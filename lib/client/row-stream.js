@@ -19,7 +19,7 @@ class PagedStatement extends Statement {
     this.stream = rows;
   }
 
-  // From the hub: a page is complete, and the server waits.
+  // From the bridge: a page is complete, and the server waits.
   takePause() {
     this.stream._page(this.failed);
   }

@@ -215,7 +215,7 @@ class Session {
     };
   }
 
-  // From the hub: the connection is there, has room again, or has brought bytes.
+  // From the bridge: the connection is there, has room again, or has brought bytes.
   takeRaw(flags, bytes) {
     if (flags === BEGUN) {
       this.begin();

@@ -28,12 +28,12 @@ function onLog(listener, { level = 'info' } = {}) {
 }
 
 function switchTo(on) {
-  const { hub } = require('../native/bridge');
-  hub().onLog = deliver;
-  hub().native.listen(on);
+  const { bridge } = require('../native/bridge');
+  bridge().onLog = deliver;
+  bridge().native.listen(on);
 }
 
-/** From the hub: an event. */
+/** From the bridge: an event. */
 function deliver(event) {
   const weight = LEVELS.indexOf(event.level);
   for (const { listener, least } of listeners) {

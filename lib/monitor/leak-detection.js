@@ -99,7 +99,7 @@ function overdueLoans(pool, limit = LEAK_MILLIS, now = performance.now()) {
 
 /** The same for the pool of this number in the snapshots. */
 function overdueLoansOf(number) {
-  for (const owner of hub().owners.values()) {
+  for (const owner of bridge().delegates.values()) {
     const pool = owner.deref();
     if (pool !== undefined && pool._loans !== undefined && pool._native.vitals === number)
       return overdueLoans(pool);
@@ -107,8 +107,8 @@ function overdueLoansOf(number) {
   return [];
 }
 
-function hub() {
-  return require('../native/bridge').hub();
+function bridge() {
+  return require('../native/bridge').bridge();
 }
 
 // An application may have stacks prepared as it likes, as call sites for one.

@@ -1,11 +1,11 @@
 'use strict';
 
-// The meeting point with the Rust core, one per JavaScript thread: it hands out ids, reads the records
-// of each frame and gives every record to the statement, checkout or connection it is meant for. It
-// decides nothing. The layout of a frame is described in docs/design/boundary.md.
+// The bridge to the Rust core, one per JavaScript thread. It hands out ids, reads the records of each frame and
+// gives every record to the request, connection or delegate it is addressed to. It decides nothing. The
+// layout of a frame is in layout.js and in docs/design/boundary.md.
 //
-// A turn lasts a few milliseconds at most, what is left waits for the next one, so that large results
-// never freeze the application. User code that throws never stops the reading.
+// One drain lasts a few milliseconds at most; the rest waits for the next turn of the event loop, so that large
+// results never freeze the application. User code that throws never stops the reading.
 
 const { performance } = require('node:perf_hooks');
 const Shape = require('../decode/row-description');
@@ -15,7 +15,7 @@ const { Frame } = require('./frame');
 const { RECORDS, RECORD_HEADER } = require('./layout');
 
 const BUFFER_BYTES = 256 * 1024;
-const TURN_MILLIS = 3;
+const DRAIN_MILLIS = 3;
 // The clock is read once per this much work; a record counts as its bytes and a fixed share.
 const WORK_PER_CLOCK = 16 * 1024;
 const WORK_PER_RECORD = 256;
@@ -47,66 +47,90 @@ const {
   OVERDUE,
 } = RECORDS;
 
-/** What JavaScript knows of a connection. */
-class Link {
-  constructor(id, owner, info) {
+/**
+ * What the core calls: one for each native pool, registered by `openPool`. A pool has a PoolDelegate, a client
+ * that stands alone a ConnectRequest. Numbers of attempts and sockets are the core's, and go back to it.
+ *
+ * @typedef {object} Delegate
+ * @property {number} number set by `openPool`
+ * @property {(connection: ConnectionHandle) => void} opened a connection is open; with `awaitsOnConnect` in its
+ *   info the core waits for `onConnectDone`
+ * @property {(connection: ConnectionHandle, info: { reason: string, error: object|null, idle: boolean }) => void}
+ *   closed a connection is closed; nothing more comes from it
+ * @property {(attempt: number) => void} ask the server wants a password: answer with `givePassword`
+ * @property {(attempt: number) => void} admit a connection is about to be made: answer with `resolveConnect`.
+ *   Only after `interceptConnects(true)`
+ * @property {(attempt: number, error: object|null) => void} refused it could not be made: answer with
+ *   `resolveConnect`; null: the core has given the attempt up, and takes no answer
+ * @property {(socket: number, place: { host: string, port: number }) => NodeSocket|undefined} dial a stream that
+ *   Node opens is wanted, as the setting `dial` says; undefined: it has been answered with `dialed`
+ * @property {(step: object) => void} heard a message of the login, as the setting `tellLogin` says
+ * @property {(note: { event: 'retry'|'breaker' }) => void} note a request runs again, or a breaker has changed
+ * @property {(loan: { connection: number, heldMillis: number }) => void} overdue a connection has been leased
+ *   for over 30 seconds
+ */
+
+/** A connection of the core, as JavaScript knows it. */
+class ConnectionHandle {
+  constructor(id, delegate, info) {
     this.id = id;
-    this.owner = owner;
+    this.delegate = delegate;
     this.info = info;
     this.client = null;
     this.lent = false;
     this.open = true;
     this.fresh = true;
-    this.counted = false;
+    this.keepsAlive = false;
   }
 }
 
-class Hub {
+class Bridge {
   constructor(native) {
     // The core must not keep this module alive: a test runner throws whole module registries away.
     const self = new WeakRef(this);
     this.module = native;
-    this.native = new native.Hub(() => {
-      const hub = self.deref();
-      if (hub !== undefined) hub.drain();
+    this.native = new native.Bridge(() => {
+      const bridge = self.deref();
+      if (bridge !== undefined) bridge.drain();
     });
-    this.own = new Frame(BUFFER_BYTES);
-    this.frame = this.own;
+    this.ownFrame = new Frame(BUFFER_BYTES);
+    this.frame = this.ownFrame;
     this.at = 0;
     this.filled = 0;
     this.draining = false;
     this.postponed = false;
+    // Requests by id; 0 is no id.
     this.requests = [undefined];
-    this.free = [];
-    this.links = new Map();
-    // Streams that Node carries for the core.
-    this.tunnels = new Map();
+    this.freeIds = [];
+    this.connections = new Map();
+    this.nodeSockets = new Map();
     this.shapes = new Map();
-    // Weakly: as under pg, a pool without connections that nobody refers to is gone. Its connections and
-    // requests refer to it.
-    const owners = new Map();
-    this.owners = owners;
-    this.graves = new FinalizationRegistry((number) => owners.delete(number));
-    this.lastOwner = 0;
-    // Who hears the events of the log: set by monitor/event-log.js while it listens.
+    // Delegates are held weakly: as under pg, a pool without connections that nobody refers to is collected.
+    // Its connections and requests refer to it.
+    const delegates = new Map();
+    this.delegates = delegates;
+    this.collected = new FinalizationRegistry((number) => delegates.delete(number));
+    this.lastNumber = 0;
+    // Receives the events of the log; set by monitor/event-log.js while it listens.
     this.onLog = () => {};
     this.alive = 0;
   }
 
   /**
-   * A native pool that reports to `owner` (`opened`, `closed`, `ask`).
+   * A native pool that reports to `delegate`.
+   * @param {Delegate} delegate
    * @throws ConfigurationError naming every option that is out of its range
    */
-  open(owner, settings) {
-    const number = ++this.lastOwner;
-    const pool = this.begin(number, settings);
-    this.owners.set(number, new WeakRef(owner));
-    this.graves.register(owner, number);
-    owner.number = number;
+  openPool(delegate, settings) {
+    const number = ++this.lastNumber;
+    const pool = this.newPool(number, settings);
+    this.delegates.set(number, new WeakRef(delegate));
+    this.collected.register(delegate, number);
+    delegate.number = number;
     return pool;
   }
 
-  begin(number, settings) {
+  newPool(number, settings) {
     try {
       return new this.module.Pool(this.native, number, JSON.stringify(settings));
     } catch (error) {
@@ -115,30 +139,30 @@ class Hub {
     }
   }
 
-  /** The owner expects nothing any more. */
-  forget(owner) {
-    this.owners.delete(owner.number);
+  /** The delegate expects no further calls. */
+  forget(delegate) {
+    this.delegates.delete(delegate.number);
   }
 
-  owner(number) {
-    return this.owners.get(number)?.deref();
+  delegate(number) {
+    return this.delegates.get(number)?.deref();
   }
 
-  /** Gives `request` an id; it keeps the process alive until it is settled, unless not `counted`. */
-  admit(request) {
-    const id = this.free.length > 0 ? this.free.pop() : this.requests.length;
+  /** Gives `request` an id; it keeps the process alive until it is taken out, unless it is not `counted`. */
+  register(request) {
+    const id = this.freeIds.length > 0 ? this.freeIds.pop() : this.requests.length;
     this.requests[id] = request;
     request.id = id;
     if (request.counted) this.keepAlive();
     return id;
   }
 
-  /** Takes the request out of the table; undefined when it is there no more. */
-  settle(id) {
+  /** Takes the request out of the table; undefined when it is not there any more. */
+  take(id) {
     const request = this.requests[id];
     if (request === undefined) return undefined;
     this.requests[id] = undefined;
-    this.free.push(id);
+    this.freeIds.push(id);
     request.id = 0;
     if (request.counted) this.letGo();
     return request;
@@ -152,35 +176,36 @@ class Hub {
     if (--this.alive === 0) this.native.letGo();
   }
 
-  /** Whether an open connection keeps the process alive. */
-  count(link, counted) {
-    if (link.counted === counted) return;
-    link.counted = counted;
-    if (counted) this.keepAlive();
+  /** Sets whether an open connection keeps the process alive. */
+  setKeepsAlive(connection, on) {
+    if (connection.keepsAlive === on) return;
+    connection.keepsAlive = on;
+    if (on) this.keepAlive();
     else this.letGo();
   }
 
-  /** The open connections of a pool, the oldest first. */
-  linksOf(owner) {
-    return [...this.links.values()].filter((link) => link.owner === owner);
+  /** The open connections of a delegate, the oldest first. */
+  connectionsOf(delegate) {
+    return [...this.connections.values()].filter((connection) => connection.delegate === delegate);
   }
 
   /** Whether a statement or checkout of this pool has yet to be answered. */
-  serves(pool) {
+  hasRequestsOf(pool) {
     return this.requests.some((request) => request !== undefined && request.pool === pool);
   }
 
+  /** Reads what has come from the core: its wake call arrives here. */
   drain() {
     if (this.draining || this.postponed) return;
     this.draining = true;
     try {
-      this.turn(performance.now() + TURN_MILLIS);
+      this.drainFor(performance.now() + DRAIN_MILLIS);
     } finally {
       this.draining = false;
     }
   }
 
-  turn(until) {
+  drainFor(until) {
     let work = 0;
     while (this.at < this.filled || this.fill()) {
       const frame = this.frame;
@@ -193,22 +218,23 @@ class Hub {
       }
       this.at += length;
       try {
-        this.record(frame, word);
+        this.onRequestRecord(frame, word);
       } catch (error) {
         rethrow(error);
       }
       work += length + WORK_PER_RECORD;
       if (work < WORK_PER_CLOCK) continue;
       work = 0;
-      if (performance.now() >= until) return this.postpone();
+      if (performance.now() >= until) return this.continueLater();
     }
   }
 
+  // Fills the frame with the next whole records; one that does not fit gets a frame of its own size.
   fill() {
-    this.frame = this.own;
+    this.frame = this.ownFrame;
     this.at = 0;
     this.filled = 0;
-    let taken = this.native.take(this.own.bytes);
+    let taken = this.native.take(this.ownFrame.bytes);
     if (taken < 0) {
       this.frame = new Frame((-taken + 7) & ~7);
       taken = this.native.take(this.frame.bytes);
@@ -217,7 +243,7 @@ class Hub {
     return taken > 0;
   }
 
-  postpone() {
+  continueLater() {
     this.postponed = true;
     setImmediate(() => {
       this.postponed = false;
@@ -225,8 +251,8 @@ class Hub {
     });
   }
 
-  // What is meant for a request; the rest is news.
-  record(frame, word) {
+  // A record that is addressed to a request; every other goes on to `onOtherRecord`.
+  onRequestRecord(frame, word) {
     const words = frame.words;
     const kind = words[word + 1] & 0xff;
     const id = words[word + 2];
@@ -243,22 +269,22 @@ class Hub {
         return;
       }
       case DONE: {
-        const request = this.settle(id);
+        const request = this.take(id);
         if (request !== undefined) request.takeDone(argument);
         return;
       }
       case FAIL: {
-        const request = this.settle(id);
+        const request = this.take(id);
         if (request !== undefined) request.takeFailure(frame.json(word, argument), words[word + 1] >>> 8);
         return;
       }
       case LENT: {
-        const request = this.settle(id);
-        const link = this.links.get(argument);
+        const request = this.take(id);
+        const connection = this.connections.get(argument);
         if (request === undefined) return;
-        if (link === undefined)
+        if (connection === undefined)
           request.takeFailure({ kind: 'plain', message: 'Connection terminated unexpectedly' }, 0);
-        else request.takeLink(link);
+        else request.takeConnection(connection);
         return;
       }
       case RESTART: {
@@ -277,23 +303,15 @@ class Hub {
         return;
       }
       default:
-        this.news(kind, frame, word);
+        this.onOtherRecord(kind, frame, word);
     }
   }
 
-  // What no request asked for: connections and their streams, questions to pools, the log.
-  news(kind, frame, word) {
+  // A record that no request asked for: connections and their streams, calls of delegates, the log.
+  onOtherRecord(kind, frame, word) {
     const id = frame.words[word + 2];
     const argument = frame.words[word + 3];
     switch (kind) {
-      case DIAL:
-        this.dial(id, frame.json(word, argument));
-        return;
-      case CARRY:
-      case RESUME:
-      case HANG_UP:
-        this.tunnel(kind, id, frame, word, argument);
-        return;
       case SHAPE:
         this.shapes.set(id, new Shape(id, frame.json(word, argument)));
         return;
@@ -301,47 +319,45 @@ class Hub {
         this.shapes.delete(id);
         return;
       case OPENED:
-        this.opened(id, frame.json(word, argument));
+        this.onOpened(id, frame.json(word, argument));
         return;
       case CLOSED:
-        this.closed(id, frame.json(word, argument));
+        this.onClosed(id, frame.json(word, argument));
         return;
       case EVENT: {
-        const link = this.links.get(id);
-        if (link !== undefined && link.client !== null) link.client._event(frame.json(word, argument));
+        const connection = this.connections.get(id);
+        if (connection !== undefined && connection.client !== null)
+          connection.client._event(frame.json(word, argument));
         return;
       }
-      case ASK: {
-        const owner = this.owner(argument);
-        if (owner !== undefined) owner.ask(id);
+      case ASK:
+        this.delegate(argument)?.ask(id);
         return;
-      }
-      case NOTE: {
-        const owner = this.owner(id);
-        if (owner !== undefined && owner.note !== undefined) owner.note(frame.json(word, argument));
+      case NOTE:
+        this.delegate(id)?.note?.(frame.json(word, argument));
         return;
-      }
-      case OVERDUE: {
-        const owner = this.owner(id);
-        if (owner !== undefined) owner.overdue(frame.json(word, argument));
+      case OVERDUE:
+        this.delegate(id)?.overdue?.(frame.json(word, argument));
         return;
-      }
-      case LOGIN: {
-        const owner = this.owner(id);
-        if (owner !== undefined) owner.heard(frame.json(word, argument));
+      case LOGIN:
+        this.delegate(id)?.heard?.(frame.json(word, argument));
         return;
-      }
-      case ADMIT: {
-        const owner = this.owner(argument);
-        if (owner !== undefined) owner.admit(id);
+      case ADMIT:
+        this.delegate(argument)?.admit(id);
         return;
-      }
       case REFUSED: {
         const { pool, error } = frame.json(word, argument);
-        const owner = this.owner(pool);
-        if (owner !== undefined) owner.refused(id, error);
+        this.delegate(pool)?.refused(id, error);
         return;
       }
+      case DIAL:
+        this.onDial(id, frame.json(word, argument));
+        return;
+      case CARRY:
+      case RESUME:
+      case HANG_UP:
+        this.onSocketRecord(kind, id, frame, word, argument);
+        return;
       case LOG:
         this.onLog(frame.json(word, argument));
         return;
@@ -350,52 +366,50 @@ class Hub {
     }
   }
 
-  dial(id, info) {
-    const owner = this.owner(info.pool);
-    if (owner === undefined) return;
-    const tunnel = owner.dial(id, info);
-    if (tunnel === undefined) return;
-    this.tunnels.set(id, tunnel);
-    tunnel.open();
+  onDial(id, info) {
+    const socket = this.delegate(info.pool)?.dial(id, info);
+    if (socket === undefined) return;
+    this.nodeSockets.set(id, socket);
+    socket.open();
   }
 
-  tunnel(kind, id, frame, word, length) {
-    const tunnel = this.tunnels.get(id);
-    if (tunnel === undefined) return;
+  onSocketRecord(kind, id, frame, word, length) {
+    const socket = this.nodeSockets.get(id);
+    if (socket === undefined) return;
     if (kind === CARRY) {
-      tunnel.write(frame.copy(word, length));
+      socket.write(frame.copy(word, length));
     } else if (kind === RESUME) {
-      tunnel.resume();
+      socket.resume();
     } else {
-      this.tunnels.delete(id);
-      tunnel.hangUp();
+      this.nodeSockets.delete(id);
+      socket.hangUp();
     }
   }
 
-  opened(id, info) {
-    const owner = this.owner(info.pool);
-    if (owner === undefined) return;
-    const link = new Link(id, owner, info);
-    this.links.set(id, link);
-    owner.opened(link);
+  onOpened(id, info) {
+    const delegate = this.delegate(info.pool);
+    if (delegate === undefined) return;
+    const connection = new ConnectionHandle(id, delegate, info);
+    this.connections.set(id, connection);
+    delegate.opened(connection);
   }
 
-  closed(id, info) {
-    const link = this.links.get(id);
-    if (link === undefined) return;
-    this.links.delete(id);
-    link.open = false;
-    this.count(link, false);
-    link.owner.closed(link, info);
+  onClosed(id, info) {
+    const connection = this.connections.get(id);
+    if (connection === undefined) return;
+    this.connections.delete(id);
+    connection.open = false;
+    this.setKeepsAlive(connection, false);
+    connection.delegate.closed(connection, info);
   }
 }
 
 let current;
 
-/** The hub of this thread; the native core is loaded when it is first needed. */
-function hub() {
-  if (current === undefined) current = new Hub(require('.'));
+/** The bridge of this thread; the native core is loaded when it is first needed. */
+function bridge() {
+  if (current === undefined) current = new Bridge(require('.'));
   return current;
 }
 
-module.exports = { hub, Hub };
+module.exports = { bridge, Bridge };

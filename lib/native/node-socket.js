@@ -11,7 +11,7 @@ const { guarded } = require('../async/answer');
 
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
 
-class Tunnel {
+class NodeSocket {
   /**
    * @param native the pool that asked for it, under the number `id`
    * @param place `{ host, port }`
@@ -116,7 +116,7 @@ class Tunnel {
     else this.settle(new Error('Connection terminated unexpectedly'));
   }
 
-  // From the hub: bytes for the server, room for more of its own, the end.
+  // From the bridge: bytes for the server, room for more of its own, the end.
   write(bytes) {
     const { length } = bytes;
     this.guarded(() => this.stream.write(bytes, () => this.native.sent(this.id, length)));
@@ -160,4 +160,4 @@ function streamConfig(options, parameters) {
   };
 }
 
-module.exports = { Tunnel };
+module.exports = { NodeSocket };

@@ -21,7 +21,7 @@ class Checkout {
     this.terms = POOLS_TERMS;
   }
 
-  takeLink(link) {
+  takeConnection(link) {
     // The signal came first, so nobody is there who could give it back.
     if (this.aborted) this.pool._native.release(link.id, false);
     else lend(this.pool, this, link);

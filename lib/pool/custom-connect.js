@@ -44,7 +44,7 @@ class Escort {
     }
     this.callback = callback;
     this.client._connecting = true;
-    this.pool._native.verdict(this.attempt, null);
+    this.pool._native.resolveConnect(this.attempt, null);
   }
 
   /** From the pool: the core has connected. */
@@ -90,14 +90,14 @@ class Escort {
     this.refusal = error || undefined;
     if (this.isOver) this.conclude();
     // It never came to us: what does not fail is connected all the same.
-    else if (this.callback === null) this.pool._native.verdict(this.attempt, this.text(this.refusal));
+    else if (this.callback === null) this.pool._native.resolveConnect(this.attempt, this.text(this.refusal));
   }
 
   // Both sides have spoken.
   conclude() {
     const { pool, refusal, link } = this;
     if (link === null) {
-      if (refusal !== this.failure) pool._native.verdict(this.attempt, this.text(refusal));
+      if (refusal !== this.failure) pool._native.resolveConnect(this.attempt, this.text(refusal));
       else this.confirm();
     } else if (refusal === undefined) greet(pool, link);
     else rebuff(pool, link, this.client, refusal);
@@ -107,7 +107,7 @@ class Escort {
   confirm() {
     const { pool, failure } = this;
     if (failure.message) pool._errors.keep(failure);
-    pool._native.verdict(this.attempt, null);
+    pool._native.resolveConnect(this.attempt, null);
   }
 
   text(error) {

@@ -3,7 +3,7 @@
 // A connection becomes somebody's client and comes back: the events `acquire` and `release`, what is
 // checked before and after, and whether the core may lend it again.
 
-const { hub } = require('../native/bridge');
+const { bridge } = require('../native/bridge');
 const loans = require('../monitor/leak-detection');
 const { guarded } = require('../async/answer');
 
@@ -29,7 +29,7 @@ function lend(pool, checkout, link) {
   // The core has ended what its last borrower left open.
   client._txStatus = 'I';
   loans.lent(pool, link, checkout.loan);
-  if (pool.options.allowExitOnIdle) hub().count(link, true);
+  if (pool.options.allowExitOnIdle) bridge().setKeepsAlive(link, true);
   guarded(() => pool.emit('acquire', client));
   const release = releaseOnce(pool, client, link);
   client.release = release;
@@ -84,7 +84,7 @@ function takeBack(pool, client, link, destroy) {
   const closing = destroy || !client._queryable || client._ending || client._ended;
   const serves = pool._isLogged && pool.waitingCount > 0;
   if (closing || spent) client._ending = true;
-  if (pool.options.allowExitOnIdle) hub().count(link, false);
+  if (pool.options.allowExitOnIdle) bridge().setKeepsAlive(link, false);
   if (!closing && client._session !== null) releaseLater(pool, client, link);
   else giveBack(pool, link, Boolean(closing));
   if (!closing && !spent) pool._pulse(serves);
@@ -99,18 +99,18 @@ function giveBack(pool, link, destroy) {
   loans.returned(pool, link);
   const { idleTimeoutMillis } = pool.options;
   // 0 is never.
-  if (idleTimeoutMillis > 0 && idleTimeoutMillis < LONG_TURN_MILLIS) stayInTurn(pool);
+  if (idleTimeoutMillis > 0 && idleTimeoutMillis < LONG_TURN_MILLIS) holdIdleTimeout(pool);
   pool._native.release(link.id, destroy);
 }
 
 // Under pg the idle timeout is a timer, so what is given back is there until the turn is over.
-function stayInTurn(pool) {
+function holdIdleTimeout(pool) {
   if (pool._inTurn) return;
   pool._inTurn = true;
-  pool._native.turn(true);
+  pool._native.holdIdleTimeout(true);
   setImmediate(() => {
     pool._inTurn = false;
-    pool._native.turn(false);
+    pool._native.holdIdleTimeout(false);
   });
 }
 

@@ -29,14 +29,14 @@ function greet(pool, link) {
 function rebuff(pool, link, client, error) {
   pool._errors.keep(error, `connection ${link.id} was refused by its greeting`);
   if (client !== undefined) client._ending = true;
-  if (link.open) pool._native.greeted(link.id, false);
+  if (link.open) pool._native.onConnectDone(link.id, false);
 }
 
 function welcome(pool, link, client) {
   guarded(() => pool.emit('connect', client));
   pool._notice(client);
   pool._welcomed = true;
-  if (link.open) pool._native.greeted(link.id, true);
+  if (link.open) pool._native.onConnectDone(link.id, true);
 }
 
 module.exports = { greet, rebuff };

@@ -20,7 +20,7 @@ const { hide } = require('../config/secrets');
 const { fromNative } = require('../errors');
 const { inContext } = require('../async/callback-context');
 const { greet } = require('./on-connect');
-const { hub } = require('../native/bridge');
+const { bridge } = require('../native/bridge');
 const { plainMethods } = require('../client/patched-methods');
 const { giveBack } = require('./lease');
 const loans = require('../monitor/leak-detection');
@@ -41,7 +41,7 @@ const {
 } = require('../config/core-settings');
 const { RowStream } = require('../client/row-stream');
 const { foreignPool, isForeign } = require('./foreign-pool');
-const { Tunnel } = require('../native/node-socket');
+const { NodeSocket } = require('../native/node-socket');
 
 const CONNECT_TIMEOUT = 'Connection terminated due to connection timeout';
 
@@ -152,15 +152,15 @@ class Pool extends EventEmitter {
 
   _admit(checkout) {
     const native = this._opened();
-    const core = hub();
-    core.admit(checkout);
+    const core = bridge();
+    core.register(checkout);
     try {
       const { deadline, attempts, base } = checkout.terms;
       if (this._isLogged) this._logSupply();
       native.connect(checkout.id, deadline, attempts, base);
       if (this._escorted) this._callers.add(checkout);
     } catch (error) {
-      if (checkout.id !== 0) core.settle(checkout.id);
+      if (checkout.id !== 0) core.take(checkout.id);
       process.nextTick(() => checkout.fail(error));
     }
   }
@@ -208,10 +208,10 @@ class Pool extends EventEmitter {
   _send(native, statement) {
     try {
       const { buffer, length } = pack(statement);
-      native.query(hub().admit(statement), buffer, length);
+      native.query(bridge().register(statement), buffer, length);
       if (this._escorted) this._callers.add(statement);
     } catch (error) {
-      if (statement.id !== 0) hub().settle(statement.id);
+      if (statement.id !== 0) bridge().take(statement.id);
       process.nextTick(() => statement.fail(error));
     }
   }
@@ -288,7 +288,7 @@ class Pool extends EventEmitter {
     }
     const ending = new Ending(this, answer.callback);
     for (const client of this._late) giveBack(this, client._link, true);
-    hub().admit(ending);
+    bridge().register(ending);
     this._native.end(ending.id);
     return answer.promise;
   }
@@ -304,10 +304,10 @@ class Pool extends EventEmitter {
     this._model = model;
     this._queryTimeout = model.connectionParameters.query_timeout;
     this._binary = model.binary;
-    const native = hub().open(this, poolSettings(model, this.options));
+    const native = bridge().openPool(this, poolSettings(model, this.options));
     this._native = native;
     this._isMeasured = native.vitals !== 0;
-    if (this._greets()) native.greet(true);
+    if (this._greets()) native.awaitOnConnect(true);
     this._escortIfAsked();
     return native;
   }
@@ -330,10 +330,10 @@ class Pool extends EventEmitter {
     const asked = this.Client.prototype.connect !== plainClientConnect;
     if (asked === this._escorted) return;
     this._escorted = asked;
-    this._native.escort(asked);
+    this._native.interceptConnects(asked);
   }
 
-  // From the hub: a connection is about to be made.
+  // From the bridge: a connection is about to be made.
   admit(attempt) {
     try {
       const client = this._newClient();
@@ -341,11 +341,11 @@ class Pool extends EventEmitter {
       this._escorts.set(attempt, escort);
       this._callers.run(() => escort.begin());
     } catch (error) {
-      this._native.verdict(attempt, this._errors.keep(error));
+      this._native.resolveConnect(attempt, this._errors.keep(error));
     }
   }
 
-  // From the hub: it could not be made; null: the core has given up on it.
+  // From the bridge: it could not be made; null: the core has given up on it.
   refused(attempt, failure) {
     const escort = this._escorts.get(attempt);
     if (escort === undefined) return;
@@ -360,7 +360,7 @@ class Pool extends EventEmitter {
   // A listener for new clients has been added: from now on the core waits for it.
   _greetFromNow() {
     this._welcomed = false;
-    if (this._native) this._native.greet(true);
+    if (this._native) this._native.awaitOnConnect(true);
   }
 
   // Opens the minimum ahead of the first request. A configuration that makes no sense fails that.
@@ -377,8 +377,8 @@ class Pool extends EventEmitter {
   _rise() {
     this._resting = false;
     if (this.options.allowExitOnIdle) return;
-    for (const link of hub().links.values()) {
-      if (link.owner === this) hub().count(link, true);
+    for (const link of bridge().connections.values()) {
+      if (link.delegate === this) bridge().setKeepsAlive(link, true);
     }
   }
 
@@ -417,7 +417,7 @@ class Pool extends EventEmitter {
   }
 
   _links() {
-    return this._native === null ? [] : hub().linksOf(this);
+    return this._native === null ? [] : bridge().connectionsOf(this);
   }
 
   _isFull() {
@@ -439,12 +439,12 @@ class Pool extends EventEmitter {
     };
     super.on('remove', heard);
     if (link.lent) giveBack(this, link, true);
-    else this._native.cut(link.id);
+    else this._native.closeConnection(link.id);
   }
 
-  // From the hub: a connection is there.
+  // From the bridge: a connection is there.
   opened(link) {
-    hub().count(link, !this.options.allowExitOnIdle && !this._resting);
+    bridge().setKeepsAlive(link, !this.options.allowExitOnIdle && !this._resting);
     guarded(() => this.log('new client connected'));
     const escort = this._escorts.get(link.info.attempt);
     if (escort !== undefined) {
@@ -453,7 +453,7 @@ class Pool extends EventEmitter {
       return;
     }
     if (this._watched) guarded(() => this._clientOf(link));
-    if (link.info.greet) greet(this, link);
+    if (link.info.awaitsOnConnect) greet(this, link);
   }
 
   // A client with a `query` of its own has to be asked, so queries of the pool run on clients from now on.
@@ -469,7 +469,7 @@ class Pool extends EventEmitter {
     return client;
   }
 
-  // From the hub: a connection is gone.
+  // From the bridge: a connection is gone.
   closed(link, info) {
     removal.closed(this, link, info);
   }
@@ -524,7 +524,7 @@ class Pool extends EventEmitter {
     if (this._native !== null) this._native.configure(JSON.stringify(changes));
   }
 
-  // From the hub: a request runs again, or the breaker has changed.
+  // From the bridge: a request runs again, or the breaker has changed.
   note({ event, ...details }) {
     if (event === 'retry') {
       const { attempt, of, delay, code, phase } = details;
@@ -541,32 +541,32 @@ class Pool extends EventEmitter {
     this.emit(event, details);
   }
 
-  // From the hub: a client is lent for long.
+  // From the bridge: a client is lent for long.
   overdue({ connection, heldMillis }) {
     loans.overdue(this, connection, heldMillis);
   }
 
-  // From the hub: a stream is wanted that Node opens.
+  // From the bridge: a stream is wanted that Node opens.
   dial(id, place) {
     const fail = (error) => this._errors.keep(error);
     try {
-      return new Tunnel(this._native, id, place, this._example(), fail);
+      return new NodeSocket(this._native, id, place, this._example(), fail);
     } catch (error) {
       this._native.dialed(id, fail(error));
       return undefined;
     }
   }
 
-  // From the hub: the server, or a proxy, wants a password.
+  // From the bridge: the server, or a proxy, wants a password.
   ask(attempt) {
     try {
       answerPassword(
         this._example(),
-        (password, failure) => this._native.answer(attempt, password, failure),
+        (password, failure) => this._native.givePassword(attempt, password, failure),
         this._errors,
       );
     } catch (error) {
-      this._native.answer(attempt, null, this._errors.keep(error));
+      this._native.givePassword(attempt, null, this._errors.keep(error));
     }
   }
 

@@ -37,7 +37,7 @@ function closed(pool, link, info) {
 function discard(pool, client, error) {
   client._ending = true;
   client.connection._gone();
-  if (pool._native.cut(client._link.id)) tellIdleDeath(pool, client, error);
+  if (pool._native.closeConnection(client._link.id)) tellIdleDeath(pool, client, error);
   else pool._errors.keep(error, 'Connection terminated');
 }
 

@@ -3,7 +3,7 @@
 // The end of a pool on its way: from `pool.end()` until the core has closed everything.
 
 const { fromNative } = require('../errors');
-const { hub } = require('../native/bridge');
+const { bridge } = require('../native/bridge');
 
 class Ending {
   constructor(pool, callback) {
@@ -15,17 +15,17 @@ class Ending {
 
   takeDone() {
     // The last connection is given back just before the answer to its last statement is told.
-    if (hub().serves(this.pool)) {
+    if (bridge().hasRequestsOf(this.pool)) {
       setImmediate(() => this.takeDone());
       return;
     }
-    hub().forget(this.pool);
+    bridge().forget(this.pool);
     this.pool.ended = true;
     this.callback();
   }
 
   takeFailure(failure) {
-    hub().forget(this.pool);
+    bridge().forget(this.pool);
     this.callback(fromNative(failure));
   }
 }

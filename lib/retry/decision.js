@@ -3,7 +3,7 @@
 // RetryDecision and CoreTimer: requests that the core answers after a delay. The core does the waiting, so
 // faked timers of an application stop neither, and what waits can be cancelled by its id.
 
-const { hub } = require('../native/bridge');
+const { bridge } = require('../native/bridge');
 
 /** The core's decision on a failed run: undefined when it is time to run again, else the refusal. */
 class RetryDecision {
@@ -16,11 +16,11 @@ class RetryDecision {
   of(native, run) {
     return new Promise((resolve, reject) => {
       this.resolve = resolve;
-      hub().admit(this);
+      bridge().register(this);
       try {
-        native.again(this.id, JSON.stringify(run));
+        native.decideRetry(this.id, JSON.stringify(run));
       } catch (error) {
-        hub().settle(this.id);
+        bridge().take(this.id);
         reject(error);
       }
     });
@@ -44,8 +44,8 @@ class CoreTimer {
     this.elapsed = new Promise((resolve) => {
       this.takeDone = resolve;
     });
-    hub().admit(this);
-    native.rest(this.id, millis);
+    bridge().register(this);
+    native.sleep(this.id, millis);
   }
 
   takeFailure() {}

@@ -5,59 +5,59 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{connections::Desk, errors, outbox::Kind};
+use super::{connections::Connections, errors, outbox::Kind};
 use crate::{
     dispatch::{Answer, Borrower, Failure, Lease},
     postgres::{Rows, Shape, Status},
 };
 
 /// Writes the answer to one request into the outbox.
-pub(super) struct Reply {
-    desk: Arc<Desk>,
+pub(super) struct RequestAnswer {
+    connections: Arc<Connections>,
     request: u32,
 }
 
-impl Reply {
-    pub(super) fn new(desk: Arc<Desk>, request: u32) -> Self {
-        Self { desk, request }
+impl RequestAnswer {
+    pub(super) fn new(connections: Arc<Connections>, request: u32) -> Self {
+        Self { connections, request }
     }
 }
 
-impl Answer for Reply {
+impl Answer for RequestAnswer {
     fn rows(&mut self, shape: &Arc<Shape>, rows: Rows<'_>) {
-        self.desk.outbox.push_rows(self.request, shape, rows);
+        self.connections.outbox.push_rows(self.request, shape, rows);
     }
 
     fn complete(&mut self, tag: &[u8]) {
-        self.desk.outbox.push_bytes(Kind::Command, self.request, tag);
+        self.connections.outbox.push_bytes(Kind::Command, self.request, tag);
     }
 
     fn suspended(&mut self) {
-        self.desk.outbox.push(Kind::Suspended, self.request, 0);
+        self.connections.outbox.push(Kind::Suspended, self.request, 0);
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.desk.outbox.poll_ready(cx)
+        self.connections.outbox.poll_ready(cx)
     }
 
     fn done(&mut self, status: Status) {
-        self.desk.outbox.push(Kind::Done, self.request, status.letter().into());
+        self.connections.outbox.push(Kind::Done, self.request, status.letter().into());
     }
 
     fn restart(&mut self) {
-        self.desk.outbox.push(Kind::Restart, self.request, 0);
+        self.connections.outbox.push(Kind::Restart, self.request, 0);
     }
 
     fn failed(&mut self, failure: Failure, status: Option<Status>) {
-        let value = errors::of_failure(&failure, self.desk.tier());
+        let value = errors::of_failure(&failure, self.connections.tier());
         let letter = status.map_or(0, Status::letter);
-        self.desk.outbox.push_json(Kind::Fail, letter.into(), self.request, &value);
+        self.connections.outbox.push_json(Kind::Fail, letter.into(), self.request, &value);
     }
 }
 
-impl Borrower for Reply {
+impl Borrower for RequestAnswer {
     fn lent(self, lease: Lease) {
-        self.desk.lend(self.request, lease);
+        self.connections.lend(self.request, lease);
     }
 
     fn refused(mut self, failure: Failure) {

@@ -1,4 +1,4 @@
-//! `Hub`: the JavaScript thread's end of the outbox.
+//! `Bridge`: the JavaScript thread's end of the outbox.
 
 use std::sync::Arc;
 
@@ -9,20 +9,20 @@ use super::outbox::{Outbox, Wake};
 
 /// One per JavaScript thread.
 #[napi]
-pub struct Hub {
+pub struct Bridge {
     pub(super) outbox: Arc<Outbox>,
     wake: sys::napi_threadsafe_function,
 }
 
-/// JavaScript has let go of the hub, or its thread has ended.
-impl Drop for Hub {
+/// JavaScript has let go of the bridge, or its thread has ended.
+impl Drop for Bridge {
     fn drop(&mut self) {
         self.outbox.end();
     }
 }
 
 #[napi]
-impl Hub {
+impl Bridge {
     /// `wake` is called once for each batch of records.
     #[napi(constructor, catch_unwind)]
     pub fn new(wake: Function<'_, (), ()>) -> Result<Self> {
@@ -43,7 +43,7 @@ impl Hub {
         self.outbox.take(&mut into)
     }
 
-    /// Keeps the process alive for this hub.
+    /// Keeps the process alive for this bridge.
     #[napi(catch_unwind)]
     #[allow(unsafe_code, reason = "Node-API")]
     pub fn hold(&self, env: Env) {

@@ -22,18 +22,18 @@ use crate::postgres::Error;
 /// JavaScript tells the attempts of all pools apart by their numbers.
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
-/// Why an attempt is not to go on, in JavaScript's words.
-type Verdict = Option<String>;
+/// Why an attempt is not to go on; none: it goes on.
+type Resolution = Option<String>;
 
-/// The escorted attempts of one pool.
-pub(super) struct Escorts {
+/// The intercepted attempts of one pool.
+pub(super) struct ConnectHook {
     outbox: Arc<Outbox>,
     pool: u32,
     on: AtomicBool,
-    asked: Mutex<HashMap<u32, oneshot::Sender<Verdict>>>,
+    asked: Mutex<HashMap<u32, oneshot::Sender<Resolution>>>,
 }
 
-impl Escorts {
+impl ConnectHook {
     pub(super) fn new(outbox: Arc<Outbox>, pool: u32) -> Arc<Self> {
         Arc::new(Self { outbox, pool, on: AtomicBool::new(false), asked: Mutex::default() })
     }
@@ -48,12 +48,12 @@ impl Escorts {
             return Ok(None);
         }
         let attempt = NEXT.fetch_add(1, Ordering::Relaxed);
-        let mut asking = Asking { escorts: self, attempt, is_open: true };
-        let verdict = self.ask(attempt);
+        let mut asking = Asking { hook: self, attempt, is_open: true };
+        let resolution = self.ask(attempt);
         self.outbox.push(Kind::Admit, attempt, self.pool);
-        let verdict = verdict.await;
+        let resolution = resolution.await;
         asking.is_open = false;
-        match verdict {
+        match resolution {
             Ok(None) => Ok(Some(attempt)),
             Ok(Some(failure)) => Err(Error::Plain(failure)),
             Err(_) => Err(Error::Ended),
@@ -62,30 +62,30 @@ impl Escorts {
 
     /// The attempt has failed. JavaScript may give it another reason.
     pub(super) async fn refused(&self, attempt: u32, error: Error) -> Error {
-        let verdict = self.ask(attempt);
+        let resolution = self.ask(attempt);
         self.tell(attempt, Some(&error));
-        match verdict.await {
+        match resolution.await {
             Ok(Some(failure)) => Error::Plain(failure),
             Ok(None) | Err(_) => error,
         }
     }
 
-    /// The attempt was given up; nobody waits for a verdict.
+    /// The attempt was given up; nobody waits for an answer.
     pub(super) fn given_up(&self, attempt: u32) {
         self.asked.lock().remove(&attempt);
         self.tell(attempt, None);
     }
 
-    pub(super) fn verdict(&self, attempt: u32, failure: Verdict) {
+    pub(super) fn resolve(&self, attempt: u32, failure: Resolution) {
         if let Some(asked) = self.asked.lock().remove(&attempt) {
             let _ = asked.send(failure);
         }
     }
 
-    fn ask(&self, attempt: u32) -> oneshot::Receiver<Verdict> {
-        let (sender, verdict) = oneshot::channel();
+    fn ask(&self, attempt: u32) -> oneshot::Receiver<Resolution> {
+        let (sender, resolution) = oneshot::channel();
         self.asked.lock().insert(attempt, sender);
-        verdict
+        resolution
     }
 
     fn tell(&self, attempt: u32, error: Option<&Error>) {
@@ -96,7 +96,7 @@ impl Escorts {
 
 /// A question that is dropped before it is answered is given up.
 struct Asking<'a> {
-    escorts: &'a Escorts,
+    hook: &'a ConnectHook,
     attempt: u32,
     is_open: bool,
 }
@@ -104,7 +104,7 @@ struct Asking<'a> {
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
         if self.is_open {
-            self.escorts.given_up(self.attempt);
+            self.hook.given_up(self.attempt);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What one JavaScript pool knows of its connections: which are there, which are lent, which wait
-//! for a greeting or a password. Tells everything to the outbox.
+//! The connections of one JavaScript pool: which are open, which are leased to JavaScript, which wait for
+//! `onConnect` or a password. Everything that happens to them goes into the outbox.
 
 use std::{
     collections::HashMap,
@@ -18,12 +18,12 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::{
-    answer::{Reply, ReturnAfter},
-    connect_hook::Escorts,
+    answer::{RequestAnswer, ReturnAfter},
+    connect_hook::ConnectHook,
     errors,
-    node_socket::Exchange,
+    node_socket::NodeSockets,
     outbox::{Kind, Outbox},
-    raw_channel::Line,
+    raw_channel::RawChannel,
 };
 use crate::{
     dispatch::{Answer, BreakerNotice, Direct, Face, Failure, Lease, Measured, Retrying, Withdrawal},
@@ -34,52 +34,53 @@ use crate::{
 };
 
 type Password = Result<Option<String>, Error>;
-type Greeting = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+type OnConnect = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
-pub(super) struct Desk {
+pub(super) struct Connections {
     pub(super) outbox: Arc<Outbox>,
     /// The number JavaScript gave its pool.
     pool: u32,
     tier: OnceLock<String>,
     vitals: OnceLock<Arc<Vitals>>,
-    /// Whether new connections are greeted by JavaScript.
-    pub(super) greets: AtomicBool,
-    pub(super) escorts: Arc<Escorts>,
-    connections: Mutex<HashMap<u32, Known>>,
+    /// Whether new connections wait for JavaScript's `onConnect`.
+    pub(super) awaits_on_connect: AtomicBool,
+    pub(super) connect_hook: Arc<ConnectHook>,
+    entries: Mutex<HashMap<u32, Entry>>,
     questions: Mutex<HashMap<u32, oneshot::Sender<Password>>>,
     next_question: AtomicU32,
     /// How to take requests back; the ticket of those that wait for a connection.
     withdrawals: Mutex<HashMap<u32, (Withdrawal, Option<Ticket>)>>,
-    pub(super) exchange: Arc<Exchange>,
+    pub(super) node_sockets: Arc<NodeSockets>,
 }
 
-struct Known {
+struct Entry {
     connection: Arc<Connection>,
     lease: Option<Lease>,
-    greeting: Option<oneshot::Sender<bool>>,
+    /// The core waits for `onConnectDone`.
+    on_connect: Option<oneshot::Sender<bool>>,
     reason: Option<CloseReason>,
     /// It is closed, and counted until its borrower gives it back.
     gone: bool,
     /// The requests that have it in raw mode, or will have.
-    lines: Vec<Arc<Line>>,
+    raw_channels: Vec<Arc<RawChannel>>,
 }
 
-impl Desk {
+impl Connections {
     pub(super) fn new(outbox: Arc<Outbox>, pool: u32) -> Arc<Self> {
-        let exchange = Exchange::new(Arc::clone(&outbox), pool);
-        let escorts = Escorts::new(Arc::clone(&outbox), pool);
+        let node_sockets = NodeSockets::new(Arc::clone(&outbox), pool);
+        let connect_hook = ConnectHook::new(Arc::clone(&outbox), pool);
         Arc::new(Self {
             outbox,
             pool,
             tier: OnceLock::new(),
             vitals: OnceLock::new(),
-            greets: AtomicBool::new(false),
-            escorts,
-            connections: Mutex::default(),
+            awaits_on_connect: AtomicBool::new(false),
+            connect_hook,
+            entries: Mutex::default(),
             questions: Mutex::default(),
             next_question: AtomicU32::new(1),
             withdrawals: Mutex::default(),
-            exchange,
+            node_sockets,
         })
     }
 
@@ -102,88 +103,89 @@ impl Desk {
     }
 
     /// Tells a request that waits for its time that it has come, or why it has not.
-    pub(super) fn verdict_to(
+    pub(super) fn retry_answer_to(
         self: &Arc<Self>,
         request: u32,
     ) -> impl FnOnce(Result<(), Why>) + Send + 'static {
-        let desk = Arc::clone(self);
-        move |verdict| match verdict {
-            Ok(()) => desk.outbox.push(Kind::Done, request, 0),
+        let connections = Arc::clone(self);
+        move |decision| match decision {
+            Ok(()) => connections.outbox.push(Kind::Done, request, 0),
             Err(why) => {
-                let value = json!({ "kind": "verdict", "message": why.name(), "tier": desk.tier.get() });
-                desk.outbox.push_json(Kind::Fail, 0, request, &value);
+                let value =
+                    json!({ "kind": "verdict", "message": why.name(), "tier": connections.tier.get() });
+                connections.outbox.push_json(Kind::Fail, 0, request, &value);
             }
         }
     }
 
-    pub(super) fn answer_to(self: &Arc<Self>, request: u32) -> Reply {
-        Reply::new(Arc::clone(self), request)
+    pub(super) fn answer_to(self: &Arc<Self>, request: u32) -> RequestAnswer {
+        RequestAnswer::new(Arc::clone(self), request)
     }
 
     /// Sends a statement on a connection JavaScript holds, or greets.
     pub(super) fn send(self: &Arc<Self>, connection: u32, request: u32, statement: Arc<Statement>) {
         let mut answer = Measured::begin(self.vitals.get(), self.answer_to(request));
-        let known = self.connections.lock().get(&connection).map(|known| Arc::clone(&known.connection));
-        match known {
+        let entry = self.entries.lock().get(&connection).map(|entry| Arc::clone(&entry.connection));
+        match entry {
             Some(connection) => Direct::send(&connection, request, statement, answer),
             None => answer.failed(Failure::Wire(Error::Lost), None),
         }
     }
 
     /// Asks for a connection in raw mode; whether it is there already.
-    pub(super) fn raw(self: &Arc<Self>, connection: u32, request: u32) -> bool {
+    pub(super) fn start_raw(self: &Arc<Self>, connection: u32, request: u32) -> bool {
         let Some(open) = self.connection(connection) else {
             self.answer_to(request).failed(Failure::Wire(Error::Lost), None);
             return false;
         };
-        let line = Line::new(self, connection, request);
-        if let Some(known) = self.connections.lock().get_mut(&connection) {
-            known.lines.push(Arc::clone(&line));
+        let channel = RawChannel::new(self, connection, request);
+        if let Some(entry) = self.entries.lock().get_mut(&connection) {
+            entry.raw_channels.push(Arc::clone(&channel));
         }
-        line.begin(self, &open)
+        channel.start(self, &open)
     }
 
-    /// The raw line of a request.
-    pub(super) fn line(&self, connection: u32, request: u32) -> Option<Arc<Line>> {
-        let connections = self.connections.lock();
-        let lines = &connections.get(&connection)?.lines;
-        lines.iter().find(|line| line.request == request).map(Arc::clone)
+    /// The raw channel of a request.
+    pub(super) fn raw_channel(&self, connection: u32, request: u32) -> Option<Arc<RawChannel>> {
+        let entries = self.entries.lock();
+        let raw_channels = &entries.get(&connection)?.raw_channels;
+        raw_channels.iter().find(|channel| channel.request == request).map(Arc::clone)
     }
 
-    /// The line has answered its request.
-    pub(super) fn hang_up(&self, line: &Line) {
-        if let Some(known) = self.connections.lock().get_mut(&line.connection) {
-            known.lines.retain(|other| !std::ptr::eq(Arc::as_ptr(other), line));
+    /// Removes a channel that has answered its request.
+    pub(super) fn remove_raw_channel(&self, channel: &RawChannel) {
+        if let Some(entry) = self.entries.lock().get_mut(&channel.connection) {
+            entry.raw_channels.retain(|other| !std::ptr::eq(Arc::as_ptr(other), channel));
         }
     }
 
     pub(super) fn connection(&self, connection: u32) -> Option<Arc<Connection>> {
-        self.connections.lock().get(&connection).map(|known| Arc::clone(&known.connection))
+        self.entries.lock().get(&connection).map(|entry| Arc::clone(&entry.connection))
     }
 
     /// Hands a connection over to JavaScript, as the answer to a request.
     pub(super) fn lend(self: &Arc<Self>, request: u32, lease: Lease) {
         let id = lease.id;
-        let mut connections = self.connections.lock();
-        let Some(known) = connections.get_mut(&id) else {
-            drop(connections);
+        let mut entries = self.entries.lock();
+        let Some(entry) = entries.get_mut(&id) else {
+            drop(entries);
             drop(lease);
             return self.answer_to(request).failed(Failure::Wire(Error::Lost), None);
         };
-        known.lease = Some(lease);
+        entry.lease = Some(lease);
         // Told under the lock, so that the end of the connection cannot be told before it.
         self.outbox.push(Kind::Lent, request, id);
     }
 
     /// Takes a lent connection back. What was sent on it is answered before the next one gets it.
     pub(super) fn release(&self, connection: u32, destroy: bool) {
-        let mut connections = self.connections.lock();
-        let Some(known) = connections.get_mut(&connection) else { return };
-        let (lease, gone) = (known.lease.take(), known.gone);
+        let mut entries = self.entries.lock();
+        let Some(entry) = entries.get_mut(&connection) else { return };
+        let (lease, gone) = (entry.lease.take(), entry.gone);
         if gone {
-            connections.remove(&connection);
+            entries.remove(&connection);
         }
-        drop(connections);
+        drop(entries);
         let Some(lease) = lease else { return };
         if destroy || gone {
             lease.close(CloseReason::Released);
@@ -196,21 +198,21 @@ impl Desk {
     }
 
     /// Closes a connection that somebody uses.
-    pub(super) fn cut(&self, connection: u32) {
-        let mut connections = self.connections.lock();
-        let Some(known) = connections.get_mut(&connection) else { return };
-        known.reason.get_or_insert(CloseReason::Released);
-        let connection = Arc::clone(&known.connection);
-        drop(connections);
+    pub(super) fn close_connection(&self, connection: u32) {
+        let mut entries = self.entries.lock();
+        let Some(entry) = entries.get_mut(&connection) else { return };
+        entry.reason.get_or_insert(CloseReason::Released);
+        let connection = Arc::clone(&entry.connection);
+        drop(entries);
         connection.close();
     }
 
     /// Nobody is left to give lent connections back, or to hear the answers of busy ones.
     pub(super) fn abandon(&self) {
-        let mut connections = self.connections.lock();
-        let leases: Vec<_> = connections.values_mut().filter_map(|known| known.lease.take()).collect();
-        let left: Vec<_> = connections.values().map(|known| Arc::clone(&known.connection)).collect();
-        drop(connections);
+        let mut entries = self.entries.lock();
+        let leases: Vec<_> = entries.values_mut().filter_map(|entry| entry.lease.take()).collect();
+        let left: Vec<_> = entries.values().map(|entry| Arc::clone(&entry.connection)).collect();
+        drop(entries);
         for lease in leases {
             lease.close(CloseReason::Released);
         }
@@ -219,16 +221,16 @@ impl Desk {
         }
     }
 
-    pub(super) fn greeted(&self, connection: u32, welcome: bool) {
-        let greeting = self.connections.lock().get_mut(&connection).and_then(|known| known.greeting.take());
-        if let Some(greeting) = greeting {
-            let _ = greeting.send(welcome);
+    pub(super) fn on_connect_done(&self, connection: u32, ok: bool) {
+        let waiting = self.entries.lock().get_mut(&connection).and_then(|entry| entry.on_connect.take());
+        if let Some(waiting) = waiting {
+            let _ = waiting.send(ok);
         }
     }
 
-    pub(super) fn answer(&self, question: u32, answer: Password) {
+    pub(super) fn give_password(&self, question: u32, password: Password) {
         if let Some(asked) = self.questions.lock().remove(&question) {
-            let _ = asked.send(answer);
+            let _ = asked.send(password);
         }
     }
 
@@ -246,22 +248,22 @@ impl Desk {
     /// Gives up on a request that was sent on one of the connections.
     pub(super) fn give_up(&self, request: u32) -> bool {
         let connections: Vec<_> =
-            self.connections.lock().values().map(|known| Arc::clone(&known.connection)).collect();
+            self.entries.lock().values().map(|entry| Arc::clone(&entry.connection)).collect();
         connections.iter().any(|connection| connection.give_up(request, Error::Withdrawn))
     }
 }
 
-impl Face for Desk {
+impl Face for Connections {
     fn admit(&self) -> Pin<Box<dyn Future<Output = Result<Option<u32>, Error>> + Send + '_>> {
-        Box::pin(self.escorts.admit())
+        Box::pin(self.connect_hook.admit())
     }
 
     fn refused(&self, attempt: u32, error: Error) -> Pin<Box<dyn Future<Output = Error> + Send + '_>> {
-        Box::pin(self.escorts.refused(attempt, error))
+        Box::pin(self.connect_hook.refused(attempt, error))
     }
 
     fn given_up(&self, attempt: u32) {
-        self.escorts.given_up(attempt);
+        self.connect_hook.given_up(attempt);
     }
 
     fn greet<'a>(
@@ -269,18 +271,18 @@ impl Face for Desk {
         connection: &'a Arc<Connection>,
         attempt: Option<u32>,
     ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>> {
-        let greets = attempt.is_some() || self.greets.load(Ordering::Relaxed);
-        let (sender, greeting) = oneshot::channel();
-        let known = Known {
+        let awaits = attempt.is_some() || self.awaits_on_connect.load(Ordering::Relaxed);
+        let (sender, on_connect) = oneshot::channel();
+        let entry = Entry {
             connection: Arc::clone(connection),
             lease: None,
-            greeting: greets.then_some(sender),
+            on_connect: awaits.then_some(sender),
             reason: None,
             gone: false,
-            lines: Vec::new(),
+            raw_channels: Vec::new(),
         };
         let id = connection.id;
-        self.connections.lock().insert(id, known);
+        self.entries.lock().insert(id, entry);
         self.outbox.push_json(
             Kind::Opened,
             0,
@@ -290,13 +292,13 @@ impl Face for Desk {
                 "processID": connection.process_id,
                 "secretKey": connection.secret_key,
                 "parameters": connection.parameters.iter().cloned().collect::<HashMap<_, _>>(),
-                "greet": greets,
+                "awaitsOnConnect": awaits,
                 "attempt": attempt,
             }),
         );
-        let answered: Greeting = if greets {
+        let done: OnConnect = if awaits {
             Box::pin(async move {
-                match greeting.await {
+                match on_connect.await {
                     Ok(true) => Ok(()),
                     Ok(false) => Err(Error::Greeting(id)),
                     Err(_) => Err(Error::Lost),
@@ -305,7 +307,7 @@ impl Face for Desk {
         } else {
             Box::pin(std::future::ready(Ok(())))
         };
-        answered
+        done
     }
 
     fn event(&self, connection: u32, event: Event) {
@@ -317,21 +319,21 @@ impl Face for Desk {
     }
 
     fn closing(&self, connection: u32, reason: CloseReason) {
-        if let Some(known) = self.connections.lock().get_mut(&connection) {
-            known.reason.get_or_insert(reason);
+        if let Some(entry) = self.entries.lock().get_mut(&connection) {
+            entry.reason.get_or_insert(reason);
         }
     }
 
     fn closed(&self, connection: u32, error: Option<Error>, idle: bool) {
-        let mut connections = self.connections.lock();
-        let Some(mut known) = connections.remove(&connection) else { return };
+        let mut entries = self.entries.lock();
+        let Some(mut entry) = entries.remove(&connection) else { return };
         let reason =
-            known.reason.unwrap_or(if error.is_some() { CloseReason::Broken } else { CloseReason::Released });
-        if known.lease.is_some() {
-            known.gone = true;
-            connections.insert(connection, known);
+            entry.reason.unwrap_or(if error.is_some() { CloseReason::Broken } else { CloseReason::Released });
+        if entry.lease.is_some() {
+            entry.gone = true;
+            entries.insert(connection, entry);
         }
-        drop(connections);
+        drop(entries);
         self.outbox.push_json(
             Kind::Closed,
             0,
@@ -377,7 +379,7 @@ impl Face for Desk {
     }
 }
 
-impl AskPassword for Desk {
+impl AskPassword for Connections {
     fn ask(&self) -> Pin<Box<dyn Future<Output = Result<Option<String>, Error>> + Send + '_>> {
         let (sender, answer) = oneshot::channel();
         let question = self.next_question.fetch_add(1, Ordering::Relaxed);
@@ -387,7 +389,7 @@ impl AskPassword for Desk {
     }
 }
 
-impl Witness for Desk {
+impl Witness for Connections {
     fn hear(&self, step: &LoginStep) {
         self.outbox.push_json(Kind::Login, 0, self.pool, step);
     }

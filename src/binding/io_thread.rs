@@ -1,6 +1,6 @@
 //! The I/O thread: one per process, started at first use, never stopped.
 //!
-//! Hubs that got records while it worked are woken when it has nothing more to do, so that what
+//! Bridges that got records while it worked are woken when it has nothing more to do, so that what
 //! arrived together reaches JavaScript in one call.
 
 use std::{

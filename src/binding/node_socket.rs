@@ -22,7 +22,7 @@ use crate::postgres::{Carrier, Dialer, Error, Host, Stream, Tunnel};
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
 /// The tunnels of one pool.
-pub(super) struct Exchange {
+pub(super) struct NodeSockets {
     outbox: Arc<Outbox>,
     pool: u32,
     open: Mutex<HashMap<u32, Open>>,
@@ -33,7 +33,7 @@ struct Open {
     dialed: Option<oneshot::Sender<Result<(), Error>>>,
 }
 
-impl Exchange {
+impl NodeSockets {
     pub(super) fn new(outbox: Arc<Outbox>, pool: u32) -> Arc<Self> {
         Arc::new(Self { outbox, pool, open: Mutex::default() })
     }
@@ -52,19 +52,19 @@ impl Exchange {
 }
 
 /// Asks JavaScript for a stream.
-pub(super) struct Phone(pub(super) Arc<Exchange>);
+pub(super) struct NodeDialer(pub(super) Arc<NodeSockets>);
 
-impl Dialer for Phone {
+impl Dialer for NodeDialer {
     fn dial(&self, host: &Host) -> Pin<Box<dyn Future<Output = Result<Stream, Error>> + Send>> {
-        let exchange = &self.0;
+        let sockets = &self.0;
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let outbox = Arc::clone(&exchange.outbox);
-        let line = Line { id, outbox, exchange: Arc::downgrade(exchange) };
-        let (tunnel, stream) = Tunnel::new(Box::new(line));
+        let outbox = Arc::clone(&sockets.outbox);
+        let socket = NodeSocket { id, outbox, sockets: Arc::downgrade(sockets) };
+        let (tunnel, stream) = Tunnel::new(Box::new(socket));
         let (sender, dialed) = oneshot::channel();
-        exchange.open.lock().insert(id, Open { tunnel, dialed: Some(sender) });
-        let told = json!({ "pool": exchange.pool, "host": host.name, "port": host.port });
-        exchange.outbox.push_json(Kind::Dial, 0, id, &told);
+        sockets.open.lock().insert(id, Open { tunnel, dialed: Some(sender) });
+        let told = json!({ "pool": sockets.pool, "host": host.name, "port": host.port });
+        sockets.outbox.push_json(Kind::Dial, 0, id, &told);
         Box::pin(async move {
             // The stream goes with the future: one that is given up hangs up.
             dialed.await.unwrap_or(Err(Error::Ended)).map(|()| stream)
@@ -72,13 +72,13 @@ impl Dialer for Phone {
     }
 }
 
-struct Line {
+struct NodeSocket {
     id: u32,
     outbox: Arc<Outbox>,
-    exchange: Weak<Exchange>,
+    sockets: Weak<NodeSockets>,
 }
 
-impl Carrier for Line {
+impl Carrier for NodeSocket {
     fn carry(&self, bytes: &[u8]) {
         self.outbox.push_bytes(Kind::Carry, self.id, bytes);
     }
@@ -88,8 +88,8 @@ impl Carrier for Line {
     }
 
     fn hang_up(&self) {
-        if let Some(exchange) = self.exchange.upgrade() {
-            exchange.open.lock().remove(&self.id);
+        if let Some(sockets) = self.sockets.upgrade() {
+            sockets.open.lock().remove(&self.id);
         }
         self.outbox.push(Kind::HangUp, self.id, 0);
     }

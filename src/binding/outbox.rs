@@ -22,7 +22,7 @@ use serde::Serialize;
 use super::io_thread;
 use crate::postgres::{Rows, Shape};
 
-/// Calls `wake` of a hub. Weak: it does not keep the process alive.
+/// Calls `wake` of a bridge. Weak: it does not keep the process alive.
 pub(super) type Wake = ThreadsafeFunction<(), (), (), Status, false, true, 0>;
 
 const HEADER: usize = 16;

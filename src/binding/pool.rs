@@ -9,10 +9,10 @@ use napi::{Error as NapiError, Result, Status};
 use napi_derive::napi;
 
 use super::{
-    bridge::Hub,
-    connections::Desk,
+    bridge::Bridge,
+    connections::Connections,
     io_thread,
-    node_socket::Phone,
+    node_socket::NodeDialer,
     outbox::Kind,
     request::{self, Request},
 };
@@ -24,14 +24,14 @@ use crate::{
 /// A pool of connections.
 #[napi]
 pub struct Pool {
-    desk: Arc<Desk>,
+    connections: Arc<Connections>,
     tier: Tier,
 }
 
 /// JavaScript has let go of the pool, or its thread has ended.
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.desk.abandon();
+        self.connections.abandon();
     }
 }
 
@@ -41,33 +41,33 @@ impl Pool {
     /// are told as `InvalidArg`, a line each.
     #[napi(constructor, catch_unwind)]
     #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over a String")]
-    pub fn new(hub: &Hub, pool: u32, settings: String) -> Result<Self> {
+    pub fn new(bridge: &Bridge, pool: u32, settings: String) -> Result<Self> {
         let runtime = io_thread::handle().map_err(|error| NapiError::from_reason(error.to_string()))?;
-        let desk = Desk::new(Arc::clone(&hub.outbox), pool);
-        let asked = Arc::clone(&desk);
+        let connections = Connections::new(Arc::clone(&bridge.outbox), pool);
+        let asked = Arc::clone(&connections);
         let mut settings = Settings::from_json(&settings, || asked as Arc<dyn AskPassword>)
             .map_err(|error| NapiError::new(Status::InvalidArg, error.problems().join("\n")))?;
-        settings.tell_logins(|| Arc::clone(&desk) as Arc<dyn Witness>);
-        settings.dial_by(|| Arc::new(Phone(Arc::clone(&desk.exchange))));
-        desk.name(settings.tier.clone());
+        settings.tell_logins(|| Arc::clone(&connections) as Arc<dyn Witness>);
+        settings.dial_by(|| Arc::new(NodeDialer(Arc::clone(&connections.node_sockets))));
+        connections.name(settings.tier.clone());
         // The pool starts its housekeeping, for which it needs to be inside the runtime.
         let _inside = runtime.enter();
-        let tier = Tier::new(settings, Arc::clone(&desk) as _, runtime.clone());
-        desk.measure(tier.vitals());
-        Ok(Self { desk, tier })
+        let tier = Tier::new(settings, Arc::clone(&connections) as _, runtime.clone());
+        connections.measure(tier.vitals());
+        Ok(Self { connections, tier })
     }
 
     /// Runs a statement on any connection.
     #[napi(catch_unwind)]
     pub fn query(&self, id: u32, buffer: &[u8], length: u32) {
-        let mut answer = self.desk.answer_to(id);
+        let mut answer = self.connections.answer_to(id);
         match read(buffer, length) {
             None => answer.failed(malformed(), None),
             Some(Request { statement, wish }) => {
                 let withdrawal = wish.withdrawal.clone();
                 let ticket = self.tier.query(id, statement, wish, answer);
                 if let Some(withdrawal) = withdrawal {
-                    self.desk.note(id, withdrawal, ticket);
+                    self.connections.note(id, withdrawal, ticket);
                 }
             }
         }
@@ -85,70 +85,71 @@ impl Pool {
             withdrawal: Some(withdrawal.clone()),
             ..Wish::default()
         };
-        let ticket = self.tier.connect(id, wish, self.desk.answer_to(id));
-        self.desk.note(id, withdrawal, ticket);
+        let ticket = self.tier.connect(id, wish, self.connections.answer_to(id));
+        self.connections.note(id, withdrawal, ticket);
     }
 
     /// Runs a statement on a lent connection, after those sent before.
     #[napi(catch_unwind)]
     pub fn send(&self, connection: u32, id: u32, buffer: &[u8], length: u32) {
         match read(buffer, length) {
-            None => self.desk.answer_to(id).failed(malformed(), None),
-            Some(Request { statement, .. }) => self.desk.send(connection, id, statement),
+            None => self.connections.answer_to(id).failed(malformed(), None),
+            Some(Request { statement, .. }) => self.connections.send(connection, id, statement),
         }
     }
 
     /// Asks for a lent connection in raw mode, after what was sent before; whether it is there already.
     #[napi(catch_unwind)]
     pub fn raw(&self, connection: u32, id: u32) -> bool {
-        self.desk.raw(connection, id)
+        self.connections.start_raw(connection, id)
     }
 
     /// Writes for the request that has the connection in raw mode; returns the bytes that have not left,
     /// -1: it is over.
     #[napi(catch_unwind)]
     pub fn write(&self, connection: u32, id: u32, buffer: &[u8]) -> i64 {
-        let left = self.desk.connection(connection).and_then(|connection| connection.write_raw(id, buffer));
+        let left =
+            self.connections.connection(connection).and_then(|connection| connection.write_raw(id, buffer));
         left.and_then(|left| i64::try_from(left).ok()).unwrap_or(-1)
     }
 
     /// Whether the server is not to be read while the request has the connection in raw mode.
     #[napi(catch_unwind)]
     pub fn pause(&self, connection: u32, id: u32, on: bool) {
-        if let Some(line) = self.desk.line(connection, id) {
-            line.pause(on);
+        if let Some(channel) = self.connections.raw_channel(connection, id) {
+            channel.pause(on);
         }
     }
 
     /// Ends the raw mode of a request; false: the server is not ready.
     #[napi(catch_unwind)]
     pub fn settle(&self, connection: u32, id: u32) -> bool {
-        self.desk.connection(connection).is_some_and(|connection| connection.end_raw(id))
+        self.connections.connection(connection).is_some_and(|connection| connection.end_raw(id))
     }
 
     /// Fetches the next page of a suspended request, or ends it; false: it is not suspended.
     #[napi(catch_unwind)]
     pub fn turn_page(&self, connection: u32, id: u32, on: bool) -> bool {
-        self.desk.connection(connection).is_some_and(|connection| connection.turn_page(id, on))
+        self.connections.connection(connection).is_some_and(|connection| connection.turn_page(id, on))
     }
 
     /// Answers DIAL: the stream is there, or why it is not.
     #[napi(catch_unwind)]
     pub fn dialed(&self, tunnel: u32, failure: Option<String>) {
         let outcome = failure.map_or(Ok(()), |failure| Err(Error::Plain(failure)));
-        self.desk.exchange.dialed(tunnel, outcome);
+        self.connections.node_sockets.dialed(tunnel, outcome);
     }
 
     /// Bytes of the server from a tunnel. False: no more until RESUME.
     #[napi(catch_unwind)]
     pub fn feed(&self, tunnel: u32, bytes: &[u8]) -> bool {
-        self.desk.exchange.tunnel(tunnel).is_none_or(|tunnel| tunnel.feed(bytes))
+        self.connections.node_sockets.tunnel(tunnel).is_none_or(|tunnel| tunnel.feed(bytes))
     }
 
     /// So many of the bytes of CARRY records have left.
     #[napi(catch_unwind)]
     pub fn sent(&self, tunnel: u32, bytes: u32) {
-        if let Some(tunnel) = self.desk.exchange.tunnel(tunnel) {
+        if let Some(tunnel) = self.connections.node_sockets.tunnel(tunnel) {
             tunnel.sent(usize::try_from(bytes).unwrap_or(usize::MAX));
         }
     }
@@ -156,7 +157,7 @@ impl Pool {
     /// The stream of a tunnel has ended.
     #[napi(catch_unwind)]
     pub fn hung_up(&self, tunnel: u32) {
-        if let Some(tunnel) = self.desk.exchange.tunnel(tunnel) {
+        if let Some(tunnel) = self.connections.node_sockets.tunnel(tunnel) {
             tunnel.end();
         }
     }
@@ -164,60 +165,60 @@ impl Pool {
     /// Gives a lent connection back, or closes it.
     #[napi(catch_unwind)]
     pub fn release(&self, connection: u32, destroy: bool) {
-        self.desk.release(connection, destroy);
+        self.connections.release(connection, destroy);
     }
 
-    /// Cuts a connection, whoever has it: an idle one leaves the pool at once, what runs on it fails.
-    /// Whether it was idle.
+    /// Closes a connection, whoever has it: an idle one leaves the pool at once, what runs on it fails.
+    /// True: it was idle.
     #[napi(catch_unwind)]
-    pub fn cut(&self, connection: u32) -> bool {
+    pub fn close_connection(&self, connection: u32) -> bool {
         let idle = self.tier.forget(connection);
         if !idle {
-            self.desk.cut(connection);
+            self.connections.close_connection(connection);
         }
         idle
     }
 
-    /// Ends the greeting of a new connection.
+    /// Answers `awaitsOnConnect` of OPENED; false closes the new connection.
     #[napi(catch_unwind)]
-    pub fn greeted(&self, connection: u32, ok: bool) {
-        self.desk.greeted(connection, ok);
+    pub fn on_connect_done(&self, connection: u32, ok: bool) {
+        self.connections.on_connect_done(connection, ok);
     }
 
-    /// Whether JavaScript has a say in the making of each connection.
+    /// Whether each attempt to connect waits for `resolveConnect`.
     #[napi(catch_unwind)]
-    pub fn escort(&self, on: bool) {
-        self.desk.escorts.switch(on);
+    pub fn intercept_connects(&self, on: bool) {
+        self.connections.connect_hook.switch(on);
     }
 
-    /// Answers ADMIT: the connection may be made, or why not; and REFUSED: why instead.
+    /// Answers ADMIT: the connection may be made, or why not; and REFUSED: the error instead.
     #[napi(catch_unwind)]
-    pub fn verdict(&self, attempt: u32, failure: Option<String>) {
-        self.desk.escorts.verdict(attempt, failure);
+    pub fn resolve_connect(&self, attempt: u32, failure: Option<String>) {
+        self.connections.connect_hook.resolve(attempt, failure);
     }
 
-    /// Answers the question for a password.
+    /// Answers ASK.
     #[napi(catch_unwind)]
-    pub fn answer(&self, question: u32, password: Option<String>, failure: Option<String>) {
-        let answer = match failure {
+    pub fn give_password(&self, question: u32, password: Option<String>, failure: Option<String>) {
+        let password = match failure {
             Some(failure) => Err(Error::Plain(failure)),
             None => Ok(password),
         };
-        self.desk.answer(question, answer);
+        self.connections.give_password(question, password);
     }
 
     /// Withdraws a request that waits, or has the server cancel it; false: nothing is known of it.
     #[napi(catch_unwind)]
     pub fn cancel(&self, id: u32) -> bool {
-        self.desk.withdraw(id).is_some_and(|ticket| self.tier.withdraw(ticket))
+        self.connections.withdraw(id).is_some_and(|ticket| self.tier.withdraw(ticket))
             || self.tier.wake(id)
-            || self.desk.give_up(id)
+            || self.connections.give_up(id)
     }
 
-    /// Whether JavaScript greets new connections before anybody gets them.
+    /// Whether new connections wait for `onConnectDone` before anybody gets them.
     #[napi(catch_unwind)]
-    pub fn greet(&self, on: bool) {
-        self.desk.greets.store(on, Ordering::Relaxed);
+    pub fn await_on_connect(&self, on: bool) {
+        self.connections.awaits_on_connect.store(on, Ordering::Relaxed);
     }
 
     /// Changes what may be changed while it runs: `retry` (boolean) and `breaker` (a mode), as JSON.
@@ -234,17 +235,17 @@ impl Pool {
     /// or by why it does not.
     #[napi(catch_unwind)]
     #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over a String")]
-    pub fn again(&self, id: u32, run: String) -> Result<()> {
+    pub fn decide_retry(&self, id: u32, run: String) -> Result<()> {
         let run = serde_json::from_str::<Run>(&run)
             .map_err(|error| NapiError::from_reason(format!("the run cannot be read: {error}")))?;
-        self.tier.again(id, run, self.desk.verdict_to(id));
+        self.tier.again(id, run, self.connections.retry_answer_to(id));
         Ok(())
     }
 
     /// Answered after so many milliseconds, or with a failure when it is cancelled.
     #[napi(catch_unwind)]
-    pub fn rest(&self, id: u32, millis: u32) {
-        self.tier.rest(id, Duration::from_millis(millis.into()), self.desk.verdict_to(id));
+    pub fn sleep(&self, id: u32, millis: u32) {
+        self.tier.rest(id, Duration::from_millis(millis.into()), self.connections.retry_answer_to(id));
     }
 
     /// Counts a COMMIT whose outcome stays unknown.
@@ -256,14 +257,14 @@ impl Pool {
     /// Refuses new work, drains, closes; answered when all is done.
     #[napi(catch_unwind)]
     pub fn end(&self, id: u32) {
-        let outbox = Arc::clone(&self.desk.outbox);
+        let outbox = Arc::clone(&self.connections.outbox);
         self.tier.end(move || outbox.push(Kind::Done, id, 0));
     }
 
-    /// While the turn of the JavaScript thread lasts, no connection is closed for having been idle.
+    /// While on, no connection is closed for having been idle: the JavaScript thread is in a turn of its loop.
     #[napi(catch_unwind)]
-    pub fn turn(&self, lasts: bool) {
-        self.tier.hold_idle_timeout(lasts);
+    pub fn hold_idle_timeout(&self, on: bool) {
+        self.tier.hold_idle_timeout(on);
     }
 
     /// All connections: lent, idle and those being opened.

@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{connections::Desk, outbox::Outbox};
+use super::{connections::Connections, outbox::Outbox};
 use crate::{
     dispatch::{Answer, Failure},
     postgres::{Connection, Error, Exchange, Outcome, Reply, Rows, Shape, Statement, Tap},
@@ -22,41 +22,51 @@ const AHEAD: usize = 512 * 1024;
 const BEGUN: u32 = 1;
 const DRAINED: u32 = 2;
 
-/// Whether JavaScript has been told that it has the connection.
-mod turn {
-    pub(super) const ASKED: u8 = 0;
-    pub(super) const WAITING: u8 = 1;
-    pub(super) const BEGUN: u8 = 2;
+/// The handover of the connection to JavaScript.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Handover {
+    /// `start` is under way: its result tells JavaScript.
+    Asked,
+    /// It has returned; a RAW record will tell JavaScript.
+    Waiting,
+    /// JavaScript has the connection.
+    Begun,
 }
 
 /// Brings the bytes of one connection to JavaScript while it asks for them.
-pub(super) struct Line {
+pub(super) struct RawChannel {
     outbox: Arc<Outbox>,
     pub(super) connection: u32,
     pub(super) request: u32,
-    turn: AtomicU8,
+    handover: AtomicU8,
     paused: AtomicBool,
     reader: Mutex<Option<Waker>>,
 }
 
-impl Line {
-    pub(super) fn new(desk: &Desk, connection: u32, request: u32) -> Arc<Self> {
+impl RawChannel {
+    pub(super) fn new(connections: &Connections, connection: u32, request: u32) -> Arc<Self> {
         Arc::new(Self {
-            outbox: Arc::clone(&desk.outbox),
+            outbox: Arc::clone(&connections.outbox),
             connection,
             request,
-            turn: AtomicU8::new(turn::ASKED),
+            handover: AtomicU8::new(Handover::Asked as u8),
             paused: AtomicBool::new(false),
             reader: Mutex::new(None),
         })
     }
 
     /// Asks for the connection; whether it is there already. Else a record tells when it is.
-    pub(super) fn begin(self: &Arc<Self>, desk: &Arc<Desk>, connection: &Connection) -> bool {
-        let reply = Box::new(LineReply { line: Arc::clone(self), desk: Arc::clone(desk) });
+    pub(super) fn start(self: &Arc<Self>, connections: &Arc<Connections>, connection: &Connection) -> bool {
+        let reply =
+            Box::new(RawModeReply { channel: Arc::clone(self), connections: Arc::clone(connections) });
         connection.submit(Exchange { id: self.request, statement: Statement::raw(), reply });
-        let waiting =
-            self.turn.compare_exchange(turn::ASKED, turn::WAITING, Ordering::AcqRel, Ordering::Acquire);
+        let waiting = self.handover.compare_exchange(
+            Handover::Asked as u8,
+            Handover::Waiting as u8,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
         waiting.is_err()
     }
 
@@ -69,9 +79,9 @@ impl Line {
     }
 }
 
-impl Tap for Line {
+impl Tap for RawChannel {
     fn begun(&self) {
-        if self.turn.swap(turn::BEGUN, Ordering::AcqRel) == turn::WAITING {
+        if self.handover.swap(Handover::Begun as u8, Ordering::AcqRel) == Handover::Waiting as u8 {
             self.outbox.push_raw(self.request, BEGUN, &[]);
         }
     }
@@ -96,24 +106,24 @@ impl Tap for Line {
     }
 }
 
-struct LineReply {
-    line: Arc<Line>,
-    desk: Arc<Desk>,
+struct RawModeReply {
+    channel: Arc<RawChannel>,
+    connections: Arc<Connections>,
 }
 
-impl Reply for LineReply {
+impl Reply for RawModeReply {
     fn rows(&mut self, _: &Arc<Shape>, _: Rows<'_>) {}
     fn complete(&mut self, _: &[u8]) {}
     fn give_up(&mut self, _: Error) {}
 
     fn tap(&self) -> Option<Arc<dyn Tap>> {
-        Some(Arc::clone(&self.line) as _)
+        Some(Arc::clone(&self.channel) as _)
     }
 
     fn settle(self: Box<Self>, outcome: Outcome) {
-        let Self { line, desk } = *self;
-        desk.hang_up(&line);
-        let mut answer = desk.answer_to(line.request);
+        let Self { channel, connections } = *self;
+        connections.remove_raw_channel(&channel);
+        let mut answer = connections.answer_to(channel.request);
         match outcome {
             Outcome::Done(status) => answer.done(status),
             Outcome::Failed { error, status, .. } => answer.failed(Failure::Wire(error), status),

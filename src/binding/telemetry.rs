@@ -7,7 +7,7 @@ use napi_derive::napi;
 use serde_json::{Value, json};
 use tracing::warn;
 
-use super::{bridge::Hub, outbox::Kind};
+use super::{bridge::Bridge, outbox::Kind};
 use crate::telemetry::{
     Context, FailureClass, Subject, Thresholds, alerts::Rule, event_log, metrics, prometheus, registry,
     snapshot,
@@ -139,7 +139,7 @@ fn read_json<T: serde::de::DeserializeOwned>(json: &str) -> Result<T> {
 }
 
 #[napi]
-impl Hub {
+impl Bridge {
     /// Whether notable events come as records.
     #[napi(catch_unwind)]
     pub fn listen(&self, on: bool) {
