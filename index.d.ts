@@ -1157,13 +1157,21 @@ export interface MonitorServer {
 
 /**
  * Serves the live page at `/`, Prometheus' text at `/metrics`, and `/health`: 200, or 503 with the reason when a
- * pool cannot work. Listens on loopback by default, and keeps no process alive.
+ * pool cannot work. Listens on loopback by default, and keeps no process alive. Pages of another origin get nothing.
+ * @throws TypeError (as a rejection) for a `host` beyond loopback without `token`
  */
 export function monitorServer(options?: {
   /** Default: 9187. 0: any free one. */
   port?: number | undefined;
-  /** Default: 127.0.0.1. */
+  /** Default: 127.0.0.1. Beyond loopback a `token` is asked for. */
   host?: string | undefined;
+  /** Names beside `host`, addresses and localhost that a request may have in its `Host` header. Default: none. */
+  allowedHosts?: string[] | undefined;
+  /**
+   * What a request has to carry: `Authorization: Bearer <token>`, or the token as password of Basic. Default: none on
+   * loopback, required elsewhere; false: none anywhere.
+   */
+  token?: string | false | undefined;
   /** Milliseconds between two looks. Default: 2000. */
   interval?: number | undefined;
   thresholds?: AlertThresholds | undefined;

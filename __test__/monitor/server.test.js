@@ -42,7 +42,7 @@ function page(server, reads = true) {
   socket.on('error', () => {});
   if (reads) socket.setEncoding('utf8').on('data', (more) => (text += more));
   else socket.pause();
-  socket.write('GET /events HTTP/1.1\r\nhost: monitor\r\n\r\n');
+  socket.write('GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n');
   undo.push(() => socket.destroy());
   return { socket, text: () => text };
 }
@@ -109,7 +109,7 @@ test('a hundred pages and scrapers that do not read harm neither queries nor mem
       .connect(server.port, server.host)
       .pause()
       .on('error', () => {});
-    socket.write('GET /metrics HTTP/1.1\r\nhost: monitor\r\n\r\n');
+    socket.write('GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n');
     undo.push(() => socket.destroy());
   }
   await until(() => idle[0].text().includes('event: look'));

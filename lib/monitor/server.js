@@ -1,19 +1,21 @@
 'use strict';
 
 // A small HTTP server for the person on duty: `/` the live page, `/events` what feeds it, `/metrics` for
-// Prometheus, `/health` for orchestrators. It listens on loopback unless told otherwise, since it asks
-// nobody who they are, and keeps no process alive.
+// Prometheus, `/health` for orchestrators. It listens on loopback unless told otherwise, and keeps no process alive.
+// Who may ask is decided in access.js.
 //
-// Nobody who reads slowly costs more than a bounded buffer: a page that falls behind is cut off and
+// No request ends the process, whatever its bytes. Nobody who reads slowly costs more than a bounded buffer: a page that falls behind is cut off and
 // connects again by itself.
 
 const fs = require('node:fs');
 const http = require('node:http');
 const path = require('node:path');
+const { accessRule } = require('./access');
 const { metricsText } = require('./metrics');
 const { Observation } = require('./live-view');
 
 const MOST_PAGES = 200;
+const MOST_CONNECTIONS = 500;
 // What may wait in memory for one reader.
 const MOST_BEHIND = 1024 * 1024;
 const READER_MILLIS = 30000;
@@ -25,19 +27,30 @@ const HEADERS = {
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
   'content-security-policy':
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:",
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; frame-ancestors 'none'",
 };
 
 /**
  * Starts the server.
  * @param options `port` (default 9187, 0: any), `host` (default 127.0.0.1), `interval` (milliseconds between two
- *   looks, default 2000), `thresholds`
+ *   looks, default 2000), `thresholds`, and of access.js `allowedHosts` and `token`
  * @returns a promise of `{ url, port, host, close() }`
  */
-async function monitorServer({ port = 9187, host = '127.0.0.1', interval, thresholds } = {}) {
+async function monitorServer(options = {}) {
+  const { port = 9187, host = '127.0.0.1', interval, thresholds, allowedHosts, token } = options;
+  const refuse = accessRule({ host, allowedHosts, token });
   const observation = new Observation({ interval, thresholds });
   const pages = new Set();
-  const server = http.createServer((request, response) => answer(request, response, observation, pages));
+  const server = http.createServer((request, response) => {
+    try {
+      const refusal = refuse(request);
+      if (refusal) end(response, refusal.status, 'text/plain', refusal.body, refusal.headers);
+      else answer(request, response, observation, pages);
+    } catch {
+      response.destroy();
+    }
+  });
+  server.maxConnections = MOST_CONNECTIONS;
   server.requestTimeout = READER_MILLIS;
   server.headersTimeout = READER_MILLIS;
   observation.on('look', (look) => broadcast(pages, 'look', look));
@@ -50,6 +63,8 @@ async function monitorServer({ port = 9187, host = '127.0.0.1', interval, thresh
     observation.close();
     throw error;
   }
+  // A connection that could not be accepted, for want of descriptors for instance, is lost and nothing else.
+  server.on('error', () => {});
   server.unref();
   const bound = server.address().port;
   return {
@@ -67,8 +82,8 @@ async function monitorServer({ port = 9187, host = '127.0.0.1', interval, thresh
 function answer(request, response, observation, pages) {
   if (request.method !== 'GET' && request.method !== 'HEAD')
     return end(response, 405, 'text/plain', 'GET only\n');
-  const { pathname } = new URL(request.url, 'http://monitor');
-  switch (pathname) {
+  const [route] = request.url.split('?', 1);
+  switch (route) {
     case '/':
       return end(response, 200, 'text/html; charset=utf-8', page());
     case '/metrics':
@@ -76,16 +91,17 @@ function answer(request, response, observation, pages) {
     case '/health':
       return health(response, observation);
     case '/events':
-      return follow(response, observation, pages);
+      return follow(request, response, observation, pages);
     default:
       return end(response, 404, 'text/plain', 'there are /, /metrics and /health\n');
   }
 }
 
-function end(response, status, type, body) {
+function end(response, status, type, body, more) {
   // Who does not read in time is cut off, and what was kept for them is freed.
   response.setTimeout(READER_MILLIS, () => response.destroy());
-  response.writeHead(status, { ...HEADERS, 'content-type': type, 'content-length': Buffer.byteLength(body) });
+  const length = Buffer.byteLength(body);
+  response.writeHead(status, { ...HEADERS, ...more, 'content-type': type, 'content-length': length });
   response.end(body);
 }
 
@@ -125,7 +141,8 @@ function health(response, observation) {
   end(response, status === 'ok' ? 200 : 503, 'application/json', `${body}\n`);
 }
 
-function follow(response, observation, pages) {
+function follow(request, response, observation, pages) {
+  if (request.method === 'HEAD') return end(response, 200, 'text/event-stream', '');
   if (pages.size >= MOST_PAGES)
     return end(response, 503, 'text/plain', `${MOST_PAGES} pages are open already\n`);
   response.writeHead(200, { ...HEADERS, 'content-type': 'text/event-stream' });
