@@ -56,7 +56,7 @@ impl Answer for RequestAnswer {
 }
 
 impl Borrower for RequestAnswer {
-    fn lent(self, lease: Lease) {
+    fn leased(self, lease: Lease) {
         self.connections.lend(self.request, lease);
     }
 

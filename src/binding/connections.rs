@@ -26,10 +26,12 @@ use super::{
     raw_channel::RawChannel,
 };
 use crate::{
-    dispatch::{Answer, BreakerNotice, Direct, Face, Failure, Lease, Measured, Retrying, Withdrawal},
+    dispatch::{
+        Answer, BreakerNotice, CancelFlag, Direct, Failure, Instrumented, Lease, Observer, RetryNotice,
+    },
     pool::{CloseReason, Ticket},
     postgres::{AskPassword, Connection, Error, Event, LoginStep, Statement, Witness},
-    resilience::Why,
+    resilience::NoRetry,
     telemetry::Vitals,
 };
 
@@ -49,7 +51,7 @@ pub(super) struct Connections {
     questions: Mutex<HashMap<u32, oneshot::Sender<Password>>>,
     next_question: AtomicU32,
     /// How to take requests back; the ticket of those that wait for a connection.
-    withdrawals: Mutex<HashMap<u32, (Withdrawal, Option<Ticket>)>>,
+    cancel_flags: Mutex<HashMap<u32, (CancelFlag, Option<Ticket>)>>,
     pub(super) node_sockets: Arc<NodeSockets>,
 }
 
@@ -79,7 +81,7 @@ impl Connections {
             entries: Mutex::default(),
             questions: Mutex::default(),
             next_question: AtomicU32::new(1),
-            withdrawals: Mutex::default(),
+            cancel_flags: Mutex::default(),
             node_sockets,
         })
     }
@@ -106,7 +108,7 @@ impl Connections {
     pub(super) fn retry_answer_to(
         self: &Arc<Self>,
         request: u32,
-    ) -> impl FnOnce(Result<(), Why>) + Send + 'static {
+    ) -> impl FnOnce(Result<(), NoRetry>) + Send + 'static {
         let connections = Arc::clone(self);
         move |decision| match decision {
             Ok(()) => connections.outbox.push(Kind::Done, request, 0),
@@ -124,7 +126,7 @@ impl Connections {
 
     /// Sends a statement on a connection JavaScript holds, or greets.
     pub(super) fn send(self: &Arc<Self>, connection: u32, request: u32, statement: Arc<Statement>) {
-        let mut answer = Measured::begin(self.vitals.get(), self.answer_to(request));
+        let mut answer = Instrumented::begin(self.vitals.get(), self.answer_to(request));
         let entry = self.entries.lock().get(&connection).map(|entry| Arc::clone(&entry.connection));
         match entry {
             Some(connection) => Direct::send(&connection, request, statement, answer),
@@ -234,14 +236,14 @@ impl Connections {
         }
     }
 
-    pub(super) fn note(&self, request: u32, withdrawal: Withdrawal, ticket: Option<Ticket>) {
-        self.withdrawals.lock().insert(request, (withdrawal, ticket));
+    pub(super) fn note(&self, request: u32, cancel_flag: CancelFlag, ticket: Option<Ticket>) {
+        self.cancel_flags.lock().insert(request, (cancel_flag, ticket));
     }
 
     /// Takes a request back wherever it is, but for what was sent; its ticket, if it had one.
     pub(super) fn withdraw(&self, request: u32) -> Option<Ticket> {
-        let (withdrawal, ticket) = self.withdrawals.lock().remove(&request)?;
-        withdrawal.withdraw();
+        let (cancel_flag, ticket) = self.cancel_flags.lock().remove(&request)?;
+        cancel_flag.set();
         ticket
     }
 
@@ -253,20 +255,20 @@ impl Connections {
     }
 }
 
-impl Face for Connections {
-    fn admit(&self) -> Pin<Box<dyn Future<Output = Result<Option<u32>, Error>> + Send + '_>> {
+impl Observer for Connections {
+    fn before_connect(&self) -> Pin<Box<dyn Future<Output = Result<Option<u32>, Error>> + Send + '_>> {
         Box::pin(self.connect_hook.admit())
     }
 
-    fn refused(&self, attempt: u32, error: Error) -> Pin<Box<dyn Future<Output = Error> + Send + '_>> {
+    fn connect_failed(&self, attempt: u32, error: Error) -> Pin<Box<dyn Future<Output = Error> + Send + '_>> {
         Box::pin(self.connect_hook.refused(attempt, error))
     }
 
-    fn given_up(&self, attempt: u32) {
+    fn connect_given_up(&self, attempt: u32) {
         self.connect_hook.given_up(attempt);
     }
 
-    fn greet<'a>(
+    fn on_connect<'a>(
         &'a self,
         connection: &'a Arc<Connection>,
         attempt: Option<u32>,
@@ -352,7 +354,7 @@ impl Face for Connections {
         self.outbox.push_json(Kind::Overdue, 0, self.pool, &loan);
     }
 
-    fn retrying(&self, notice: &Retrying) {
+    fn retrying(&self, notice: &RetryNotice) {
         let note = json!({
             "event": "retry",
             "tier": self.tier.get(),

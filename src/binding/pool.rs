@@ -17,7 +17,7 @@ use super::{
     request::{self, Request},
 };
 use crate::{
-    dispatch::{Answer, Changes, Failure, Run, Settings, Tier, Wish, Withdrawal},
+    dispatch::{Answer, CancelFlag, Changes, Failure, RequestOptions, Run, Settings, Tier},
     postgres::{AskPassword, Error, Witness},
 };
 
@@ -63,11 +63,11 @@ impl Pool {
         let mut answer = self.connections.answer_to(id);
         match read(buffer, length) {
             None => answer.failed(malformed(), None),
-            Some(Request { statement, wish }) => {
-                let withdrawal = wish.withdrawal.clone();
-                let ticket = self.tier.query(id, statement, wish, answer);
-                if let Some(withdrawal) = withdrawal {
-                    self.connections.note(id, withdrawal, ticket);
+            Some(Request { statement, options }) => {
+                let cancel_flag = options.cancel_flag.clone();
+                let ticket = self.tier.query(id, statement, options, answer);
+                if let Some(cancel_flag) = cancel_flag {
+                    self.connections.note(id, cancel_flag, ticket);
                 }
             }
         }
@@ -77,16 +77,16 @@ impl Pool {
     #[napi(catch_unwind)]
     pub fn connect(&self, id: u32, deadline: Option<u32>, attempts: Option<u32>, base: Option<u32>) {
         let millis = |ms: Option<u32>| ms.map(|ms| Duration::from_millis(ms.into()));
-        let withdrawal = Withdrawal::default();
-        let wish = Wish {
+        let cancel_flag = CancelFlag::default();
+        let options = RequestOptions {
             deadline: millis(deadline),
             attempts,
             base: millis(base),
-            withdrawal: Some(withdrawal.clone()),
-            ..Wish::default()
+            cancel_flag: Some(cancel_flag.clone()),
+            ..RequestOptions::default()
         };
-        let ticket = self.tier.connect(id, wish, self.connections.answer_to(id));
-        self.connections.note(id, withdrawal, ticket);
+        let ticket = self.tier.connect(id, options, self.connections.answer_to(id));
+        self.connections.note(id, cancel_flag, ticket);
     }
 
     /// Runs a statement on a lent connection, after those sent before.
@@ -238,14 +238,14 @@ impl Pool {
     pub fn decide_retry(&self, id: u32, run: String) -> Result<()> {
         let run = serde_json::from_str::<Run>(&run)
             .map_err(|error| NapiError::from_reason(format!("the run cannot be read: {error}")))?;
-        self.tier.again(id, run, self.connections.retry_answer_to(id));
+        self.tier.decide_retry(id, run, self.connections.retry_answer_to(id));
         Ok(())
     }
 
     /// Answered after so many milliseconds, or with a failure when it is cancelled.
     #[napi(catch_unwind)]
     pub fn sleep(&self, id: u32, millis: u32) {
-        self.tier.rest(id, Duration::from_millis(millis.into()), self.connections.retry_answer_to(id));
+        self.tier.sleep(id, Duration::from_millis(millis.into()), self.connections.retry_answer_to(id));
     }
 
     /// Counts a COMMIT whose outcome stays unknown.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    dispatch::{Wish, Withdrawal},
+    dispatch::{CancelFlag, RequestOptions},
     postgres::{Mode, SqlState, Statement},
 };
 
@@ -19,14 +19,14 @@ const PAGED: u32 = 64;
 const LIMITED: u32 = 128;
 /// Wishes stand between the name and the parameters.
 const WISHES: u32 = 256;
-/// In a wish: as the pool has it.
+/// In the options of a request: as the pool has it.
 const UNSAID: u32 = u32::MAX;
 
 /// What JavaScript asks for.
 pub(super) struct Request {
     pub(super) statement: Arc<Statement>,
     /// What it says about running it again, and whether it may be withdrawn.
-    pub(super) wish: Wish,
+    pub(super) options: RequestOptions,
 }
 
 /// The request in `bytes`; none: the buffer does not hold what its header promises.
@@ -39,8 +39,8 @@ pub(super) fn read(bytes: &[u8]) -> Option<Request> {
     let (text, rest) = rest.split_at_checked(usize::try_from(word(1)).ok()?)?;
     let (name, rest) = rest.split_at_checked(usize::try_from(word(2)).ok()?)?;
     let (rest, max_bytes) = limit(rest, flags)?;
-    let (mut wish, rest) = wishes(flags, rest)?;
-    wish.withdrawal = (flags & CANCELLABLE != 0).then(Withdrawal::default);
+    let (mut options, rest) = options_of(flags, rest)?;
+    options.cancel_flag = (flags & CANCELLABLE != 0).then(CancelFlag::default);
     let (formats, values) = rest.split_at_checked(usize::try_from(word(3)).ok()?)?;
     let mode = if flags & SIMPLE != 0 {
         Mode::Simple
@@ -58,14 +58,14 @@ pub(super) fn read(bytes: &[u8]) -> Option<Request> {
         paged: flags & PAGED != 0,
         max_bytes,
     });
-    Some(Request { statement, wish })
+    Some(Request { statement, options })
 }
 
 /// Deadline, retries, base of the delays, number of codes; then the codes, eight bytes each.
-fn wishes(flags: u32, bytes: &[u8]) -> Option<(Wish, &[u8])> {
+fn options_of(flags: u32, bytes: &[u8]) -> Option<(RequestOptions, &[u8])> {
     let idempotent = flags & (IDEMPOTENT | READ_ONLY) != 0;
     if flags & WISHES == 0 {
-        return Some((Wish { idempotent, ..Wish::default() }, bytes));
+        return Some((RequestOptions { idempotent, ..RequestOptions::default() }, bytes));
     }
     let (head, rest) = bytes.split_first_chunk::<16>()?;
     let word = |index: usize| {
@@ -76,9 +76,15 @@ fn wishes(flags: u32, bytes: &[u8]) -> Option<(Wish, &[u8])> {
     let millis = |index| said(index).map(|ms| Duration::from_millis(ms.into()));
     let (codes, rest) = rest.split_at_checked(usize::try_from(word(3)).ok()?.checked_mul(8)?)?;
     let codes = codes.chunks_exact(8).map(|code| SqlState::new(code.get(..5).unwrap_or_default())).collect();
-    let wish =
-        Wish { idempotent, deadline: millis(0), attempts: said(1), base: millis(2), codes, withdrawal: None };
-    Some((wish, rest))
+    let options = RequestOptions {
+        idempotent,
+        deadline: millis(0),
+        attempts: said(1),
+        base: millis(2),
+        codes,
+        cancel_flag: None,
+    };
+    Some((options, rest))
 }
 
 fn limit(rest: &[u8], flags: u32) -> Option<(&[u8], Option<u64>)> {

@@ -1,4 +1,4 @@
-//! Who hears the answer to a request, and the guarantee that they hear its end exactly once.
+//! The receiver of a request's answer, and the guarantee that it is told the end exactly once.
 
 use std::{
     sync::Arc,
@@ -21,7 +21,7 @@ pub enum Failure {
     OverBudget(Box<Failure>),
 }
 
-/// Hears the answer to a request. `done` or `failed` comes once; after `failed` nothing more.
+/// Receiver of the answer to a request. `done` or `failed` comes once; after `failed` nothing more.
 pub trait Answer: Send + 'static {
     /// Some rows of the current result; the first call of a result may have none.
     fn rows(&mut self, shape: &Arc<Shape>, rows: Rows<'_>);
@@ -33,14 +33,14 @@ pub trait Answer: Send + 'static {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     /// All of it was answered.
     fn done(&mut self, status: Status);
-    /// It failed. `status`: that of the transaction afterwards, if the server has told.
+    /// It failed. `status`: the transaction status afterwards, if the server has sent it.
     fn failed(&mut self, failure: Failure, status: Option<Status>);
     /// What was delivered so far is void: the statement runs again.
     fn restart(&mut self) {}
 }
 
-/// An answer that is told the end once, whatever comes after.
-pub(super) struct Told<A: Answer> {
+/// An answer that gets its end once, whatever comes after.
+pub(super) struct AnswerOnce<A: Answer> {
     answer: A,
     over: bool,
     /// Whether anything was delivered.
@@ -49,7 +49,7 @@ pub(super) struct Told<A: Answer> {
     completed: bool,
 }
 
-impl<A: Answer> Told<A> {
+impl<A: Answer> AnswerOnce<A> {
     pub(super) fn new(answer: A) -> Self {
         Self { answer, over: false, begun: false, completed: false }
     }
@@ -75,7 +75,7 @@ impl<A: Answer> Told<A> {
         }
     }
 
-    /// Whether the end has been told.
+    /// Whether it has got its end.
     pub(super) fn is_over(&self) -> bool {
         self.over
     }
@@ -115,8 +115,8 @@ impl<A: Answer> Told<A> {
     }
 }
 
-/// Whatever is dropped without a word, by a panic for one, still has somebody waiting for it.
-impl<A: Answer> Drop for Told<A> {
+/// A request that is dropped without an end, by a panic for one, fails: somebody waits for it.
+impl<A: Answer> Drop for AnswerOnce<A> {
     fn drop(&mut self) {
         let error = Error::Plain("the request was lost to an internal error".into());
         self.fail(Failure::Wire(error), None);

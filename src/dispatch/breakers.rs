@@ -10,13 +10,12 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::{
-    runtime::Handle,
     sync::Notify,
     time::{Instant, sleep, sleep_until},
 };
 use tracing::{info, warn};
 
-use super::{Face, Wire, hosts::Hosts, retry_state::Policy};
+use super::{PgConnector, hosts::Hosts, policy::Policy, tier_context::TierContext};
 use crate::{
     pool::{Pool, WeakPool},
     postgres::{self, Error, Host},
@@ -39,71 +38,61 @@ pub struct BreakerNotice {
     pub cause: Option<Error>,
 }
 
-pub(super) struct Circuits {
+pub(super) struct HostBreakers {
     hosts: Arc<Hosts>,
     /// In the order of the hosts.
-    all: Box<[Circuit]>,
+    all: Box<[HostBreaker]>,
     bypasses: bool,
-    face: Arc<dyn Face>,
-    runtime: Handle,
-    vitals: Option<Arc<Vitals>>,
+    tier: Arc<TierContext>,
     /// Weak: the pool owns the connector, which owns this.
-    pool: OnceLock<WeakPool<Wire>>,
+    pool: OnceLock<WeakPool<PgConnector>>,
     /// Rings when somebody sets another mode: what waits for a probe, or is one, waits in vain.
     mode_set: Notify,
 }
 
-struct Circuit {
+struct HostBreaker {
     breaker: Breaker,
     /// What it counted last.
     last_fault: Mutex<Option<Error>>,
 }
 
-impl Circuit {
-    fn bars(&self) -> bool {
+impl HostBreaker {
+    fn is_open(&self) -> bool {
         self.breaker.admit().is_err()
     }
 }
 
-impl Circuits {
-    pub(super) fn new(
-        policy: &Policy,
-        hosts: &Arc<Hosts>,
-        face: Arc<dyn Face>,
-        runtime: Handle,
-        vitals: Option<Arc<Vitals>>,
-    ) -> Self {
+impl HostBreakers {
+    pub(super) fn new(policy: &Policy, hosts: &Arc<Hosts>, tier: &Arc<TierContext>) -> Self {
         let bypasses = policy.bypasses_breaker;
         let mode = mode_for(policy.breaker, bypasses);
-        tell_mode(vitals.as_ref(), mode);
-        let circuit = |_: &Arc<Host>| Circuit {
+        tell_mode(tier.vitals.as_ref(), mode);
+        let host_breaker = |_: &Arc<Host>| HostBreaker {
             breaker: Breaker::new(mode, policy.thresholds, Instant::now()),
             last_fault: Mutex::new(None),
         };
-        let all: Box<[_]> = hosts.all().map(circuit).collect();
-        if let Some(vitals) = &vitals {
+        let all: Box<[_]> = hosts.all().map(host_breaker).collect();
+        if let Some(vitals) = &tier.vitals {
             vitals.set_hosts(hosts.all().map(|host| (host.name.clone(), host.port)));
-            for (index, circuit) in all.iter().enumerate() {
-                vitals.breaker_state(index, told(circuit.breaker.stage()));
+            for (index, host_breaker) in all.iter().enumerate() {
+                vitals.breaker_state(index, told(host_breaker.breaker.stage()));
             }
         }
         Self {
             hosts: Arc::clone(hosts),
             all,
             bypasses,
-            face,
-            runtime,
-            vitals,
+            tier: Arc::clone(tier),
             pool: OnceLock::new(),
             mode_set: Notify::new(),
         }
     }
 
-    pub(super) fn attach(&self, pool: &Pool<Wire>) {
+    pub(super) fn attach(&self, pool: &Pool<PgConnector>) {
         let _ = self.pool.set(pool.downgrade());
     }
 
-    pub(super) fn pool(&self) -> Option<Pool<Wire>> {
+    pub(super) fn pool(&self) -> Option<Pool<PgConnector>> {
         self.pool.get().and_then(WeakPool::upgrade)
     }
 
@@ -112,44 +101,48 @@ impl Circuits {
     /// Whether a request may pass. One that passes is to be sent: it may be the one that finds out what a
     /// host of the wrong kind has turned into.
     pub(super) fn admit(&self) -> Result<(), Error> {
-        if self.has_host(|index, now| self.hosts.takes(index, now)) { Ok(()) } else { Err(self.barred()) }
+        if self.has_host(|index, now| self.hosts.may_probe(index, now)) {
+            Ok(())
+        } else {
+            Err(self.open_error())
+        }
     }
 
     /// Whether a connect may be tried at all. Unlike a request it finds out what a host turned into.
     pub(super) fn admit_connect(&self) -> Result<(), Error> {
-        if self.all.iter().all(Circuit::bars) { Err(self.barred()) } else { Ok(()) }
+        if self.all.iter().all(HostBreaker::is_open) { Err(self.open_error()) } else { Ok(()) }
     }
 
     /// Whether this host is left alone.
-    pub(super) fn bars(&self, index: usize) -> bool {
-        self.all[index].bars()
+    pub(super) fn is_open(&self, index: usize) -> bool {
+        self.all[index].is_open()
     }
 
     /// Whether connections to this host are not to be used: it is barred, and another one serves.
-    pub(super) fn leave(&self, host: &Arc<Host>) -> bool {
-        self.all.iter().any(Circuit::bars)
-            && self.hosts.position(host).is_some_and(|index| self.bars(index))
-            && self.serves()
+    pub(super) fn is_avoided(&self, host: &Arc<Host>) -> bool {
+        self.all.iter().any(HostBreaker::is_open)
+            && self.hosts.position(host).is_some_and(|index| self.is_open(index))
+            && self.any_host_available()
     }
 
-    fn serves(&self) -> bool {
+    fn any_host_available(&self) -> bool {
         self.has_host(|index, now| self.hosts.may_serve(index, now))
     }
 
     /// Whether no host is barred, or one of the others suits.
     fn has_host(&self, suits: impl Fn(usize, Instant) -> bool) -> bool {
-        if !self.all.iter().any(Circuit::bars) {
+        if !self.all.iter().any(HostBreaker::is_open) {
             return true;
         }
         let now = Instant::now();
-        (0..self.all.len()).any(|index| !self.bars(index) && suits(index, now))
+        (0..self.all.len()).any(|index| !self.is_open(index) && suits(index, now))
     }
 
     /// The error of what may not pass; it names the host that is probed next.
-    pub(super) fn barred(&self) -> Error {
+    pub(super) fn open_error(&self) -> Error {
         let now = Instant::now();
-        let barring = self.all.iter().enumerate().filter(|(_, circuit)| circuit.bars());
-        let probes = barring.map(|(index, circuit)| match circuit.breaker.stage() {
+        let barring = self.all.iter().enumerate().filter(|(_, host_breaker)| host_breaker.is_open());
+        let probes = barring.map(|(index, host_breaker)| match host_breaker.breaker.stage() {
             Stage::Open(at) => (at, index),
             // The probe is under way, or over in this moment.
             Stage::HalfOpen | Stage::Closed => (Some(now), index),
@@ -157,18 +150,18 @@ impl Circuits {
         // One without a time is forced open, and so are the others.
         let (next_probe, index) = probes.min().unwrap_or((Some(now), 0));
         // A host of the wrong kind may have become the right one before that.
-        let others = (0..self.all.len()).filter(|&index| !self.bars(index));
-        let next_look = others.filter_map(|index| self.hosts.unfit_until(index)).min();
+        let others = (0..self.all.len()).filter(|&index| !self.is_open(index));
+        let next_look = others.filter_map(|index| self.hosts.unsuitable_until(index)).min();
         let next = next_probe.map(|probe| wall_clock(next_look.map_or(probe, |look| look.min(probe))));
         let cause = self.all[index].last_fault.lock().clone();
-        Error::Barred(Arc::new(postgres::Barred { host: self.hosts.place(index), next_probe: next, cause }))
+        Error::Barred(Arc::new(postgres::Barred { host: self.hosts.address(index), next_probe: next, cause }))
     }
 
     /// Lets a request that was barred sleep. Another mode wakes it: there may be no probe to wait for.
     pub(super) async fn rest(&self, time: Duration) {
         let mut mode_set = pin!(self.mode_set.notified());
         mode_set.as_mut().enable();
-        if !self.serves() {
+        if !self.any_host_available() {
             tokio::select! {
                 () = sleep(time) => {}
                 () = mode_set => {}
@@ -197,7 +190,7 @@ impl Circuits {
 
     /// A connect to a host begins.
     pub(super) fn connecting(self: &Arc<Self>, index: usize) -> Connecting<'_> {
-        Connecting { circuits: self, index, is_over: false }
+        Connecting { breakers: self, index, is_over: false }
     }
 
     fn fault(
@@ -206,11 +199,11 @@ impl Circuits {
         error: &Error,
         result: impl FnOnce(&Breaker, Instant) -> Option<Change>,
     ) {
-        let circuit = &self.all[index];
-        if circuit.breaker.mode() == Mode::Off {
+        let host_breaker = &self.all[index];
+        if host_breaker.breaker.mode() == Mode::Off {
             return;
         }
-        *circuit.last_fault.lock() = Some(error.clone());
+        *host_breaker.last_fault.lock() = Some(error.clone());
         self.count(index, result);
     }
 
@@ -218,7 +211,7 @@ impl Circuits {
         let breaker = &self.all[index].breaker;
         if breaker.mode() != Mode::Off {
             let now = Instant::now();
-            self.changed(index, breaker.turn(now));
+            self.changed(index, breaker.on_time_passed(now));
             self.changed(index, result(breaker, now));
         }
     }
@@ -228,10 +221,10 @@ impl Circuits {
     /// Sets the mode of all of them.
     pub(super) fn set_mode(self: &Arc<Self>, mode: Mode) {
         let mode = mode_for(mode, self.bypasses);
-        tell_mode(self.vitals.as_ref(), mode);
+        tell_mode(self.tier.vitals.as_ref(), mode);
         // All of them before the first change is told: in between no host takes the place of another.
         let changes: Vec<_> =
-            self.all.iter().map(|circuit| circuit.breaker.set_mode(mode, Instant::now())).collect();
+            self.all.iter().map(|host_breaker| host_breaker.breaker.set_mode(mode, Instant::now())).collect();
         if changes.iter().any(Option::is_some) {
             self.mode_set.notify_waiters();
         }
@@ -242,8 +235,8 @@ impl Circuits {
 
     /// From now on they bar nobody.
     pub(super) fn end(&self) {
-        for circuit in &self.all {
-            circuit.breaker.set_mode(Mode::Off, Instant::now());
+        for host_breaker in &self.all {
+            host_breaker.breaker.set_mode(Mode::Off, Instant::now());
         }
         self.mode_set.notify_waiters();
     }
@@ -259,16 +252,16 @@ impl Circuits {
             if change.to == Stage::Closed {
                 pool.resume();
             }
-            pool.retire(|connection| self.leave(&connection.host));
+            pool.retire(|connection| self.is_avoided(&connection.host));
         }
         if let Some(probe) = change.probe {
-            self.runtime.spawn(run_probe(Arc::downgrade(self), index, probe));
+            self.tier.runtime.spawn(run_probe(Arc::downgrade(self), index, probe));
         }
     }
 
     fn tell(&self, index: usize, Change { from, to, .. }: Change) {
-        let host = self.hosts.place(index);
-        if let Some(vitals) = &self.vitals {
+        let host = self.hosts.address(index);
+        if let Some(vitals) = &self.tier.vitals {
             vitals.breaker_state(index, told(to));
             let (pool, host) = (vitals.name.as_str(), host.as_str());
             let (from, name) = (from.name(), to.name());
@@ -279,7 +272,7 @@ impl Circuits {
                 warn!(target: "breaker", pool, host, from, nextProbeMillis = wait, "{name}");
             }
         }
-        self.face.breaker(&BreakerNotice {
+        self.tier.observer.breaker(&BreakerNotice {
             host,
             from,
             to,
@@ -294,7 +287,7 @@ impl Circuits {
 
 /// A connect to one host. Dropped before its outcome is known, it took too long.
 pub(super) struct Connecting<'a> {
-    circuits: &'a Arc<Circuits>,
+    breakers: &'a Arc<HostBreakers>,
     index: usize,
     is_over: bool,
 }
@@ -303,9 +296,9 @@ impl Connecting<'_> {
     pub(super) fn ended<T>(mut self, outcome: &Result<T, Error>) {
         self.is_over = true;
         match outcome {
-            Ok(_) => self.circuits.count(self.index, Breaker::connect_succeeded),
+            Ok(_) => self.breakers.count(self.index, Breaker::connect_succeeded),
             Err(error) if error.action().counts_for_breaker() => {
-                self.circuits.fault(self.index, error, Breaker::connect_failed);
+                self.breakers.fault(self.index, error, Breaker::connect_failed);
             }
             Err(_) => {}
         }
@@ -315,24 +308,24 @@ impl Connecting<'_> {
 impl Drop for Connecting<'_> {
     fn drop(&mut self) {
         if !self.is_over {
-            let error = self.circuits.hosts.timed_out(self.index);
-            self.circuits.fault(self.index, &error, Breaker::connect_failed);
+            let error = self.breakers.hosts.timed_out(self.index);
+            self.breakers.fault(self.index, &error, Breaker::connect_failed);
         }
     }
 }
 
 /// Waits for its time, then makes one connection to the host and asks it until the breaker closes, or fails.
-async fn run_probe(circuits: Weak<Circuits>, index: usize, probe: Probe) {
+async fn run_probe(breakers: Weak<HostBreakers>, index: usize, probe: Probe) {
     sleep_until(probe.at).await;
-    let Some(circuits) = circuits.upgrade() else { return };
-    let Some(pool) = circuits.pool() else { return };
-    let Circuit { breaker, last_fault } = &circuits.all[index];
-    let mut mode_set = pin!(circuits.mode_set.notified());
+    let Some(breakers) = breakers.upgrade() else { return };
+    let Some(pool) = breakers.pool() else { return };
+    let HostBreaker { breaker, last_fault } = &breakers.all[index];
+    let mut mode_set = pin!(breakers.mode_set.notified());
     mode_set.as_mut().enable();
     let Some(change) = breaker.begin_probe(probe) else { return };
-    circuits.changed(index, Some(change));
+    breakers.changed(index, Some(change));
     let mut answered = || {
-        circuits.changed(index, breaker.probed(probe, true, Instant::now()));
+        breakers.changed(index, breaker.probed(probe, true, Instant::now()));
         breaker.awaits(probe)
     };
     let outcome = tokio::select! {
@@ -346,7 +339,7 @@ async fn run_probe(circuits: Weak<Circuits>, index: usize, probe: Probe) {
         Err(error @ Error::Database(_)) if !error.action().counts_for_breaker() => while answered() {},
         Err(error) => {
             *last_fault.lock() = Some(error);
-            circuits.changed(index, breaker.probed(probe, false, Instant::now()));
+            breakers.changed(index, breaker.probed(probe, false, Instant::now()));
         }
     }
 }

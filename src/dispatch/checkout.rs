@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Answer, Failure, Lease, Told, Wire,
+    Answer, AnswerOnce, Failure, Lease, PgConnector,
     retry::{self, Repeatable, Tries},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 /// Waits for a connection of its own.
 pub trait Borrower: Send + 'static {
     /// Here it is.
-    fn lent(self, lease: Lease);
+    fn leased(self, lease: Lease);
     /// It will not come.
     fn refused(self, failure: Failure);
 }
@@ -33,9 +33,9 @@ impl<B: Borrower> Checkout<B> {
     }
 }
 
-impl<B: Borrower> Claim<Wire> for Checkout<B> {
+impl<B: Borrower> Claim<PgConnector> for Checkout<B> {
     fn granted(self: Box<Self>, lease: Lease) {
-        self.borrower.lent(lease);
+        self.borrower.leased(lease);
     }
 
     fn refused(self: Box<Self>, refusal: AcquireError<Error>) {
@@ -64,12 +64,12 @@ impl<B: Borrower> Repeatable for Checkout<B> {
 }
 
 /// A statement on a connection that is lent already.
-pub struct Direct<A: Answer>(Told<A>);
+pub struct Direct<A: Answer>(AnswerOnce<A>);
 
 impl<A: Answer> Direct<A> {
     /// Sends it after those sent before.
     pub fn send(connection: &Connection, id: u32, statement: Arc<Statement>, answer: A) {
-        connection.submit(Exchange { id, statement, reply: Box::new(Self(Told::new(answer))) });
+        connection.submit(Exchange { id, statement, reply: Box::new(Self(AnswerOnce::new(answer))) });
     }
 }
 

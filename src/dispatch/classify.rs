@@ -10,11 +10,11 @@
 
 use tokio::time::Instant;
 
-use super::{Failure, Wish};
+use super::{Failure, RequestOptions};
 use crate::{
     pool::{self, AcquireError},
     postgres::{Action, Error, SqlState, Statement, Status},
-    resilience::{self, Pace, Repeat},
+    resilience::{self, Delay, Repeat},
 };
 
 /// How far a request had come.
@@ -50,24 +50,24 @@ impl Phase {
 
 /// A failure, judged.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fault {
+pub(super) struct ClassifiedFailure {
     pub(super) phase: Phase,
     repeat: Repeat,
-    pace: Pace,
+    delay: Delay,
 }
 
-impl resilience::Fault for Fault {
+impl resilience::Fault for ClassifiedFailure {
     fn repeat(&self) -> Repeat {
         self.repeat
     }
 
-    fn pace(&self) -> Pace {
-        self.pace
+    fn delay(&self) -> Delay {
+        self.delay
     }
 }
 
 /// What is known of a statement that failed, beside its error.
-pub(super) struct Circumstances<'a> {
+pub(super) struct FailureContext<'a> {
     pub(super) statement: &'a Statement,
     /// Whether the server can have seen any of it.
     pub(super) sent: bool,
@@ -77,30 +77,30 @@ pub(super) struct Circumstances<'a> {
     pub(super) completed: bool,
     /// Whether another host may take what this one rejects.
     pub(super) has_other_hosts: bool,
-    pub(super) wish: &'a Wish,
+    pub(super) options: &'a RequestOptions,
 }
 
-impl Fault {
-    pub(super) const fn new(phase: Phase, repeat: Repeat, pace: Pace) -> Self {
-        Self { phase, repeat, pace }
+impl ClassifiedFailure {
+    pub(super) const fn new(phase: Phase, repeat: Repeat, delay: Delay) -> Self {
+        Self { phase, repeat, delay }
     }
 
     const fn last(phase: Phase) -> Self {
-        Self::new(phase, Repeat::Never, Pace::Statement)
+        Self::new(phase, Repeat::Never, Delay::Statement)
     }
 
     /// Of a request that got no connection.
     pub(super) fn of_refusal(refusal: &AcquireError<Error>, now: Instant) -> Self {
-        let unsent = |pace| Self::new(Phase::Connecting, Repeat::Unsent, pace);
+        let unsent = |delay| Self::new(Phase::Connecting, Repeat::Unsent, delay);
         match refusal {
             AcquireError::Connect(error) => Self::of_connect(error, now),
             AcquireError::ConnectTimeout
             | AcquireError::ConnectLost
             | AcquireError::Timeout { last_connect_error: Some(_), .. }
-            | AcquireError::Timeout { phase: pool::AcquirePhase::Connecting, .. } => unsent(Pace::Slow),
+            | AcquireError::Timeout { phase: pool::AcquirePhase::Connecting, .. } => unsent(Delay::Slow),
             // A busy pool is not helped by asking again: only who has a deadline of his own does.
             AcquireError::Timeout { phase: pool::AcquirePhase::Waiting, .. } => {
-                Self::new(Phase::Waiting, Repeat::Unsent, Pace::NotBefore(now))
+                Self::new(Phase::Waiting, Repeat::Unsent, Delay::NotBefore(now))
             }
             AcquireError::Full { .. } | AcquireError::Closed | AcquireError::Withdrawn => {
                 Self::last(Phase::Waiting)
@@ -110,19 +110,19 @@ impl Fault {
 
     /// Of a connection that could not be made, or was not tried.
     pub(super) fn of_connect(error: &Error, now: Instant) -> Self {
-        let unsent = |pace| Self::new(Phase::Connecting, Repeat::Unsent, pace);
+        let unsent = |delay| Self::new(Phase::Connecting, Repeat::Unsent, delay);
         if let Error::Barred(barred) = error {
             return match barred.next_probe {
                 // Its clock is the caller's; ours runs beside it.
-                Some(at) => unsent(Pace::NotBefore(
+                Some(at) => unsent(Delay::NotBefore(
                     at.duration_since(std::time::SystemTime::now()).map_or(now, |wait| now + wait),
                 )),
                 None => Self::last(Phase::Connecting),
             };
         }
         match error.action() {
-            Action::Refusing => unsent(Pace::Slow),
-            Action::Unreachable | Action::ConnectionOver => unsent(Pace::Statement),
+            Action::Refusing => unsent(Delay::Slow),
+            Action::Unreachable | Action::ConnectionOver => unsent(Delay::Statement),
             Action::Rerun
             | Action::Ambiguous
             | Action::LeaveHost
@@ -135,24 +135,24 @@ impl Fault {
     }
 
     /// Of a statement on a connection, outside a transaction of the caller's.
-    pub(super) fn of_statement(error: &Error, known: &Circumstances<'_>) -> Self {
+    pub(super) fn of_statement(error: &Error, known: &FailureContext<'_>) -> Self {
         let phase = if known.sent { Phase::Sent } else { Phase::Unsent };
         if !known.sent && known.status.is_none() {
-            return Self::new(phase, Repeat::Unsent, Pace::AtOnce);
+            return Self::new(phase, Repeat::Unsent, Delay::AtOnce);
         }
-        let fault = |repeat, pace| Self::new(phase, repeat, pace);
+        let fault = |repeat, delay| Self::new(phase, repeat, delay);
         match error.action() {
-            Action::Rerun if known.left_no_trace() => fault(Repeat::Safe, Pace::Statement),
+            Action::Rerun if known.left_no_trace() => fault(Repeat::Safe, Delay::Statement),
             Action::OnDemand if known.left_no_trace() && known.is_listed(error.sqlstate()) => {
-                fault(Repeat::Safe, Pace::Statement)
+                fault(Repeat::Safe, Delay::Statement)
             }
             // Rejected before it did anything.
             Action::LeaveHost if known.has_other_hosts && known.left_no_trace() => {
-                fault(Repeat::Safe, Pace::Statement)
+                fault(Repeat::Safe, Delay::Statement)
             }
-            Action::Ambiguous => fault(Repeat::Ambiguous, Pace::Statement),
+            Action::Ambiguous => fault(Repeat::Ambiguous, Delay::Statement),
             Action::ConnectionOver | Action::Unreachable | Action::Refusing if known.status.is_none() => {
-                fault(Repeat::Ambiguous, Pace::Statement)
+                fault(Repeat::Ambiguous, Delay::Statement)
             }
             Action::Rerun
             | Action::LeaveHost
@@ -168,7 +168,7 @@ impl Fault {
     }
 }
 
-impl Circumstances<'_> {
+impl FailureContext<'_> {
     /// Whether the server, having reported the error, has undone all of it.
     fn left_no_trace(&self) -> bool {
         !self.completed
@@ -177,7 +177,7 @@ impl Circumstances<'_> {
     }
 
     fn is_listed(&self, code: Option<SqlState>) -> bool {
-        code.is_some_and(|code| self.wish.codes.contains(&code))
+        code.is_some_and(|code| self.options.codes.contains(&code))
     }
 }
 
@@ -276,25 +276,26 @@ mod tests {
         }))
     }
 
-    fn judged(error: &Error, sent: bool, status: Option<Status>, completed: bool) -> Fault {
-        let wish = Wish { codes: Box::new([SqlState::new(b"23505")]), ..Wish::default() };
+    fn judged(error: &Error, sent: bool, status: Option<Status>, completed: bool) -> ClassifiedFailure {
+        let options =
+            RequestOptions { codes: Box::new([SqlState::new(b"23505")]), ..RequestOptions::default() };
         let statement = Statement::simple("INSERT INTO t VALUES (1)");
-        let known = Circumstances {
+        let known = FailureContext {
             statement: &statement,
             sent,
             status,
             completed,
             has_other_hosts: false,
-            wish: &wish,
+            options: &options,
         };
-        Fault::of_statement(error, &known)
+        ClassifiedFailure::of_statement(error, &known)
     }
 
     #[test]
     fn what_was_never_sent_on_a_dead_connection_goes_elsewhere_at_once() {
         for error in [Error::Lost, Error::Ended, server_error("57P01", "FATAL")] {
             let fault = judged(&error, false, None, false);
-            assert_eq!((fault.repeat(), fault.pace()), (Repeat::Unsent, Pace::AtOnce));
+            assert_eq!((fault.repeat(), fault.delay()), (Repeat::Unsent, Delay::AtOnce));
         }
         // Refused before it was sent, by our own end: the connection is well.
         let refused = judged(&Error::Plain("it cannot be encoded".into()), false, Some(Status::Idle), false);
@@ -340,17 +341,18 @@ mod tests {
             last_connect_error: None,
             phase: pool::AcquirePhase::Waiting,
         };
-        assert_eq!(Fault::of_refusal(&busy, now).pace(), Pace::NotBefore(now));
+        assert_eq!(ClassifiedFailure::of_refusal(&busy, now).delay(), Delay::NotBefore(now));
         for last in
             [AcquireError::Full { waiting: 1, most: 1 }, AcquireError::Closed, AcquireError::Withdrawn]
         {
-            assert_eq!(Fault::of_refusal(&last, now).repeat(), Repeat::Never);
+            assert_eq!(ClassifiedFailure::of_refusal(&last, now).repeat(), Repeat::Never);
         }
-        assert_eq!(Fault::of_refusal(&AcquireError::ConnectTimeout, now).pace(), Pace::Slow);
+        assert_eq!(ClassifiedFailure::of_refusal(&AcquireError::ConnectTimeout, now).delay(), Delay::Slow);
         let wrong_password = AcquireError::Connect(server_error("28P01", "FATAL"));
-        assert_eq!(Fault::of_refusal(&wrong_password, now).repeat(), Repeat::Never);
-        let full_server = Fault::of_refusal(&AcquireError::Connect(server_error("53300", "FATAL")), now);
-        assert_eq!((full_server.repeat(), full_server.pace()), (Repeat::Unsent, Pace::Slow));
+        assert_eq!(ClassifiedFailure::of_refusal(&wrong_password, now).repeat(), Repeat::Never);
+        let full_server =
+            ClassifiedFailure::of_refusal(&AcquireError::Connect(server_error("53300", "FATAL")), now);
+        assert_eq!((full_server.repeat(), full_server.delay()), (Repeat::Unsent, Delay::Slow));
     }
 
     #[test]

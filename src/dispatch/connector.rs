@@ -1,4 +1,4 @@
-//! The pool's connector: connections of the wire, and what the outside hears of them.
+//! The pool's connector: PostgreSQL connections, and what the outside hears of them.
 
 use std::{
     future::Future,
@@ -9,86 +9,86 @@ use std::{
 };
 
 use super::{
-    BreakerNotice, Retrying,
-    breakers::Circuits,
-    hosts::{CloseOnDrop, Consequence, Hosts},
+    BreakerNotice, RetryNotice,
+    breakers::HostBreakers,
+    connect::{CloseOnDrop, connect_to_any},
+    hosts::{Consequence, Hosts},
     instrument, internal_query,
+    tier_context::TierContext,
 };
 use crate::{
     pool::{CloseReason, Condition, Connector, Pool, WeakPool},
     postgres::{Config, Connection, Error, Event, Listener, Status, connect},
-    telemetry::Vitals,
 };
 
-/// Hears of the connections of a tier. In production the JavaScript side.
-pub trait Face: Send + Sync + 'static {
-    /// A connection is about to be made. An error keeps it from that; a number: the attempt is escorted,
-    /// and every outcome of it told under that number.
-    fn admit(&self) -> Pin<Box<dyn Future<Output = Result<Option<u32>, Error>> + Send + '_>> {
+/// Observer of a tier's connections. In production the JavaScript side.
+pub trait Observer: Send + Sync + 'static {
+    /// A connect is about to begin. An error stops it; a number: the attempt is intercepted, and each
+    /// outcome of it is reported under that number.
+    fn before_connect(&self) -> Pin<Box<dyn Future<Output = Result<Option<u32>, Error>> + Send + '_>> {
         Box::pin(std::future::ready(Ok(None)))
     }
-    /// An escorted attempt has failed; the error that it fails with.
-    fn refused(&self, attempt: u32, error: Error) -> Pin<Box<dyn Future<Output = Error> + Send + '_>> {
+    /// An intercepted attempt has failed; returns the error that it fails with.
+    fn connect_failed(&self, attempt: u32, error: Error) -> Pin<Box<dyn Future<Output = Error> + Send + '_>> {
         let _ = attempt;
         Box::pin(std::future::ready(error))
     }
-    /// An escorted attempt was given up before its outcome was told.
-    fn given_up(&self, attempt: u32) {
+    /// An intercepted attempt was given up before its outcome was reported.
+    fn connect_given_up(&self, attempt: u32) {
         let _ = attempt;
     }
-    /// A connection is there. Nobody gets it before the future is done; an error closes it.
-    fn greet<'a>(
+    /// A connection was made. Nobody gets it before the future is done; an error closes it.
+    fn on_connect<'a>(
         &'a self,
         connection: &'a Arc<Connection>,
         attempt: Option<u32>,
     ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
     /// A notice, a notification or a change of a setting.
     fn event(&self, connection: u32, event: Event);
-    /// Pending while no more events can be taken.
+    /// Backpressure: pending while no more events can be taken.
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()>;
-    /// The pool is closing it.
+    /// The pool is closing a connection.
     fn closing(&self, connection: u32, reason: CloseReason);
-    /// It is gone. `error`: nobody on this side wanted that. `idle`: nobody used it.
+    /// A connection is closed. `error`: this side did not close it. `idle`: nobody used it.
     fn closed(&self, connection: u32, error: Option<Error>, idle: bool);
-    /// It is lent for longer than somebody who gives it back takes.
+    /// A lease is held for longer than `leak_after`.
     fn overdue(&self, connection: u32, held: Duration) {
         let _ = (connection, held);
     }
     /// A request runs again.
-    fn retrying(&self, notice: &Retrying) {
+    fn retrying(&self, notice: &RetryNotice) {
         let _ = notice;
     }
-    /// The breaker has changed.
+    /// A breaker has changed its state.
     fn breaker(&self, notice: &BreakerNotice) {
         let _ = notice;
     }
 }
 
-/// Makes, judges and closes connections of the wire.
-pub struct Wire {
+/// Makes, judges and closes PostgreSQL connections.
+pub struct PgConnector {
     config: Config,
-    watch: Arc<Watch>,
-    circuits: Arc<Circuits>,
+    events: Arc<ConnectionEvents>,
+    breakers: Arc<HostBreakers>,
 }
 
-impl Wire {
+impl PgConnector {
     pub(super) fn new(
         config: Config,
         hosts: Arc<Hosts>,
-        face: Arc<dyn Face>,
-        vitals: Option<Arc<Vitals>>,
-        circuits: Arc<Circuits>,
+        tier: &Arc<TierContext>,
+        breakers: Arc<HostBreakers>,
     ) -> Self {
-        let watch = Arc::new(Watch { face, hosts, pool: OnceLock::new(), vitals });
-        Self { config, watch, circuits }
+        let events = Arc::new(ConnectionEvents { tier: Arc::clone(tier), hosts, pool: OnceLock::new() });
+        Self { config, events, breakers }
     }
 
     /// Makes a connection to a host for its breaker, and asks it for as long as `succeeded` wants more.
     pub(super) async fn probe(&self, host: usize, mut succeeded: impl FnMut() -> bool) -> Result<(), Error> {
         let timeout = || Error::Plain("Connection terminated due to connection timeout".into());
-        let deaf: Arc<dyn Listener> = Arc::new(Deaf);
-        let host = self.watch.hosts.get(host);
-        let connecting = tokio::time::timeout(PROBE_TIMEOUT, connect(host, &self.config, deaf));
+        let no_events: Arc<dyn Listener> = Arc::new(NoEvents);
+        let host = self.events.hosts.get(host);
+        let connecting = tokio::time::timeout(PROBE_TIMEOUT, connect(host, &self.config, no_events));
         let connection = connecting.await.map_err(|_| timeout())??;
         let _close = CloseOnDrop(Some(Arc::clone(&connection)));
         while succeeded() {
@@ -98,56 +98,55 @@ impl Wire {
         Ok(())
     }
 
-    pub(super) fn watch(&self) -> Arc<Watch> {
-        Arc::clone(&self.watch)
+    pub(super) fn events(&self) -> Arc<ConnectionEvents> {
+        Arc::clone(&self.events)
     }
 }
 
 /// How long one step of a probe may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Hears nothing: a probe has no audience.
-struct Deaf;
+/// Listener of a probe's connection: nobody is to hear of it.
+struct NoEvents;
 
-impl Listener for Deaf {
+impl Listener for NoEvents {
     fn event(&self, _: u32, _: Event) {}
     fn closed(&self, _: u32, _: Option<Error>) {}
 }
 
-/// Tells the face of an escorted attempt that is dropped before its outcome was told.
-struct Escort<'a> {
-    face: &'a dyn Face,
+/// An intercepted connect; dropped before its outcome was reported it was given up.
+struct InterceptedConnect<'a> {
+    observer: &'a dyn Observer,
     attempt: Option<u32>,
 }
 
-impl Escort<'_> {
+impl InterceptedConnect<'_> {
     async fn refused(&mut self, error: Error) -> Error {
         match self.attempt.take() {
-            Some(attempt) => self.face.refused(attempt, error).await,
+            Some(attempt) => self.observer.connect_failed(attempt, error).await,
             None => error,
         }
     }
 }
 
-impl Drop for Escort<'_> {
+impl Drop for InterceptedConnect<'_> {
     fn drop(&mut self) {
         if let Some(attempt) = self.attempt {
-            self.face.given_up(attempt);
+            self.observer.connect_given_up(attempt);
         }
     }
 }
 
-/// Passes on what connections tell, and has the pool forget those that died.
-pub(super) struct Watch {
-    face: Arc<dyn Face>,
+/// Events of the tier's connections: passes them on, and has the pool forget connections that died.
+pub(super) struct ConnectionEvents {
+    tier: Arc<TierContext>,
     hosts: Arc<Hosts>,
     /// Weak: the pool owns the connector, which owns this.
-    pool: OnceLock<WeakPool<Wire>>,
-    vitals: Option<Arc<Vitals>>,
+    pool: OnceLock<WeakPool<PgConnector>>,
 }
 
-impl Watch {
-    pub(super) fn attach(&self, pool: &Pool<Wire>) {
+impl ConnectionEvents {
+    pub(super) fn attach(&self, pool: &Pool<PgConnector>) {
         let _ = self.pool.set(pool.downgrade());
     }
 
@@ -165,13 +164,13 @@ impl Watch {
     }
 }
 
-impl Listener for Watch {
+impl Listener for ConnectionEvents {
     fn event(&self, connection: u32, event: Event) {
-        self.face.event(connection, event);
+        self.tier.observer.event(connection, event);
     }
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.face.poll_ready(cx)
+        self.tier.observer.poll_ready(cx)
     }
 
     fn closed(&self, connection: u32, error: Option<Error>) {
@@ -179,12 +178,12 @@ impl Listener for Watch {
         let idle =
             pool.is_some_and(|pool| pool.forget(|other| other.id == connection, CloseReason::Broken) > 0);
         if let Some(error) = &error {
-            instrument::lost(self.vitals.as_ref(), connection, error);
+            instrument::lost(self.tier.vitals.as_ref(), connection, error);
         }
-        self.face.closed(connection, error, idle);
+        self.tier.observer.closed(connection, error, idle);
     }
 
-    /// Before the statement that was refused hears of it: its retry finds another host.
+    /// Comes before the statement that was refused is answered: its retry finds another host.
     fn refused_write(&self, connection: &Connection, status: Status) {
         self.follow(self.hosts.refused_write(connection, status), connection);
     }
@@ -194,27 +193,27 @@ impl Listener for Watch {
     }
 }
 
-impl Connector for Wire {
+impl Connector for PgConnector {
     type Connection = Arc<Connection>;
     type Error = Error;
 
     async fn connect(&self) -> Result<Self::Connection, Error> {
-        self.circuits.admit_connect()?;
-        let face = self.watch.face.as_ref();
-        let mut escort = Escort { face, attempt: face.admit().await? };
-        let attempt = instrument::Connecting::begin(self.watch.vitals.as_ref());
-        let listener: Arc<dyn Listener> = self.watch();
-        let connected = self.watch.hosts.connect(&self.config, &listener, &self.circuits).await;
+        self.breakers.admit_connect()?;
+        let observer = self.events.tier.observer.as_ref();
+        let mut intercepted = InterceptedConnect { observer, attempt: observer.before_connect().await? };
+        let attempt = instrument::Connecting::begin(self.events.tier.vitals.as_ref());
+        let listener: Arc<dyn Listener> = self.events();
+        let connected = connect_to_any(&self.events.hosts, &self.config, &listener, &self.breakers).await;
         attempt.ended(connected.as_ref().map(|connection| connection.id));
         let connection = match connected {
             Ok(connection) => connection,
-            Err(error) => return Err(escort.refused(error).await),
+            Err(error) => return Err(intercepted.refused(error).await),
         };
         let unwanted = CloseOnDrop(Some(Arc::clone(&connection)));
-        face.greet(&connection, escort.attempt.take()).await?;
+        observer.on_connect(&connection, intercepted.attempt.take()).await?;
         unwanted.keep();
-        if let Some(left) = self.watch.hosts.moved_to(&connection.host) {
-            instrument::failed_over(self.watch.vitals.as_ref(), &left, &connection.host);
+        if let Some(left) = self.events.hosts.moved_to(&connection.host) {
+            instrument::failed_over(self.events.tier.vitals.as_ref(), &left, &connection.host);
         }
         Ok(connection)
     }
@@ -230,7 +229,7 @@ impl Connector for Wire {
     fn condition(&self, connection: &Self::Connection) -> Condition {
         match connection.status() {
             None => Condition::Broken,
-            Some(_) if self.circuits.leave(&connection.host) => Condition::Unwanted,
+            Some(_) if self.breakers.is_avoided(&connection.host) => Condition::Unwanted,
             Some(Status::Idle) if connection.is_quiet() => Condition::Fit,
             Some(_) => Condition::Dirty,
         }
@@ -241,7 +240,7 @@ impl Connector for Wire {
     }
 
     async fn reset(&self, connection: &Self::Connection) -> bool {
-        instrument::dirty(self.watch.vitals.as_ref(), connection.id);
+        instrument::dirty(self.events.tier.vitals.as_ref(), connection.id);
         internal_query::run(connection, "ROLLBACK").await == Some(Status::Idle)
     }
 
@@ -250,24 +249,24 @@ impl Connector for Wire {
     }
 
     fn close(&self, connection: Self::Connection, reason: CloseReason) {
-        instrument::closing(self.watch.vitals.as_ref(), connection.id, reason);
-        self.watch.face.closing(connection.id, reason);
+        instrument::closing(self.events.tier.vitals.as_ref(), connection.id, reason);
+        self.events.tier.observer.closing(connection.id, reason);
         connection.close();
     }
 
     fn leased(&self, waited: Duration) {
-        if let Some(vitals) = &self.watch.vitals {
+        if let Some(vitals) = &self.events.tier.vitals {
             vitals.wait_time.record_duration(waited);
         }
     }
 
     fn returned(&self, held: Duration) {
-        if let Some(vitals) = &self.watch.vitals {
+        if let Some(vitals) = &self.events.tier.vitals {
             vitals.use_time.record_duration(held);
         }
     }
 
     fn overdue(&self, connection: &Self::Connection, held: Duration) {
-        self.watch.face.overdue(connection.id, held);
+        self.events.tier.observer.overdue(connection.id, held);
     }
 }

@@ -1,4 +1,5 @@
-//! What a tier tells its vitals. Switched off, each of these is one branch.
+//! Instrumentation of a tier: what it reports to its metrics and its log. Switched off, each report is
+//! one branch.
 
 use std::{
     sync::Arc,
@@ -8,7 +9,7 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::{Answer, Failure, Settings, Wire};
+use super::{Answer, Failure, PgConnector, Settings};
 use crate::{
     pool::{AcquireError, CloseReason, Pool, WeakPool},
     postgres::{Error, Host, Rows, Shape, Status},
@@ -21,12 +22,12 @@ pub(super) fn open(settings: &Settings) -> Option<Arc<Vitals>> {
 }
 
 /// Has the record fetch what the pool counts itself.
-pub(super) fn attach(vitals: &Vitals, pool: &Pool<Wire>, max: usize, min: usize) {
+pub(super) fn attach(vitals: &Vitals, pool: &Pool<PgConnector>, max: usize, min: usize) {
     let pool = pool.downgrade();
     vitals.attach(Box::new(move || read(&pool, max, min)));
 }
 
-fn read(pool: &WeakPool<Wire>, max: usize, min: usize) -> Option<Reading> {
+fn read(pool: &WeakPool<PgConnector>, max: usize, min: usize) -> Option<Reading> {
     let pool = pool.upgrade()?;
     let counts = pool.counts();
     let statistics = pool.statistics();
@@ -47,12 +48,12 @@ fn read(pool: &WeakPool<Wire>, max: usize, min: usize) -> Option<Reading> {
 }
 
 /// An answer whose operation is counted as it is given.
-pub struct Measured<A> {
+pub struct Instrumented<A> {
     answer: A,
     operation: Option<Operation>,
 }
 
-impl<A: Answer> Measured<A> {
+impl<A: Answer> Instrumented<A> {
     /// The operation begins.
     pub fn begin(vitals: Option<&Arc<Vitals>>, answer: A) -> Self {
         Self { answer, operation: vitals.map(Vitals::begin) }
@@ -65,7 +66,7 @@ impl<A: Answer> Measured<A> {
     }
 }
 
-impl<A: Answer> Answer for Measured<A> {
+impl<A: Answer> Answer for Instrumented<A> {
     fn rows(&mut self, shape: &Arc<Shape>, rows: Rows<'_>) {
         if let Some(operation) = &mut self.operation {
             operation.rows(rows.count);

@@ -1,4 +1,4 @@
-//! Statements of our own, run on a connection nobody else uses.
+//! Internal statements (health check, ROLLBACK, role query) on a connection that nobody else uses.
 
 use std::{
     sync::Arc,

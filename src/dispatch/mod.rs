@@ -9,76 +9,81 @@ mod answer;
 mod breakers;
 mod checkout;
 mod classify;
+mod connect;
 mod connector;
 mod hosts;
 mod instrument;
 mod internal_query;
+mod policy;
 mod query;
 mod request_options;
 mod retry;
 mod retry_state;
 mod session_attrs;
 mod settings;
+mod settings_json;
 mod shared_quotas;
+mod tier_context;
 mod transaction;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::runtime::Handle;
 
-use self::answer::Told;
+use self::answer::AnswerOnce;
 pub use self::{
     answer::{Answer, Failure},
     breakers::BreakerNotice,
     checkout::{Borrower, Direct},
     classify::Phase,
-    connector::{Face, Wire},
-    instrument::Measured,
-    request_options::{Wish, Withdrawal},
-    retry_state::Retrying,
-    settings::{Changes, Settings, SettingsError},
+    connector::{Observer, PgConnector},
+    instrument::Instrumented,
+    request_options::{CancelFlag, RequestOptions},
+    retry_state::RetryNotice,
+    settings::{Settings, SettingsError},
+    settings_json::Changes,
     transaction::Run,
 };
-use self::{retry::Tries, retry_state::Resilience};
+use self::{retry::Tries, retry_state::RetryState, tier_context::TierContext};
 use crate::{
     pool::{CloseReason, Counts, Pool, Ticket},
     postgres::Statement,
-    resilience::Why,
+    resilience::NoRetry,
     telemetry::{Vitals, registry},
 };
 
 /// The right to use one connection of a tier.
-pub type Lease = crate::pool::Lease<Wire>;
+pub type Lease = crate::pool::Lease<PgConnector>;
 
 /// Connections to one place, under one name.
 pub struct Tier {
-    pool: Pool<Wire>,
+    pool: Pool<PgConnector>,
     vitals: Option<Arc<Vitals>>,
-    resilience: Arc<Resilience>,
+    retry_state: Arc<RetryState>,
 }
 
 impl Tier {
-    /// A tier whose connections report to `face`. Its tasks run on `runtime`.
-    pub fn new(settings: Settings, face: Arc<dyn Face>, runtime: Handle) -> Self {
+    /// A tier whose connections report to `observer`. Its tasks run on `runtime`.
+    pub fn new(settings: Settings, observer: Arc<dyn Observer>, runtime: Handle) -> Self {
         let vitals = instrument::open(&settings);
         let Settings { config, hosts, mut pool, budget, policy, .. } = settings;
         let member = budget.map(|part| shared_quotas::join(&part, &mut pool, &runtime));
         let (max, min) = (pool.max, pool.min);
         let hosts = Arc::new(hosts);
-        let resilience =
-            Arc::new(Resilience::new(&policy, &hosts, Arc::clone(&face), runtime.clone(), vitals.clone()));
-        let wire = Wire::new(config, hosts, face, vitals.clone(), Arc::clone(&resilience.circuits));
-        let watch = wire.watch();
-        let pool = Pool::new(wire, pool, runtime);
-        watch.attach(&pool);
-        resilience.circuits.attach(&pool);
+        let context = Arc::new(TierContext { observer, runtime: runtime.clone(), vitals: vitals.clone() });
+        let retry_state = Arc::new(RetryState::new(&policy, &hosts, &context));
+        let connector = PgConnector::new(config, hosts, &context, Arc::clone(&retry_state.breakers));
+        let events = connector.events();
+        let pool = Pool::new(connector, pool, runtime);
+        events.attach(&pool);
+        retry_state.breakers.attach(&pool);
         if let Some(member) = member {
             shared_quotas::attach(&member, &pool);
         }
         if let Some(vitals) = &vitals {
             instrument::attach(vitals, &pool, max, min);
         }
-        Self { pool, vitals, resilience }
+        Self { pool, vitals, retry_state }
     }
 
     /// Runs a statement on any connection. An idle one is taken before this returns. No ticket: it
@@ -87,44 +92,44 @@ impl Tier {
         &self,
         id: u32,
         statement: Arc<Statement>,
-        wish: Wish,
+        options: RequestOptions,
         answer: impl Answer,
     ) -> Option<Ticket> {
-        let answer = Measured::begin(self.vitals.as_ref(), answer);
-        let tries = Tries::new(id, wish, Arc::clone(&self.resilience));
+        let answer = Instrumented::begin(self.vitals.as_ref(), answer);
+        let tries = Tries::new(id, options, Arc::clone(&self.retry_state));
         let deadline = tries.deadline.at();
-        let attempt = Box::new(query::Attempt::new(statement, answer, tries));
-        match self.resilience.circuits.admit() {
+        let attempt = Box::new(query::QueryAttempt::new(statement, answer, tries));
+        match self.retry_state.breakers.admit() {
             Ok(()) => Some(self.pool.acquire(attempt, deadline)),
             Err(error) => {
-                retry::barred(attempt, error);
+                retry::breaker_open(attempt, error);
                 None
             }
         }
     }
 
     /// Lends a connection.
-    pub fn connect(&self, id: u32, wish: Wish, borrower: impl Borrower) -> Option<Ticket> {
-        let tries = Tries::new(id, wish, Arc::clone(&self.resilience));
+    pub fn connect(&self, id: u32, options: RequestOptions, borrower: impl Borrower) -> Option<Ticket> {
+        let tries = Tries::new(id, options, Arc::clone(&self.retry_state));
         let deadline = tries.deadline.at();
         let checkout = Box::new(checkout::Checkout::new(borrower, tries));
-        match self.resilience.circuits.admit() {
+        match self.retry_state.breakers.admit() {
             Ok(()) => Some(self.pool.acquire(checkout, deadline)),
             Err(error) => {
-                retry::barred(checkout, error);
+                retry::breaker_open(checkout, error);
                 None
             }
         }
     }
 
     /// Whether a transaction that JavaScript ran runs again: `answer` hears so when its time has come.
-    pub fn again(&self, id: u32, run: Run, answer: impl FnOnce(Result<(), Why>) + Send + 'static) {
-        transaction::again(&self.resilience, id, run, answer);
+    pub fn decide_retry(&self, id: u32, run: Run, answer: impl FnOnce(Result<(), NoRetry>) + Send + 'static) {
+        transaction::decide_retry(&self.retry_state, id, run, answer);
     }
 
     /// Answers after that time, or when it is woken.
-    pub fn rest(&self, id: u32, time: Duration, answer: impl FnOnce(Result<(), Why>) + Send + 'static) {
-        transaction::rest(&self.resilience, id, time, answer);
+    pub fn sleep(&self, id: u32, time: Duration, answer: impl FnOnce(Result<(), NoRetry>) + Send + 'static) {
+        transaction::sleep(&self.retry_state, id, time, answer);
     }
 
     /// A COMMIT of which nobody knows what became of it.
@@ -134,16 +139,16 @@ impl Tier {
 
     /// Takes back a request that waits to run again; false: it does not.
     pub fn wake(&self, id: u32) -> bool {
-        self.resilience.wake(id, retry_state::Woken::Withdrawn)
+        self.retry_state.wake(id, retry_state::Woken::Withdrawn)
     }
 
     /// Switches what may be switched while it runs.
     pub fn configure(&self, changes: &Changes) {
         if let Some(on) = changes.retry {
-            self.resilience.set_retries(on);
+            self.retry_state.set_retries(on);
         }
         if let Some(mode) = changes.breaker {
-            self.resilience.set_breaker(mode.into());
+            self.retry_state.set_breaker(mode.into());
         }
     }
 
@@ -159,7 +164,7 @@ impl Tier {
 
     /// Refuses new work, drains, closes; then calls `done`, once.
     pub fn end(&self, done: impl FnOnce() + Send + 'static) {
-        self.resilience.end();
+        self.retry_state.end();
         let vitals = self.vitals.clone();
         self.pool.end(move || {
             if let Some(vitals) = vitals {
@@ -179,7 +184,7 @@ impl Tier {
         self.pool.counts()
     }
 
-    /// See [`Pool::turn`].
+    /// See [`Pool::hold_idle_timeout`].
     pub fn hold_idle_timeout(&self, held: bool) {
         self.pool.hold_idle_timeout(held);
     }

@@ -9,8 +9,8 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    Answer, Failure, Lease, Told, Wire,
-    classify::{Circumstances, Fault},
+    Answer, AnswerOnce, Failure, Lease, PgConnector,
+    classify::{ClassifiedFailure, FailureContext},
     retry::{self, Repeatable, Tries},
 };
 use crate::{
@@ -18,42 +18,42 @@ use crate::{
     postgres::{Error, Exchange, Outcome, Reply, Rows, Shape, Statement, Status},
 };
 
-pub(super) struct Attempt<A: Answer> {
+pub(super) struct QueryAttempt<A: Answer> {
     statement: Arc<Statement>,
-    told: Told<A>,
+    answer: AnswerOnce<A>,
     lease: Option<Lease>,
     tries: Tries,
 }
 
-impl<A: Answer> Attempt<A> {
+impl<A: Answer> QueryAttempt<A> {
     pub(super) fn new(statement: Arc<Statement>, answer: A, tries: Tries) -> Self {
-        Self { statement, told: Told::new(answer), lease: None, tries }
+        Self { statement, answer: AnswerOnce::new(answer), lease: None, tries }
     }
 
     /// What it failed with, judged, once the connection is given back.
-    fn after(&mut self, error: &Error, sent: bool, status: Option<Status>) -> Fault {
+    fn after(&mut self, error: &Error, sent: bool, status: Option<Status>) -> ClassifiedFailure {
         if let Some(lease) = self.lease.take() {
-            self.tries.resilience.circuits.call_failed(&lease.host, error);
+            self.tries.retry_state.breakers.call_failed(&lease.host, error);
         }
-        let known = Circumstances {
+        let known = FailureContext {
             statement: &self.statement,
             sent,
             status,
-            completed: self.told.has_completed(),
-            has_other_hosts: self.tries.resilience.has_other_hosts,
-            wish: &self.tries.wish,
+            completed: self.answer.has_completed(),
+            has_other_hosts: self.tries.retry_state.has_other_hosts,
+            options: &self.tries.options,
         };
-        Fault::of_statement(error, &known)
+        ClassifiedFailure::of_statement(error, &known)
     }
 }
 
-impl<A: Answer> Repeatable for Attempt<A> {
+impl<A: Answer> Repeatable for QueryAttempt<A> {
     fn tries(&mut self) -> &mut Tries {
         &mut self.tries
     }
 
     fn restart(&mut self) {
-        self.told.restart();
+        self.answer.restart();
     }
 
     fn begin(self: Box<Self>, lease: Lease) {
@@ -65,11 +65,11 @@ impl<A: Answer> Repeatable for Attempt<A> {
     }
 
     fn fail(mut self: Box<Self>, failure: Failure) {
-        self.told.fail(failure, None);
+        self.answer.fail(failure, None);
     }
 }
 
-impl<A: Answer> Claim<Wire> for Attempt<A> {
+impl<A: Answer> Claim<PgConnector> for QueryAttempt<A> {
     fn may_leak(&self) -> bool {
         false
     }
@@ -98,38 +98,38 @@ impl<A: Answer> Claim<Wire> for Attempt<A> {
     }
 }
 
-impl<A: Answer> Reply for Attempt<A> {
+impl<A: Answer> Reply for QueryAttempt<A> {
     fn rows(&mut self, shape: &Arc<Shape>, rows: Rows<'_>) {
-        self.told.rows(shape, rows);
+        self.answer.rows(shape, rows);
     }
 
     fn complete(&mut self, tag: &[u8]) {
-        self.told.complete(tag);
+        self.answer.complete(tag);
     }
 
     fn is_withdrawn(&self) -> bool {
-        self.tries.wish.is_withdrawn()
+        self.tries.options.is_withdrawn()
     }
 
     fn give_up(&mut self, error: Error) {
-        self.told.fail(Failure::Wire(error), None);
+        self.answer.fail(Failure::Wire(error), None);
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.told.poll_ready(cx)
+        self.answer.poll_ready(cx)
     }
 
     fn settle(mut self: Box<Self>, outcome: Outcome) {
         match outcome {
             Outcome::Done(_) => {
                 if let Some(lease) = self.lease.take() {
-                    self.tries.resilience.circuits.answered(&lease.host);
+                    self.tries.retry_state.breakers.answered(&lease.host);
                 }
-                self.told.settle(outcome);
+                self.answer.settle(outcome);
             }
             Outcome::Failed { error, sent, status } => {
                 let fault = self.after(&error, sent, status);
-                if !self.told.is_over() {
+                if !self.answer.is_over() {
                     retry::failed(self, Failure::Wire(error), fault);
                 }
             }
@@ -151,7 +151,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        dispatch::{Face, Retrying, Settings, Tier, Wish, Withdrawal},
+        dispatch::{CancelFlag, Observer, RequestOptions, RetryNotice, Settings, Tier},
         pool::CloseReason,
         postgres::{Connection, Event},
     };
@@ -162,17 +162,17 @@ mod tests {
     /// Takes a request back when its connection is there, or when it is to run again, as another thread may.
     #[derive(Default)]
     struct Caller {
-        at_grant: Mutex<Option<Withdrawal>>,
-        at_retry: Mutex<Option<Withdrawal>>,
+        at_grant: Mutex<Option<CancelFlag>>,
+        at_retry: Mutex<Option<CancelFlag>>,
     }
 
-    impl Face for Caller {
-        fn greet<'a>(
+    impl Observer for Caller {
+        fn on_connect<'a>(
             &'a self,
             _: &'a Arc<Connection>,
             _: Option<u32>,
         ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>> {
-            self.at_grant.lock().take().iter().for_each(Withdrawal::withdraw);
+            self.at_grant.lock().take().iter().for_each(CancelFlag::set);
             Box::pin(std::future::ready(Ok(())))
         }
         fn event(&self, _: u32, _: Event) {}
@@ -181,8 +181,8 @@ mod tests {
         }
         fn closing(&self, _: u32, _: CloseReason) {}
         fn closed(&self, _: u32, _: Option<Error>, _: bool) {}
-        fn retrying(&self, _: &Retrying) {
-            self.at_retry.lock().take().iter().for_each(Withdrawal::withdraw);
+        fn retrying(&self, _: &RetryNotice) {
+            self.at_retry.lock().take().iter().for_each(CancelFlag::set);
         }
     }
 
@@ -230,11 +230,11 @@ mod tests {
             &self,
             id: u32,
             text: &str,
-            withdrawal: Option<Withdrawal>,
+            cancel_flag: Option<CancelFlag>,
         ) -> oneshot::Receiver<Result<Status, Failure>> {
             let (sender, answer) = oneshot::channel();
-            let wish = Wish { withdrawal, ..Wish::default() };
-            self.tier.query(id, Statement::simple(text), wish, Ear(Some(sender)));
+            let options = RequestOptions { cancel_flag, ..RequestOptions::default() };
+            self.tier.query(id, Statement::simple(text), options, Ear(Some(sender)));
             answer
         }
 
@@ -270,9 +270,9 @@ mod tests {
     #[tokio::test]
     async fn a_statement_taken_back_as_it_gets_its_connection_is_never_sent() {
         let scene = Scene::new().await;
-        let withdrawal = Withdrawal::default();
-        *scene.caller.at_grant.lock() = Some(withdrawal.clone());
-        let answer = scene.ask(1, "SELECT 'unwanted'", Some(withdrawal));
+        let cancel_flag = CancelFlag::default();
+        *scene.caller.at_grant.lock() = Some(cancel_flag.clone());
+        let answer = scene.ask(1, "SELECT 'unwanted'", Some(cancel_flag));
         let mut stream = scene.accept().await;
         serves_the_next(&scene, &mut stream).await;
         assert!(matches!(soon(answer).await.unwrap(), Err(Failure::Wire(Error::Withdrawn))));
@@ -281,9 +281,9 @@ mod tests {
     #[tokio::test]
     async fn a_statement_taken_back_as_it_fails_does_not_run_again() {
         let scene = Scene::new().await;
-        let withdrawal = Withdrawal::default();
-        *scene.caller.at_retry.lock() = Some(withdrawal.clone());
-        let answer = scene.ask(1, "SELECT 'unwanted'", Some(withdrawal));
+        let cancel_flag = CancelFlag::default();
+        *scene.caller.at_retry.lock() = Some(cancel_flag.clone());
+        let answer = scene.ask(1, "SELECT 'unwanted'", Some(cancel_flag));
         let mut stream = scene.accept().await;
         assert_eq!(asked(&mut stream).await, "SELECT 'unwanted'");
         let refusal = b"E\0\0\0\x1dSERROR\0C40001\0Mscripted\0\0Z\0\0\0\x05I";

@@ -1,4 +1,4 @@
-//! What the caller of one request says about running it again, or not at all.
+//! Options of one request: deadline, retries, cancellation.
 
 use std::{
     sync::{
@@ -10,37 +10,37 @@ use std::{
 
 use crate::postgres::SqlState;
 
-/// The wishes of one request; what is absent is as the tier has it.
+/// Options of one request; where one is absent, the tier's setting counts.
 #[derive(Debug, Clone, Default)]
-pub struct Wish {
-    /// Running it twice does no harm.
+pub struct RequestOptions {
+    /// Whether running it twice does no harm.
     pub idempotent: bool,
-    /// Covers waiting, connecting, running and all retries.
+    /// The time for waiting, connecting, running and all retries.
     pub deadline: Option<Duration>,
     /// Retries after the first attempt.
     pub attempts: Option<u32>,
     /// The base of the delays.
     pub base: Option<Duration>,
-    /// Codes that are tried again because the caller lists them.
+    /// SQLSTATE codes that are retried because the caller lists them.
     pub codes: Box<[SqlState]>,
-    /// Whether it was taken back; none: it cannot be.
-    pub withdrawal: Option<Withdrawal>,
+    /// The flag that cancels it; none: it cannot be cancelled.
+    pub cancel_flag: Option<CancelFlag>,
 }
 
-impl Wish {
+impl RequestOptions {
     pub(super) fn is_withdrawn(&self) -> bool {
-        self.withdrawal.as_ref().is_some_and(|withdrawal| withdrawal.0.load(Ordering::Acquire))
+        self.cancel_flag.as_ref().is_some_and(|cancel_flag| cancel_flag.0.load(Ordering::Acquire))
     }
 }
 
-/// Takes a request back that is, at this moment, between two places where it could be found: a grant and
-/// its connection, a failure and the next attempt. It is remembered, and heeded at the next place.
+/// Cancels a request that is, at this moment, between two places where it could be found: between a grant
+/// and its connection, or a failure and the next attempt. The next place checks the flag.
 #[derive(Debug, Clone, Default)]
-pub struct Withdrawal(Arc<AtomicBool>);
+pub struct CancelFlag(Arc<AtomicBool>);
 
-impl Withdrawal {
-    /// Comes before the request is looked for.
-    pub fn withdraw(&self) {
+impl CancelFlag {
+    /// Sets the flag; to be done before the request is looked for.
+    pub fn set(&self) {
         self.0.store(true, Ordering::Release);
     }
 }

@@ -1,4 +1,4 @@
-//! Runs a failed request again: asks for the verdict, tells of it, sleeps, waits for a connection.
+//! Retry of a failed request: asks for the decision, reports it, sleeps, waits for a connection.
 //!
 //! The first attempt of a request is a callback without a task. Only a request that failed and may
 //! run again gets one, in which it sleeps and waits; there it can be withdrawn.
@@ -12,21 +12,21 @@ use tokio::{
 use tracing::warn;
 
 use super::{
-    Failure, Lease, Retrying, Wish,
-    classify::{Fault, code_of},
-    retry_state::{Resilience, Woken},
+    Failure, Lease, RequestOptions, RetryNotice,
+    classify::{ClassifiedFailure, code_of},
+    retry_state::{RetryState, Woken},
 };
 use crate::{
     pool::AcquireError,
     postgres::Error,
-    resilience::{Deadline, Fault as _, Repeat, Retries, Verdict, Why},
+    resilience::{Deadline, Fault as _, NoRetry, Repeat, Retries, RetryDecision},
 };
 
 /// The history of a request, and what it may still do.
 pub(super) struct Tries {
     pub(super) id: u32,
-    pub(super) resilience: Arc<Resilience>,
-    pub(super) wish: Wish,
+    pub(super) retry_state: Arc<RetryState>,
+    pub(super) options: RequestOptions,
     pub(super) deadline: Deadline,
     retries: Retries,
     /// The failure of the first attempt, once there was a second one.
@@ -34,22 +34,22 @@ pub(super) struct Tries {
 }
 
 impl Tries {
-    pub(super) fn new(id: u32, wish: Wish, resilience: Arc<Resilience>) -> Self {
-        let deadline = resilience.begin(&wish);
-        Self { id, resilience, wish, deadline, retries: Retries::default(), first: None }
+    pub(super) fn new(id: u32, options: RequestOptions, retry_state: Arc<RetryState>) -> Self {
+        let deadline = retry_state.begin(&options);
+        Self { id, retry_state, options, deadline, retries: Retries::default(), first: None }
     }
 
     /// The failure that the caller gets when there will be no further attempt.
-    fn last_word(&mut self, failure: Failure, why: Why) -> Failure {
+    fn last_word(&mut self, failure: Failure, why: NoRetry) -> Failure {
         let first = self.first.take();
-        if why == Why::Budget
-            && let Some(vitals) = &self.resilience.vitals
+        if why == NoRetry::Budget
+            && let Some(vitals) = &self.retry_state.tier.vitals
         {
             vitals.retry_denied();
             warn!(target: "retry", pool = vitals.name, "denied");
         }
         match (why, &failure, first) {
-            (Why::Budget, _, first) => Failure::OverBudget(first.unwrap_or_else(|| Box::new(failure))),
+            (NoRetry::Budget, _, first) => Failure::OverBudget(first.unwrap_or_else(|| Box::new(failure))),
             // The pool ended meanwhile: what made the request wait says more.
             (_, Failure::Refused(AcquireError::Closed), Some(first)) => *first,
             _ => failure,
@@ -57,18 +57,18 @@ impl Tries {
     }
 
     /// Decides on a failure; a retry is counted and told.
-    fn decide(&mut self, failure: Failure, fault: Fault) -> Result<std::time::Duration, Failure> {
-        let terms = self.resilience.terms(&self.wish, self.deadline);
-        let delay = match self.resilience.judge(&fault, self.retries, &terms) {
-            Verdict::Retry(delay) => delay,
-            Verdict::Fail(why) => return Err(self.last_word(failure, why)),
+    fn decide(&mut self, failure: Failure, fault: ClassifiedFailure) -> Result<std::time::Duration, Failure> {
+        let retry_policy = self.retry_state.retry_policy(&self.options, self.deadline);
+        let delay = match self.retry_state.decide(&fault, self.retries, &retry_policy) {
+            RetryDecision::Retry(delay) => delay,
+            RetryDecision::Fail(why) => return Err(self.last_word(failure, why)),
         };
         self.retries.count(delay);
         // What never left is bounded by the deadline alone, what moves at once by its own small number.
         let bounded = !delay.is_zero() && (fault.repeat() != Repeat::Unsent || !self.deadline.is_set());
-        self.resilience.tell(&Retrying {
+        self.retry_state.tell(&RetryNotice {
             attempt: self.retries.total(),
-            of: bounded.then_some(terms.attempts),
+            of: bounded.then_some(retry_policy.attempts),
             delay,
             code: code_of(&failure),
             phase: fault.phase,
@@ -99,13 +99,13 @@ pub(super) trait Repeatable: Send + 'static {
 
 /// Ends a request that got no connection, or has it wait again.
 pub(super) fn refused<R: Repeatable>(request: Box<R>, refusal: AcquireError<Error>) {
-    let fault = Fault::of_refusal(&refusal, Instant::now());
+    let fault = ClassifiedFailure::of_refusal(&refusal, Instant::now());
     failed(request, Failure::Refused(refusal), fault);
 }
 
 /// Ends a request that the breaker did not let pass, or has it wait.
-pub(super) fn barred<R: Repeatable>(request: Box<R>, error: Error) {
-    let fault = Fault::of_connect(&error, Instant::now());
+pub(super) fn breaker_open<R: Repeatable>(request: Box<R>, error: Error) {
+    let fault = ClassifiedFailure::of_connect(&error, Instant::now());
     failed(request, Failure::Wire(error), fault);
 }
 
@@ -116,15 +116,15 @@ fn is_barred(failure: &Failure) -> bool {
     )
 }
 
-/// Who wakes a request in the moment it is ready has been told that it is awake.
+/// A wake that comes in the moment the request is ready counts: its sender was told so.
 fn last_word<T>(outcome: Result<T, Woken>, woken: &mut oneshot::Receiver<Woken>) -> Result<T, Woken> {
     woken.try_recv().map_or(outcome, Err)
 }
 
 /// Ends a failed request, or runs it again.
-pub(super) fn failed<R: Repeatable>(mut request: Box<R>, failure: Failure, fault: Fault) {
+pub(super) fn failed<R: Repeatable>(mut request: Box<R>, failure: Failure, fault: ClassifiedFailure) {
     let is_barred = is_barred(&failure);
-    if is_barred && let Some(vitals) = &request.tries().resilience.vitals {
+    if is_barred && let Some(vitals) = &request.tries().retry_state.tier.vitals {
         vitals.breaker_rejected();
     }
     let delay = match request.tries().decide(failure, fault) {
@@ -134,23 +134,23 @@ pub(super) fn failed<R: Repeatable>(mut request: Box<R>, failure: Failure, fault
     request.restart();
     let tries = request.tries();
     let (id, deadline) = (tries.id, tries.deadline);
-    let resilience = Arc::clone(&tries.resilience);
-    let mut woken = resilience.falls_asleep(id);
-    if tries.wish.is_withdrawn() {
-        resilience.wake(id, Woken::Withdrawn);
+    let retry_state = Arc::clone(&tries.retry_state);
+    let mut woken = retry_state.falls_asleep(id);
+    if tries.options.is_withdrawn() {
+        retry_state.wake(id, Woken::Withdrawn);
     }
-    let runtime = resilience.runtime.clone();
+    let runtime = retry_state.tier.runtime.clone();
     runtime.spawn(async move {
         let mut ready = std::pin::pin!(async {
             if is_barred {
-                resilience.circuits.rest(delay).await;
+                retry_state.breakers.rest(delay).await;
             } else if !delay.is_zero() {
                 sleep(delay).await;
             }
-            if let Err(error) = resilience.circuits.admit() {
+            if let Err(error) = retry_state.breakers.admit() {
                 return Err(AcquireError::Connect(error));
             }
-            match resilience.circuits.pool() {
+            match retry_state.breakers.pool() {
                 Some(pool) => pool.lease(deadline.at()).await,
                 None => Err(AcquireError::Closed),
             }
@@ -160,7 +160,7 @@ pub(super) fn failed<R: Repeatable>(mut request: Box<R>, failure: Failure, fault
             Ok(why) = &mut woken => Err(why),
             outcome = &mut ready => Ok(outcome),
         };
-        resilience.wakes(id);
+        retry_state.wakes(id);
         match last_word(outcome, &mut woken) {
             Ok(Ok(lease)) => request.begin(lease),
             Ok(Err(refusal)) => request.refuse(refusal),

@@ -1,5 +1,5 @@
-//! What the requests of one tier share for the time when something fails: the terms of their
-//! retries, the budget, the circuits of its hosts, and which of them sleep before they run again.
+//! What the requests of one tier share for the time when something fails: the policy of their
+//! retries, the budget, the breakers of its hosts, and which of them sleep before they run again.
 
 use std::{
     collections::HashMap,
@@ -10,18 +10,17 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{runtime::Handle, sync::oneshot, time::Instant};
+use tokio::{sync::oneshot, time::Instant};
 use tracing::info;
 
-use super::{Face, Phase, Wish, breakers::Circuits, hosts::Hosts};
-use crate::{
-    resilience::{self, Budget, Deadline, Dice, Retries, Terms, Verdict},
-    telemetry::Vitals,
+use super::{
+    Phase, RequestOptions, breakers::HostBreakers, hosts::Hosts, policy::Policy, tier_context::TierContext,
 };
+use crate::resilience::{self, Budget, Deadline, Jitter, Retries, RetryDecision, RetryPolicy};
 
 /// Tells of a request that runs again.
 #[derive(Debug, Clone)]
-pub struct Retrying {
+pub struct RetryNotice {
     /// Which retry it is, from 1.
     pub attempt: u32,
     /// Of how many; none: until the deadline.
@@ -41,83 +40,62 @@ pub(super) enum Woken {
     Ending,
 }
 
-/// Settings of retry and breaker.
-#[derive(Debug, Clone)]
-pub(super) struct Policy {
-    /// The off switch of retries.
-    pub(super) on: bool,
-    pub(super) terms: Terms,
-    /// The deadline of requests that bring none.
-    pub(super) deadline: Option<std::time::Duration>,
-    pub(super) breaker: resilience::Mode,
-    pub(super) thresholds: resilience::Thresholds,
-    /// The admin tier is never stopped.
-    pub(super) bypasses_breaker: bool,
-}
-
-pub(super) struct Resilience {
-    pub(super) face: Arc<dyn Face>,
-    pub(super) runtime: Handle,
-    pub(super) vitals: Option<Arc<Vitals>>,
-    pub(super) circuits: Arc<Circuits>,
+pub(super) struct RetryState {
+    pub(super) tier: Arc<TierContext>,
+    pub(super) breakers: Arc<HostBreakers>,
     pub(super) has_other_hosts: bool,
     retries_are_on: AtomicBool,
-    terms: Terms,
+    retry_policy: RetryPolicy,
     deadline: Option<std::time::Duration>,
     budget: Budget,
-    dice: Mutex<Dice>,
+    jitter: Mutex<Jitter>,
     asleep: Mutex<HashMap<u32, oneshot::Sender<Woken>>>,
     ending: AtomicBool,
 }
 
-impl Resilience {
-    pub(super) fn new(
-        policy: &Policy,
-        hosts: &Arc<Hosts>,
-        face: Arc<dyn Face>,
-        runtime: Handle,
-        vitals: Option<Arc<Vitals>>,
-    ) -> Self {
-        let &Policy { on, terms, deadline, .. } = policy;
-        let circuits = Circuits::new(policy, hosts, Arc::clone(&face), runtime.clone(), vitals.clone());
+impl RetryState {
+    pub(super) fn new(policy: &Policy, hosts: &Arc<Hosts>, tier: &Arc<TierContext>) -> Self {
         Self {
-            face,
-            runtime,
-            vitals,
-            circuits: Arc::new(circuits),
+            tier: Arc::clone(tier),
+            breakers: Arc::new(HostBreakers::new(policy, hosts, tier)),
             has_other_hosts: hosts.has_choice(),
-            retries_are_on: AtomicBool::new(on),
-            terms,
-            deadline,
+            retries_are_on: AtomicBool::new(policy.retries_are_on),
+            retry_policy: policy.retry,
+            deadline: policy.deadline,
             budget: Budget::new(Instant::now()),
-            dice: Mutex::new(Dice::new()),
+            jitter: Mutex::new(Jitter::new()),
             asleep: Mutex::default(),
             ending: AtomicBool::new(false),
         }
     }
 
     /// A request has come in; its deadline, if it has one.
-    pub(super) fn begin(&self, wish: &Wish) -> Deadline {
+    pub(super) fn begin(&self, options: &RequestOptions) -> Deadline {
         self.budget.deposit();
-        match wish.deadline.or(self.deadline) {
+        match options.deadline.or(self.deadline) {
             None => Deadline::NONE,
             time => Deadline::after(Instant::now(), time),
         }
     }
 
-    pub(super) fn terms(&self, wish: &Wish, deadline: Deadline) -> Terms {
-        let mut terms = Terms { deadline, idempotent: wish.idempotent, ..self.terms };
-        terms.attempts = wish.attempts.unwrap_or(terms.attempts);
-        terms.enabled = terms.attempts > 0 && self.retries_are_on.load(Ordering::Relaxed);
-        if let Some(base) = wish.base {
-            terms.set_base(base);
+    pub(super) fn retry_policy(&self, options: &RequestOptions, deadline: Deadline) -> RetryPolicy {
+        let mut retry_policy = RetryPolicy { deadline, idempotent: options.idempotent, ..self.retry_policy };
+        retry_policy.attempts = options.attempts.unwrap_or(retry_policy.attempts);
+        retry_policy.enabled = retry_policy.attempts > 0 && self.retries_are_on.load(Ordering::Relaxed);
+        if let Some(base) = options.base {
+            retry_policy.set_base(base);
         }
-        terms
+        retry_policy
     }
 
-    pub(super) fn judge(&self, fault: &impl resilience::Fault, so_far: Retries, terms: &Terms) -> Verdict {
-        let mut dice = self.dice.lock();
-        resilience::judge(fault, so_far, terms, &self.budget, Instant::now(), &mut dice)
+    pub(super) fn decide(
+        &self,
+        fault: &impl resilience::Fault,
+        so_far: Retries,
+        retry_policy: &RetryPolicy,
+    ) -> RetryDecision {
+        let mut jitter = self.jitter.lock();
+        resilience::decide(fault, so_far, retry_policy, &self.budget, Instant::now(), &mut jitter)
     }
 
     pub(super) fn set_retries(&self, on: bool) {
@@ -126,20 +104,20 @@ impl Resilience {
 
     pub(super) fn set_breaker(&self, mode: resilience::Mode) {
         if !self.ending.load(Ordering::Acquire) {
-            self.circuits.set_mode(mode);
+            self.breakers.set_mode(mode);
         }
     }
 
     /// Tells of a retry.
-    pub(super) fn tell(&self, notice: &Retrying) {
-        if let Some(vitals) = &self.vitals {
+    pub(super) fn tell(&self, notice: &RetryNotice) {
+        if let Some(vitals) = &self.tier.vitals {
             vitals.retry();
             let (pool, phase) = (vitals.name.as_str(), notice.phase.name());
-            let Retrying { attempt, of, delay, code, .. } = notice;
+            let RetryNotice { attempt, of, delay, code, .. } = notice;
             let (delay, code) = (delay.as_secs_f64() * 1000.0, code.as_deref());
             info!(target: "retry", pool, attempt, of, delayMillis = delay, code, phase, "retrying");
         }
-        self.face.retrying(notice);
+        self.tier.observer.retrying(notice);
     }
 
     // Sleepers.
@@ -171,6 +149,6 @@ impl Resilience {
         for wake in sleepers.into_values() {
             let _ = wake.send(Woken::Ending);
         }
-        self.circuits.end();
+        self.breakers.end();
     }
 }

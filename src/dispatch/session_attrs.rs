@@ -1,10 +1,10 @@
-//! The kind of server that is wanted, and how it is told from others: `target_session_attrs` of libpq.
+//! `target_session_attrs` of libpq: the kind of server that is wanted, and how it is recognized.
 
 use crate::postgres::Role;
 
 /// `target_session_attrs`: the kind of server that is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Target {
+pub(super) enum TargetSessionAttrs {
     #[default]
     Any,
     ReadWrite,
@@ -15,7 +15,7 @@ pub(super) enum Target {
     PreferStandby,
 }
 
-impl Target {
+impl TargetSessionAttrs {
     pub(super) const NAMES: &str = "any, read-write, read-only, primary, standby or prefer-standby";
 
     pub(super) fn named(name: &str) -> Option<Self> {
@@ -79,7 +79,7 @@ mod tests {
         let primary = Role { standby: Some(false), read_only: Some(false) };
         let quiet = Role::default();
         let verdicts = |name| {
-            let target = Target::named(name).unwrap();
+            let target = TargetSessionAttrs::named(name).unwrap();
             [standby, primary, quiet].map(|role| target.suits(role))
         };
         assert_eq!(verdicts("any"), [Some(true), Some(true), Some(true)]);
@@ -88,6 +88,6 @@ mod tests {
         assert_eq!(verdicts("primary"), [Some(false), Some(true), None]);
         assert_eq!(verdicts("standby"), [Some(true), Some(false), None]);
         assert_eq!(verdicts("prefer-standby"), [Some(true), Some(false), None]);
-        assert_eq!(Target::named("master"), None);
+        assert_eq!(TargetSessionAttrs::named("master"), None);
     }
 }

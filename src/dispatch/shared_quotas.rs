@@ -1,5 +1,5 @@
-//! The budgets of the process, by name: the tiers of one process share one, in whichever thread of it
-//! they were opened.
+//! Shared quotas of the process (`DB_TOTAL_MAX`), by name: the tiers of one process share one, in
+//! whichever thread they were opened.
 
 use std::{
     collections::HashMap,
@@ -10,14 +10,14 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::runtime::Handle;
 
-use super::Wire;
+use super::PgConnector;
 use crate::pool::{self, Pool, Quota, QuotaShare, SharedQuota};
 
 static BUDGETS: LazyLock<Mutex<HashMap<String, Weak<SharedQuota>>>> = LazyLock::new(Mutex::default);
 
-/// A tier's part in a budget, as JavaScript tells it.
+/// A tier's share of a quota, as JavaScript sends it.
 #[derive(Deserialize, Debug, Clone)]
-pub(super) struct Part {
+pub(super) struct JsonQuota {
     name: String,
     /// Connections of all members together. The first member's word counts.
     total: usize,
@@ -29,7 +29,7 @@ pub(super) struct Part {
 }
 
 /// Joins the budget; the tier's minimum is its guarantee.
-pub(super) fn join(part: &Part, settings: &mut pool::PoolSettings, runtime: &Handle) -> Arc<QuotaShare> {
+pub(super) fn join(part: &JsonQuota, settings: &mut pool::PoolSettings, runtime: &Handle) -> Arc<QuotaShare> {
     let mut budgets = BUDGETS.lock();
     budgets.retain(|_, budget| budget.strong_count() > 0);
     let budget = budgets.get(&part.name).and_then(Weak::upgrade).unwrap_or_else(|| {
@@ -43,7 +43,7 @@ pub(super) fn join(part: &Part, settings: &mut pool::PoolSettings, runtime: &Han
 }
 
 /// Has the pool look again when the budget has changed.
-pub(super) fn attach(member: &QuotaShare, pool: &Pool<Wire>) {
+pub(super) fn attach(member: &QuotaShare, pool: &Pool<PgConnector>) {
     let pool = pool.downgrade();
     member.attach(move || {
         if let Some(pool) = pool.upgrade() {

@@ -1,5 +1,5 @@
-//! The verdict on a transaction whose statements JavaScript sends: whether the whole of it runs again,
-//! and when. The delay is slept here, so that the other side needs no timer.
+//! Retry decision for a transaction whose statements JavaScript sends: whether the whole of it runs
+//! again, and when. The delay is slept here, so that JavaScript needs no timer.
 //!
 //! Before COMMIT the server has rolled back whatever was lost, so the transaction may run again. A
 //! COMMIT whose answer is lost is asked for by its transaction id: that question may be repeated to
@@ -8,23 +8,23 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{
-    Retrying, Wish,
-    classify::{Fault, Phase, may_commit_by_itself},
-    retry_state::Resilience,
+    RequestOptions, RetryNotice,
+    classify::{ClassifiedFailure, Phase, may_commit_by_itself},
+    retry_state::RetryState,
 };
 use crate::{
     postgres::{Action, SqlState},
-    resilience::{Deadline, Pace, Repeat, Retries, Terms, Verdict, Why},
+    resilience::{Deadline, Delay, NoRetry, Repeat, Retries, RetryDecision, RetryPolicy},
 };
 
 /// What became of one run of a transaction.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Run {
-    stage: Stage,
+    stage: RunStage,
     /// The code of its error.
     code: Option<String>,
     /// Whether its connection was lost.
@@ -51,7 +51,7 @@ pub struct Run {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-enum Stage {
+enum RunStage {
     /// It failed before COMMIT, or COMMIT was refused.
     Open,
     /// COMMIT was lost, and the server says "aborted".
@@ -63,25 +63,25 @@ enum Stage {
 }
 
 impl Run {
-    fn fault(&self, has_other_hosts: bool) -> Fault {
+    fn fault(&self, has_other_hosts: bool) -> ClassifiedFailure {
         let phase = match self.stage {
-            Stage::Open => Phase::Transaction,
-            Stage::Aborted | Stage::Asking => Phase::Commit,
-            Stage::Statement => Phase::Sent,
+            RunStage::Open => Phase::Transaction,
+            RunStage::Aborted | RunStage::Asking => Phase::Commit,
+            RunStage::Statement => Phase::Sent,
         };
         let action = self.code.as_deref().map(|code| SqlState::new(code.as_bytes()).action());
         let repeat = match self.stage {
             // The server refuses to answer it.
-            Stage::Asking if action == Some(Action::Final) => Repeat::Never,
-            Stage::Asking => Repeat::Unsent,
-            Stage::Aborted => Repeat::Safe,
-            Stage::Open if self.lost => Repeat::Safe,
-            Stage::Open => self.repeat_after(action, has_other_hosts),
-            Stage::Statement if self.lost => Repeat::Ambiguous,
-            Stage::Statement if self.is_single() => self.repeat_after(action, has_other_hosts),
-            Stage::Statement => Repeat::Never,
+            RunStage::Asking if action == Some(Action::Final) => Repeat::Never,
+            RunStage::Asking => Repeat::Unsent,
+            RunStage::Aborted => Repeat::Safe,
+            RunStage::Open if self.lost => Repeat::Safe,
+            RunStage::Open => self.repeat_after(action, has_other_hosts),
+            RunStage::Statement if self.lost => Repeat::Ambiguous,
+            RunStage::Statement if self.is_single() => self.repeat_after(action, has_other_hosts),
+            RunStage::Statement => Repeat::Never,
         };
-        Fault::new(phase, repeat, Pace::Statement)
+        ClassifiedFailure::new(phase, repeat, Delay::Statement)
     }
 
     fn repeat_after(&self, action: Option<Action>, has_other_hosts: bool) -> Repeat {
@@ -106,61 +106,61 @@ impl Run {
         self.code.as_ref().is_some_and(|code| self.codes.contains(code))
     }
 
-    fn terms(&self, resilience: &Resilience) -> Terms {
+    fn retry_policy(&self, retry_state: &RetryState) -> RetryPolicy {
         let time = |millis: Option<f64>| millis.and_then(|ms| Duration::try_from_secs_f64(ms / 1000.0).ok());
         let deadline = Deadline::after(Instant::now(), time(self.remaining_millis));
-        let wish = Wish {
+        let options = RequestOptions {
             attempts: Some(self.attempts),
             base: time(self.base_millis),
             idempotent: self.idempotent,
-            ..Wish::default()
+            ..RequestOptions::default()
         };
-        let terms = resilience.terms(&wish, deadline);
+        let retry_policy = retry_state.retry_policy(&options, deadline);
         // A question is no retry.
-        Terms { enabled: terms.enabled || self.stage == Stage::Asking, ..terms }
+        RetryPolicy { enabled: retry_policy.enabled || self.stage == RunStage::Asking, ..retry_policy }
     }
 }
 
 /// Decides on a run; `answer` hears, when its time has come, that it begins again, or why not.
-pub(super) fn again(
-    resilience: &Arc<Resilience>,
+pub(super) fn decide_retry(
+    retry_state: &Arc<RetryState>,
     id: u32,
     run: Run,
-    answer: impl FnOnce(Result<(), Why>) + Send + 'static,
+    answer: impl FnOnce(Result<(), NoRetry>) + Send + 'static,
 ) {
-    let fault = run.fault(resilience.has_other_hosts);
-    let terms = run.terms(resilience);
+    let fault = run.fault(retry_state.has_other_hosts);
+    let retry_policy = run.retry_policy(retry_state);
     let so_far = Retries { moved: 0, delayed: run.retries };
-    let delay = match resilience.judge(&fault, so_far, &terms) {
-        Verdict::Retry(delay) => delay,
-        Verdict::Fail(why) => return answer(Err(why)),
+    let delay = match retry_state.decide(&fault, so_far, &retry_policy) {
+        RetryDecision::Retry(delay) => delay,
+        RetryDecision::Fail(why) => return answer(Err(why)),
     };
-    if run.stage != Stage::Asking {
-        resilience.tell(&Retrying {
+    if run.stage != RunStage::Asking {
+        retry_state.tell(&RetryNotice {
             attempt: run.retries + 1,
-            of: Some(terms.attempts),
+            of: Some(retry_policy.attempts),
             delay,
             code: run.code,
             phase: fault.phase,
         });
     }
-    rest(resilience, id, delay, answer);
+    sleep(retry_state, id, delay, answer);
 }
 
-/// Sleeps; woken early the answer is `Why::Final`.
-pub(super) fn rest(
-    resilience: &Arc<Resilience>,
+/// Sleeps; woken early the answer is `NoRetry::Final`.
+pub(super) fn sleep(
+    retry_state: &Arc<RetryState>,
     id: u32,
     time: Duration,
-    answer: impl FnOnce(Result<(), Why>) + Send + 'static,
+    answer: impl FnOnce(Result<(), NoRetry>) + Send + 'static,
 ) {
-    let woken = resilience.falls_asleep(id);
-    let sleeper = Arc::clone(resilience);
-    resilience.runtime.spawn(async move {
+    let woken = retry_state.falls_asleep(id);
+    let sleeper = Arc::clone(retry_state);
+    retry_state.tier.runtime.spawn(async move {
         let outcome = tokio::select! {
             biased;
-            _ = woken => Err(Why::Final),
-            () = sleep(time) => Ok(()),
+            _ = woken => Err(NoRetry::Final),
+            () = tokio::time::sleep(time) => Ok(()),
         };
         sleeper.wakes(id);
         answer(outcome);

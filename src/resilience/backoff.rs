@@ -1,5 +1,5 @@
 //! How long to wait before the n-th retry: full jitter, `random(0, min(cap, base * 2^n))`, so that
-//! many callers that failed together do not come back together. Nothing secret depends on the dice.
+//! many callers that failed together do not come back together. Nothing secret depends on the jitter.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -28,8 +28,8 @@ impl Backoff {
     }
 
     /// The delay before retry `n`, counted from 0.
-    pub fn delay(self, n: u32, dice: &mut Dice) -> Duration {
-        self.longest(n).mul_f64(dice.roll())
+    pub fn delay(self, n: u32, jitter: &mut Jitter) -> Duration {
+        self.longest(n).mul_f64(jitter.share())
     }
 
     /// What the delay before retry `n` never exceeds.
@@ -40,9 +40,9 @@ impl Backoff {
 
 /// A generator of the splitmix64 family.
 #[derive(Debug)]
-pub struct Dice(u64);
+pub struct Jitter(u64);
 
-impl Dice {
+impl Jitter {
     /// Seeded by the process.
     pub fn new() -> Self {
         Self(RandomState::new().hash_one(0_u8))
@@ -54,7 +54,7 @@ impl Dice {
     }
 
     /// A number of at least 0 and below 1.
-    pub fn roll(&mut self) -> f64 {
+    pub fn share(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -63,7 +63,7 @@ impl Dice {
     }
 }
 
-impl Default for Dice {
+impl Default for Jitter {
     fn default() -> Self {
         Self::new()
     }
@@ -93,20 +93,20 @@ mod tests {
         #[test]
         fn a_delay_never_exceeds_its_bound(seed: u64, n: u32, base in 0_u64..10_000, cap in 0_u64..60_000) {
             let backoff = Backoff { base: Duration::from_millis(base), cap: Duration::from_millis(cap) };
-            prop_assert!(backoff.delay(n, &mut Dice::seeded(seed)) <= backoff.longest(n));
+            prop_assert!(backoff.delay(n, &mut Jitter::seeded(seed)) <= backoff.longest(n));
             prop_assert!(backoff.longest(n) <= backoff.cap);
         }
 
         #[test]
         fn the_same_seed_gives_the_same_delays(seed: u64) {
-            let delays = |mut dice: Dice| (0..8).map(|n| Backoff::SLOW.delay(n, &mut dice)).collect::<Vec<_>>();
-            prop_assert_eq!(delays(Dice::seeded(seed)), delays(Dice::seeded(seed)));
+            let delays = |mut jitter: Jitter| (0..8).map(|n| Backoff::SLOW.delay(n, &mut jitter)).collect::<Vec<_>>();
+            prop_assert_eq!(delays(Jitter::seeded(seed)), delays(Jitter::seeded(seed)));
         }
 
         #[test]
         fn delays_spread_over_the_whole_range(seed: u64) {
-            let mut dice = Dice::seeded(seed);
-            let rolls: Vec<_> = (0..200).map(|_| dice.roll()).collect();
+            let mut jitter = Jitter::seeded(seed);
+            let rolls: Vec<_> = (0..200).map(|_| jitter.share()).collect();
             prop_assert!(rolls.iter().all(|roll| (0.0..1.0).contains(roll)));
             prop_assert!(rolls.iter().any(|roll| *roll < 0.25) && rolls.iter().any(|roll| *roll > 0.75));
         }

@@ -1,7 +1,7 @@
 //! What to do when an attempt fails: run it again, when, and when to stop trying altogether.
 //!
 //! Knows nothing of Postgres. Whoever makes attempts describes a failure as a [`Fault`] and asks
-//! [`judge`]; a [`Budget`] keeps retries from multiplying the load of an outage, a [`Deadline`]
+//! [`decide`]; a [`Budget`] keeps retries from multiplying the load of an outage, a [`Deadline`]
 //! bounds them all, [`Backoff`] spreads them out. A [`Breaker`] stops calls to a place that keeps
 //! failing. Nothing here sleeps or starts a task: the answers are durations and changes of state.
 
@@ -12,9 +12,9 @@ mod retry;
 mod retry_budget;
 
 pub use self::{
-    backoff::{Backoff, Dice},
+    backoff::{Backoff, Jitter},
     breaker::{Barred, Breaker, Change, Mode, Probe, Stage, Thresholds},
     deadline::Deadline,
-    retry::{Fault, Pace, Repeat, Retries, Terms, Verdict, Why, judge},
+    retry::{Delay, Fault, NoRetry, Repeat, Retries, RetryDecision, RetryPolicy, decide},
     retry_budget::Budget,
 };

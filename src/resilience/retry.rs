@@ -1,4 +1,4 @@
-//! Whether what failed runs again, and after which delay. The whole policy is [`judge`].
+//! Whether what failed runs again, and after which delay. The whole policy is [`decide`].
 //!
 //! A write is never doubled: what may have run already runs again only if the caller said that this
 //! does no harm.
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Backoff, Budget, Deadline, Dice};
+use super::{Backoff, Budget, Deadline, Jitter};
 
 /// How often something that never left is handed on at once, before it is treated as an outage.
 const AT_ONCE: u32 = 3;
@@ -17,7 +17,7 @@ pub trait Fault {
     /// Whether the same may run again.
     fn repeat(&self) -> Repeat;
     /// How soon.
-    fn pace(&self) -> Pace;
+    fn delay(&self) -> Delay;
 }
 
 /// Whether what failed may run again.
@@ -35,7 +35,7 @@ pub enum Repeat {
 
 /// How soon it may run again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
+pub enum Delay {
     /// Another connection may serve it this moment.
     AtOnce,
     /// After the backoff of statements.
@@ -48,7 +48,7 @@ pub enum Pace {
 
 /// What the caller allows.
 #[derive(Debug, Clone, Copy)]
-pub struct Terms {
+pub struct RetryPolicy {
     /// Whether retries are on at all. Off, only what was never sent moves to another connection.
     pub enabled: bool,
     /// Retries after the first attempt.
@@ -63,7 +63,7 @@ pub struct Terms {
     pub slow: Backoff,
 }
 
-impl Terms {
+impl RetryPolicy {
     /// Without retries, as pg has none.
     pub const OFF: Self = Self {
         enabled: false,
@@ -108,16 +108,16 @@ impl Retries {
 
 /// What becomes of a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RetryDecision {
     /// It runs again after this delay.
     Retry(Duration),
     /// It has failed.
-    Fail(Why),
+    Fail(NoRetry),
 }
 
 /// Why it is not run again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub enum NoRetry {
     /// It would fail again.
     Final,
     /// It may have run.
@@ -132,7 +132,7 @@ pub enum Why {
     Budget,
 }
 
-impl Why {
+impl NoRetry {
     /// The name JavaScript knows it by.
     pub const fn name(self) -> &'static str {
         match self {
@@ -148,50 +148,54 @@ impl Why {
 
 /// Decides on a failed attempt. A retry is taken out of the budget, unless nothing was sent and the
 /// caller's deadline bounds it: then the server has no work with it.
-pub fn judge(
+pub fn decide(
     fault: &impl Fault,
     so_far: Retries,
-    terms: &Terms,
+    policy: &RetryPolicy,
     budget: &Budget,
     now: Instant,
-    dice: &mut Dice,
-) -> Verdict {
+    jitter: &mut Jitter,
+) -> RetryDecision {
     let repeat = fault.repeat();
     match repeat {
-        Repeat::Never => return Verdict::Fail(Why::Final),
-        Repeat::Ambiguous if !terms.idempotent => return Verdict::Fail(Why::Ambiguous),
+        Repeat::Never => return RetryDecision::Fail(NoRetry::Final),
+        Repeat::Ambiguous if !policy.idempotent => return RetryDecision::Fail(NoRetry::Ambiguous),
         Repeat::Ambiguous | Repeat::Safe | Repeat::Unsent => {}
     }
-    let pace = fault.pace();
-    if pace == Pace::AtOnce && so_far.moved < AT_ONCE {
-        let allowed = terms.deadline.allows(now, Duration::ZERO);
-        return if allowed { Verdict::Retry(Duration::ZERO) } else { Verdict::Fail(Why::Deadline) };
+    let delay = fault.delay();
+    if delay == Delay::AtOnce && so_far.moved < AT_ONCE {
+        let allowed = policy.deadline.allows(now, Duration::ZERO);
+        return if allowed {
+            RetryDecision::Retry(Duration::ZERO)
+        } else {
+            RetryDecision::Fail(NoRetry::Deadline)
+        };
     }
-    if !terms.enabled {
-        return Verdict::Fail(Why::Off);
+    if !policy.enabled {
+        return RetryDecision::Fail(NoRetry::Off);
     }
-    let bounded_by_deadline = repeat == Repeat::Unsent && terms.deadline.is_set();
-    if !bounded_by_deadline && so_far.delayed >= terms.attempts {
-        return Verdict::Fail(Why::Attempts);
+    let bounded_by_deadline = repeat == Repeat::Unsent && policy.deadline.is_set();
+    if !bounded_by_deadline && so_far.delayed >= policy.attempts {
+        return RetryDecision::Fail(NoRetry::Attempts);
     }
-    let delay = match pace {
-        Pace::AtOnce | Pace::Statement => terms.statement.delay(so_far.delayed, dice),
-        Pace::Slow => terms.slow.delay(so_far.delayed, dice),
+    let delay = match delay {
+        Delay::AtOnce | Delay::Statement => policy.statement.delay(so_far.delayed, jitter),
+        Delay::Slow => policy.slow.delay(so_far.delayed, jitter),
         // Everybody waits for the same moment: spread out what comes after it.
-        Pace::NotBefore(at) if bounded_by_deadline => {
-            at.saturating_duration_since(now) + terms.statement.delay(so_far.delayed, dice)
+        Delay::NotBefore(at) if bounded_by_deadline => {
+            at.saturating_duration_since(now) + policy.statement.delay(so_far.delayed, jitter)
         }
-        Pace::NotBefore(_) => return Verdict::Fail(Why::Final),
+        Delay::NotBefore(_) => return RetryDecision::Fail(NoRetry::Final),
     };
     // Zero is how "at once" is told apart.
     let delay = delay.max(Duration::from_micros(1));
-    if !terms.deadline.allows(now, delay) {
-        return Verdict::Fail(Why::Deadline);
+    if !policy.deadline.allows(now, delay) {
+        return RetryDecision::Fail(NoRetry::Deadline);
     }
     if !bounded_by_deadline && !budget.withdraw(now) {
-        return Verdict::Fail(Why::Budget);
+        return RetryDecision::Fail(NoRetry::Budget);
     }
-    Verdict::Retry(delay)
+    RetryDecision::Retry(delay)
 }
 
 #[cfg(test)]
@@ -201,24 +205,24 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Clone, Copy)]
-    struct Sample(Repeat, Pace);
+    struct Sample(Repeat, Delay);
 
     impl Fault for Sample {
         fn repeat(&self) -> Repeat {
             self.0
         }
-        fn pace(&self) -> Pace {
+        fn delay(&self) -> Delay {
             self.1
         }
     }
 
-    fn terms() -> Terms {
-        Terms { enabled: true, attempts: 3, ..Terms::OFF }
+    fn policy() -> RetryPolicy {
+        RetryPolicy { enabled: true, attempts: 3, ..RetryPolicy::OFF }
     }
 
-    fn ask(sample: Sample, so_far: Retries, terms: &Terms) -> Verdict {
+    fn ask(sample: Sample, so_far: Retries, policy: &RetryPolicy) -> RetryDecision {
         let now = Instant::now();
-        judge(&sample, so_far, terms, &Budget::new(now), now, &mut Dice::seeded(1))
+        decide(&sample, so_far, policy, &Budget::new(now), now, &mut Jitter::seeded(1))
     }
 
     fn delayed(delayed: u32) -> Retries {
@@ -227,53 +231,57 @@ mod tests {
 
     #[test]
     fn what_may_have_run_runs_again_only_if_that_does_no_harm() {
-        let lost = Sample(Repeat::Ambiguous, Pace::Statement);
-        assert_eq!(ask(lost, delayed(0), &terms()), Verdict::Fail(Why::Ambiguous));
-        let harmless = Terms { idempotent: true, ..terms() };
-        assert!(matches!(ask(lost, delayed(0), &harmless), Verdict::Retry(_)));
+        let lost = Sample(Repeat::Ambiguous, Delay::Statement);
+        assert_eq!(ask(lost, delayed(0), &policy()), RetryDecision::Fail(NoRetry::Ambiguous));
+        let harmless = RetryPolicy { idempotent: true, ..policy() };
+        assert!(matches!(ask(lost, delayed(0), &harmless), RetryDecision::Retry(_)));
     }
 
     #[test]
     fn what_was_never_sent_moves_at_once_even_when_retries_are_off() {
-        let unsent = Sample(Repeat::Unsent, Pace::AtOnce);
-        assert_eq!(ask(unsent, Retries::default(), &Terms::OFF), Verdict::Retry(Duration::ZERO));
+        let unsent = Sample(Repeat::Unsent, Delay::AtOnce);
+        assert_eq!(ask(unsent, Retries::default(), &RetryPolicy::OFF), RetryDecision::Retry(Duration::ZERO));
         let often = Retries { moved: AT_ONCE, delayed: 0 };
-        assert_eq!(ask(unsent, often, &Terms::OFF), Verdict::Fail(Why::Off));
-        assert!(matches!(ask(unsent, often, &terms()), Verdict::Retry(delay) if !delay.is_zero()));
+        assert_eq!(ask(unsent, often, &RetryPolicy::OFF), RetryDecision::Fail(NoRetry::Off));
+        assert!(matches!(ask(unsent, often, &policy()), RetryDecision::Retry(delay) if !delay.is_zero()));
     }
 
     #[test]
     fn attempts_are_counted_and_off_is_off() {
-        let conflict = Sample(Repeat::Safe, Pace::Statement);
-        assert!(matches!(ask(conflict, delayed(2), &terms()), Verdict::Retry(_)));
-        assert_eq!(ask(conflict, delayed(3), &terms()), Verdict::Fail(Why::Attempts));
-        assert_eq!(ask(conflict, delayed(0), &Terms::OFF), Verdict::Fail(Why::Off));
+        let conflict = Sample(Repeat::Safe, Delay::Statement);
+        assert!(matches!(ask(conflict, delayed(2), &policy()), RetryDecision::Retry(_)));
+        assert_eq!(ask(conflict, delayed(3), &policy()), RetryDecision::Fail(NoRetry::Attempts));
+        assert_eq!(ask(conflict, delayed(0), &RetryPolicy::OFF), RetryDecision::Fail(NoRetry::Off));
     }
 
     #[test]
     fn connecting_is_retried_to_the_deadline() {
-        let refused = Sample(Repeat::Unsent, Pace::Slow);
-        assert_eq!(ask(refused, delayed(3), &terms()), Verdict::Fail(Why::Attempts));
+        let refused = Sample(Repeat::Unsent, Delay::Slow);
+        assert_eq!(ask(refused, delayed(3), &policy()), RetryDecision::Fail(NoRetry::Attempts));
         let deadline = Deadline::after(Instant::now(), Some(Duration::from_secs(100)));
-        assert!(matches!(ask(refused, delayed(30), &Terms { deadline, ..terms() }), Verdict::Retry(_)));
+        assert!(matches!(
+            ask(refused, delayed(30), &RetryPolicy { deadline, ..policy() }),
+            RetryDecision::Retry(_)
+        ));
         let passed = Deadline::after(Instant::now(), Some(Duration::ZERO));
         assert_eq!(
-            ask(refused, delayed(0), &Terms { deadline: passed, ..terms() }),
-            Verdict::Fail(Why::Deadline)
+            ask(refused, delayed(0), &RetryPolicy { deadline: passed, ..policy() }),
+            RetryDecision::Fail(NoRetry::Deadline)
         );
     }
 
     #[test]
     fn only_a_caller_with_a_deadline_waits_for_a_moment() {
         let now = Instant::now();
-        let later = Sample(Repeat::Unsent, Pace::NotBefore(now + Duration::from_secs(5)));
-        assert_eq!(ask(later, delayed(0), &terms()), Verdict::Fail(Why::Final));
-        let patient = Terms { deadline: Deadline::after(now, Some(Duration::from_secs(10))), ..terms() };
+        let later = Sample(Repeat::Unsent, Delay::NotBefore(now + Duration::from_secs(5)));
+        assert_eq!(ask(later, delayed(0), &policy()), RetryDecision::Fail(NoRetry::Final));
+        let patient =
+            RetryPolicy { deadline: Deadline::after(now, Some(Duration::from_secs(10))), ..policy() };
         assert!(
-            matches!(ask(later, delayed(9), &patient), Verdict::Retry(delay) if delay > Duration::from_secs(4))
+            matches!(ask(later, delayed(9), &patient), RetryDecision::Retry(delay) if delay > Duration::from_secs(4))
         );
-        let hasty = Terms { deadline: Deadline::after(now, Some(Duration::from_secs(1))), ..terms() };
-        assert_eq!(ask(later, delayed(0), &hasty), Verdict::Fail(Why::Deadline));
+        let hasty = RetryPolicy { deadline: Deadline::after(now, Some(Duration::from_secs(1))), ..policy() };
+        assert_eq!(ask(later, delayed(0), &hasty), RetryDecision::Fail(NoRetry::Deadline));
     }
 
     #[test]
@@ -281,9 +289,9 @@ mod tests {
         let now = Instant::now();
         let budget = Budget::new(now);
         while budget.withdraw(now) {}
-        let conflict = Sample(Repeat::Safe, Pace::Statement);
-        let verdict = judge(&conflict, delayed(0), &terms(), &budget, now, &mut Dice::seeded(1));
-        assert_eq!(verdict, Verdict::Fail(Why::Budget));
+        let conflict = Sample(Repeat::Safe, Delay::Statement);
+        let decision = decide(&conflict, delayed(0), &policy(), &budget, now, &mut Jitter::seeded(1));
+        assert_eq!(decision, RetryDecision::Fail(NoRetry::Budget));
     }
 
     fn samples() -> impl Strategy<Value = Sample> {
@@ -293,8 +301,8 @@ mod tests {
             Just(Repeat::Ambiguous),
             Just(Repeat::Never)
         ];
-        let paces = prop_oneof![Just(Pace::AtOnce), Just(Pace::Statement), Just(Pace::Slow)];
-        (repeats, paces).prop_map(|(repeat, pace)| Sample(repeat, pace))
+        let paces = prop_oneof![Just(Delay::AtOnce), Just(Delay::Statement), Just(Delay::Slow)];
+        (repeats, paces).prop_map(|(repeat, delay)| Sample(repeat, delay))
     }
 
     proptest! {
@@ -308,9 +316,9 @@ mod tests {
         ) {
             let now = Instant::now();
             let left = Duration::from_millis(left);
-            let terms = Terms { deadline: Deadline::after(now, Some(left)), idempotent, ..terms() };
-            let verdict = judge(&sample, delayed(done), &terms, &Budget::new(now), now, &mut Dice::seeded(seed));
-            if let Verdict::Retry(delay) = verdict {
+            let policy = RetryPolicy { deadline: Deadline::after(now, Some(left)), idempotent, ..policy() };
+            let decision = decide(&sample, delayed(done), &policy, &Budget::new(now), now, &mut Jitter::seeded(seed));
+            if let RetryDecision::Retry(delay) = decision {
                 prop_assert!(delay < left);
                 prop_assert!(sample.0 != Repeat::Never);
                 prop_assert!(sample.0 != Repeat::Ambiguous || idempotent);

@@ -54,7 +54,7 @@ impl Budget {
     /// Takes one retry out; false: none is left.
     pub fn withdraw(&self, now: Instant) -> bool {
         let mut books = self.books.lock();
-        books.turn(now);
+        books.advance(now);
         books.enter(self.fresh.swap(0, Ordering::Relaxed), now);
         let spent: u32 = books.retries.iter().sum();
         let requests: u32 = books.requests.iter().sum();
@@ -69,7 +69,7 @@ impl Budget {
 
 impl Books {
     /// Empties the buckets whose time has come again.
-    fn turn(&mut self, now: Instant) {
+    fn advance(&mut self, now: Instant) {
         for _ in 0..BUCKETS {
             if now.saturating_duration_since(self.since) < BUCKET {
                 return;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use pgpool_rs::{
-    dispatch::{Answer, Face, Failure as Refused, Settings, Tier, Wish},
+    dispatch::{Answer, Observer, Failure as Refused, Settings, Tier, RequestOptions},
     pool::CloseReason,
     postgres::{AskPassword, Connection, Error, Event, Mode, Rows, Shape, Statement, Status},
 };
@@ -67,7 +67,7 @@ impl Contender for Core {
             ..Statement::clone(&Statement::raw())
         });
         let (told, answer) = oneshot::channel();
-        self.tier.query(0, statement, Wish::default(), Lookup { row: Row::default(), told: Some(told) });
+        self.tier.query(0, statement, RequestOptions::default(), Lookup { row: Row::default(), told: Some(told) });
         answer.await?
     }
 
@@ -127,8 +127,8 @@ impl Answer for Lookup {
 /// Hears nothing and knows nothing.
 struct Nobody;
 
-impl Face for Nobody {
-    fn greet<'a>(
+impl Observer for Nobody {
+    fn on_connect<'a>(
         &'a self,
         _: &'a Arc<Connection>,
         _: Option<u32>,

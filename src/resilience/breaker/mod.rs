@@ -202,7 +202,7 @@ impl Breaker {
 
     /// Where ordinary results are the probes: the time of being open is over. To be asked before a result
     /// is reported.
-    pub fn turn(&self, now: Instant) -> Option<Change> {
+    pub fn on_time_passed(&self, now: Instant) -> Option<Change> {
         if self.mode() != Mode::Metrics {
             return None;
         }

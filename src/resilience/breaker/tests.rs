@@ -85,10 +85,10 @@ fn metrics_goes_through_the_states_and_stops_nobody() {
     }
     assert_eq!(breaker.stage(), Stage::Open(Some(now + 5 * SECOND)));
     assert_eq!(breaker.admit(), Ok(()));
-    assert_eq!(breaker.turn(now + 4 * SECOND), None);
-    let turned = breaker.turn(now + 5 * SECOND).unwrap();
+    assert_eq!(breaker.on_time_passed(now + 4 * SECOND), None);
+    let turned = breaker.on_time_passed(now + 5 * SECOND).unwrap();
     assert_eq!((turned.from, turned.to), (Stage::Open(Some(now + 5 * SECOND)), Stage::HalfOpen));
-    assert_eq!(breaker.turn(now + 5 * SECOND), None);
+    assert_eq!(breaker.on_time_passed(now + 5 * SECOND), None);
     for _ in 0..2 {
         assert_eq!(breaker.call_succeeded(now + 5 * SECOND), None);
     }

@@ -29,14 +29,14 @@ impl Window {
     }
 
     pub(super) fn record(&mut self, succeeded: bool, now: Instant) {
-        self.turn(now);
+        self.advance(now);
         let tally = &mut self.buckets[self.current];
         let count = if succeeded { &mut tally.successes } else { &mut tally.failures };
         *count = count.saturating_add(1);
     }
 
     pub(super) fn tally(&mut self, now: Instant) -> Tally {
-        self.turn(now);
+        self.advance(now);
         self.buckets.iter().fold(Tally::default(), |sum, tally| Tally {
             successes: sum.successes.saturating_add(tally.successes),
             failures: sum.failures.saturating_add(tally.failures),
@@ -48,7 +48,7 @@ impl Window {
         self.since = now;
     }
 
-    fn turn(&mut self, now: Instant) {
+    fn advance(&mut self, now: Instant) {
         for _ in 0..BUCKETS {
             if now.saturating_duration_since(self.since) < self.bucket {
                 return;

@@ -1,0 +1,390 @@
+//! The settings of a tier as JavaScript sends them: read, checked, and put into our own types.
+//!
+//! The names are those of `docs/design/boundary.md`. As in pg, a time of 0 means "none". All problems are
+//! reported at once.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::{Deserialize, Deserializer};
+
+use super::{
+    hosts::Hosts,
+    policy::Policy,
+    session_attrs::TargetSessionAttrs,
+    settings::{Settings, SettingsError},
+    shared_quotas::JsonQuota,
+};
+use crate::{
+    pool,
+    postgres::{AskPassword, Config, Host, KeepAlive, Password, TlsSettings, VerifyServer},
+    resilience::{Mode, RetryPolicy, Thresholds},
+};
+
+/// pg has no such limit; a text more is a prepared statement more on each connection.
+const DEFAULT_STATEMENT_CACHE: usize = 256;
+/// Keepalive probes of a tier: often enough that a dead peer is found within the user timeout.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+const DEFAULT_SCRAM_MAX_ITERATIONS: u32 = 100_000;
+
+/// A client that is lent for longer may have been forgotten.
+const LEAK_AFTER: Duration = Duration::from_secs(30);
+
+/// The tier of those who repair the database.
+const ADMIN: &str = "admin";
+
+impl Settings {
+    /// Reads JSON. `passwords` is asked when the password is not among the settings.
+    pub fn from_json(
+        json: &str,
+        passwords: impl FnOnce() -> Arc<dyn AskPassword>,
+    ) -> Result<Self, SettingsError> {
+        let settings: JsonSettings =
+            serde_json::from_str(json).map_err(|error| unreadable("settings", &error))?;
+        let problems = settings.problems();
+        if !problems.is_empty() {
+            return Err(SettingsError(problems));
+        }
+        Ok(settings.into_settings(passwords))
+    }
+}
+
+fn unreadable(what: &str, error: &serde_json::Error) -> SettingsError {
+    // The message of the parser may quote what it read, and with it a password.
+    SettingsError(vec![format!(
+        "the {what} cannot be read: {:?} at column {}",
+        error.classify(),
+        error.column()
+    )])
+}
+
+/// Settings that may be changed while a tier runs.
+#[derive(Debug, Deserialize)]
+pub struct Changes {
+    /// The off switch of retries.
+    pub retry: Option<bool>,
+    /// What the breaker does.
+    pub breaker: Option<JsonMode>,
+}
+
+impl Changes {
+    /// Reads JSON.
+    pub fn from_json(json: &str) -> Result<Self, SettingsError> {
+        serde_json::from_str(json).map_err(|error| unreadable("changes", &error))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own in JavaScript")]
+struct JsonSettings {
+    tier: Option<String>,
+    monitor: Option<bool>,
+    hosts: Vec<JsonHost>,
+    user: String,
+    database: Option<String>,
+    password: Option<String>,
+    #[serde(default)]
+    ask_password: bool,
+    #[serde(default)]
+    parameters: std::collections::BTreeMap<String, String>,
+    tls: Option<JsonTls>,
+    #[serde(default)]
+    channel_binding: bool,
+    scram_max_iterations: Option<f64>,
+    max: Option<f64>,
+    min: Option<f64>,
+    idle_timeout_millis: Option<Millis>,
+    connection_timeout_millis: Option<Millis>,
+    acquire_timeout_millis: Option<Millis>,
+    max_uses: Option<f64>,
+    max_lifetime_seconds: Option<f64>,
+    #[serde(default)]
+    keep_alive: bool,
+    keep_alive_initial_delay_millis: Option<Millis>,
+    max_waiting: Option<f64>,
+    statement_cache_size: Option<f64>,
+    drain_timeout_millis: Option<Millis>,
+    target_session_attrs: Option<String>,
+    #[serde(default)]
+    load_balance_hosts: bool,
+    tcp_user_timeout_millis: Option<Millis>,
+    /// Whether a failed connect fails the request that waits longest, as in pg.
+    fail_fast: Option<bool>,
+    budget: Option<JsonQuota>,
+    #[serde(default)]
+    pipeline: bool,
+    /// Whether streams are opened by JavaScript.
+    #[serde(default)]
+    dial: bool,
+    /// Whether JavaScript hears how each login goes.
+    #[serde(default)]
+    tell_login: bool,
+    /// Retries after the first attempt; none or 0: no retry.
+    retry_attempts: Option<f64>,
+    retry_delay_millis: Option<f64>,
+    /// The off switch.
+    retry: Option<bool>,
+    deadline_millis: Option<Millis>,
+    breaker: Option<JsonBreaker>,
+    /// A tier of `getPool`, with the enhanced defaults; else a pool as pg's.
+    #[serde(default)]
+    enhanced: bool,
+}
+
+#[derive(Deserialize)]
+struct JsonHost {
+    host: String,
+    port: u16,
+}
+
+#[derive(Deserialize)]
+struct JsonTls {
+    #[serde(default, deserialize_with = "nullable")]
+    ca: Vec<String>,
+    cert: Option<String>,
+    key: Option<String>,
+    #[serde(rename = "rejectUnauthorized")]
+    reject_unauthorized: Option<bool>,
+    servername: Option<String>,
+    #[serde(default)]
+    direct: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonBreaker {
+    mode: JsonMode,
+    failure_rate: Option<f64>,
+    minimum_calls: Option<f64>,
+    window_millis: Option<f64>,
+    failed_connects: Option<f64>,
+    open_millis: Option<f64>,
+    max_open_millis: Option<f64>,
+    successes: Option<f64>,
+}
+
+/// The modes of a breaker by name.
+#[derive(Debug, Deserialize, Clone, Copy)]
+#[serde(rename_all = "kebab-case")]
+pub enum JsonMode {
+    /// It counts nothing.
+    Off,
+    /// It stops nobody.
+    Metrics,
+    /// It does its work.
+    Enforce,
+    /// It stops everybody.
+    ForcedOpen,
+}
+
+impl From<JsonMode> for Mode {
+    fn from(value: JsonMode) -> Self {
+        match value {
+            JsonMode::Off => Self::Off,
+            JsonMode::Metrics => Self::Metrics,
+            JsonMode::Enforce => Self::Enforce,
+            JsonMode::ForcedOpen => Self::ForcedOpen,
+        }
+    }
+}
+
+impl JsonBreaker {
+    fn problems(&self) -> Vec<String> {
+        let from_one = [
+            ("breaker.minimumCalls", self.minimum_calls),
+            ("breaker.failedConnects", self.failed_connects),
+            ("breaker.successes", self.successes),
+            ("breaker.windowMillis", self.window_millis),
+            ("breaker.openMillis", self.open_millis),
+            ("breaker.maxOpenMillis", self.max_open_millis),
+        ];
+        let mut problems: Vec<_> =
+            from_one.into_iter().filter_map(|(name, value)| too_small(name, value, 1.0)).collect();
+        if self.failure_rate.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
+            problems.push("breaker.failureRate must be a number above 0 and at most 1".to_owned());
+        }
+        problems
+    }
+
+    fn thresholds(&self) -> Thresholds {
+        let defaults = Thresholds::default();
+        let time =
+            |value: Option<f64>, default| value.and_then(|value| Millis(value).duration()).unwrap_or(default);
+        let count = |value: Option<f64>, default| value.map_or(default, to_u32);
+        Thresholds {
+            failure_share: self.failure_rate.unwrap_or(defaults.failure_share),
+            least_calls: count(self.minimum_calls, defaults.least_calls),
+            window: time(self.window_millis, defaults.window),
+            connects_in_a_row: count(self.failed_connects, defaults.connects_in_a_row),
+            open: time(self.open_millis, defaults.open),
+            longest_open: time(self.max_open_millis, defaults.longest_open),
+            successes: count(self.successes, defaults.successes),
+        }
+    }
+}
+
+fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Milliseconds; 0 and below mean none, as in pg.
+#[derive(Deserialize, Clone, Copy)]
+struct Millis(f64);
+
+impl Millis {
+    fn duration(self) -> Option<Duration> {
+        Duration::try_from_secs_f64(self.0 / 1000.0).ok().filter(|duration| !duration.is_zero())
+    }
+}
+
+impl JsonSettings {
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.hosts.is_empty() {
+            problems.push("no host is given".to_owned());
+        }
+        if let Some(name) = &self.target_session_attrs
+            && TargetSessionAttrs::named(name).is_none()
+        {
+            problems.push(format!("targetSessionAttrs must be {}", TargetSessionAttrs::NAMES));
+        }
+        let counts = [
+            ("max", self.max, 1.0),
+            ("min", self.min, 0.0),
+            ("maxUses", self.max_uses, 0.0),
+            ("maxWaiting", self.max_waiting, 0.0),
+            ("retryAttempts", self.retry_attempts, 0.0),
+            ("retryDelay", self.retry_delay_millis, 0.0),
+            ("statementCacheSize", self.statement_cache_size, 0.0),
+            ("scramMaxIterations", self.scram_max_iterations, 0.0),
+        ];
+        problems.extend(counts.into_iter().filter_map(|(name, value, least)| too_small(name, value, least)));
+        problems.extend(self.breaker.iter().flat_map(JsonBreaker::problems));
+        if self.tcp_user_timeout_millis.is_some_and(|Millis(millis)| millis > f64::from(i32::MAX)) {
+            problems.push(format!("tcpUserTimeoutMillis must be a number up to {}", i32::MAX));
+        }
+        problems
+    }
+
+    fn into_settings(self, passwords: impl FnOnce() -> Arc<dyn AskPassword>) -> Settings {
+        let pool = self.pool();
+        let keep_alive = self.keep_alive();
+        let policy = self.policy();
+        let password = match self.password {
+            Some(password) if !self.ask_password => Password::Known(password),
+            _ => Password::Ask(passwords()),
+        };
+        let target =
+            self.target_session_attrs.as_deref().and_then(TargetSessionAttrs::named).unwrap_or_default();
+        let hosts = Hosts::new(
+            self.hosts.into_iter().map(|value| Host::new(value.host, value.port)).collect(),
+            target,
+            self.load_balance_hosts,
+            pool.connect_timeout,
+        );
+        let config = Config {
+            user: self.user,
+            database: self.database,
+            password,
+            parameters: self.parameters.into_iter().collect(),
+            tls: self.tls.map(JsonTls::into_settings),
+            channel_binding: self.channel_binding,
+            scram_max_iterations: self.scram_max_iterations.map_or(DEFAULT_SCRAM_MAX_ITERATIONS, to_u32),
+            keep_alive,
+            pipelined: self.pipeline,
+            dialer: None,
+            witness: None,
+            statement_cache: self.statement_cache_size.map_or(DEFAULT_STATEMENT_CACHE, to_usize),
+        };
+        Settings {
+            tier: self.tier,
+            monitor: self.monitor.unwrap_or(true),
+            dial: self.dial,
+            tell_login: self.tell_login,
+            config,
+            hosts,
+            budget: self.budget,
+            pool,
+            policy,
+        }
+    }
+
+    fn keep_alive(&self) -> Option<KeepAlive> {
+        let time = |value: Option<Millis>| value.and_then(Millis::duration);
+        self.keep_alive.then(|| KeepAlive {
+            initial_delay: time(self.keep_alive_initial_delay_millis).unwrap_or_default(),
+            interval: self.enhanced.then_some(PROBE_INTERVAL),
+            user_timeout: time(self.tcp_user_timeout_millis),
+        })
+    }
+
+    fn policy(&self) -> Policy {
+        let mut retry_policy =
+            RetryPolicy { attempts: self.retry_attempts.map_or(0, to_u32), ..RetryPolicy::OFF };
+        if let Some(base) = self.retry_delay_millis {
+            retry_policy.set_base(Duration::try_from_secs_f64(base / 1000.0).unwrap_or_default());
+        }
+        Policy {
+            retries_are_on: self.retry.unwrap_or(true),
+            retry: retry_policy,
+            deadline: self.deadline_millis.and_then(Millis::duration),
+            breaker: self.breaker.as_ref().map_or(Mode::Off, |value| value.mode.into()),
+            thresholds: self.breaker.as_ref().map(JsonBreaker::thresholds).unwrap_or_default(),
+            bypasses_breaker: self.tier.as_deref() == Some(ADMIN),
+        }
+    }
+
+    fn pool(&self) -> pool::PoolSettings {
+        let defaults = pool::PoolSettings::default();
+        let time = |value: Option<Millis>| value.and_then(Millis::duration);
+        pool::PoolSettings {
+            max: self.max.map_or(defaults.max, to_usize),
+            min: self.min.map_or(defaults.min, to_usize),
+            idle_timeout: self.idle_timeout_millis.map_or(defaults.idle_timeout, Millis::duration),
+            connect_timeout: time(self.connection_timeout_millis),
+            acquire_timeout: time(self.acquire_timeout_millis),
+            // As in pg, the use that reaches the number is the last.
+            max_uses: self.max_uses.filter(|uses| *uses > 0.0).map(|uses| u64::from(to_u32(uses.ceil()))),
+            max_lifetime: self.max_lifetime_seconds.and_then(|seconds| Millis(seconds * 1000.0).duration()),
+            lifetime_jitter: if self.enhanced { 0.25 } else { 0.0 },
+            max_waiting: self.max_waiting.map(to_usize),
+            drain: time(self.drain_timeout_millis),
+            prefill: self.enhanced,
+            fail_fast: self.fail_fast.unwrap_or(true),
+            leak_after: self.monitor.unwrap_or(true).then_some(LEAK_AFTER),
+            keepalive_after: if self.enhanced { defaults.keepalive_after } else { None },
+            ..defaults
+        }
+    }
+}
+
+impl JsonTls {
+    fn into_settings(self) -> TlsSettings {
+        let verify =
+            if self.reject_unauthorized.unwrap_or(true) { VerifyServer::Full } else { VerifyServer::None };
+        TlsSettings {
+            authorities: self.ca,
+            certificate: self.cert,
+            key: self.key,
+            verify,
+            server_name: self.servername.filter(|name| !name.is_empty()),
+            direct: self.direct,
+        }
+    }
+}
+
+fn too_small(name: &str, value: Option<f64>, least: f64) -> Option<String> {
+    let is_fine = value.is_none_or(|value| value >= least);
+    (!is_fine).then(|| format!("{name} must be a number of at least {least}"))
+}
+
+/// A JavaScript number as a count; what is too large counts as the largest.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+fn to_u32(value: f64) -> u32 {
+    value as u32
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+fn to_usize(value: f64) -> usize {
+    value as usize
+}
