@@ -153,7 +153,7 @@ class Client extends EventEmitter {
    *   come after `{ signal }`, an AbortSignal that ends the attempt
    */
   connect(callback, second) {
-    if (tracing.isTraced('connect')) return tracing.traceConnect(plainConnect, this, [callback, second]);
+    if (tracing.enterTrace('connect')) return tracing.traceConnect(plainConnect, this, [callback, second]);
     let signal;
     if (callback !== null && typeof callback === 'object') {
       signal = callback.signal;
@@ -191,7 +191,7 @@ class Client extends EventEmitter {
   query(config, values, callback) {
     if (config == null) throw new TypeError('Client was passed a null or undefined query');
     if (typeof config.submit === 'function') return this._queryObject(config, values, callback);
-    if (tracing.isTraced('query')) return tracing.traceQuery(plainQuery, this, [config, values, callback]);
+    if (tracing.enterTrace('query')) return tracing.traceQuery(plainQuery, this, [config, values, callback]);
 
     const statement = new Statement(this._types);
     statement.read(config, values, callback);

@@ -52,7 +52,7 @@ test('queries, their rows and their failures are counted once', async () => {
   expect(seen.operation.p50).toBeGreaterThan(0);
 });
 
-test('queries on a lent client are operations, the loan is one wait and one use', async () => {
+test('queries on a lent client are operations, the lease is one wait and one use', async () => {
   const news = pool('lent');
   const client = await news.connect();
   await client.query('SELECT 1');

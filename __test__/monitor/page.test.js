@@ -85,9 +85,9 @@ if (!hasBrowser())
         .first()
         .waitFor();
       await page.locator('#summary.bad', { hasText: /trouble in newsroom since \d\d:\d\d:\d\d/ }).waitFor();
-      const trouble = page.locator('section[data-pool] .trouble');
-      await trouble.getByText(/Trouble since \d\d:\d\d:\d\d \(\d+ s\)/).waitFor();
-      await trouble.getByText(/The pool: reconnecting, \d+ connects failed/).waitFor();
+      const incident = page.locator('section[data-pool] .incident');
+      await incident.getByText(/Trouble since \d\d:\d\d:\d\d \(\d+ s\)/).waitFor();
+      await incident.getByText(/The pool: reconnecting, \d+ connects failed/).waitFor();
       // What repeats is counted, and pushes nothing away.
       await page
         .locator('#events')

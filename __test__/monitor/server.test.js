@@ -83,21 +83,21 @@ test('/health is 200 while pools work, 503 with the reason while one cannot, and
   expect(await reasons(server, 'ill')).toEqual([]);
 });
 
-test('a page gets the history first and then every look', async () => {
+test('a page gets the history first and then every sample', async () => {
   const pool = open({ tier: 'followed' });
   await pool.query('SELECT 1');
   const server = await serve();
   const { text } = page(server);
-  await until(() => (text().match(/^event: look$/gm) || []).length >= 3);
+  await until(() => (text().match(/^event: sample$/gm) || []).length >= 3);
   const events = text()
     .split('\n')
     .filter((line) => line.startsWith('data: '))
     .map((line) => JSON.parse(line.slice(6)));
   expect(events[0].fields).toContain('queryP95');
   expect(events[0].pools.map(({ name }) => name)).toContain('followed');
-  const look = events[1].pools.find(({ name }) => name === 'followed');
-  expect(look.point).toHaveLength(events[0].fields.length);
-  expect(look.connections).toMatchObject({ total: 1, max: 2 });
+  const sample = events[1].pools.find(({ name }) => name === 'followed');
+  expect(sample.point).toHaveLength(events[0].fields.length);
+  expect(sample.connections).toMatchObject({ total: 1, max: 2 });
 });
 
 test('a hundred pages and scrapers that do not read harm neither queries nor memory', async () => {
@@ -112,7 +112,7 @@ test('a hundred pages and scrapers that do not read harm neither queries nor mem
     socket.write('GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n');
     undo.push(() => socket.destroy());
   }
-  await until(() => idle[0].text().includes('event: look'));
+  await until(() => idle[0].text().includes('event: sample'));
   const before = idle[0].text().length;
   for (let i = 0; i < 200; i++) await pool.query('SELECT $1::int', [i]);
   await until(() => idle[0].text().length > before);
@@ -141,7 +141,7 @@ test('a taken port is an error, and leaves nothing running', async () => {
   await expect(monitorServer({ port: server.port })).rejects.toMatchObject({ code: 'EADDRINUSE' });
 });
 
-test('a breaker that only tells leaves a pool healthy', async () => {
+test('a breaker that only counts leaves a pool healthy', async () => {
   const server = await serve();
   const { host, port } = config();
   const proxy = await Proxy.start({ host, port });

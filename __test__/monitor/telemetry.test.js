@@ -22,7 +22,7 @@ const {
   SimpleSpanProcessor,
 } = require('@opentelemetry/sdk-trace-base');
 const { metrics, useOpenTelemetry } = require('../..');
-const { vitalsTable } = require('../../lib/monitor/metrics');
+const { metricsTable } = require('../../lib/monitor/metrics');
 const { server } = require('../support/server');
 const { open, undo } = require('../support/undo');
 
@@ -50,7 +50,7 @@ describe('metrics', () => {
     await pool.query('SELECT 1 / 0').catch(() => {});
     const collected = await collect();
     const names = collected.map(({ descriptor }) => descriptor.name);
-    for (const { name, kind } of vitalsTable().metrics) {
+    for (const { name, kind } of metricsTable().metrics) {
       const told =
         kind === 'histogram' ? ['count', 'sum', 'bucket'].map((part) => `${name}.${part}`) : [name];
       expect(names).toEqual(expect.arrayContaining(told));

@@ -3,9 +3,9 @@
 // The names and limits that the core itself uses, in the notation of Prometheus. A name that does not exist is an
 // error here, so what is generated cannot name one.
 
-const { vitalsTable } = require('../../lib/monitor/metrics');
+const { metricsTable } = require('../../lib/monitor/metrics');
 
-const table = vitalsTable();
+const table = metricsTable();
 const label = (attribute) => attribute.replaceAll('.', '_');
 
 /** The label that names the pool. */

@@ -1,8 +1,8 @@
 'use strict';
 
-// Notable events as the application may hear them: connects, closes with their reason, retries, changes of
-// a breaker, failovers, leaks, alerts. The core writes the same to standard error where PGPOOL_LOG asks
-// for it. Neither parameters nor passwords nor texts of statements are in an event.
+// `onLog`: notable events for listeners of the application: connects, closes with their reason, retries, changes
+// of a breaker, failovers, leaks, alerts. The core itself writes the same events to standard error (PGPOOL_LOG).
+// No event has parameters, passwords or texts of statements.
 
 const { callSafely } = require('./safe-emit');
 
@@ -11,9 +11,9 @@ const LEVELS = ['debug', 'info', 'warn', 'error'];
 const listeners = new Set();
 
 /**
- * Calls `listener` with every event from now on; one that throws is counted and harms nobody.
- * @param level the least level that is heard: debug, info (default), warn, error
- * @returns a function that ends it
+ * Calls `listener` with every event from now on; a listener that throws is counted and harms nobody.
+ * @param level the lowest level of the events: debug, info (default), warn, error
+ * @returns a function that removes the listener
  */
 function onLog(listener, { level = 'info' } = {}) {
   if (typeof listener !== 'function') throw new TypeError('the listener must be a function');
@@ -33,7 +33,7 @@ function switchTo(on) {
   bridge().native.listen(on);
 }
 
-/** From the bridge: an event. */
+/** From the core: an event. */
 function deliver(event) {
   const weight = LEVELS.indexOf(event.level);
   for (const { listener, least } of listeners) {

@@ -1,7 +1,7 @@
 'use strict';
 
-// How late the JavaScript thread is, so that a thread that stalls is not blamed on the pool. One histogram
-// serves all monitors of the thread; each takes its own share by reading, the last to leave stops it.
+// Delay of the JavaScript thread, so that a busy thread is not blamed on the pool. One histogram serves all monitors
+// of the thread; the last monitor that stops ends it.
 
 const { monitorEventLoopDelay } = require('node:perf_hooks');
 
@@ -11,7 +11,7 @@ let histogram = null;
 let users = 0;
 let last = null;
 
-/** Begins measuring; `done` ends it. */
+/** Starts measuring; `done` ends it. */
 function measureDelay() {
   if (users++ === 0) {
     histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MILLIS });
@@ -19,7 +19,7 @@ function measureDelay() {
   }
   let open = true;
   return {
-    /** p99 of the delay since anybody asked last, in milliseconds; null before the first sample. */
+    /** p99 of the delay since the last call by any monitor, in milliseconds; null before the first sample. */
     p99: takeDelay,
     done() {
       if (!open) return;
@@ -34,7 +34,7 @@ function measureDelay() {
 
 function takeDelay() {
   if (histogram === null) return null;
-  // Node counts the pause between two samples, of which the resolution is no delay.
+  // Node measures the whole time between two samples; the resolution is the part that was planned.
   if (histogram.count > 0) last = Math.max(0, histogram.percentile(99) / 1e6 - RESOLUTION_MILLIS);
   histogram.reset();
   return last;

@@ -9,7 +9,7 @@
 const { EventEmitter } = require('node:events');
 const { emitSafely } = require('./safe-emit');
 const { measureDelay } = require('./event-loop-delay');
-const { overdueLoans, watchLoans } = require('./leak-detection');
+const { captureEveryStack, overdueLeases } = require('./leak-detection');
 const { thresholdsFor } = require('../config/alert-thresholds');
 
 const DEFAULT_INTERVAL_MILLIS = 5000;
@@ -44,9 +44,9 @@ class ConnectionHealthMonitor extends EventEmitter {
     if (!(interval > 0)) throw new TypeError('the interval must be a number of milliseconds above 0');
     this.stopMonitoring();
     this._delay = measureDelay();
-    const endLoans = watchLoans();
+    const captureFewStacks = captureEveryStack();
     this._release = () => {
-      endLoans();
+      captureFewStacks();
       this._delay.done();
       this._delay = undefined;
     };
@@ -71,7 +71,7 @@ class ConnectionHealthMonitor extends EventEmitter {
   updateMetrics(at = performance.timeOrigin + performance.now()) {
     if (this._watch === null) this._open(0);
     const lag = this._delay ? this._delay.p99() : null;
-    const leaks = this._foreign ? [] : overdueLoans(this.pool, this._leakMillis);
+    const leaks = this._foreign ? [] : overdueLeases(this.pool, this._leakMillis);
     const context = JSON.stringify({ eventLoopLag: lag, leaks });
     const seen = JSON.parse(this._watch.look(at, this._subject(), context));
     const { changes, ...metrics } = seen;

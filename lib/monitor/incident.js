@@ -1,7 +1,7 @@
 'use strict';
 
-// What the person on duty asks of one pool first: is it in trouble, since when, why, and what has the pool done
-// about it. Kept for the present trouble and for the last one that is over.
+// The incident of one pool, as the live page tells it: whether the pool is in trouble, since when, why, and what it
+// has done about it. The present incident is kept, and the last one that is over.
 
 const COUNTED = [
   'connectFailures',
@@ -13,95 +13,91 @@ const COUNTED = [
   'opened',
 ];
 
-class Trouble {
+class Incident {
   constructor() {
     this.present = null;
     this.past = null;
     this._before = null;
     this._alerts = new Map();
-    this._probe = null;
+    this._nextProbe = null;
   }
 
   /**
-   * Looks once.
-   * @param told the pool as `metrics()` tells it
-   * @param seen what its watch saw, with the changes of its alerts
-   * @param events the notable events since the last look
+   * Takes in one sample.
+   * @param pool as `metrics()` gives it
+   * @param seen what the pool's monitor saw, with the changes of its alerts
+   * @param events the notable events since the last sample
    */
-  look(told, seen, events, at) {
+  sample(pool, seen, events, at) {
     for (const change of seen.changes) {
       if (change.turn === 'cleared') this._alerts.delete(change.rule);
       else this._alerts.set(change.rule, change);
     }
-    for (const { target, event, pool, at: noted, fields } of events) {
-      if (target !== 'breaker' || pool !== told.name) continue;
-      this._probe =
-        event === 'open' && fields.nextProbeMillis !== undefined ? noted + fields.nextProbeMillis : null;
+    for (const event of events) {
+      if (event.target === 'breaker' && event.pool === pool.name) this._nextProbe = probeOf(event);
     }
-    const counts = Object.fromEntries(COUNTED.map((name) => [name, told[name]]));
-    // A breaker that only tells stays open until somebody uses the pool.
-    const isStopped = told.breaker !== 'closed' && told.breakerStops;
-    const isOut = isStopped || told.lastConnectError !== null;
-    if (isOut || seen.firing.length > 0) this._continue(told, seen, counts, at, isOut);
+    const counts = Object.fromEntries(COUNTED.map((name) => [name, pool[name]]));
+    // A breaker that only counts stays open until somebody uses the pool.
+    const isStopped = pool.breaker !== 'closed' && pool.breakerStops;
+    const isDown = isStopped || pool.lastConnectError !== null;
+    if (isDown || seen.firing.length > 0) this._continue(pool, seen, counts, at, isDown);
     else if (this.present !== null) this._end(counts, at);
     this._before = counts;
   }
 
-  _continue(told, seen, counts, at, isOut) {
-    // An alert tells since when its value is above the limit; the rest began between two looks.
+  _continue(pool, seen, counts, at, isDown) {
+    // An alert tells since when its value is above the limit; everything else began between two samples.
     const since = Math.min(at, ...[...this._alerts.values()].map((alert) => alert.since));
-    if (this.present === null)
-      this.present = { since, from: this._before || counts, back: null, wasOut: false, connectError: null };
-    const { wasOut, back, connectError } = this.present;
-    // An alert takes its time to clear; the pool may work again long before.
-    const returned = wasOut ? (back ?? at) : null;
+    this.present ??= { since, from: this._before || counts, workingSince: null, wasDown: false };
+    const { wasDown, workingSince, connectError = null } = this.present;
+    // The pool may work again long before its alert clears.
+    const returned = wasDown ? (workingSince ?? at) : null;
     this.present = {
       ...this.present,
-      breaker: told.breaker,
-      stops: told.breakerStops,
-      nextProbe: this._probe,
-      wasOut: wasOut || isOut,
-      back: isOut ? null : returned,
-      connectError: told.lastConnectError ?? connectError,
-      alerts: seen.firing.map((rule) => {
-        const { causes = [], threshold, unit, since: began } = this._alerts.get(rule) || {};
-        return {
-          rule,
-          value: seen.values[rule],
-          threshold,
-          unit,
-          since: began,
-          causes: causes.map(({ text }) => text),
-        };
-      }),
-      did: difference(counts, this.present.from),
+      breaker: pool.breaker,
+      breakerStops: pool.breakerStops,
+      nextProbe: this._nextProbe,
+      wasDown: wasDown || isDown,
+      workingSince: isDown ? null : returned,
+      connectError: pool.lastConnectError ?? connectError,
+      alerts: seen.firing.map((rule) => this._alertOf(rule, seen.values[rule])),
+      actions: difference(counts, this.present.from),
     };
     this.past = null;
   }
 
+  _alertOf(rule, value) {
+    const { causes = [], threshold, unit, since } = this._alerts.get(rule) || {};
+    return { rule, value, threshold, unit, since, causes: causes.map(({ text }) => text) };
+  }
+
   _end(counts, at) {
-    const { since, connectError, alerts, breaker, from, back } = this.present;
+    const { since, connectError, alerts, breaker, from, workingSince } = this.present;
     this.past = {
       since,
-      at: back ?? at,
+      endedAt: workingSince ?? at,
       connectError,
       rules: alerts.map(({ rule }) => rule),
       breaker,
-      did: difference(counts, from),
+      actions: difference(counts, from),
     };
     this.present = null;
   }
 
-  /** For the page. */
+  /** For the page: `{ incident, recovered }`, of which one is null or both are. */
   state() {
-    if (this.present === null) return { trouble: null, recovered: this.past };
-    const { from, wasOut, ...trouble } = this.present;
-    return { trouble, recovered: null };
+    if (this.present === null) return { incident: null, recovered: this.past };
+    const { from, wasDown, ...incident } = this.present;
+    return { incident, recovered: null };
   }
+}
+
+function probeOf({ event, at, fields }) {
+  return event === 'open' && fields.nextProbeMillis !== undefined ? at + fields.nextProbeMillis : null;
 }
 
 function difference(counts, from) {
   return Object.fromEntries(COUNTED.map((name) => [name, counts[name] - from[name]]));
 }
 
-module.exports = { Trouble };
+module.exports = { Incident };

@@ -1,10 +1,11 @@
 'use strict';
 
-// Which clients of a pool are lent, since when, and where they were borrowed. The core tells when one is lent
-// for over 30 seconds; a monitor may look for shorter ones. Each is told once, to the log and to the metrics.
+// Leak detection: which clients of a pool are checked out, since when, and the stack of each checkout. The core
+// reports a client that is checked out for over 30 seconds; a monitor may look for shorter times. Each leak is
+// reported once, to the log and to the metrics.
 //
-// A stack costs about a third of a small query. Of checkouts that follow each other fast only some get one, unless
-// somebody watches, so that all of them together cost a thread about a hundredth of its time.
+// A stack costs about a third of a small query. When checkouts follow each other fast, only some of them get
+// one, so that stacks cost a thread about a hundredth of its time. While a monitor runs, every checkout gets one.
 
 const LEAK_MILLIS = 30000;
 // As Node's own; a limit that the application has set is for its errors.
@@ -15,29 +16,32 @@ const STACKS_AT_ONCE = 100;
 // Before anybody patches it.
 const { captureStackTrace } = Error;
 
-let watchers = 0;
+let monitors = 0;
 let stacksLeft = STACKS_AT_ONCE;
 let countedAt = 0;
 
-/** While open, every checkout remembers where it was asked for. */
-function watchLoans() {
-  watchers++;
+/** Has every checkout capture its stack, until the returned function is called. */
+function captureEveryStack() {
+  monitors++;
   let open = true;
   return () => {
-    if (open) watchers--;
+    if (open) monitors--;
     open = false;
   };
 }
 
-/** A loan that the caller of the function `above` asks for; undefined where nobody wants to know. */
-function borrowed(pool, above) {
-  if (!pool._isMeasured && watchers === 0) return undefined;
-  const loan = { since: performance.now(), told: false, place: undefined };
-  if (mayAsk(loan.since) || watchers > 0) loan.place = placeOf(above);
-  return loan;
+/**
+ * A lease that the caller of the function `above` asks for, to be handed to `checkedOut`.
+ * @returns undefined for a pool that is not measured
+ */
+function startTracking(pool, above) {
+  if (!pool._isMeasured && monitors === 0) return undefined;
+  const lease = { since: performance.now(), isReported: false, trace: undefined };
+  if (mayCapture(lease.since) || monitors > 0) lease.trace = captureStack(above);
+  return lease;
 }
 
-function mayAsk(now) {
+function mayCapture(now) {
   stacksLeft = Math.min(stacksLeft + (now - countedAt) * STACKS_PER_MILLI, STACKS_AT_ONCE);
   countedAt = now;
   if (stacksLeft < 1) return false;
@@ -45,64 +49,65 @@ function mayAsk(now) {
   return true;
 }
 
-// Its stack is formatted only when it is read. Whatever the application has made of `Error` ends here.
-function placeOf(above) {
-  const place = {};
+// The stack is formatted only when it is read. An application that has replaced parts of `Error` breaks nothing here.
+function captureStack(above) {
+  const trace = {};
   const limit = Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit');
   const isWritable = limit !== undefined && limit.writable === true;
   try {
     if (isWritable) Error.stackTraceLimit = STACK_FRAMES;
-    captureStackTrace.call(Error, place, above);
+    captureStackTrace.call(Error, trace, above);
   } catch {
     return undefined;
   } finally {
     if (isWritable) Error.stackTraceLimit = limit.value;
   }
-  return place;
+  return trace;
 }
 
-/** The client of `link` is lent. */
-function lent(pool, link, loan) {
-  if (loan === undefined) return;
-  loan.since = performance.now();
-  pool._loans.set(link.id, loan);
+/** The client of `link` is checked out under `lease`. */
+function checkedOut(pool, link, lease) {
+  if (lease === undefined) return;
+  lease.since = performance.now();
+  pool._leases.set(link.id, lease);
 }
 
-/** It came back, or nobody has to give it back. */
-function returned(pool, link) {
-  pool._loans.delete(link.id);
+/** The client of `link` came back, or nobody has to give it back. */
+function checkedIn(pool, link) {
+  pool._leases.delete(link.id);
 }
 
-/** From the core: the client of this connection is lent for so long. */
+/** From the core: the client of this connection is checked out for so long. */
 function overdue(pool, connection, heldMillis) {
-  const loan = pool._loans.get(connection);
-  if (loan !== undefined) tell(pool, connection, loan, heldMillis);
+  const lease = pool._leases.get(connection);
+  if (lease !== undefined) report(pool, connection, lease, heldMillis);
 }
 
-function tell(pool, connection, loan, heldMillis) {
-  if (loan.told) return;
-  loan.told = true;
-  require('../native').Vitals.overdue(pool._native.vitals, connection, Math.round(heldMillis), stackOf(loan));
+function report(pool, connection, lease, heldMillis) {
+  if (lease.isReported) return;
+  lease.isReported = true;
+  const { Vitals } = require('../native');
+  Vitals.overdue(pool._native.vitals, connection, Math.round(heldMillis), stackOf(lease));
 }
 
-/** The loans of a pool that last longer than `limit` milliseconds, longest first. */
-function overdueLoans(pool, limit = LEAK_MILLIS, now = performance.now()) {
+/** The leases of a pool that last longer than `limit` milliseconds, longest first. */
+function overdueLeases(pool, limit = LEAK_MILLIS, now = performance.now()) {
   const leaks = [];
-  for (const [connection, loan] of pool._loans) {
-    const heldMillis = now - loan.since;
+  for (const [connection, lease] of pool._leases) {
+    const heldMillis = now - lease.since;
     if (heldMillis < limit) continue;
-    leaks.push({ heldMillis, stack: stackOf(loan) });
-    tell(pool, connection, loan, heldMillis);
+    leaks.push({ heldMillis, stack: stackOf(lease) });
+    report(pool, connection, lease, heldMillis);
   }
   return leaks.sort((one, other) => other.heldMillis - one.heldMillis);
 }
 
-/** The same for the pool of this number in the snapshots. */
-function overdueLoansOf(number) {
-  for (const owner of bridge().delegates.values()) {
-    const pool = owner.deref();
-    if (pool !== undefined && pool._loans !== undefined && pool._native.vitals === number)
-      return overdueLoans(pool);
+/** `overdueLeases` of the pool that has this number in snapshots. */
+function overdueLeasesOf(number) {
+  for (const delegate of bridge().delegates.values()) {
+    const pool = delegate.deref();
+    if (pool !== undefined && pool._leases !== undefined && pool._native.vitals === number)
+      return overdueLeases(pool);
   }
   return [];
 }
@@ -111,11 +116,11 @@ function bridge() {
   return require('../native/bridge').bridge();
 }
 
-// An application may have stacks prepared as it likes, as call sites for one.
-function stackOf({ place }) {
-  if (place === undefined) return undefined;
+// Error.prepareStackTrace of the application may give anything, call sites for one.
+function stackOf({ trace }) {
+  if (trace === undefined) return undefined;
   try {
-    const { stack } = place;
+    const { stack } = trace;
     const lines = Array.isArray(stack)
       ? stack.map((site) => `at ${site}`)
       : String(stack).split('\n').slice(1);
@@ -125,4 +130,12 @@ function stackOf({ place }) {
   }
 }
 
-module.exports = { borrowed, lent, overdue, overdueLoans, overdueLoansOf, returned, watchLoans };
+module.exports = {
+  captureEveryStack,
+  checkedIn,
+  checkedOut,
+  overdue,
+  overdueLeases,
+  overdueLeasesOf,
+  startTracking,
+};

@@ -1,14 +1,14 @@
 'use strict';
 
-// What the live page shows: every pool of the process, looked at every two seconds, with the points of the
-// last 15 minutes, the latest alerts and the latest notable events. Of fixed size, whatever happens.
+// What the live page shows: every pool of the process, sampled every two seconds, with the points of the last
+// 15 minutes, the latest alerts and the latest notable events. Its size is bounded, whatever happens.
 
 const { EventEmitter } = require('node:events');
 const { measureDelay } = require('./event-loop-delay');
-const { overdueLoansOf, watchLoans } = require('./leak-detection');
+const { captureEveryStack, overdueLeasesOf } = require('./leak-detection');
 const { metrics } = require('./metrics');
 const { thresholdsFor } = require('../config/alert-thresholds');
-const { Trouble } = require('./incident');
+const { Incident } = require('./incident');
 
 const INTERVAL_MILLIS = 2000;
 const SPAN_MILLIS = 15 * 60 * 1000;
@@ -33,7 +33,7 @@ const FIELDS = [
 ];
 const BREAKER = { closed: 0, 'half-open': 1, open: 2 };
 
-class Observation extends EventEmitter {
+class LiveView extends EventEmitter {
   constructor({ interval = INTERVAL_MILLIS, thresholds } = {}) {
     super();
     this.setMaxListeners(0);
@@ -41,31 +41,31 @@ class Observation extends EventEmitter {
     this.pools = new Map();
     this.alerts = [];
     this.events = [];
-    this.lag = null;
+    this.eventLoopLag = null;
     this.at = 0;
     this._number = 0;
     this._latest = new Map();
     this._thresholds = thresholdsFor(thresholds);
     this._delay = measureDelay();
-    this._endLoans = watchLoans();
-    this.look();
-    this._timer = setInterval(() => this.look(), interval);
+    this._captureFewStacks = captureEveryStack();
+    this.sample();
+    this._timer = setInterval(() => this.sample(), interval);
     this._timer.unref();
   }
 
-  /** Looks at everything, keeps it, and emits what is new as `look`. */
-  look(at = performance.timeOrigin + performance.now()) {
+  /** Samples every pool, keeps that, and emits what is new as `sample`. */
+  sample(at = performance.timeOrigin + performance.now()) {
     this.at = at;
-    this.lag = this._delay.p99();
-    const told = metrics().pools;
-    for (const id of [...this.pools.keys()].filter((known) => !told.some((pool) => pool.id === known)))
+    this.eventLoopLag = this._delay.p99();
+    const open = metrics().pools;
+    for (const id of [...this.pools.keys()].filter((known) => !open.some((pool) => pool.id === known)))
       this._forget(id);
     const alerts = [];
     const events = this._newEvents();
-    const pools = told.map((pool) => this._lookAt(pool, at, alerts, events));
+    const pools = open.map((pool) => this._samplePool(pool, at, alerts, events));
     keep(this.alerts, alerts);
     keep(this.events, this._withoutRepeats(events));
-    this.emit('look', { at, lag: this.lag, pools, alerts, events });
+    this.emit('sample', { at, eventLoopLag: this.eventLoopLag, pools, alerts, events });
   }
 
   /** All that is kept, for a page that was just opened. */
@@ -73,7 +73,7 @@ class Observation extends EventEmitter {
     const pools = [...this.pools.values()].map(({ state, points }) => ({ ...state, points }));
     return {
       at: this.at,
-      lag: this.lag,
+      eventLoopLag: this.eventLoopLag,
       span: SPAN_MILLIS,
       fields: FIELDS,
       pools,
@@ -85,34 +85,39 @@ class Observation extends EventEmitter {
   close() {
     clearInterval(this._timer);
     this._delay.done();
-    this._endLoans();
+    this._captureFewStacks();
     for (const id of [...this.pools.keys()]) this._forget(id);
   }
 
-  _lookAt(told, at, alerts, events) {
-    const known = this.pools.get(told.id) || this._meet(told.id);
-    const context = { eventLoopLag: this.lag, leaks: overdueLoansOf(told.id) };
-    const seen = JSON.parse(known.watch.look(at, told.id, JSON.stringify(context)));
+  _samplePool(pool, at, alerts, events) {
+    const known = this.pools.get(pool.id) || this._add(pool.id);
+    const context = { eventLoopLag: this.eventLoopLag, leaks: overdueLeasesOf(pool.id) };
+    const seen = JSON.parse(known.monitor.look(at, pool.id, JSON.stringify(context)));
     alerts.push(...seen.changes.map((change) => ({ ...change, at })));
     const point = pointOf(seen, at);
     known.points.push(point);
     while (known.points[0][0] < at - SPAN_MILLIS) known.points.shift();
-    known.trouble.look(told, seen, events, at);
-    known.state = { ...stateOf(told, seen), ...known.trouble.state() };
+    known.incident.sample(pool, seen, events, at);
+    known.state = { ...stateOf(pool, seen), ...known.incident.state() };
     return { ...known.state, point };
   }
 
-  _meet(id) {
+  _add(id) {
     const { Watch } = require('../native');
-    const pool = { watch: new Watch(this._thresholds), points: [], state: null, trouble: new Trouble() };
-    this.pools.set(id, pool);
-    return pool;
+    const known = {
+      monitor: new Watch(this._thresholds),
+      points: [],
+      state: null,
+      incident: new Incident(),
+    };
+    this.pools.set(id, known);
+    return known;
   }
 
   _forget(id) {
     const { state } = this.pools.get(id);
     if (state !== null) this._latest.delete(state.name);
-    this.pools.get(id).watch.close();
+    this.pools.get(id).monitor.close();
     this.pools.delete(id);
   }
 
@@ -122,7 +127,7 @@ class Observation extends EventEmitter {
     return events.slice(-KEPT);
   }
 
-  // An attempt that fails like the one before it is counted there: an outage must not push away how it began.
+  // A connect that fails like the one before it is counted there, so that an outage does not push away its beginning.
   _withoutRepeats(events) {
     return events.flatMap((event) => {
       const latest = this._latest.get(event.pool);
@@ -171,51 +176,30 @@ function pointOf(seen, at) {
   return values.map((value) => (typeof value === 'number' ? Math.round(value * 100) / 100 : null));
 }
 
-function stateOf(told, seen) {
-  const {
-    id,
-    name,
-    connections,
-    waiting,
-    errorsByClass,
-    breaker,
-    breakers,
-    breakerStops,
-    retries,
-    timeouts,
-    opened,
-    connectFailures,
-    closed,
-    leaks,
-    retriesDenied,
-    breakerRejected,
-    failovers,
-    commitsUnknown,
-  } = told;
-  return {
-    id,
-    name,
-    connections,
-    waiting,
-    errorsByClass,
-    breaker,
-    breakers,
-    breakerStops,
-    retries,
-    timeouts,
-    opened,
-    connectFailures,
-    closed,
-    leaks,
-    retriesDenied,
-    breakerRejected,
-    failovers,
-    commitsUnknown,
-    firing: seen.firing,
-    lastConnectError: seen.lastConnectError,
-    oldestWait: seen.oldestWait,
-    minute: seen.minute,
-  };
+const SHOWN = [
+  'id',
+  'name',
+  'connections',
+  'waiting',
+  'errorsByClass',
+  'breaker',
+  'breakers',
+  'breakerStops',
+  'retries',
+  'timeouts',
+  'opened',
+  'connectFailures',
+  'closed',
+  'leaks',
+  'retriesDenied',
+  'breakerRejected',
+  'failovers',
+  'commitsUnknown',
+];
+
+function stateOf(pool, { firing, lastConnectError, oldestWait, minute }) {
+  const shown = Object.fromEntries(SHOWN.map((name) => [name, pool[name]]));
+  return { ...shown, firing, lastConnectError, oldestWait, minute };
 }
 
-module.exports = { Observation };
+module.exports = { LiveView };

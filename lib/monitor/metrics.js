@@ -1,7 +1,7 @@
 'use strict';
 
-// What was measured in the whole process, worker threads included: as a snapshot, and as text for
-// Prometheus. The native core counts; nothing is kept here.
+// Metrics of the whole process, worker threads included: as a snapshot, and as text for Prometheus. The native
+// core counts; nothing is kept here.
 
 const native = () => require('../native').Vitals;
 
@@ -21,9 +21,9 @@ function metricsText() {
 let table;
 
 /** The table of metrics, alert rules and their default thresholds. */
-function vitalsTable() {
+function metricsTable() {
   if (table === undefined) table = JSON.parse(native().table());
   return table;
 }
 
-module.exports = { metrics, metricsText, vitalsTable };
+module.exports = { metrics, metricsText, metricsTable };

@@ -1,16 +1,17 @@
 'use strict';
 
 // OpenTelemetry, where the application has it: the metrics of this package as observable instruments, and the
-// spans of the published instrumentation for pg. This package depends on neither; `@opentelemetry/api` is
-// looked for only when this is called.
+// spans of `@opentelemetry/instrumentation-pg`. This package depends on neither; `@opentelemetry/api` is required
+// only when this is called.
 
 const native = () => require('../native').Vitals;
 
 /**
- * @param classes `Client` and `Pool` of the public face
- * @param options `meterProvider`: default the global one, so set that before; `instrumentation`: a PgInstrumentation
- *   that is to trace this package's classes too, which it finds by itself only where they are installed as `pg`
- * @returns a function that ends it
+ * @param classes `Client` and `Pool` of index.js
+ * @param options `meterProvider`: default the global one, which has to be set before; `instrumentation`: a
+ *   PgInstrumentation that is to trace this package's classes; only where they are installed as `pg` it does so
+ *   by itself
+ * @returns a function that ends both
  */
 function useOpenTelemetry(classes, { meterProvider, instrumentation } = {}) {
   const undo = [observe(meterProvider || globalProvider())];
@@ -28,11 +29,11 @@ function globalProvider() {
   return api.metrics.getMeterProvider();
 }
 
-// An observable instrument has no distribution, so a histogram is told as in Prometheus: by three counters.
+// Observable instruments know no histograms, so a histogram becomes three counters, as in Prometheus.
 function instrumentsOf(meter, { name, kind, unit, help }) {
   const options = { unit, description: help };
   if (kind === 'counter') return { value: meter.createObservableCounter(name, options) };
-  // What can be summed over pools is an up-down counter; states and delays are gauges.
+  // Values that can be summed over pools are up-down counters; states and delays are gauges.
   if (kind === 'gauge' && unit.startsWith('{'))
     return { value: meter.createObservableUpDownCounter(name, options) };
   if (kind === 'gauge') return { value: meter.createObservableGauge(name, options) };
@@ -48,19 +49,19 @@ function instrumentsOf(meter, { name, kind, unit, help }) {
 
 function observe(provider) {
   const meter = provider.getMeter('pgpool-rs', require('../../package.json').version);
-  const { metrics } = require('./metrics').vitalsTable();
+  const { metrics } = require('./metrics').metricsTable();
   const instruments = new Map(metrics.map((metric) => [metric.name, instrumentsOf(meter, metric)]));
   const all = [...instruments.values()].flatMap((own) => Object.values(own));
   const callback = (result) => {
     for (const { name, points } of JSON.parse(native().series())) {
-      for (const point of points) tell(result, instruments.get(name), point);
+      for (const point of points) observePoint(result, instruments.get(name), point);
     }
   };
   meter.addBatchObservableCallback(callback, all);
   return () => meter.removeBatchObservableCallback(callback, all);
 }
 
-function tell(result, { value, count, sum, bucket }, point) {
+function observePoint(result, { value, count, sum, bucket }, point) {
   const { attributes } = point;
   if (value) return result.observe(value, point.value, attributes);
   result.observe(count, point.count, attributes);
@@ -71,7 +72,7 @@ function tell(result, { value, count, sum, bucket }, point) {
   return undefined;
 }
 
-// The instrumentation patches what is required as `pg` and `pg-pool`; here it is handed our classes.
+// The instrumentation patches what an application requires as `pg` and `pg-pool`; here it gets our classes.
 function patch(instrumentation, { Client, Pool }) {
   const undo = [];
   for (const { name, patch: wrap, unpatch } of instrumentation.getModuleDefinitions()) {

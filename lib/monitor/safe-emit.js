@@ -1,23 +1,23 @@
 'use strict';
 
-// Tells listeners one by one: one that throws, or whose promise rejects, is counted; the others hear it all
-// the same, and the pool goes on.
+// Calls listeners one by one. A listener that throws, or whose promise rejects, is counted; the others are called
+// all the same, and the pool goes on.
 
-function fault() {
+function countFault() {
   require('../native').Vitals.fault();
 }
 
-/** Calls `listener`; a fault of it is counted and ends here. */
+/** Calls `listener`; an error of it is counted and ends here. */
 function callSafely(listener, self, ...values) {
   try {
     const result = listener.apply(self, values);
-    if (result && typeof result.then === 'function') result.then(undefined, fault);
+    if (result && typeof result.then === 'function') result.then(undefined, countFault);
   } catch {
-    fault();
+    countFault();
   }
 }
 
-/** `emitter.emit(event, ...values)`, safely. */
+/** `emitter.emit(event, ...values)`, each listener by itself. */
 function emitSafely(emitter, event, ...values) {
   for (const listener of emitter.rawListeners(event)) callSafely(listener, emitter, ...values);
 }

@@ -2,21 +2,20 @@
 
 // A small HTTP server for the person on duty: `/` the live page, `/events` what feeds it, `/metrics` for
 // Prometheus, `/health` for orchestrators. It listens on loopback unless told otherwise, and keeps no process alive.
-// Who may ask is decided in access.js.
+// access.js decides who may ask.
 //
-// No request ends the process, whatever its bytes. Nobody who reads slowly costs more than a bounded buffer: a page that falls behind is cut off and
-// connects again by itself.
+// No request ends the process, whatever its bytes. A slow reader costs a bounded buffer at most: a page that falls
+// behind is disconnected and connects again by itself.
 
-const fs = require('node:fs');
 const http = require('node:http');
-const path = require('node:path');
 const { accessRule } = require('./access');
-const { metricsText } = require('./metrics');
-const { Observation } = require('./live-view');
+const { LiveView } = require('./live-view');
+const { metrics, metricsText } = require('./metrics');
+const { livePage } = require('./page');
 
 const MOST_PAGES = 200;
 const MOST_CONNECTIONS = 500;
-// What may wait in memory for one reader.
+// Bytes that may wait in memory for one reader.
 const MOST_BEHIND = 1024 * 1024;
 const READER_MILLIS = 30000;
 // Scrapes closer together than this get the same text.
@@ -33,19 +32,19 @@ const HEADERS = {
 /**
  * Starts the server.
  * @param options `port` (default 9187, 0: any), `host` (default 127.0.0.1), `interval` (milliseconds between two
- *   looks, default 2000), `thresholds`, and of access.js `allowedHosts` and `token`
+ *   samples, default 2000), `thresholds`, and of access.js `allowedHosts` and `token`
  * @returns a promise of `{ url, port, host, close() }`
  */
 async function monitorServer(options = {}) {
   const { port = 9187, host = '127.0.0.1', interval, thresholds, allowedHosts, token } = options;
   const refuse = accessRule({ host, allowedHosts, token });
-  const observation = new Observation({ interval, thresholds });
-  const pages = new Set();
+  const view = new LiveView({ interval, thresholds });
+  const served = { view, html: livePage(), readers: new Set() };
   const server = http.createServer((request, response) => {
     try {
       const refusal = refuse(request);
       if (refusal) end(response, refusal.status, 'text/plain', refusal.body, refusal.headers);
-      else answer(request, response, observation, pages);
+      else answer(request, response, served);
     } catch {
       response.destroy();
     }
@@ -53,17 +52,17 @@ async function monitorServer(options = {}) {
   server.maxConnections = MOST_CONNECTIONS;
   server.requestTimeout = READER_MILLIS;
   server.headersTimeout = READER_MILLIS;
-  observation.on('look', (look) => broadcast(pages, 'look', look));
+  view.on('sample', (sample) => broadcast(served.readers, 'sample', sample));
   try {
     await new Promise((resolve, reject) => {
       server.once('error', reject);
       server.listen(port, host, resolve);
     });
   } catch (error) {
-    observation.close();
+    view.close();
     throw error;
   }
-  // A connection that could not be accepted, for want of descriptors for instance, is lost and nothing else.
+  // A connection that cannot be accepted (no descriptors are left) is lost and nothing else.
   server.on('error', () => {});
   server.unref();
   const bound = server.address().port;
@@ -72,43 +71,37 @@ async function monitorServer(options = {}) {
     host,
     url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}/`,
     close: () => {
-      observation.close();
+      view.close();
       server.closeAllConnections();
       return new Promise((resolve) => server.close(() => resolve()));
     },
   };
 }
 
-function answer(request, response, observation, pages) {
+function answer(request, response, served) {
   if (request.method !== 'GET' && request.method !== 'HEAD')
     return end(response, 405, 'text/plain', 'GET only\n');
   const [route] = request.url.split('?', 1);
   switch (route) {
     case '/':
-      return end(response, 200, 'text/html; charset=utf-8', page());
+      return end(response, 200, 'text/html; charset=utf-8', served.html);
     case '/metrics':
       return end(response, 200, 'text/plain; version=0.0.4; charset=utf-8', recentText());
     case '/health':
-      return health(response, observation);
+      return health(response, served.view);
     case '/events':
-      return follow(request, response, observation, pages);
+      return follow(request, response, served);
     default:
       return end(response, 404, 'text/plain', 'there are /, /metrics and /health\n');
   }
 }
 
 function end(response, status, type, body, more) {
-  // Who does not read in time is cut off, and what was kept for them is freed.
+  // A reader that is too slow is disconnected, and what was kept for it is freed.
   response.setTimeout(READER_MILLIS, () => response.destroy());
   const length = Buffer.byteLength(body);
   response.writeHead(status, { ...HEADERS, ...more, 'content-type': type, 'content-length': length });
   response.end(body);
-}
-
-let html;
-function page() {
-  if (html === undefined) html = fs.readFileSync(path.join(__dirname, 'page.html'), 'utf8');
-  return html;
 }
 
 let text = { at: -Infinity, body: '' };
@@ -119,47 +112,41 @@ function recentText() {
 }
 
 /** 503 when a pool cannot work: its breaker is open, or it has no connection and cannot make one. */
-function health(response, observation) {
+function health(response, view) {
   const reasons = [];
   const alerts = [];
-  for (const {
-    name,
-    breaker,
-    breakerStops,
-    connections,
-    lastConnectError,
-    alerts: firing,
-  } of require('./metrics').metrics().pools) {
+  for (const pool of metrics().pools) {
+    const { name, breaker, breakerStops, connections, lastConnectError } = pool;
     if (breaker === 'open' && breakerStops) reasons.push(`${name}: the circuit breaker is open`);
     else if (lastConnectError !== null && connections.idle + connections.used === 0) {
       reasons.push(`${name}: no connection, connecting fails: ${lastConnectError}`);
     }
-    alerts.push(...firing.map((rule) => `${name}: ${rule}`));
+    alerts.push(...pool.alerts.map((rule) => `${name}: ${rule}`));
   }
   const status = reasons.length === 0 ? 'ok' : 'unhealthy';
-  const body = JSON.stringify({ status, reasons, alerts, eventLoopLag: observation.lag });
+  const body = JSON.stringify({ status, reasons, alerts, eventLoopLag: view.eventLoopLag });
   end(response, status === 'ok' ? 200 : 503, 'application/json', `${body}\n`);
 }
 
-function follow(request, response, observation, pages) {
+function follow(request, response, { view, readers }) {
   if (request.method === 'HEAD') return end(response, 200, 'text/event-stream', '');
-  if (pages.size >= MOST_PAGES)
+  if (readers.size >= MOST_PAGES)
     return end(response, 503, 'text/plain', `${MOST_PAGES} pages are open already\n`);
   response.writeHead(200, { ...HEADERS, 'content-type': 'text/event-stream' });
-  pages.add(response);
-  response.on('close', () => pages.delete(response));
-  response.on('error', () => pages.delete(response));
-  return response.write(message('history', observation.history()));
+  readers.add(response);
+  response.on('close', () => readers.delete(response));
+  response.on('error', () => readers.delete(response));
+  return response.write(message('history', view.history()));
 }
 
 function message(event, value) {
   return `event: ${event}\ndata: ${JSON.stringify(value)}\n\n`;
 }
 
-function broadcast(pages, event, value) {
-  if (pages.size === 0) return;
+function broadcast(readers, event, value) {
+  if (readers.size === 0) return;
   const bytes = Buffer.from(message(event, value));
-  for (const response of pages) {
+  for (const response of readers) {
     if (response.writableLength > MOST_BEHIND) response.destroy();
     else response.write(bytes);
   }

@@ -7,8 +7,8 @@
 //   pgpool-rs:connect      a client that connects by itself           { host, port, database }
 //   pgpool-rs:transaction  a whole transaction, retries included      { pool }
 //
-// The context object is the same for all events of one operation; `result` and `error` are added by Node.
-// Parameters are never in it. Without a subscriber a call costs one look.
+// All events of one operation have the same context object; Node adds `result` and `error`. Parameters are never
+// in it. Without a subscriber a call costs one test.
 
 const { tracingChannel } = require('node:diagnostics_channel');
 
@@ -19,31 +19,34 @@ const channels = {
   transaction: tracingChannel('pgpool-rs:transaction'),
 };
 
-// Node 20 tells of a whole tracing channel only since 20.13.
+// `hasSubscribers` of a tracing channel exists since Node 20.13.
 function isHeard(channel) {
   if (channel.hasSubscribers !== undefined) return channel.hasSubscribers;
   const { start, end, asyncStart, asyncEnd, error } = channel;
   return [start, end, asyncStart, asyncEnd, error].some((part) => part.hasSubscribers);
 }
 
-// A traced method calls itself again, inside the trace; this tells it that it is.
-let inside = false;
+// True while a traced method is called again, by `trace`.
+let isInside = false;
 
-/** Whether a method is to hand itself over to `trace`. */
-function isTraced(kind) {
-  if (inside) {
-    inside = false;
+/**
+ * Enters a trace, if anybody listens: then the method hands itself over to one of the functions below, which call
+ * it again. That call enters no trace.
+ */
+function enterTrace(kind) {
+  if (isInside) {
+    isInside = false;
     return false;
   }
   return isHeard(channels[kind]);
 }
 
 function again(method, target, values) {
-  inside = true;
+  isInside = true;
   try {
     return method.apply(target, values);
   } finally {
-    inside = false;
+    isInside = false;
   }
 }
 
@@ -90,4 +93,4 @@ function nameOf(target) {
   return (pool.options && pool.options.tier) || undefined;
 }
 
-module.exports = { isTraced, traceAcquire, traceConnect, traceQuery, traceTransaction };
+module.exports = { enterTrace, traceAcquire, traceConnect, traceQuery, traceTransaction };

@@ -9,13 +9,13 @@ function nothing() {}
 const POOLS_TERMS = {};
 
 class Checkout {
-  /** @param loan what is remembered of it while its client is lent, see lib/monitor/leak-detection.js */
-  constructor(pool, callback, loan) {
+  /** @param lease undefined where leaks are not looked for, see lib/monitor/leak-detection.js */
+  constructor(pool, callback, lease) {
     this.id = 0;
     this.counted = true;
     this.pool = pool;
     this.callback = callback;
-    this.loan = loan;
+    this.lease = lease;
     this.aborted = false;
     // Deadline, attempts and base of the delays where they are not the pool's.
     this.terms = POOLS_TERMS;

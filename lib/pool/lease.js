@@ -4,7 +4,7 @@
 // checked before and after, and whether the core may lend it again.
 
 const { bridge } = require('../native/bridge');
-const loans = require('../monitor/leak-detection');
+const leakDetection = require('../monitor/leak-detection');
 const { guarded } = require('../async/answer');
 
 // The second argument of a release by the pool itself, where users give one: the error is told, the connection stays.
@@ -28,7 +28,7 @@ function lend(pool, checkout, link) {
   link.lent = true;
   // The core has ended what its last borrower left open.
   client._txStatus = 'I';
-  loans.lent(pool, link, checkout.loan);
+  leakDetection.checkedOut(pool, link, checkout.lease);
   if (pool.options.allowExitOnIdle) bridge().setKeepsAlive(link, true);
   guarded(() => pool.emit('acquire', client));
   const release = releaseOnce(pool, client, link);
@@ -96,7 +96,7 @@ function takeBack(pool, client, link, destroy) {
 function giveBack(pool, link, destroy) {
   if (!link.lent) return;
   link.lent = false;
-  loans.returned(pool, link);
+  leakDetection.checkedIn(pool, link);
   const { idleTimeoutMillis } = pool.options;
   // 0 is never.
   if (idleTimeoutMillis > 0 && idleTimeoutMillis < LONG_TURN_MILLIS) holdIdleTimeout(pool);
@@ -121,7 +121,7 @@ function releaseLater(pool, client, link) {
     giveBack(pool, link, true);
     return;
   }
-  loans.returned(pool, link);
+  leakDetection.checkedIn(pool, link);
   pool._late.add(client);
   client._afterSession = () => {
     pool._late.delete(client);

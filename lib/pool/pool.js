@@ -23,7 +23,7 @@ const { greet } = require('./on-connect');
 const { bridge } = require('../native/bridge');
 const { plainMethods } = require('../client/patched-methods');
 const { giveBack } = require('./lease');
-const loans = require('../monitor/leak-detection');
+const leakDetection = require('../monitor/leak-detection');
 const tracing = require('../monitor/tracing-channels');
 const { ApplicationErrors } = require('../native/application-errors');
 const { answerPassword } = require('../client/password');
@@ -79,8 +79,8 @@ class Pool extends EventEmitter {
     hide(this, '_callers', new Callers());
     hide(this, '_escorted', false);
     hide(this, '_individual', false);
-    // The loans of its clients, by connection.
-    hide(this, '_loans', new Map());
+    // Leases under leak detection, by connection.
+    hide(this, '_leases', new Map());
     // Known for sure once the pool is open.
     hide(this, '_isMeasured', true);
     // Somebody has looked at `_clients`: every connection has a client of its own from now on.
@@ -122,7 +122,7 @@ class Pool extends EventEmitter {
    *   come after `{ signal }`, an AbortSignal that ends the wait
    */
   connect(callback, ...rest) {
-    if (tracing.isTraced('acquire')) return tracing.traceAcquire(plainConnect, this, [callback, ...rest]);
+    if (tracing.enterTrace('acquire')) return tracing.traceAcquire(plainConnect, this, [callback, ...rest]);
     let signal;
     if (callback !== null && typeof callback === 'object') {
       signal = callback.signal;
@@ -133,7 +133,7 @@ class Pool extends EventEmitter {
       return callback ? callback(error) : this.Promise.reject(error);
     }
     const answer = answering(this.Promise, inContext(callback));
-    const checkout = new Checkout(this, answer.callback, loans.borrowed(this, plainConnect));
+    const checkout = new Checkout(this, answer.callback, leakDetection.startTracking(this, plainConnect));
     const refusal = signal === undefined || signal === null ? undefined : heed(checkout, signal);
     if (refusal === undefined) this._admit(checkout);
     else process.nextTick(() => checkout.fail(refusal));
@@ -144,7 +144,7 @@ class Pool extends EventEmitter {
   _checkout(terms) {
     if (this.ending || this.connect !== plainConnect) return this.connect();
     const answer = answering(this.Promise);
-    const checkout = new Checkout(this, answer.callback, loans.borrowed(this, this._checkout));
+    const checkout = new Checkout(this, answer.callback, leakDetection.startTracking(this, this._checkout));
     checkout.terms = terms;
     this._admit(checkout);
     return answer.promise;
@@ -172,7 +172,7 @@ class Pool extends EventEmitter {
   query(text, values, callback) {
     if (typeof text === 'function') return this._misplaced(text);
     // What runs on a client is traced there.
-    if (tracing.isTraced('query') && this._isPlain() && !(text && text.submit)) {
+    if (tracing.enterTrace('query') && this._isPlain() && !(text && text.submit)) {
       return tracing.traceQuery(plainPoolQuery, this, [text, values, callback]);
     }
     if (typeof values === 'function') {
@@ -543,7 +543,7 @@ class Pool extends EventEmitter {
 
   // From the bridge: a client is lent for long.
   overdue({ connection, heldMillis }) {
-    loans.overdue(this, connection, heldMillis);
+    leakDetection.overdue(this, connection, heldMillis);
   }
 
   // From the bridge: a stream is wanted that Node opens.

@@ -5,7 +5,7 @@
 
 const { inContext } = require('../async/callback-context');
 const { KEEP } = require('./lease');
-const loans = require('../monitor/leak-detection');
+const leakDetection = require('../monitor/leak-detection');
 const { answering, rethrow } = require('../async/answer');
 const { failedRun, isGone, termsOf, withBudgetCause } = require('../retry/terms');
 const { RetryDecision } = require('../retry/decision');
@@ -38,7 +38,7 @@ function queryOnClient(pool, text, values, callback) {
       return;
     }
     // A statement that takes long is no leak.
-    if (client._link) loans.returned(pool, client._link);
+    if (client._link) leakDetection.checkedIn(pool, client._link);
     let over = false;
     const settle = (failure, result) => {
       if (over) return;

@@ -1,11 +1,11 @@
 'use strict';
 
-// What is remembered of who borrowed a client: whatever the application has made of `Error`, not for every one
+// The stack of each checkout: whatever the application has made of `Error`, not for every one
 // of many, and no longer than the client is lent.
 
 const Cursor = require('pg-cursor');
 const { Pool } = require('../..');
-const loans = require('../../lib/monitor/leak-detection');
+const leakDetection = require('../../lib/monitor/leak-detection');
 const { config } = require('../support/server');
 const { until } = require('../support/until');
 
@@ -15,17 +15,17 @@ afterEach(async () => {
   for (const step of undo.splice(0).reverse()) await step();
 });
 
-const pool = { _isMeasured: true, _loans: new Map() };
+const pool = { _isMeasured: true, _leases: new Map() };
 
 function borrow() {
-  return loans.borrowed(pool, borrow);
+  return leakDetection.startTracking(pool, borrow);
 }
 
-/** The stack that is told of a loan. */
-function stackOf(loan) {
-  loans.lent(pool, { id: 1 }, { ...loan, told: true });
-  const [{ stack }] = loans.overdueLoans(pool, 0);
-  loans.returned(pool, { id: 1 });
+/** The stack that is told of a lease. */
+function stackOf(lease) {
+  leakDetection.checkedOut(pool, { id: 1 }, { ...lease, isReported: true });
+  const [{ stack }] = leakDetection.overdueLeases(pool, 0);
+  leakDetection.checkedIn(pool, { id: 1 });
   return stack;
 }
 
@@ -46,7 +46,7 @@ test('the stack begins with the caller, and the limit of the application is as i
   for (const limit of [0, 3, Infinity]) {
     define('stackTraceLimit', { value: limit, writable: true });
     const stack = stackOf(borrow());
-    expect(stack).toMatch(/^at .*loans\.test\.js/);
+    expect(stack).toMatch(/^at .*leak-detection\.test\.js/);
     expect(stack.split('\n').length).toBeLessThanOrEqual(10);
     expect(Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit')).toMatchObject({
       value: limit,
@@ -67,10 +67,10 @@ test('an Error that was patched harms nobody', () => {
     throw new Error('patched');
   });
   define('captureStackTrace', { value: patched, writable: true });
-  expect(stackOf(borrow())).toContain('loans.test.js');
+  expect(stackOf(borrow())).toContain('leak-detection.test.js');
   expect(patched).not.toHaveBeenCalled();
   define('prepareStackTrace', { value: (_, sites) => sites, writable: true });
-  expect(stackOf(borrow())).toMatch(/^at .*loans\.test\.js/);
+  expect(stackOf(borrow())).toMatch(/^at .*leak-detection\.test\.js/);
   define('prepareStackTrace', { value: patched, writable: true });
   expect(stackOf(borrow())).toBeUndefined();
   define('prepareStackTrace', { value: () => null, writable: true });
@@ -79,10 +79,10 @@ test('an Error that was patched harms nobody', () => {
 
 test('of many checkouts at once some have a stack, and all while somebody watches', () => {
   stop();
-  const isTold = () => borrow().place !== undefined;
+  const isTold = () => borrow().trace !== undefined;
   const many = Array.from({ length: 1000 }, isTold);
   expect(many.filter(Boolean).length).toBeLessThanOrEqual(100);
-  const end = loans.watchLoans();
+  const end = leakDetection.captureEveryStack();
   undo.push(end);
   expect(Array.from({ length: 1000 }, isTold).every(Boolean)).toBe(true);
   end();
@@ -91,26 +91,26 @@ test('of many checkouts at once some have a stack, and all while somebody watche
   expect(Array.from({ length: 1000 }, isTold).filter(Boolean)).toHaveLength(5);
 });
 
-test('a loan is forgotten with its end, and a pool that is not measured remembers none', async () => {
+test('a lease is forgotten with its end, and a pool that is not measured remembers none', async () => {
   const own = new Pool(config({ max: 2 }));
   const quiet = new Pool(config({ max: 1, monitor: false }));
   undo.push(() => Promise.all([own.end(), quiet.end()]));
   const client = await own.connect();
-  expect(own._loans.size).toBe(1);
+  expect(own._leases.size).toBe(1);
   client.release();
-  expect(own._loans.size).toBe(0);
+  expect(own._leases.size).toBe(0);
   const busy = await own.connect();
   busy.query(new Cursor('SELECT generate_series(1, 3)')).read(1, () => {});
   busy.release();
-  expect(own._loans.size).toBe(0);
+  expect(own._leases.size).toBe(0);
   const lost = await own.connect();
   lost.on('error', () => {});
   await lost.query('SELECT pg_terminate_backend(pg_backend_pid())').catch(() => {});
   await until(() => !lost._queryable);
   lost.release();
-  expect(own._loans.size).toBe(0);
+  expect(own._leases.size).toBe(0);
   await quiet.query('SELECT 1');
   const unmeasured = await quiet.connect();
-  expect(quiet._loans.size).toBe(0);
+  expect(quiet._leases.size).toBe(0);
   unmeasured.release();
 });

@@ -1,0 +1,93 @@
+'use strict';
+
+// The incident of a pool, on a clock that the test moves.
+
+const { Incident } = require('../../lib/monitor/incident');
+
+const NOTHING = {
+  connectFailures: 0,
+  breakerRejected: 0,
+  retries: 0,
+  retriesDenied: 0,
+  timeouts: 0,
+  failovers: 0,
+  opened: 1,
+};
+const CALM = { name: 'a', breaker: 'closed', breakerStops: true, lastConnectError: null, ...NOTHING };
+const quiet = { changes: [], firing: [], values: {} };
+
+const alert = (turn) => ({
+  rule: 'acquire',
+  turn,
+  since: 1000,
+  threshold: 5000,
+  unit: 'ms',
+  causes: [{ kind: 'breaker', text: 'the circuit breaker is open' }],
+});
+
+test('an outage has a beginning, a reason, actions and an end', () => {
+  const incident = new Incident();
+  incident.sample(CALM, quiet, [], 0);
+  expect(incident.state()).toEqual({ incident: null, recovered: null });
+  const out = {
+    ...CALM,
+    breaker: 'open',
+    lastConnectError: 'connect ECONNREFUSED',
+    connectFailures: 5,
+    breakerRejected: 7,
+  };
+  incident.sample(
+    out,
+    quiet,
+    [{ target: 'breaker', event: 'open', pool: 'a', at: 2000, fields: { nextProbeMillis: 5000 } }],
+    2000,
+  );
+  incident.sample({ ...out, connectFailures: 6 }, quiet, [], 4000);
+  expect(incident.state().incident).toMatchObject({
+    since: 2000,
+    workingSince: null,
+    breaker: 'open',
+    nextProbe: 7000,
+    connectError: 'connect ECONNREFUSED',
+    actions: { connectFailures: 6, breakerRejected: 7, opened: 0 },
+  });
+  incident.sample({ ...CALM, connectFailures: 6, breakerRejected: 7, opened: 2 }, quiet, [], 9000);
+  expect(incident.state()).toMatchObject({
+    incident: null,
+    recovered: {
+      since: 2000,
+      endedAt: 9000,
+      connectError: 'connect ECONNREFUSED',
+      actions: { connectFailures: 6, opened: 1 },
+    },
+  });
+});
+
+test('a pool works again although its alert takes its time to clear', () => {
+  const incident = new Incident();
+  incident.sample(CALM, quiet, [], 0);
+  const firing = { changes: [alert('fired')], firing: ['acquire'], values: { acquire: 6000 } };
+  incident.sample({ ...CALM, lastConnectError: 'refused' }, firing, [], 3000);
+  expect(incident.state().incident).toMatchObject({
+    since: 1000,
+    workingSince: null,
+    alerts: [
+      { rule: 'acquire', value: 6000, threshold: 5000, since: 1000, causes: ['the circuit breaker is open'] },
+    ],
+  });
+  const still = { changes: [], firing: ['acquire'], values: { acquire: 0 } };
+  incident.sample(CALM, still, [], 5000);
+  incident.sample(CALM, still, [], 7000);
+  expect(incident.state().incident).toMatchObject({ workingSince: 5000 });
+  incident.sample(CALM, { changes: [alert('cleared')], firing: [], values: {} }, [], 9000);
+  expect(incident.state()).toMatchObject({
+    incident: null,
+    recovered: { since: 1000, endedAt: 5000, rules: ['acquire'] },
+  });
+});
+
+test('a breaker that only counts is no incident', () => {
+  const incident = new Incident();
+  incident.sample({ ...CALM, breaker: 'open', breakerStops: false }, quiet, [], 0);
+  expect(incident.state().incident).toBeNull();
+});

@@ -1,0 +1,26 @@
+// Numbers, times and amounts as the page writes them.
+
+/** Three digits at most, with its unit; a dash for what is not known. */
+export function number(value, unit = '') {
+  if (value === null || value === undefined) return '–';
+  const fine = value >= 100 ? 1 : value >= 10 ? 10 : 100;
+  const text = String(Math.round(value * fine) / fine);
+  return unit ? `${text} ${unit}` : text;
+}
+
+/** A value of an alert; a ratio in percent. */
+export function amount(value, unit) {
+  return unit === 'ratio' ? `${number(value * 100)} %` : `${number(value)} ${unit}`;
+}
+
+/** The time of day. */
+export function time(at) {
+  return new Date(at).toLocaleTimeString([], { hour12: false });
+}
+
+/** A length of time. */
+export function duration(millis) {
+  const seconds = Math.max(0, Math.round(millis / 1000));
+  if (seconds < 120) return `${seconds} s`;
+  return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}

@@ -1,0 +1,17 @@
+// What all parts of the page share: the time of the latest sample, and which part of the history is drawn.
+
+export const state = {
+  /** Names of the values of a point, in their order. */
+  fields: [],
+  /** Milliseconds of history that are kept, and that are drawn: at least a minute, as far back as there are points. */
+  span: 900000,
+  shown: 60000,
+  /** Of the latest sample: its time and the delay of the JavaScript thread. */
+  now: Date.now(),
+  eventLoopLag: null,
+};
+
+/** A value of a point by its name. */
+export function valueOf(point, field) {
+  return point[state.fields.indexOf(field)];
+}
