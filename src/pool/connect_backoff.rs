@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::jitter::Jitter;
+use crate::resilience::{Backoff, Jitter};
 
-const BASE: Duration = Duration::from_millis(50);
-/// One prober a second is nothing to a server, and a pool is back soon after it.
-const CAP: Duration = Duration::from_secs(1);
+/// One attempt a second is nothing to a server, and a pool is back soon after it.
+const PASSING: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(1) };
 /// A wrong password does not pass by itself, and servers lock out who repeats it.
-const LASTING_CAP: Duration = Duration::from_secs(5);
+const LASTING: Backoff = Backoff { cap: Duration::from_secs(5), ..PASSING };
 const WIDEST: usize = 4;
 
 pub(super) struct ConnectBackoff<E> {
@@ -33,8 +32,8 @@ impl<E: Clone> ConnectBackoff<E> {
 
     /// Notes a failure. `error` is absent when the attempt timed out or was lost.
     pub(super) fn failed(&mut self, now: Instant, error: Option<E>, is_passing: bool, jitter: &mut Jitter) {
-        let cap = if is_passing { CAP } else { LASTING_CAP };
-        self.retry_at = now.checked_add(longest_delay(self.failures, cap).mul_f64(jitter.share()));
+        let backoff = if is_passing { PASSING } else { LASTING };
+        self.retry_at = now.checked_add(backoff.delay(self.failures, jitter));
         self.failures = self.failures.saturating_add(1);
         self.width = 1;
         self.is_recovering = true;
@@ -90,21 +89,9 @@ impl<E: Clone> ConnectBackoff<E> {
     }
 }
 
-fn longest_delay(failures: u32, cap: Duration) -> Duration {
-    2_u32.checked_pow(failures).map_or(cap, |factor| BASE.saturating_mul(factor).min(cap))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn delays_double_from_the_base_to_the_cap() {
-        let delays = [0, 1, 2, 4, 5, 31, 32, u32::MAX].map(|failures| longest_delay(failures, CAP));
-        let millis: Vec<_> = delays.iter().map(Duration::as_millis).collect();
-        assert_eq!(millis, [50, 100, 200, 800, 1000, 1000, 1000, 1000]);
-        assert_eq!(longest_delay(9, LASTING_CAP), LASTING_CAP);
-    }
 
     #[test]
     fn filling_widens_from_one_to_four_after_an_outage() {
@@ -112,7 +99,7 @@ mod tests {
         let mut connect_backoff = ConnectBackoff::<()>::none();
         assert!(connect_backoff.allows_filling(now, 3));
         connect_backoff.failed(now, None, true, &mut Jitter::new());
-        let later = now + CAP;
+        let later = now + PASSING.cap;
         for width in [1, 2, 4, 4] {
             assert!(connect_backoff.allows_filling(later, width - 1));
             assert!(!connect_backoff.allows_filling(later, width));
@@ -130,9 +117,9 @@ mod tests {
         let mut connect_backoff = ConnectBackoff::none();
         assert!(connect_backoff.allows_attempt(now, 7));
         connect_backoff.failed(now, Some("refused"), true, &mut Jitter::new());
-        assert!(connect_backoff.retry_at().is_some_and(|at| at < now + BASE));
-        assert!(connect_backoff.allows_attempt(now + BASE, 0));
-        assert!(!connect_backoff.allows_attempt(now + BASE, 1));
+        assert!(connect_backoff.retry_at().is_some_and(|at| at < now + PASSING.base));
+        assert!(connect_backoff.allows_attempt(now + PASSING.base, 0));
+        assert!(!connect_backoff.allows_attempt(now + PASSING.base, 1));
         assert_eq!(connect_backoff.last_error(), Some(&"refused"));
         connect_backoff.succeeded();
         assert_eq!(connect_backoff.last_error(), None);

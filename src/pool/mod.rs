@@ -18,7 +18,6 @@ mod connect_task;
 mod connector;
 mod housekeeper;
 mod inner;
-mod jitter;
 mod lease;
 mod quota;
 mod recycle;

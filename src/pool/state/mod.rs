@@ -16,7 +16,6 @@ use tokio::time::Instant;
 
 use super::actions::{Actions, Done, Grant, Source};
 use super::connect_backoff::ConnectBackoff;
-use super::jitter::Jitter;
 use super::lease::EntryHandle;
 use super::recycle::{Purpose, Recycle};
 use super::slots::{EntryState, Slots};
@@ -25,6 +24,7 @@ use super::{
     AcquireError, AcquirePhase, Claim, CloseReason, Condition, Connector, Counts, Need, PoolSettings,
     Statistics,
 };
+use crate::resilience::Jitter;
 
 pub(super) struct PoolState<C: Connector> {
     settings: PoolSettings,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::window::Tally;
+use super::{super::Backoff, window::Tally};
 
 /// The limits of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,10 +47,7 @@ impl Thresholds {
 
     /// How long it stays open the n-th time in a row, counted from 0.
     pub(super) fn open_for(&self, n: u32) -> Duration {
-        2_u32
-            .checked_pow(n)
-            .map_or(self.longest_open, |factor| self.open.saturating_mul(factor))
-            .min(self.longest_open.max(self.open))
+        Backoff { base: self.open, cap: self.longest_open.max(self.open) }.longest(n)
     }
 }
 
