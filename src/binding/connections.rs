@@ -32,7 +32,7 @@ use crate::{
     pool::{CloseReason, Ticket},
     postgres::{AskPassword, Connection, Error, Event, LoginStep, Statement, Witness},
     resilience::NoRetry,
-    telemetry::Vitals,
+    telemetry::PoolMetrics,
 };
 
 type Password = Result<Option<String>, Error>;
@@ -43,7 +43,7 @@ pub(super) struct Connections {
     /// The number JavaScript gave its pool.
     pool: u32,
     tier: OnceLock<String>,
-    vitals: OnceLock<Arc<Vitals>>,
+    metrics: OnceLock<Arc<PoolMetrics>>,
     /// Whether new connections wait for JavaScript's `onConnect`.
     pub(super) awaits_on_connect: AtomicBool,
     pub(super) connect_hook: Arc<ConnectHook>,
@@ -75,7 +75,7 @@ impl Connections {
             outbox,
             pool,
             tier: OnceLock::new(),
-            vitals: OnceLock::new(),
+            metrics: OnceLock::new(),
             awaits_on_connect: AtomicBool::new(false),
             connect_hook,
             entries: Mutex::default(),
@@ -98,9 +98,9 @@ impl Connections {
     }
 
     /// Where operations on lent connections are counted.
-    pub(super) fn measure(&self, vitals: Option<&Arc<Vitals>>) {
-        if let Some(vitals) = vitals {
-            let _ = self.vitals.set(Arc::clone(vitals));
+    pub(super) fn measure(&self, metrics: Option<&Arc<PoolMetrics>>) {
+        if let Some(metrics) = metrics {
+            let _ = self.metrics.set(Arc::clone(metrics));
         }
     }
 
@@ -126,7 +126,7 @@ impl Connections {
 
     /// Sends a statement on a connection JavaScript holds, or greets.
     pub(super) fn send(self: &Arc<Self>, connection: u32, request: u32, statement: Arc<Statement>) {
-        let mut answer = Instrumented::begin(self.vitals.get(), self.answer_to(request));
+        let mut answer = Instrumented::begin(self.metrics.get(), self.answer_to(request));
         let entry = self.entries.lock().get(&connection).map(|entry| Arc::clone(&entry.connection));
         match entry {
             Some(connection) => Direct::send(&connection, request, statement, answer),

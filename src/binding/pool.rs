@@ -53,7 +53,7 @@ impl Pool {
         // The pool starts its housekeeping, for which it needs to be inside the runtime.
         let _inside = runtime.enter();
         let tier = Tier::new(settings, Arc::clone(&connections) as _, runtime.clone());
-        connections.measure(tier.vitals());
+        connections.measure(tier.metrics());
         Ok(Self { connections, tier })
     }
 
@@ -288,7 +288,7 @@ impl Pool {
     /// The number of the pool in snapshots; 0: it is not measured.
     #[napi(getter, catch_unwind)]
     pub fn vitals(&self) -> u32 {
-        self.tier.vitals().map_or(0, |vitals| vitals.id)
+        self.tier.metrics().map_or(0, |metrics| metrics.id)
     }
 
     /// Lent connections past their lifetime.

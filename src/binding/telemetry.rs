@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::{bridge::Bridge, outbox::Kind};
 use crate::telemetry::{
-    Context, FailureClass, Subject, Thresholds, alerts::Rule, event_log, metrics, prometheus, registry,
+    AlertThresholds, Context, FailureClass, Subject, alerts::Rule, event_log, metrics, prometheus, registry,
     snapshot,
 };
 
@@ -49,7 +49,7 @@ impl Vitals {
             "metrics": metrics,
             "pool": metrics::POOL,
             "rules": rules,
-            "thresholds": Thresholds::default().to_json(),
+            "thresholds": AlertThresholds::default().to_json(),
             "failures": FailureClass::ALL.map(FailureClass::name),
             "notFaults": FailureClass::ALL.into_iter().filter(|class| !class.is_fault()).map(FailureClass::name).collect::<Vec<_>>(),
         })
@@ -97,7 +97,7 @@ fn describe(metric: &metrics::Metric) -> Value {
 
 /// Looks at one pool, regularly, and tells what changed.
 #[napi]
-pub struct Watch(crate::telemetry::Watch);
+pub struct Watch(crate::telemetry::PoolMonitor);
 
 #[napi]
 impl Watch {
@@ -105,8 +105,8 @@ impl Watch {
     #[napi(constructor, catch_unwind)]
     #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over a String")]
     pub fn new(thresholds: String) -> Result<Self> {
-        let thresholds = Thresholds::from_json(&thresholds).map_err(Error::from_reason)?;
-        Ok(Self(crate::telemetry::Watch::new(thresholds)))
+        let thresholds = AlertThresholds::from_json(&thresholds).map_err(Error::from_reason)?;
+        Ok(Self(crate::telemetry::PoolMonitor::new(thresholds)))
     }
 
     /// `at`: milliseconds of a clock that goes forward; `pool`: the number of one of ours, or the

@@ -20,7 +20,7 @@ use crate::{
     pool::{Pool, WeakPool},
     postgres::{self, Error, Host},
     resilience::{Breaker, Change, Mode, Probe, Stage},
-    telemetry::{BreakerState, Vitals},
+    telemetry::{BreakerState, PoolMetrics},
 };
 
 /// Tells of a breaker that changed.
@@ -66,16 +66,16 @@ impl HostBreakers {
     pub(super) fn new(policy: &Policy, hosts: &Arc<Hosts>, tier: &Arc<TierContext>) -> Self {
         let bypasses = policy.bypasses_breaker;
         let mode = mode_for(policy.breaker, bypasses);
-        tell_mode(tier.vitals.as_ref(), mode);
+        tell_mode(tier.metrics.as_ref(), mode);
         let host_breaker = |_: &Arc<Host>| HostBreaker {
             breaker: Breaker::new(mode, policy.thresholds, Instant::now()),
             last_fault: Mutex::new(None),
         };
         let all: Box<[_]> = hosts.all().map(host_breaker).collect();
-        if let Some(vitals) = &tier.vitals {
-            vitals.set_hosts(hosts.all().map(|host| (host.name.clone(), host.port)));
+        if let Some(metrics) = &tier.metrics {
+            metrics.set_hosts(hosts.all().map(|host| (host.name.clone(), host.port)));
             for (index, host_breaker) in all.iter().enumerate() {
-                vitals.breaker_state(index, told(host_breaker.breaker.stage()));
+                metrics.breaker_state(index, told(host_breaker.breaker.stage()));
             }
         }
         Self {
@@ -221,7 +221,7 @@ impl HostBreakers {
     /// Sets the mode of all of them.
     pub(super) fn set_mode(self: &Arc<Self>, mode: Mode) {
         let mode = mode_for(mode, self.bypasses);
-        tell_mode(self.tier.vitals.as_ref(), mode);
+        tell_mode(self.tier.metrics.as_ref(), mode);
         // All of them before the first change is told: in between no host takes the place of another.
         let changes: Vec<_> =
             self.all.iter().map(|host_breaker| host_breaker.breaker.set_mode(mode, Instant::now())).collect();
@@ -261,9 +261,9 @@ impl HostBreakers {
 
     fn tell(&self, index: usize, Change { from, to, .. }: Change) {
         let host = self.hosts.address(index);
-        if let Some(vitals) = &self.tier.vitals {
-            vitals.breaker_state(index, told(to));
-            let (pool, host) = (vitals.name.as_str(), host.as_str());
+        if let Some(metrics) = &self.tier.metrics {
+            metrics.breaker_state(index, told(to));
+            let (pool, host) = (metrics.name.as_str(), host.as_str());
             let (from, name) = (from.name(), to.name());
             if to == Stage::Closed {
                 info!(target: "breaker", pool, host, from, "{name}");
@@ -344,9 +344,9 @@ async fn run_probe(breakers: Weak<HostBreakers>, index: usize, probe: Probe) {
     }
 }
 
-fn tell_mode(vitals: Option<&Arc<Vitals>>, mode: Mode) {
-    if let Some(vitals) = vitals {
-        vitals.set_breaker_stops(matches!(mode, Mode::Enforce | Mode::ForcedOpen));
+fn tell_mode(metrics: Option<&Arc<PoolMetrics>>, mode: Mode) {
+    if let Some(metrics) = metrics {
+        metrics.set_breaker_stops(matches!(mode, Mode::Enforce | Mode::ForcedOpen));
     }
 }
 

@@ -178,7 +178,7 @@ impl Listener for ConnectionEvents {
         let idle =
             pool.is_some_and(|pool| pool.forget(|other| other.id == connection, CloseReason::Broken) > 0);
         if let Some(error) = &error {
-            instrument::lost(self.tier.vitals.as_ref(), connection, error);
+            instrument::lost(self.tier.metrics.as_ref(), connection, error);
         }
         self.tier.observer.closed(connection, error, idle);
     }
@@ -201,7 +201,7 @@ impl Connector for PgConnector {
         self.breakers.admit_connect()?;
         let observer = self.events.tier.observer.as_ref();
         let mut intercepted = InterceptedConnect { observer, attempt: observer.before_connect().await? };
-        let attempt = instrument::Connecting::begin(self.events.tier.vitals.as_ref());
+        let attempt = instrument::Connecting::begin(self.events.tier.metrics.as_ref());
         let listener: Arc<dyn Listener> = self.events();
         let connected = connect_to_any(&self.events.hosts, &self.config, &listener, &self.breakers).await;
         attempt.ended(connected.as_ref().map(|connection| connection.id));
@@ -213,7 +213,7 @@ impl Connector for PgConnector {
         observer.on_connect(&connection, intercepted.attempt.take()).await?;
         unwanted.keep();
         if let Some(left) = self.events.hosts.moved_to(&connection.host) {
-            instrument::failed_over(self.events.tier.vitals.as_ref(), &left, &connection.host);
+            instrument::failed_over(self.events.tier.metrics.as_ref(), &left, &connection.host);
         }
         Ok(connection)
     }
@@ -240,7 +240,7 @@ impl Connector for PgConnector {
     }
 
     async fn reset(&self, connection: &Self::Connection) -> bool {
-        instrument::dirty(self.events.tier.vitals.as_ref(), connection.id);
+        instrument::dirty(self.events.tier.metrics.as_ref(), connection.id);
         internal_query::run(connection, "ROLLBACK").await == Some(Status::Idle)
     }
 
@@ -249,20 +249,20 @@ impl Connector for PgConnector {
     }
 
     fn close(&self, connection: Self::Connection, reason: CloseReason) {
-        instrument::closing(self.events.tier.vitals.as_ref(), connection.id, reason);
+        instrument::closing(self.events.tier.metrics.as_ref(), connection.id, reason);
         self.events.tier.observer.closing(connection.id, reason);
         connection.close();
     }
 
     fn leased(&self, waited: Duration) {
-        if let Some(vitals) = &self.events.tier.vitals {
-            vitals.wait_time.record_duration(waited);
+        if let Some(metrics) = &self.events.tier.metrics {
+            metrics.wait_time.record_duration(waited);
         }
     }
 
     fn returned(&self, held: Duration) {
-        if let Some(vitals) = &self.events.tier.vitals {
-            vitals.use_time.record_duration(held);
+        if let Some(metrics) = &self.events.tier.metrics {
+            metrics.use_time.record_duration(held);
         }
     }
 

@@ -13,25 +13,25 @@ use super::{Answer, Failure, PgConnector, Settings};
 use crate::{
     pool::{AcquireError, CloseReason, Pool, WeakPool},
     postgres::{Error, Host, Rows, Shape, Status},
-    telemetry::{FailureClass, Operation, Reading, Vitals, registry},
+    telemetry::{FailureClass, Operation, PoolMetrics, PoolReading, registry},
 };
 
 /// The record of a new tier; none: monitoring is off.
-pub(super) fn open(settings: &Settings) -> Option<Arc<Vitals>> {
+pub(super) fn open(settings: &Settings) -> Option<Arc<PoolMetrics>> {
     settings.monitor.then(|| registry::open(&settings.name()))
 }
 
 /// Has the record fetch what the pool counts itself.
-pub(super) fn attach(vitals: &Vitals, pool: &Pool<PgConnector>, max: usize, min: usize) {
+pub(super) fn attach(metrics: &PoolMetrics, pool: &Pool<PgConnector>, max: usize, min: usize) {
     let pool = pool.downgrade();
-    vitals.attach(Box::new(move || read(&pool, max, min)));
+    metrics.attach(Box::new(move || read(&pool, max, min)));
 }
 
-fn read(pool: &WeakPool<PgConnector>, max: usize, min: usize) -> Option<Reading> {
+fn read(pool: &WeakPool<PgConnector>, max: usize, min: usize) -> Option<PoolReading> {
     let pool = pool.upgrade()?;
     let counts = pool.counts();
     let statistics = pool.statistics();
-    Some(Reading {
+    Some(PoolReading {
         idle: counts.idle,
         used: counts.used,
         connecting: counts.connecting,
@@ -55,8 +55,8 @@ pub struct Instrumented<A> {
 
 impl<A: Answer> Instrumented<A> {
     /// The operation begins.
-    pub fn begin(vitals: Option<&Arc<Vitals>>, answer: A) -> Self {
-        Self { answer, operation: vitals.map(Vitals::begin) }
+    pub fn begin(metrics: Option<&Arc<PoolMetrics>>, answer: A) -> Self {
+        Self { answer, operation: metrics.map(PoolMetrics::begin) }
     }
 
     fn end(&mut self, failure: impl FnOnce() -> Option<FailureClass>) {
@@ -120,13 +120,13 @@ pub(super) fn class_of(failure: &Failure) -> FailureClass {
 
 /// One attempt to connect; dropped without an end it has run out of time, or the pool has ended.
 pub(super) struct Connecting<'a> {
-    vitals: Option<&'a Vitals>,
+    metrics: Option<&'a PoolMetrics>,
     started: Instant,
 }
 
 impl<'a> Connecting<'a> {
-    pub(super) fn begin(vitals: Option<&'a Arc<Vitals>>) -> Self {
-        Self { vitals: vitals.map(Arc::as_ref), started: Instant::now() }
+    pub(super) fn begin(metrics: Option<&'a Arc<PoolMetrics>>) -> Self {
+        Self { metrics: metrics.map(Arc::as_ref), started: Instant::now() }
     }
 
     pub(super) fn ended(self, outcome: Result<u32, &Error>) {
@@ -137,11 +137,11 @@ impl<'a> Connecting<'a> {
     }
 
     fn succeeded(mut self, connection: u32) {
-        let Some(vitals) = self.vitals.take() else { return };
+        let Some(metrics) = self.metrics.take() else { return };
         let took = self.started.elapsed();
-        vitals.connected(took, None);
+        metrics.connected(took, None);
         let millis = millis(took);
-        info!(target: "connection", pool = vitals.name, connection, millis, "opened");
+        info!(target: "connection", pool = metrics.name, connection, millis, "opened");
     }
 
     fn failed(mut self, error: &Error) {
@@ -149,11 +149,11 @@ impl<'a> Connecting<'a> {
     }
 
     fn tell(&mut self, class: FailureClass, description: &str) {
-        let Some(vitals) = self.vitals.take() else { return };
+        let Some(metrics) = self.metrics.take() else { return };
         let took = self.started.elapsed();
-        vitals.connected(took, Some(description.to_owned()));
+        metrics.connected(took, Some(description.to_owned()));
         let (class, error, millis) = (class.name(), description, millis(took));
-        warn!(target: "connection", pool = vitals.name, class, error, millis, "connect_failed");
+        warn!(target: "connection", pool = metrics.name, class, error, millis, "connect_failed");
     }
 }
 
@@ -164,9 +164,9 @@ impl Drop for Connecting<'_> {
 }
 
 /// The pool closes a connection.
-pub(super) fn closing(vitals: Option<&Arc<Vitals>>, connection: u32, reason: CloseReason) {
-    let Some(vitals) = vitals else { return };
-    let (pool, name) = (vitals.name.as_str(), reason.name());
+pub(super) fn closing(metrics: Option<&Arc<PoolMetrics>>, connection: u32, reason: CloseReason) {
+    let Some(metrics) = metrics else { return };
+    let (pool, name) = (metrics.name.as_str(), reason.name());
     match reason {
         CloseReason::Broken | CloseReason::Unresponsive | CloseReason::Leak => {
             warn!(target: "connection", pool, connection, reason = name, "closed");
@@ -176,31 +176,31 @@ pub(super) fn closing(vitals: Option<&Arc<Vitals>>, connection: u32, reason: Clo
 }
 
 /// A connection was lost.
-pub(super) fn lost(vitals: Option<&Arc<Vitals>>, connection: u32, error: &Error) {
-    let Some(vitals) = vitals else { return };
+pub(super) fn lost(metrics: Option<&Arc<PoolMetrics>>, connection: u32, error: &Error) {
+    let Some(metrics) = metrics else { return };
     let (class, error) = (error.class().name(), describe(error));
-    warn!(target: "connection", pool = vitals.name, connection, class, error, "lost");
+    warn!(target: "connection", pool = metrics.name, connection, class, error, "lost");
 }
 
 /// A connection was given back with a transaction open, which is rolled back.
-pub(super) fn dirty(vitals: Option<&Arc<Vitals>>, connection: u32) {
-    let Some(vitals) = vitals else { return };
-    warn!(target: "leak", pool = vitals.name, connection, "transaction");
+pub(super) fn dirty(metrics: Option<&Arc<PoolMetrics>>, connection: u32) {
+    let Some(metrics) = metrics else { return };
+    warn!(target: "leak", pool = metrics.name, connection, "transaction");
 }
 
 /// New connections lead to another host from now on.
-pub(super) fn failed_over(vitals: Option<&Arc<Vitals>>, from: &Host, to: &Host) {
-    let Some(vitals) = vitals else { return };
-    vitals.failover();
+pub(super) fn failed_over(metrics: Option<&Arc<PoolMetrics>>, from: &Host, to: &Host) {
+    let Some(metrics) = metrics else { return };
+    metrics.failover();
     let (from, to) = (place(from), place(to));
-    warn!(target: "failover", pool = vitals.name, from, to, "left");
+    warn!(target: "failover", pool = metrics.name, from, to, "left");
 }
 
 /// Nobody knows what became of a COMMIT.
-pub(super) fn commit_unknown(vitals: Option<&Arc<Vitals>>) {
-    let Some(vitals) = vitals else { return };
-    vitals.commit_unknown();
-    tracing::error!(target: "commit", pool = vitals.name, "unknown");
+pub(super) fn commit_unknown(metrics: Option<&Arc<PoolMetrics>>) {
+    let Some(metrics) = metrics else { return };
+    metrics.commit_unknown();
+    tracing::error!(target: "commit", pool = metrics.name, "unknown");
 }
 
 fn place(host: &Host) -> String {

@@ -49,7 +49,7 @@ use crate::{
     pool::{CloseReason, Counts, Pool, Ticket},
     postgres::Statement,
     resilience::NoRetry,
-    telemetry::{Vitals, registry},
+    telemetry::{PoolMetrics, registry},
 };
 
 /// The right to use one connection of a tier.
@@ -58,19 +58,19 @@ pub type Lease = crate::pool::Lease<PgConnector>;
 /// Connections to one place, under one name.
 pub struct Tier {
     pool: Pool<PgConnector>,
-    vitals: Option<Arc<Vitals>>,
+    metrics: Option<Arc<PoolMetrics>>,
     retry_state: Arc<RetryState>,
 }
 
 impl Tier {
     /// A tier whose connections report to `observer`. Its tasks run on `runtime`.
     pub fn new(settings: Settings, observer: Arc<dyn Observer>, runtime: Handle) -> Self {
-        let vitals = instrument::open(&settings);
+        let metrics = instrument::open(&settings);
         let Settings { config, hosts, mut pool, budget, policy, .. } = settings;
         let member = budget.map(|part| shared_quotas::join(&part, &mut pool, &runtime));
         let (max, min) = (pool.max, pool.min);
         let hosts = Arc::new(hosts);
-        let context = Arc::new(TierContext { observer, runtime: runtime.clone(), vitals: vitals.clone() });
+        let context = Arc::new(TierContext { observer, runtime: runtime.clone(), metrics: metrics.clone() });
         let retry_state = Arc::new(RetryState::new(&policy, &hosts, &context));
         let connector = PgConnector::new(config, hosts, &context, Arc::clone(&retry_state.breakers));
         let events = connector.events();
@@ -80,10 +80,10 @@ impl Tier {
         if let Some(member) = member {
             shared_quotas::attach(&member, &pool);
         }
-        if let Some(vitals) = &vitals {
-            instrument::attach(vitals, &pool, max, min);
+        if let Some(metrics) = &metrics {
+            instrument::attach(metrics, &pool, max, min);
         }
-        Self { pool, vitals, retry_state }
+        Self { pool, metrics, retry_state }
     }
 
     /// Runs a statement on any connection. An idle one is taken before this returns. No ticket: it
@@ -95,7 +95,7 @@ impl Tier {
         options: RequestOptions,
         answer: impl Answer,
     ) -> Option<Ticket> {
-        let answer = Instrumented::begin(self.vitals.as_ref(), answer);
+        let answer = Instrumented::begin(self.metrics.as_ref(), answer);
         let tries = Tries::new(id, options, Arc::clone(&self.retry_state));
         let deadline = tries.deadline.at();
         let attempt = Box::new(query::QueryAttempt::new(statement, answer, tries));
@@ -134,7 +134,7 @@ impl Tier {
 
     /// A COMMIT of which nobody knows what became of it.
     pub fn commit_unknown(&self) {
-        instrument::commit_unknown(self.vitals.as_ref());
+        instrument::commit_unknown(self.metrics.as_ref());
     }
 
     /// Takes back a request that waits to run again; false: it does not.
@@ -165,18 +165,18 @@ impl Tier {
     /// Refuses new work, drains, closes; then calls `done`, once.
     pub fn end(&self, done: impl FnOnce() + Send + 'static) {
         self.retry_state.end();
-        let vitals = self.vitals.clone();
+        let metrics = self.metrics.clone();
         self.pool.end(move || {
-            if let Some(vitals) = vitals {
-                registry::close(&vitals);
+            if let Some(metrics) = metrics {
+                registry::close(&metrics);
             }
             done();
         });
     }
 
     /// The record of what happens here; none: monitoring is off.
-    pub fn vitals(&self) -> Option<&Arc<Vitals>> {
-        self.vitals.as_ref()
+    pub fn metrics(&self) -> Option<&Arc<PoolMetrics>> {
+        self.metrics.as_ref()
     }
 
     /// What the pool holds now.

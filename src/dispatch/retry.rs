@@ -43,10 +43,10 @@ impl Tries {
     fn last_word(&mut self, failure: Failure, why: NoRetry) -> Failure {
         let first = self.first.take();
         if why == NoRetry::Budget
-            && let Some(vitals) = &self.retry_state.tier.vitals
+            && let Some(metrics) = &self.retry_state.tier.metrics
         {
-            vitals.retry_denied();
-            warn!(target: "retry", pool = vitals.name, "denied");
+            metrics.retry_denied();
+            warn!(target: "retry", pool = metrics.name, "denied");
         }
         match (why, &failure, first) {
             (NoRetry::Budget, _, first) => Failure::OverBudget(first.unwrap_or_else(|| Box::new(failure))),
@@ -124,8 +124,8 @@ fn last_word<T>(outcome: Result<T, Woken>, woken: &mut oneshot::Receiver<Woken>)
 /// Ends a failed request, or runs it again.
 pub(super) fn failed<R: Repeatable>(mut request: Box<R>, failure: Failure, fault: ClassifiedFailure) {
     let is_barred = is_barred(&failure);
-    if is_barred && let Some(vitals) = &request.tries().retry_state.tier.vitals {
-        vitals.breaker_rejected();
+    if is_barred && let Some(metrics) = &request.tries().retry_state.tier.metrics {
+        metrics.breaker_rejected();
     }
     let delay = match request.tries().decide(failure, fault) {
         Ok(delay) => delay,

@@ -110,9 +110,9 @@ impl RetryState {
 
     /// Tells of a retry.
     pub(super) fn tell(&self, notice: &RetryNotice) {
-        if let Some(vitals) = &self.tier.vitals {
-            vitals.retry();
-            let (pool, phase) = (vitals.name.as_str(), notice.phase.name());
+        if let Some(metrics) = &self.tier.metrics {
+            metrics.retry();
+            let (pool, phase) = (metrics.name.as_str(), notice.phase.name());
             let RetryNotice { attempt, of, delay, code, .. } = notice;
             let (delay, code) = (delay.as_secs_f64() * 1000.0, code.as_deref());
             info!(target: "retry", pool, attempt, of, delayMillis = delay, code, phase, "retrying");

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::Observer;
-use crate::telemetry::Vitals;
+use crate::telemetry::PoolMetrics;
 
 pub(super) struct TierContext {
     pub(super) observer: Arc<dyn Observer>,
     pub(super) runtime: Handle,
     /// The metrics of the tier; none: monitoring is off.
-    pub(super) vitals: Option<Arc<Vitals>>,
+    pub(super) metrics: Option<Arc<PoolMetrics>>,
 }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{Thresholds, thresholds::Threshold};
+use super::{AlertThresholds, thresholds::Threshold};
 
 /// What is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,7 +58,7 @@ pub type Values = [Option<f64>; Rule::ALL.len()];
 
 /// What happened to an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum Transition {
     /// It fires.
     Fired,
     /// It still fires.
@@ -69,11 +69,11 @@ pub enum Turn {
 
 /// A change of an alert, or a reminder.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Change {
+pub struct AlertChange {
     /// Of which rule.
     pub rule: Rule,
     /// What happened.
-    pub turn: Turn,
+    pub transition: Transition,
     /// The value that was seen.
     pub value: f64,
     /// The limit it passed.
@@ -86,32 +86,39 @@ pub struct Change {
 
 /// The alerts of one tier.
 pub struct Alerts {
-    thresholds: Thresholds,
+    thresholds: AlertThresholds,
     tracks: [Track; Rule::ALL.len()],
 }
 
 impl Alerts {
     /// All calm.
-    pub fn new(thresholds: Thresholds) -> Self {
+    pub fn new(thresholds: AlertThresholds) -> Self {
         Self { thresholds, tracks: std::array::from_fn(|_| Track { phase: Phase::Calm, last: None }) }
     }
 
     /// What the values of this moment change. `at` is any clock that only goes forward.
-    pub fn observe(&mut self, at: Duration, values: &Values) -> Vec<Change> {
+    pub fn observe(&mut self, at: Duration, values: &Values) -> Vec<AlertChange> {
         let mut changes = Vec::new();
         for (rule, track) in Rule::ALL.into_iter().zip(&mut self.tracks) {
             let limits = *self.thresholds.of(rule);
             let value = values[rule as usize].filter(|value| value.is_finite());
             let elapsed = track.elapsed(at, value.is_some(), self.thresholds.longest_gap);
             if let Some(value) = value
-                && let Some((turn, since, fired_at)) = track.step(at, value, elapsed, &limits)
+                && let Some((transition, since, fired_at)) = track.step(at, value, elapsed, &limits)
             {
-                let threshold = if turn == Turn::Cleared { limits.below } else { limits.above };
-                changes.push(Change { rule, turn, value, threshold, since, fired_at });
+                let threshold = if transition == Transition::Cleared { limits.below } else { limits.above };
+                changes.push(AlertChange { rule, transition, value, threshold, since, fired_at });
             }
             if let Some((value, since, fired_at)) = track.remind(at, self.thresholds.reminder) {
-                let turn = Turn::Reminded;
-                changes.push(Change { rule, turn, value, threshold: limits.above, since, fired_at });
+                let transition = Transition::Reminded;
+                changes.push(AlertChange {
+                    rule,
+                    transition,
+                    value,
+                    threshold: limits.above,
+                    since,
+                    fired_at,
+                });
             }
         }
         changes
@@ -160,7 +167,7 @@ impl Track {
         value: f64,
         elapsed: Duration,
         limits: &Threshold,
-    ) -> Option<(Turn, Duration, Duration)> {
+    ) -> Option<(Transition, Duration, Duration)> {
         match &mut self.phase {
             Phase::Calm | Phase::Rising { .. } if value <= limits.above => {
                 self.phase = Phase::Calm;
@@ -180,7 +187,7 @@ impl Track {
                 *last = value;
                 let held = falling.map_or(Duration::ZERO, |held| held + elapsed);
                 *falling = Some(held);
-                let told = (Turn::Cleared, *since, *fired_at);
+                let told = (Transition::Cleared, *since, *fired_at);
                 (held >= limits.clears_after).then(|| {
                     self.phase = Phase::Calm;
                     told
@@ -196,13 +203,13 @@ impl Track {
         held: Duration,
         value: f64,
         limits: &Threshold,
-    ) -> Option<(Turn, Duration, Duration)> {
+    ) -> Option<(Transition, Duration, Duration)> {
         if held < limits.fires_after {
             self.phase = Phase::Rising { since, held };
             return None;
         }
         self.phase = Phase::Firing { since, fired_at: at, reminded: at, value, falling: None };
-        Some((Turn::Fired, since, at))
+        Some((Transition::Fired, since, at))
     }
 
     fn remind(&mut self, at: Duration, every: Duration) -> Option<(f64, Duration, Duration)> {
@@ -226,15 +233,15 @@ mod tests {
     const TICK: Duration = Duration::from_secs(5);
 
     /// Looks every five seconds at what `series` says, and tells when what changed.
-    fn run(rule: Rule, until: u64, series: impl Fn(u64) -> Option<f64>) -> Vec<(u64, Turn)> {
-        let mut alerts = Alerts::new(Thresholds::default());
+    fn run(rule: Rule, until: u64, series: impl Fn(u64) -> Option<f64>) -> Vec<(u64, Transition)> {
+        let mut alerts = Alerts::new(AlertThresholds::default());
         let mut changes = Vec::new();
         let mut at = Duration::ZERO;
         while at.as_secs() <= until {
             let mut values: Values = [None; 4];
             values[rule as usize] = series(at.as_secs());
             let seen = alerts.observe(at, &values);
-            changes.extend(seen.into_iter().map(|change| (at.as_secs(), change.turn)));
+            changes.extend(seen.into_iter().map(|change| (at.as_secs(), change.transition)));
             at += TICK;
         }
         changes
@@ -247,32 +254,32 @@ mod tests {
     #[test]
     fn waiting_fires_after_five_minutes_and_clears_after_two() {
         let changes = run(Rule::Waiting, 2000, step(11.0, 100, 4.0, 700));
-        assert_eq!(changes, [(400, Turn::Fired), (820, Turn::Cleared)]);
+        assert_eq!(changes, [(400, Transition::Fired), (820, Transition::Cleared)]);
     }
 
     #[test]
     fn acquire_fires_at_once_and_clears_after_two_minutes() {
         let changes = run(Rule::Acquire, 2000, step(5001.0, 100, 2499.0, 200));
-        assert_eq!(changes, [(100, Turn::Fired), (320, Turn::Cleared)]);
+        assert_eq!(changes, [(100, Transition::Fired), (320, Transition::Cleared)]);
     }
 
     #[test]
     fn error_rate_fires_after_fifteen_minutes_and_clears_after_five() {
         let changes = run(Rule::ErrorRate, 4000, step(0.051, 100, 0.029, 1500));
-        assert_eq!(changes, [(1000, Turn::Fired), (1800, Turn::Cleared)]);
+        assert_eq!(changes, [(1000, Transition::Fired), (1800, Transition::Cleared)]);
     }
 
     #[test]
     fn utilisation_fires_after_ten_minutes_and_clears_after_five() {
         let changes = run(Rule::Utilisation, 4000, step(0.91, 100, 0.79, 1500));
-        assert_eq!(changes, [(700, Turn::Fired), (1800, Turn::Cleared)]);
+        assert_eq!(changes, [(700, Transition::Fired), (1800, Transition::Cleared)]);
     }
 
     #[test]
     fn a_value_at_the_limit_neither_fires_nor_clears() {
         assert_eq!(run(Rule::Waiting, 2000, |_| Some(10.0)), []);
         let changes = run(Rule::Waiting, 1500, |at| Some(if at < 400 { 11.0 } else { 5.0 }));
-        assert_eq!(changes, [(300, Turn::Fired)]);
+        assert_eq!(changes, [(300, Transition::Fired)]);
     }
 
     #[test]
@@ -286,13 +293,13 @@ mod tests {
     #[test]
     fn a_firing_alert_does_not_flap_on_a_series_that_crosses_every_minute() {
         let changes = run(Rule::Acquire, 1500, |at| Some(if at / 60 % 2 == 0 { 9000.0 } else { 0.0 }));
-        assert_eq!(changes, [(0, Turn::Fired)]);
+        assert_eq!(changes, [(0, Transition::Fired)]);
     }
 
     #[test]
     fn between_the_limits_a_firing_alert_stays() {
         let changes = run(Rule::Waiting, 1500, |at| Some(if at < 400 { 11.0 } else { 7.0 }));
-        assert_eq!(changes, [(300, Turn::Fired)]);
+        assert_eq!(changes, [(300, Transition::Fired)]);
     }
 
     #[test]
@@ -302,14 +309,14 @@ mod tests {
             121..1000 => None,
             _ => Some(11.0),
         };
-        assert_eq!(run(Rule::Waiting, 1500, series), [(1180, Turn::Fired)]);
+        assert_eq!(run(Rule::Waiting, 1500, series), [(1180, Transition::Fired)]);
         let series = |at| if at <= 300 { Some(11.0) } else { None };
-        assert_eq!(run(Rule::Waiting, 1500, series), [(300, Turn::Fired)]);
+        assert_eq!(run(Rule::Waiting, 1500, series), [(300, Transition::Fired)]);
     }
 
     #[test]
     fn time_in_which_nobody_looked_does_not_count() {
-        let mut alerts = Alerts::new(Thresholds::default());
+        let mut alerts = Alerts::new(AlertThresholds::default());
         let values = [Some(11.0), None, None, None];
         assert_eq!(alerts.observe(Duration::ZERO, &values), []);
         assert_eq!(alerts.observe(3600 * SECOND, &values), []);
@@ -319,20 +326,23 @@ mod tests {
     #[test]
     fn a_firing_alert_is_repeated_every_half_hour() {
         let changes = run(Rule::Utilisation, 4300, |_| Some(1.0));
-        assert_eq!(changes, [(600, Turn::Fired), (2400, Turn::Reminded), (4200, Turn::Reminded)]);
+        assert_eq!(
+            changes,
+            [(600, Transition::Fired), (2400, Transition::Reminded), (4200, Transition::Reminded)]
+        );
     }
 
     #[test]
     fn a_change_tells_value_limit_and_since_when() {
-        let mut alerts = Alerts::new(Thresholds::default());
+        let mut alerts = Alerts::new(AlertThresholds::default());
         let mut seen = Vec::new();
         for at in 0..=60 {
             seen.extend(alerts.observe(TICK * at, &[Some(12.0), None, None, None]));
         }
         let fired_at = 300 * SECOND;
         let since = Duration::ZERO;
-        let (rule, turn) = (Rule::Waiting, Turn::Fired);
-        assert_eq!(seen, [Change { rule, turn, value: 12.0, threshold: 10.0, since, fired_at }]);
+        let (rule, transition) = (Rule::Waiting, Transition::Fired);
+        assert_eq!(seen, [AlertChange { rule, transition, value: 12.0, threshold: 10.0, since, fired_at }]);
         assert_eq!(alerts.firing().collect::<Vec<_>>(), [Rule::Waiting]);
     }
 }

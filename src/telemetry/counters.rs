@@ -1,7 +1,7 @@
 //! The record of one tier: what has happened in it, counted where it happens.
 //!
 //! Everything here is atomics of fixed size, written from any thread and read whenever somebody
-//! looks. What the pool counts itself is not counted twice: a [`Reader`] fetches it.
+//! looks. What the pool counts itself is not counted twice: a [`PoolReader`] fetches it.
 
 use std::{
     sync::{
@@ -16,11 +16,11 @@ use parking_lot::Mutex;
 use super::{FailureClass, Histogram, alerts::Rule};
 
 /// Fetches what the pool counts itself; none: the pool is gone.
-pub type Reader = Box<dyn Fn() -> Option<Reading> + Send + Sync>;
+pub type PoolReader = Box<dyn Fn() -> Option<PoolReading> + Send + Sync>;
 
 /// What a pool counts itself.
 #[derive(Clone, Debug, Default)]
-pub struct Reading {
+pub struct PoolReading {
     /// Connections nobody uses.
     pub idle: usize,
     /// Connections lent, checked or reset.
@@ -70,12 +70,12 @@ impl BreakerState {
 }
 
 /// The record of one tier.
-pub struct Vitals {
+pub struct PoolMetrics {
     /// What metrics call the tier; unique in the process while the tier lives.
     pub name: String,
     /// Names it to JavaScript.
     pub id: u32,
-    reader: OnceLock<Reader>,
+    reader: OnceLock<PoolReader>,
     succeeded: Histogram,
     failed: [OnceLock<Histogram>; FailureClass::ALL.len()],
     /// Rows per answer.
@@ -88,18 +88,18 @@ pub struct Vitals {
     pub use_time: Histogram,
     retries: AtomicU64,
     retries_denied: AtomicU64,
-    breakers: OnceLock<Box<[HostBreaker]>>,
+    breakers: OnceLock<Box<[BreakerGauge]>>,
     breaker_stops: AtomicBool,
     breaker_rejected: AtomicU64,
     commits_unknown: AtomicU64,
     failovers: AtomicU64,
     overdue: AtomicU64,
     alerts: [AtomicU8; Rule::ALL.len()],
-    is_watched: AtomicBool,
+    has_monitor: AtomicBool,
     last_connect_error: Mutex<Option<String>>,
 }
 
-impl Vitals {
+impl PoolMetrics {
     pub(super) fn new(name: String, id: u32) -> Self {
         Self {
             name,
@@ -120,38 +120,38 @@ impl Vitals {
             failovers: AtomicU64::new(0),
             overdue: AtomicU64::new(0),
             alerts: std::array::from_fn(|_| AtomicU8::new(0)),
-            is_watched: AtomicBool::new(false),
+            has_monitor: AtomicBool::new(false),
             last_connect_error: Mutex::new(None),
         }
     }
 
     /// From now on `reader` tells what the pool counts itself.
-    pub fn attach(&self, reader: Reader) {
+    pub fn attach(&self, reader: PoolReader) {
         let _ = self.reader.set(reader);
     }
 
     /// What the pool counts itself; none: it is gone.
-    pub fn try_reading(&self) -> Option<Reading> {
+    pub fn try_reading(&self) -> Option<PoolReading> {
         self.reader.get().and_then(|read| read())
     }
 
     /// The same, zero for a pool that is gone.
-    pub fn reading(&self) -> Reading {
+    pub fn reading(&self) -> PoolReading {
         self.try_reading().unwrap_or_default()
     }
 
     /// One watch speaks for the tier: whether the caller's may.
-    pub(super) fn claim_watch(&self) -> bool {
-        !self.is_watched.swap(true, Ordering::Relaxed)
+    pub(super) fn claim_monitor(&self) -> bool {
+        !self.has_monitor.swap(true, Ordering::Relaxed)
     }
 
-    pub(super) fn release_watch(&self) {
-        self.is_watched.store(false, Ordering::Relaxed);
+    pub(super) fn release_monitor(&self) {
+        self.has_monitor.store(false, Ordering::Relaxed);
     }
 
     /// Begins an operation: from here its duration counts.
     pub fn begin(self: &std::sync::Arc<Self>) -> Operation {
-        Operation { vitals: std::sync::Arc::clone(self), started: Instant::now(), rows: 0 }
+        Operation { metrics: std::sync::Arc::clone(self), started: Instant::now(), rows: 0 }
     }
 
     /// A retry begins.
@@ -166,7 +166,7 @@ impl Vitals {
 
     /// Names the hosts, each with a breaker of its own, by address and port.
     pub fn set_hosts(&self, hosts: impl Iterator<Item = (String, u16)>) {
-        let closed = |(address, port)| HostBreaker { address, port, state: AtomicU8::new(0) };
+        let closed = |(address, port)| BreakerGauge { address, port, state: AtomicU8::new(0) };
         let _ = self.breakers.set(hosts.map(closed).collect());
     }
 
@@ -177,7 +177,7 @@ impl Vitals {
         }
     }
 
-    pub(super) fn breakers(&self) -> &[HostBreaker] {
+    pub(super) fn breakers(&self) -> &[BreakerGauge] {
         self.breakers.get().map_or(&[], AsRef::as_ref)
     }
 
@@ -234,13 +234,13 @@ impl Vitals {
 
     /// The state of the breaker of the host that fares best: while one is closed, the tier can work.
     pub fn breaker(&self) -> BreakerState {
-        let states = self.breakers().iter().map(HostBreaker::state);
+        let states = self.breakers().iter().map(BreakerGauge::state);
         states.min_by_key(|state| *state as u8).unwrap_or(BreakerState::Closed)
     }
 
-    pub(super) fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> CounterValues {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Counts {
+        CounterValues {
             retries: read(&self.retries),
             retries_denied: read(&self.retries_denied),
             breaker_rejected: read(&self.breaker_rejected),
@@ -274,13 +274,13 @@ impl Vitals {
 }
 
 /// What the breaker of one host says.
-pub(super) struct HostBreaker {
+pub(super) struct BreakerGauge {
     pub(super) address: String,
     pub(super) port: u16,
     state: AtomicU8,
 }
 
-impl HostBreaker {
+impl BreakerGauge {
     pub(super) fn state(&self) -> BreakerState {
         match self.state.load(Ordering::Relaxed) {
             0 => BreakerState::Closed,
@@ -292,7 +292,7 @@ impl HostBreaker {
 
 /// Counters without attributes.
 #[derive(Clone, Copy)]
-pub(super) struct Counts {
+pub(super) struct CounterValues {
     pub(super) retries: u64,
     pub(super) retries_denied: u64,
     pub(super) breaker_rejected: u64,
@@ -303,7 +303,7 @@ pub(super) struct Counts {
 
 /// One operation under way. Dropped without an end it is not counted.
 pub struct Operation {
-    vitals: std::sync::Arc<Vitals>,
+    metrics: std::sync::Arc<PoolMetrics>,
     started: Instant,
     rows: u64,
 }
@@ -316,7 +316,7 @@ impl Operation {
 
     /// The operation is over.
     pub fn end(self, failure: Option<FailureClass>) {
-        self.vitals.ended(self.started.elapsed(), self.rows, failure);
+        self.metrics.ended(self.started.elapsed(), self.rows, failure);
     }
 }
 
@@ -328,26 +328,26 @@ mod tests {
 
     #[test]
     fn an_operation_is_counted_once_under_its_outcome() {
-        let vitals = Arc::new(Vitals::new("a".into(), 1));
-        let mut operation = vitals.begin();
+        let metrics = Arc::new(PoolMetrics::new("a".into(), 1));
+        let mut operation = metrics.begin();
         operation.rows(3);
         operation.rows(4);
         operation.end(None);
-        vitals.begin().end(Some(FailureClass::Constraint));
-        drop(vitals.begin());
-        let rows = vitals.rows.read();
-        assert_eq!((vitals.successes().read().count, rows.count, rows.sum), (1, 1, 7));
-        let failures: Vec<_> = vitals.failures().map(|(class, times)| (class, times.read().count)).collect();
+        metrics.begin().end(Some(FailureClass::Constraint));
+        drop(metrics.begin());
+        let rows = metrics.rows.read();
+        assert_eq!((metrics.successes().read().count, rows.count, rows.sum), (1, 1, 7));
+        let failures: Vec<_> = metrics.failures().map(|(class, times)| (class, times.read().count)).collect();
         assert_eq!(failures, [(FailureClass::Constraint, 1)]);
     }
 
     #[test]
     fn a_successful_connect_clears_the_last_error() {
-        let vitals = Vitals::new("a".into(), 1);
-        vitals.connected(Duration::from_millis(5), Some("connect ECONNREFUSED".into()));
-        assert_eq!(vitals.last_connect_error().as_deref(), Some("connect ECONNREFUSED"));
-        assert_eq!(vitals.create_time.read().count, 0);
-        vitals.connected(Duration::from_millis(5), None);
-        assert_eq!((vitals.last_connect_error(), vitals.create_time.read().count), (None, 1));
+        let metrics = PoolMetrics::new("a".into(), 1);
+        metrics.connected(Duration::from_millis(5), Some("connect ECONNREFUSED".into()));
+        assert_eq!(metrics.last_connect_error().as_deref(), Some("connect ECONNREFUSED"));
+        assert_eq!(metrics.create_time.read().count, 0);
+        metrics.connected(Duration::from_millis(5), None);
+        assert_eq!((metrics.last_connect_error(), metrics.create_time.read().count), (None, 1));
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BreakerState, FailureClass, Reading, alerts::Rule, sliding_window::Mark};
+use super::{BreakerState, FailureClass, PoolReading, alerts::Rule, sliding_window::Mark};
 
 /// Above this the JavaScript thread itself is the bottleneck, in milliseconds.
 const STALLED: f64 = 200.0;
@@ -41,9 +41,9 @@ pub struct Cause {
 }
 
 /// What there is to blame.
-pub(super) struct Evidence<'a> {
+pub(super) struct Signals<'a> {
     pub(super) context: &'a Context,
-    pub(super) reading: Option<&'a Reading>,
+    pub(super) reading: Option<&'a PoolReading>,
     pub(super) breaker: BreakerState,
     pub(super) connect_error: Option<String>,
     pub(super) minute: Option<&'a Mark>,
@@ -51,39 +51,39 @@ pub(super) struct Evidence<'a> {
     pub(super) use_p95: Option<f64>,
 }
 
-pub(super) fn find(rule: Rule, evidence: &Evidence<'_>) -> Vec<Cause> {
+pub(super) fn find(rule: Rule, signals: &Signals<'_>) -> Vec<Cause> {
     let causes = [
-        stalled(evidence),
-        breaker(evidence),
-        server(evidence),
-        leaks(evidence),
-        failures(rule, evidence),
-        slow(rule, evidence),
-        load(rule, evidence),
+        stalled(signals),
+        breaker(signals),
+        server(signals),
+        leaks(signals),
+        failures(rule, signals),
+        slow(rule, signals),
+        load(rule, signals),
     ];
     causes.into_iter().flatten().collect()
 }
 
-fn stalled(evidence: &Evidence<'_>) -> Option<Cause> {
-    let lag = evidence.context.event_loop_lag.filter(|lag| *lag > STALLED)?;
+fn stalled(signals: &Signals<'_>) -> Option<Cause> {
+    let lag = signals.context.event_loop_lag.filter(|lag| *lag > STALLED)?;
     let text = format!(
         "the JavaScript thread is busy (event loop {lag:.0} ms late at p99): it waits for itself, not for the pool"
     );
     Some(Cause { kind: "event_loop", text })
 }
 
-fn breaker(evidence: &Evidence<'_>) -> Option<Cause> {
-    let state = Some(evidence.breaker).filter(|state| *state != BreakerState::Closed)?;
+fn breaker(signals: &Signals<'_>) -> Option<Cause> {
+    let state = Some(signals.breaker).filter(|state| *state != BreakerState::Closed)?;
     Some(Cause { kind: "breaker", text: format!("the circuit breaker is {}", state.name()) })
 }
 
-fn server(evidence: &Evidence<'_>) -> Option<Cause> {
-    let error = evidence.connect_error.as_ref()?;
+fn server(signals: &Signals<'_>) -> Option<Cause> {
+    let error = signals.connect_error.as_ref()?;
     Some(Cause { kind: "server", text: format!("connecting fails: {error}") })
 }
 
-fn leaks(evidence: &Evidence<'_>) -> Option<Cause> {
-    let leaks = &evidence.context.leaks;
+fn leaks(signals: &Signals<'_>) -> Option<Cause> {
+    let leaks = &signals.context.leaks;
     let longest = leaks.first()?;
     let stacks: Vec<_> = leaks.iter().filter_map(|leak| leak.stack.as_deref()).take(STACKS).collect();
     let (count, seconds) = (leaks.len(), longest.held_millis / 1000.0);
@@ -95,8 +95,8 @@ fn leaks(evidence: &Evidence<'_>) -> Option<Cause> {
     Some(Cause { kind: "leak", text })
 }
 
-fn failures(rule: Rule, evidence: &Evidence<'_>) -> Option<Cause> {
-    let minute = evidence.minute.filter(|minute| rule == Rule::ErrorRate && minute.faults > 0)?;
+fn failures(rule: Rule, signals: &Signals<'_>) -> Option<Cause> {
+    let minute = signals.minute.filter(|minute| rule == Rule::ErrorRate && minute.faults > 0)?;
     let faults = FailureClass::ALL.into_iter().filter(|class| class.is_fault());
     let class = faults.max_by_key(|class| minute.by_class[*class as usize])?;
     let count = minute.by_class[class as usize];
@@ -105,15 +105,14 @@ fn failures(rule: Rule, evidence: &Evidence<'_>) -> Option<Cause> {
     Some(Cause { kind: "failures", text })
 }
 
-fn slow(rule: Rule, evidence: &Evidence<'_>) -> Option<Cause> {
-    let long = evidence.use_p95.filter(|long| rule != Rule::ErrorRate && *long > LONG_USE)?;
+fn slow(rule: Rule, signals: &Signals<'_>) -> Option<Cause> {
+    let long = signals.use_p95.filter(|long| rule != Rule::ErrorRate && *long > LONG_USE)?;
     let text = format!("connections are held long (p95 {long:.0} ms): slow statements, or work between them");
     Some(Cause { kind: "slow_use", text })
 }
 
-fn load(rule: Rule, evidence: &Evidence<'_>) -> Option<Cause> {
-    let reading =
-        evidence.reading.filter(|reading| rule != Rule::ErrorRate && reading.used >= reading.max)?;
+fn load(rule: Rule, signals: &Signals<'_>) -> Option<Cause> {
+    let reading = signals.reading.filter(|reading| rule != Rule::ErrorRate && reading.used >= reading.max)?;
     let text = format!("all {} connections are in use and {} requests wait", reading.max, reading.waiting);
     Some(Cause { kind: "load", text })
 }
@@ -122,15 +121,15 @@ fn load(rule: Rule, evidence: &Evidence<'_>) -> Option<Cause> {
 mod tests {
     use super::*;
 
-    fn kinds(rule: Rule, evidence: &Evidence<'_>) -> Vec<&'static str> {
-        find(rule, evidence).iter().map(|cause| cause.kind).collect()
+    fn kinds(rule: Rule, signals: &Signals<'_>) -> Vec<&'static str> {
+        find(rule, signals).iter().map(|cause| cause.kind).collect()
     }
 
     #[test]
     fn a_stalled_thread_is_blamed_before_the_pool() {
         let context = Context { event_loop_lag: Some(900.0), leaks: Vec::new() };
-        let reading = Reading { used: 2, max: 2, waiting: 11, ..Reading::default() };
-        let evidence = Evidence {
+        let reading = PoolReading { used: 2, max: 2, waiting: 11, ..PoolReading::default() };
+        let signals = Signals {
             context: &context,
             reading: Some(&reading),
             breaker: BreakerState::Closed,
@@ -138,14 +137,14 @@ mod tests {
             minute: None,
             use_p95: None,
         };
-        assert_eq!(kinds(Rule::Waiting, &evidence), ["event_loop", "load"]);
+        assert_eq!(kinds(Rule::Waiting, &signals), ["event_loop", "load"]);
     }
 
     #[test]
     fn a_server_that_refuses_is_named_with_the_breaker_and_the_leaks() {
         let leak = Leak { held_millis: 31_000.0, stack: Some("at handler (app.js:7:3)".into()) };
         let context = Context { event_loop_lag: Some(3.0), leaks: vec![leak] };
-        let evidence = Evidence {
+        let signals = Signals {
             context: &context,
             reading: None,
             breaker: BreakerState::Open,
@@ -153,7 +152,7 @@ mod tests {
             minute: None,
             use_p95: Some(5000.0),
         };
-        let causes = find(Rule::Utilisation, &evidence);
+        let causes = find(Rule::Utilisation, &signals);
         let kinds: Vec<_> = causes.iter().map(|cause| cause.kind).collect();
         assert_eq!(kinds, ["breaker", "server", "leak", "slow_use"]);
         assert!(causes[2].text.contains("app.js:7:3"), "{}", causes[2].text);

@@ -22,13 +22,13 @@ use tracing_subscriber::{
 
 use super::{log_writer, snapshot};
 
-/// How many entries are kept.
+/// How many events are kept.
 const KEPT: usize = 200;
 
 /// One notable event.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Entry {
-    /// Counts up; a gap means that entries were missed.
+pub struct LogEvent {
+    /// Counts up; a gap means that events were missed.
     pub number: u64,
     /// Milliseconds since 1970.
     pub at: u64,
@@ -44,17 +44,17 @@ pub struct Entry {
     pub fields: Map<String, Value>,
 }
 
-/// Hears every entry. Must not wait.
-pub type Listener = Arc<dyn Fn(&Entry) + Send + Sync>;
+/// Hears every event. Must not wait.
+pub type LogListener = Arc<dyn Fn(&LogEvent) + Send + Sync>;
 
 static STARTED: Once = Once::new();
-static JOURNAL: Mutex<Journal> =
-    Mutex::new(Journal { written: 0, entries: VecDeque::new(), listeners: Vec::new() });
+static EVENT_LOG: Mutex<EventLog> =
+    Mutex::new(EventLog { written: 0, events: VecDeque::new(), listeners: Vec::new() });
 
-struct Journal {
+struct EventLog {
     written: u64,
-    entries: VecDeque<Arc<Entry>>,
-    listeners: Vec<(u64, Listener)>,
+    events: VecDeque<Arc<LogEvent>>,
+    listeners: Vec<(u64, LogListener)>,
 }
 
 /// From now on events are kept, heard and written. Where the process has a subscriber of its own
@@ -72,31 +72,31 @@ struct Keeper;
 impl<S: Subscriber> Layer<S> for Keeper {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
-        let mut entry = Entry {
+        let mut log_event = LogEvent {
             at: snapshot::epoch_millis(),
             level: name_of(*metadata.level()),
             target: metadata.target().to_owned(),
-            ..Entry::default()
+            ..LogEvent::default()
         };
-        event.record(&mut entry);
-        let (entry, listeners) = keep(entry);
+        event.record(&mut log_event);
+        let (log_event, listeners) = keep(log_event);
         for listener in listeners {
-            listener(&entry);
+            listener(&log_event);
         }
     }
 }
 
-fn keep(mut entry: Entry) -> (Arc<Entry>, Vec<Listener>) {
-    let mut journal = JOURNAL.lock();
+fn keep(mut event: LogEvent) -> (Arc<LogEvent>, Vec<LogListener>) {
+    let mut event_log = EVENT_LOG.lock();
     // Under the lock: who reads up to a number has missed nothing before it.
-    journal.written += 1;
-    entry.number = journal.written;
-    let entry = Arc::new(entry);
-    if journal.entries.len() == KEPT {
-        journal.entries.pop_front();
+    event_log.written += 1;
+    event.number = event_log.written;
+    let event = Arc::new(event);
+    if event_log.events.len() == KEPT {
+        event_log.events.pop_front();
     }
-    journal.entries.push_back(Arc::clone(&entry));
-    (entry, journal.listeners.iter().map(|(_, listener)| Arc::clone(listener)).collect())
+    event_log.events.push_back(Arc::clone(&event));
+    (event, event_log.listeners.iter().map(|(_, listener)| Arc::clone(listener)).collect())
 }
 
 fn name_of(level: tracing::Level) -> &'static str {
@@ -108,7 +108,7 @@ fn name_of(level: tracing::Level) -> &'static str {
     }
 }
 
-impl Entry {
+impl LogEvent {
     fn set(&mut self, field: &Field, value: Value) {
         match (field.name(), value) {
             ("message", Value::String(event)) => self.event = event,
@@ -118,7 +118,7 @@ impl Entry {
     }
 }
 
-impl tracing::field::Visit for Entry {
+impl tracing::field::Visit for LogEvent {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.set(field, format!("{value:?}").into());
     }
@@ -144,20 +144,20 @@ impl tracing::field::Visit for Entry {
     }
 }
 
-/// From now on `listener` hears every entry, until [`ignore`] is told the same number.
-pub fn listen(number: u64, listener: Listener) {
+/// From now on `listener` hears every event, until [`ignore`] is told the same number.
+pub fn listen(number: u64, listener: LogListener) {
     start();
-    JOURNAL.lock().listeners.push((number, listener));
+    EVENT_LOG.lock().listeners.push((number, listener));
 }
 
 /// The listener of this number hears no more.
 pub fn ignore(number: u64) {
-    JOURNAL.lock().listeners.retain(|(listening, _)| *listening != number);
+    EVENT_LOG.lock().listeners.retain(|(listening, _)| *listening != number);
 }
 
-/// The entries after this number, oldest first.
-pub fn after(number: u64) -> Vec<Arc<Entry>> {
-    JOURNAL.lock().entries.iter().filter(|entry| entry.number > number).cloned().collect()
+/// The events after this number, oldest first.
+pub fn after(number: u64) -> Vec<Arc<LogEvent>> {
+    EVENT_LOG.lock().events.iter().filter(|event| event.number > number).cloned().collect()
 }
 
 /// Lines that standard error was too slow for.
@@ -174,7 +174,7 @@ pub fn flush() {
 mod tests {
     use super::*;
 
-    /// One journal serves the process, and what a test writes may push out what another one looks for.
+    /// One event log serves the process, and what a test writes may push out what another one looks for.
     static ALONE: Mutex<()> = Mutex::new(());
 
     #[test]
@@ -184,22 +184,22 @@ mod tests {
         let ears = Arc::clone(&heard);
         listen(
             77,
-            Arc::new(move |entry| {
-                if entry.target == "journal-test" {
-                    ears.lock().push(entry.clone());
+            Arc::new(move |event| {
+                if event.target == "event-log-test" {
+                    ears.lock().push(event.clone());
                 }
             }),
         );
-        tracing::info!(target: "journal-test", pool = "a", n = 1, ratio = 0.5, none = None::<u32>, "first");
+        tracing::info!(target: "event-log-test", pool = "a", n = 1, ratio = 0.5, none = None::<u32>, "first");
         ignore(77);
-        tracing::warn!(target: "journal-test", "second");
+        tracing::warn!(target: "event-log-test", "second");
         let heard = heard.lock();
         let [first] = heard.as_slice() else { panic!("one is heard, not {heard:?}") };
         assert_eq!((first.event.as_str(), first.pool.as_deref(), first.level), ("first", Some("a"), "info"));
         assert_eq!(Value::from(first.fields.clone()), serde_json::json!({ "n": 1, "ratio": 0.5 }));
         let kept = after(0);
         assert!(kept.len() <= KEPT);
-        assert!(kept.iter().any(|entry| entry.event == "second"));
+        assert!(kept.iter().any(|event| event.event == "second"));
     }
 
     #[test]
@@ -208,9 +208,9 @@ mod tests {
         start();
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..100).for_each(|_| tracing::info!(target: "journal-test", "counted")));
+                scope.spawn(|| (0..100).for_each(|_| tracing::info!(target: "event-log-test", "counted")));
             }
         });
-        assert!(after(0).is_sorted_by_key(|entry| entry.number));
+        assert!(after(0).is_sorted_by_key(|event| event.number));
     }
 }

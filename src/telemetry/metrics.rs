@@ -10,7 +10,7 @@ use serde::Serialize;
 /// How the values of a metric behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum MetricKind {
     /// Only grows.
     Counter,
     /// Goes up and down.
@@ -25,7 +25,7 @@ pub struct Metric {
     /// The dotted name.
     pub name: &'static str,
     /// How its values behave.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// In UCUM, as OpenTelemetry writes it: `s`, `{connection}`, `1`.
     pub unit: &'static str,
     /// One sentence.
@@ -43,7 +43,7 @@ macro_rules! metrics {
             #[doc = $help]
             pub const $constant: Metric = Metric {
                 name: $name,
-                kind: Kind::$kind,
+                kind: MetricKind::$kind,
                 unit: $unit,
                 help: $help,
                 attributes: &[$($attribute),*],
@@ -117,7 +117,7 @@ impl Metric {
         if self.unit == "s" {
             name.push_str("_seconds");
         }
-        if self.kind == Kind::Counter {
+        if self.kind == MetricKind::Counter {
             name.push_str("_total");
         }
         name

@@ -1,8 +1,8 @@
 //! What the tiers tell of themselves: counted where it happens, read whenever somebody looks.
 //!
-//! A tier has a [`Vitals`], listed in the [`registry`]. The table of [`metrics`] says what there is;
-//! [`snapshot`] and [`prometheus`] tell it as JSON and as Prometheus text. A [`Watch`] looks at one
-//! pool and holds its values against [`Thresholds`], which makes [`alerts`]; the [`event_log`] keeps and passes on
+//! A tier has a [`PoolMetrics`], listed in the [`registry`]. The table of [`metrics`] says what there is;
+//! [`snapshot`] and [`prometheus`] tell it as JSON and as Prometheus text. A [`PoolMonitor`] looks at one
+//! pool and holds its values against [`AlertThresholds`], which makes [`alerts`]; the [`event_log`] keeps and passes on
 //! notable events. This folder imports nothing of ours, so that all others can use it.
 
 pub mod alerts;
@@ -20,9 +20,9 @@ mod sliding_window;
 pub mod snapshot;
 mod thresholds;
 
-pub use counters::{BreakerState, Operation, Reader, Reading, Vitals};
+pub use counters::{BreakerState, Operation, PoolMetrics, PoolReader, PoolReading};
 pub use diagnosis::{Cause, Context, Leak};
 pub use error_class::FailureClass;
 pub use histogram::{Distribution, Histogram};
-pub use monitor::{Foreign, Subject, Watch};
-pub use thresholds::{Threshold, Thresholds};
+pub use monitor::{Foreign, PoolMonitor, Subject};
+pub use thresholds::{AlertThresholds, Threshold};

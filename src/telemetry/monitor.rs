@@ -1,6 +1,6 @@
 //! A watch over one pool: looks at it, says what was lately, and turns that into alerts.
 //!
-//! Of several watches over one of our tiers the first writes to the journal and to the metrics; the
+//! Of several watches over one of our tiers the first writes to the event log and to the metrics; the
 //! others tell only those who started them.
 
 use std::{sync::Arc, time::Duration};
@@ -10,10 +10,10 @@ use serde_json::{Map, Value, json};
 use tracing::{error, info};
 
 use super::{
-    BreakerState, Distribution, FailureClass, Reading, Thresholds, Vitals,
-    alerts::{Alerts, Change, Rule, Turn, Values},
-    diagnosis::{self, Context, Evidence},
-    sliding_window::{Lately, Mark, Window},
+    AlertThresholds, BreakerState, Distribution, FailureClass, PoolMetrics, PoolReading,
+    alerts::{AlertChange, Alerts, Rule, Transition, Values},
+    diagnosis::{self, Context, Signals},
+    sliding_window::{Lately, Mark, SlidingWindow},
     snapshot,
 };
 
@@ -33,30 +33,30 @@ pub struct Foreign {
 /// What is watched.
 pub enum Subject {
     /// A tier of ours; none: it is not open yet, or gone.
-    Ours(Option<Arc<Vitals>>),
+    Ours(Option<Arc<PoolMetrics>>),
     /// Another pool.
     Foreign(Foreign),
 }
 
 /// A watch over one pool.
-pub struct Watch {
-    thresholds: Thresholds,
-    window: Window,
+pub struct PoolMonitor {
+    thresholds: AlertThresholds,
+    window: SlidingWindow,
     alerts: Alerts,
-    claimed: Option<Arc<Vitals>>,
+    claimed: Option<Arc<PoolMetrics>>,
 }
 
 struct Seen {
     name: Option<String>,
-    reading: Option<Reading>,
+    reading: Option<PoolReading>,
     lately: Lately,
 }
 
-impl Watch {
+impl PoolMonitor {
     /// Nothing seen yet.
-    pub fn new(thresholds: Thresholds) -> Self {
+    pub fn new(thresholds: AlertThresholds) -> Self {
         let alerts = Alerts::new(thresholds.clone());
-        Self { thresholds, window: Window::default(), alerts, claimed: None }
+        Self { thresholds, window: SlidingWindow::default(), alerts, claimed: None }
     }
 
     /// Looks once. `at` goes forward, in any clock; the answer is for JavaScript.
@@ -64,21 +64,21 @@ impl Watch {
         let seen = self.see(at, subject);
         let values = self.values(&seen);
         let changes = self.alerts.observe(at, &values);
-        let ours = if let Subject::Ours(vitals) = subject { vitals.as_ref() } else { None };
-        let evidence = Evidence {
+        let ours = if let Subject::Ours(metrics) = subject { metrics.as_ref() } else { None };
+        let signals = Signals {
             context,
             reading: seen.reading.as_ref(),
-            breaker: ours.map_or(BreakerState::Closed, |vitals| vitals.breaker()),
-            connect_error: ours.and_then(|vitals| vitals.last_connect_error()),
+            breaker: ours.map_or(BreakerState::Closed, |metrics| metrics.breaker()),
+            connect_error: ours.and_then(|metrics| metrics.last_connect_error()),
             minute: seen.lately.minute.as_ref(),
-            use_p95: ours.and_then(|vitals| vitals.use_time.read().quantile(0.95)).map(|nanos| nanos / 1e6),
+            use_p95: ours.and_then(|metrics| metrics.use_time.read().quantile(0.95)).map(|nanos| nanos / 1e6),
         };
         let changes: Vec<_> =
-            changes.iter().map(|change| tell(change, seen.name.as_deref(), &evidence)).collect();
-        if ours.is_some_and(|vitals| self.claim(vitals)) {
+            changes.iter().map(|change| tell(change, seen.name.as_deref(), &signals)).collect();
+        if ours.is_some_and(|metrics| self.claim(metrics)) {
             self.publish(&changes);
         }
-        self.to_json(&seen, &values, &evidence, &changes)
+        self.to_json(&seen, &values, &signals, &changes)
     }
 
     fn see(&mut self, at: Duration, subject: &Subject) -> Seen {
@@ -86,21 +86,21 @@ impl Watch {
             Subject::Ours(None) => {
                 Seen { name: None, reading: None, lately: Lately { interval: None, minute: None } }
             }
-            Subject::Ours(Some(vitals)) => Seen {
-                name: Some(vitals.name.clone()),
-                reading: vitals.try_reading(),
-                lately: self.window.look(Mark::of(vitals, at)),
+            Subject::Ours(Some(metrics)) => Seen {
+                name: Some(metrics.name.clone()),
+                reading: metrics.try_reading(),
+                lately: self.window.look(Mark::of(metrics, at)),
             },
             Subject::Foreign(foreign) => {
                 let (operations, faults) = (foreign.operations, foreign.faults);
                 let by_class = [0; FailureClass::ALL.len()];
                 let mark = Mark { at, operations, faults, by_class, times: None };
-                let reading = Reading {
+                let reading = PoolReading {
                     idle: foreign.idle,
                     used: foreign.used,
                     waiting: foreign.waiting,
                     max: foreign.max.unwrap_or(0),
-                    ..Reading::default()
+                    ..PoolReading::default()
                 };
                 Seen {
                     name: Some(foreign.name.clone()),
@@ -132,44 +132,44 @@ impl Watch {
         values
     }
 
-    fn claim(&mut self, vitals: &Arc<Vitals>) -> bool {
-        if self.claimed.as_ref().is_some_and(|claimed| !Arc::ptr_eq(claimed, vitals)) {
+    fn claim(&mut self, metrics: &Arc<PoolMetrics>) -> bool {
+        if self.claimed.as_ref().is_some_and(|claimed| !Arc::ptr_eq(claimed, metrics)) {
             self.release();
         }
-        if self.claimed.is_none() && vitals.claim_watch() {
-            self.claimed = Some(Arc::clone(vitals));
+        if self.claimed.is_none() && metrics.claim_monitor() {
+            self.claimed = Some(Arc::clone(metrics));
         }
         self.claimed.is_some()
     }
 
     /// Another watch may write from now on.
     pub fn release(&mut self) {
-        if let Some(vitals) = self.claimed.take() {
+        if let Some(metrics) = self.claimed.take() {
             for rule in Rule::ALL {
-                vitals.set_alert(rule, false);
+                metrics.set_alert(rule, false);
             }
-            vitals.release_watch();
+            metrics.release_monitor();
         }
     }
 
     fn publish(&self, changes: &[Value]) {
-        let Some(vitals) = &self.claimed else { return };
+        let Some(metrics) = &self.claimed else { return };
         for rule in Rule::ALL {
-            vitals.set_alert(rule, self.alerts.firing().any(|firing| firing == rule));
+            metrics.set_alert(rule, self.alerts.firing().any(|firing| firing == rule));
         }
         for change in changes {
-            log(&vitals.name, change);
+            log(&metrics.name, change);
         }
     }
 
-    fn to_json(&self, seen: &Seen, values: &Values, evidence: &Evidence<'_>, changes: &[Value]) -> Value {
+    fn to_json(&self, seen: &Seen, values: &Values, signals: &Signals<'_>, changes: &[Value]) -> Value {
         let firing: Vec<_> = self.alerts.firing().map(Rule::name).collect();
         let values: Map<_, _> = Rule::ALL
             .into_iter()
             .map(|rule| (rule.name().to_owned(), json!(values[rule as usize])))
             .collect();
         let connections = seen.reading.as_ref().map(|reading| {
-            let Reading { idle, used, connecting, max, min, .. } = *reading;
+            let PoolReading { idle, used, connecting, max, min, .. } = *reading;
             json!({
                 "total": idle + used + connecting, "idle": idle, "used": used, "connecting": connecting,
                 "max": max, "min": min,
@@ -183,15 +183,15 @@ impl Watch {
             "interval": seen.lately.interval.as_ref().map(mark_to_json),
             "minute": seen.lately.minute.as_ref().map(mark_to_json),
             "values": values,
-            "breaker": evidence.breaker.name(),
-            "lastConnectError": evidence.connect_error,
+            "breaker": signals.breaker.name(),
+            "lastConnectError": signals.connect_error,
             "firing": firing,
             "changes": changes,
         })
     }
 }
 
-impl Drop for Watch {
+impl Drop for PoolMonitor {
     fn drop(&mut self) {
         self.release();
     }
@@ -201,29 +201,32 @@ impl Drop for Watch {
 fn log(pool: &str, change: &Value) {
     let text = |name: &str| change[name].as_str().unwrap_or_default();
     let number = |name: &str| change[name].as_f64().unwrap_or_default();
-    let (rule, turn, unit) = (text("rule"), text("turn"), text("unit"));
+    let (rule, transition, unit) = (text("rule"), text("turn"), text("unit"));
     let (value, threshold, since) = (number("value"), number("threshold"), number("since"));
     let causes = change["causes"].as_array().into_iter().flatten();
     let causes: Vec<_> = causes.filter_map(|cause| cause["text"].as_str()).collect();
-    if turn == "cleared" {
-        info!(target: "alert", pool, rule, value, threshold, unit, since, "{turn}");
+    if transition == "cleared" {
+        info!(target: "alert", pool, rule, value, threshold, unit, since, "{transition}");
     } else {
         let causes = causes.join("; ");
-        error!(target: "alert", pool, rule, value, threshold, unit, since, causes, "{turn}");
+        error!(target: "alert", pool, rule, value, threshold, unit, since, causes, "{transition}");
     }
 }
 
-fn tell(change: &Change, name: Option<&str>, evidence: &Evidence<'_>) -> Value {
-    let turn = match change.turn {
-        Turn::Fired => "fired",
-        Turn::Reminded => "reminded",
-        Turn::Cleared => "cleared",
+fn tell(change: &AlertChange, name: Option<&str>, signals: &Signals<'_>) -> Value {
+    let transition = match change.transition {
+        Transition::Fired => "fired",
+        Transition::Reminded => "reminded",
+        Transition::Cleared => "cleared",
     };
-    let causes =
-        if change.turn == Turn::Cleared { Vec::new() } else { diagnosis::find(change.rule, evidence) };
+    let causes = if change.transition == Transition::Cleared {
+        Vec::new()
+    } else {
+        diagnosis::find(change.rule, signals)
+    };
     json!({
         "rule": change.rule.name(),
-        "turn": turn,
+        "turn": transition,
         "tier": name,
         "value": change.value,
         "threshold": change.threshold,
@@ -266,18 +269,18 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn reader(waiting: usize, used: usize) -> super::super::Reader {
-        Box::new(move || Some(Reading { waiting, used, max: 10, ..Reading::default() }))
+    fn reader(waiting: usize, used: usize) -> super::super::PoolReader {
+        Box::new(move || Some(PoolReading { waiting, used, max: 10, ..PoolReading::default() }))
     }
 
     #[test]
     fn of_two_watches_the_first_speaks_for_the_tier() {
-        let vitals = registry::open("watched");
-        vitals.attach(reader(11, 10));
+        let metrics = registry::open("watched");
+        metrics.attach(reader(11, 10));
         let told = r#"{"waiting":{"above":10,"forMillis":0}}"#;
-        let thresholds = Thresholds::from_json(told).unwrap_or_default();
-        let (mut first, mut second) = (Watch::new(thresholds.clone()), Watch::new(thresholds));
-        let subject = Subject::Ours(Some(Arc::clone(&vitals)));
+        let thresholds = AlertThresholds::from_json(told).unwrap_or_default();
+        let (mut first, mut second) = (PoolMonitor::new(thresholds.clone()), PoolMonitor::new(thresholds));
+        let subject = Subject::Ours(Some(Arc::clone(&metrics)));
         for watch in [&mut first, &mut second] {
             let seen = watch.look(SECOND, &subject, &Context::default());
             assert_eq!(seen["changes"][0]["turn"], "fired");
@@ -291,27 +294,27 @@ mod tests {
                 .count()
         };
         assert_eq!(noted("fired"), 1);
-        assert!(vitals.has_alert(Rule::Waiting));
+        assert!(metrics.has_alert(Rule::Waiting));
         drop(first);
-        assert!(!vitals.has_alert(Rule::Waiting));
+        assert!(!metrics.has_alert(Rule::Waiting));
         second.look(2 * SECOND, &subject, &Context::default());
-        assert!(vitals.has_alert(Rule::Waiting));
+        assert!(metrics.has_alert(Rule::Waiting));
     }
 
     #[test]
     fn fewer_operations_than_fifty_say_nothing_about_errors() {
-        let vitals = registry::open("errors");
-        vitals.attach(reader(0, 0));
-        let mut watch = Watch::new(Thresholds::default());
-        let subject = Subject::Ours(Some(Arc::clone(&vitals)));
+        let metrics = registry::open("errors");
+        metrics.attach(reader(0, 0));
+        let mut watch = PoolMonitor::new(AlertThresholds::default());
+        let subject = Subject::Ours(Some(Arc::clone(&metrics)));
         watch.look(Duration::ZERO, &subject, &Context::default());
         for _ in 0..49 {
-            vitals.begin().end(Some(FailureClass::Connection));
+            metrics.begin().end(Some(FailureClass::Connection));
         }
         let seen = watch.look(SECOND, &subject, &Context::default());
         assert_eq!(seen["values"]["error_rate"], Value::Null);
-        vitals.begin().end(None);
-        vitals.begin().end(Some(FailureClass::Cancelled));
+        metrics.begin().end(None);
+        metrics.begin().end(Some(FailureClass::Cancelled));
         let seen = watch.look(2 * SECOND, &subject, &Context::default());
         assert_eq!(seen["values"]["error_rate"].as_f64(), Some(49.0 / 51.0));
         assert_eq!(seen["interval"]["operations"], 2);
@@ -319,18 +322,20 @@ mod tests {
 
     #[test]
     fn the_oldest_waiter_counts_where_nobody_was_served() {
-        let vitals = registry::open("starved");
+        let metrics = registry::open("starved");
         let oldest_wait = Some(6 * SECOND);
-        vitals.attach(Box::new(move || Some(Reading { waiting: 1, oldest_wait, ..Reading::default() })));
-        let mut watch = Watch::new(Thresholds::default());
-        let seen = watch.look(SECOND, &Subject::Ours(Some(vitals)), &Context::default());
+        metrics.attach(Box::new(move || {
+            Some(PoolReading { waiting: 1, oldest_wait, ..PoolReading::default() })
+        }));
+        let mut watch = PoolMonitor::new(AlertThresholds::default());
+        let seen = watch.look(SECOND, &Subject::Ours(Some(metrics)), &Context::default());
         assert_eq!(seen["values"]["acquire"], 6000.0);
         assert_eq!(seen["firing"][0], "acquire");
     }
 
     #[test]
     fn a_foreign_pool_is_watched_by_its_counts() {
-        let mut watch = Watch::new(Thresholds::default());
+        let mut watch = PoolMonitor::new(AlertThresholds::default());
         let foreign =
             Foreign { name: "theirs".into(), used: 9, max: Some(10), waiting: 2, ..Foreign::default() };
         let seen = watch.look(SECOND, &Subject::Foreign(foreign), &Context::default());
@@ -341,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_pool_that_is_not_open_holds_everything() {
-        let mut watch = Watch::new(Thresholds::default());
+        let mut watch = PoolMonitor::new(AlertThresholds::default());
         let seen = watch.look(SECOND, &Subject::Ours(None), &Context::default());
         assert_eq!(seen["values"]["waiting"], Value::Null);
     }

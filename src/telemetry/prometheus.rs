@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     Distribution,
-    metrics::{Kind, Metric},
+    metrics::{Metric, MetricKind},
     snapshot::{self, Measured, Point, Series},
 };
 
@@ -28,9 +28,9 @@ pub fn text() -> String {
 fn write_series(text: &mut String, series: &Series) {
     let name = series.metric.prometheus();
     let kind = match series.metric.kind {
-        Kind::Counter => "counter",
-        Kind::Gauge => "gauge",
-        Kind::Histogram => "histogram",
+        MetricKind::Counter => "counter",
+        MetricKind::Gauge => "gauge",
+        MetricKind::Histogram => "histogram",
     };
     let _ = writeln!(text, "# HELP {name} {}\n# TYPE {name} {kind}", series.metric.help);
     for point in &series.points {
@@ -94,9 +94,9 @@ mod tests {
 
     #[test]
     fn a_histogram_is_told_in_seconds_with_growing_buckets() {
-        let vitals = registry::open("exposition \"quoted\"");
-        vitals.wait_time.record(2_000_000);
-        vitals.wait_time.record(200_000_000_000);
+        let metrics = registry::open("exposition \"quoted\"");
+        metrics.wait_time.record(2_000_000);
+        metrics.wait_time.record(200_000_000_000);
         let text = text();
         let label = r#"db_client_connection_pool_name="exposition \"quoted\"""#;
         for line in [

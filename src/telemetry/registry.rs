@@ -10,24 +10,24 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-use super::{Vitals, event_log};
+use super::{PoolMetrics, event_log};
 
 static TIERS: Mutex<Tiers> = Mutex::new(Tiers { known: Vec::new(), next_id: 1 });
 static LISTENER_FAULTS: AtomicU64 = AtomicU64::new(0);
 static EVENT_LOOP_LAG_NANOS: AtomicU64 = AtomicU64::new(0);
 
 struct Tiers {
-    known: Vec<Weak<Vitals>>,
+    known: Vec<Weak<PoolMetrics>>,
     next_id: u32,
 }
 
 /// Makes and lists the record of a tier.
-pub fn open(name: &str) -> Arc<Vitals> {
+pub fn open(name: &str) -> Arc<PoolMetrics> {
     event_log::start();
     let mut tiers = TIERS.lock();
-    tiers.known.retain(|vitals| vitals.strong_count() > 0);
+    tiers.known.retain(|metrics| metrics.strong_count() > 0);
     let taken: Vec<_> = tiers.known.iter().filter_map(Weak::upgrade).collect();
-    let is_free = |candidate: &str| taken.iter().all(|vitals| vitals.name != candidate);
+    let is_free = |candidate: &str| taken.iter().all(|metrics| metrics.name != candidate);
     let mut unique = name.to_owned();
     for number in 2.. {
         if is_free(&unique) {
@@ -35,25 +35,25 @@ pub fn open(name: &str) -> Arc<Vitals> {
         }
         unique = format!("{name}#{number}");
     }
-    let vitals = Arc::new(Vitals::new(unique, tiers.next_id));
+    let metrics = Arc::new(PoolMetrics::new(unique, tiers.next_id));
     tiers.next_id = tiers.next_id.wrapping_add(1);
-    tiers.known.push(Arc::downgrade(&vitals));
-    vitals
+    tiers.known.push(Arc::downgrade(&metrics));
+    metrics
 }
 
 /// The tier has ended: it is listed no longer.
-pub fn close(vitals: &Arc<Vitals>) {
-    TIERS.lock().known.retain(|known| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(vitals)));
+pub fn close(metrics: &Arc<PoolMetrics>) {
+    TIERS.lock().known.retain(|known| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(metrics)));
 }
 
 /// The records of all tiers, in the order they were made.
-pub fn all() -> Vec<Arc<Vitals>> {
+pub fn all() -> Vec<Arc<PoolMetrics>> {
     TIERS.lock().known.iter().filter_map(Weak::upgrade).collect()
 }
 
 /// The record with this id.
-pub fn find(id: u32) -> Option<Arc<Vitals>> {
-    all().into_iter().find(|vitals| vitals.id == id)
+pub fn find(id: u32) -> Option<Arc<PoolMetrics>> {
+    all().into_iter().find(|metrics| metrics.id == id)
 }
 
 /// A listener of logs or alerts threw.

@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::{Distribution, FailureClass, Vitals};
+use super::{Distribution, FailureClass, PoolMetrics};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SPACING: Duration = Duration::from_secs(5);
@@ -29,19 +29,19 @@ pub(super) struct Times {
 }
 
 impl Mark {
-    pub(super) fn of(vitals: &Vitals, at: Duration) -> Self {
-        let mut operation = vitals.successes().read();
+    pub(super) fn of(metrics: &PoolMetrics, at: Duration) -> Self {
+        let mut operation = metrics.successes().read();
         let mut faults = 0;
         let mut by_class = [0; FailureClass::ALL.len()];
-        for (class, times) in vitals.failures() {
+        for (class, times) in metrics.failures() {
             let times = times.read();
             by_class[class as usize] = times.count;
             faults += if class.is_fault() { times.count } else { 0 };
             operation.add(&times);
         }
-        let rows = vitals.rows.read().sum;
+        let rows = metrics.rows.read().sum;
         let operations = operation.count;
-        let times = Some(Times { operation, wait: vitals.wait_time.read(), rows });
+        let times = Some(Times { operation, wait: metrics.wait_time.read(), rows });
         Self { at, operations, faults, by_class, times }
     }
 
@@ -68,7 +68,7 @@ impl Mark {
 
 /// The readings of the last minute.
 #[derive(Default)]
-pub(super) struct Window {
+pub(super) struct SlidingWindow {
     marks: VecDeque<Mark>,
     last: Option<Mark>,
 }
@@ -79,7 +79,7 @@ pub(super) struct Lately {
     pub(super) minute: Option<Mark>,
 }
 
-impl Window {
+impl SlidingWindow {
     pub(super) fn look(&mut self, now: Mark) -> Lately {
         let interval = self.last.as_ref().map(|last| now.since(last));
         while self.marks.get(1).is_some_and(|next| next.at + MINUTE <= now.at) {
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn an_interval_begins_at_the_last_look_and_a_minute_a_minute_ago() {
-        let mut window = Window::default();
+        let mut window = SlidingWindow::default();
         assert!(window.look(mark(0, 100)).minute.is_none());
         for second in 1..=200 {
             let lately = window.look(mark(second, 100 + second * 10));
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn totals_that_shrank_count_as_nothing() {
-        let mut window = Window::default();
+        let mut window = SlidingWindow::default();
         window.look(mark(0, 100));
         assert_eq!(window.look(mark(5, 3)).interval.map(|interval| interval.operations), Some(0));
     }

@@ -8,11 +8,11 @@ use std::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    Distribution, Reading, Vitals,
+    Distribution, PoolMetrics, PoolReading,
     alerts::Rule,
-    counters::HostBreaker,
+    counters::BreakerGauge,
     event_log,
-    metrics::{self, Kind, Metric},
+    metrics::{self, Metric, MetricKind},
     prometheus, registry,
 };
 
@@ -44,8 +44,8 @@ pub enum Measured {
 pub fn series() -> Vec<Series> {
     let mut all: Vec<Series> =
         metrics::ALL.iter().map(|metric| Series { metric, points: Vec::new() }).collect();
-    for vitals in registry::all() {
-        of_pool(&vitals, &mut Sheet { all: &mut all, pool: Some(&vitals.name) });
+    for metrics in registry::all() {
+        of_pool(&metrics, &mut Sheet { all: &mut all, pool: Some(&metrics.name) });
     }
     of_process(&mut Sheet { all: &mut all, pool: None });
     all
@@ -101,15 +101,15 @@ impl From<Duration> for Number {
     }
 }
 
-fn of_pool(vitals: &Vitals, sheet: &mut Sheet<'_>) {
-    let reading = vitals.reading();
-    let counts = vitals.counts();
+fn of_pool(metrics: &PoolMetrics, sheet: &mut Sheet<'_>) {
+    let reading = metrics.reading();
+    let counts = metrics.counts();
     // A success has no `error.type`, as in OpenTelemetry.
-    sheet.distribution(&metrics::OPERATION_DURATION, &[""], vitals.successes().read());
-    for (class, times) in vitals.failures() {
+    sheet.distribution(&metrics::OPERATION_DURATION, &[""], metrics.successes().read());
+    for (class, times) in metrics.failures() {
         sheet.distribution(&metrics::OPERATION_DURATION, &[class.name()], times.read());
     }
-    sheet.distribution(&metrics::RETURNED_ROWS, &[], vitals.rows.read());
+    sheet.distribution(&metrics::RETURNED_ROWS, &[], metrics.rows.read());
     sheet.number(&metrics::CONNECTION_COUNT, &["idle"], reading.idle);
     sheet.number(&metrics::CONNECTION_COUNT, &["used"], reading.used);
     sheet.number(&metrics::CONNECTION_COUNT, &["connecting"], reading.connecting);
@@ -118,9 +118,9 @@ fn of_pool(vitals: &Vitals, sheet: &mut Sheet<'_>) {
     sheet.number(&metrics::CONNECTION_MAX, &[], reading.max);
     sheet.number(&metrics::PENDING_REQUESTS, &[], reading.waiting);
     sheet.number(&metrics::TIMEOUTS, &[], reading.timeouts);
-    sheet.distribution(&metrics::CREATE_TIME, &[], vitals.create_time.read());
-    sheet.distribution(&metrics::WAIT_TIME, &[], vitals.wait_time.read());
-    sheet.distribution(&metrics::USE_TIME, &[], vitals.use_time.read());
+    sheet.distribution(&metrics::CREATE_TIME, &[], metrics.create_time.read());
+    sheet.distribution(&metrics::WAIT_TIME, &[], metrics.wait_time.read());
+    sheet.distribution(&metrics::USE_TIME, &[], metrics.use_time.read());
     sheet.number(&metrics::OLDEST_WAIT, &[], reading.oldest_wait.unwrap_or_default());
     sheet.number(&metrics::CONNECT_FAILURES, &[], reading.connect_failures);
     sheet.number(&metrics::OPENED, &[], reading.opened);
@@ -131,7 +131,7 @@ fn of_pool(vitals: &Vitals, sheet: &mut Sheet<'_>) {
     sheet.number(&metrics::LEAKS, &["transaction"], reading.leaked_transactions);
     sheet.number(&metrics::RETRY_ATTEMPTS, &["begun"], counts.retries);
     sheet.number(&metrics::RETRY_ATTEMPTS, &["denied"], counts.retries_denied);
-    for breaker in vitals.breakers() {
+    for breaker in metrics.breakers() {
         let own = [breaker.address.as_str(), &breaker.port.to_string()];
         sheet.number(&metrics::BREAKER_STATE, &own, breaker.state() as usize);
     }
@@ -139,7 +139,7 @@ fn of_pool(vitals: &Vitals, sheet: &mut Sheet<'_>) {
     sheet.number(&metrics::COMMIT_UNKNOWN, &[], counts.commits_unknown);
     sheet.number(&metrics::FAILOVERS, &[], counts.failovers);
     for rule in Rule::ALL {
-        sheet.number(&metrics::ALERT_ACTIVE, &[rule.name()], usize::from(vitals.has_alert(rule)));
+        sheet.number(&metrics::ALERT_ACTIVE, &[rule.name()], usize::from(metrics.has_alert(rule)));
     }
 }
 
@@ -204,26 +204,26 @@ fn point_to_json(metric: &Metric, point: &Point) -> Value {
 
 /// Histograms of time hold nanoseconds; their metrics are told in seconds.
 pub(super) fn scale(metric: &Metric) -> f64 {
-    if metric.kind == Kind::Histogram && metric.unit == "s" { 1e-9 } else { 1.0 }
+    if metric.kind == MetricKind::Histogram && metric.unit == "s" { 1e-9 } else { 1.0 }
 }
 
 /// What the person on duty asks of one pool. Times are in milliseconds.
-fn pool_to_json(vitals: &Arc<Vitals>) -> Value {
-    let reading = vitals.reading();
-    let Reading { idle, used, connecting, max, min, waiting, oldest_wait, .. } = reading;
-    let counts = vitals.counts();
-    let mut all = vitals.successes().read();
+fn pool_to_json(metrics: &Arc<PoolMetrics>) -> Value {
+    let reading = metrics.reading();
+    let PoolReading { idle, used, connecting, max, min, waiting, oldest_wait, .. } = reading;
+    let counts = metrics.counts();
+    let mut all = metrics.successes().read();
     let mut errors = Map::new();
     let mut faults = 0;
-    for (class, times) in vitals.failures() {
+    for (class, times) in metrics.failures() {
         let times = times.read();
         errors.insert(class.name().to_owned(), json!(times.count));
         faults += if class.is_fault() { times.count } else { 0 };
         all.add(&times);
     }
     json!({
-        "id": vitals.id,
-        "name": vitals.name,
+        "id": metrics.id,
+        "name": metrics.name,
         "connections": {
             "total": idle + used + connecting, "idle": idle, "used": used, "connecting": connecting,
             "max": max, "min": min,
@@ -234,10 +234,10 @@ fn pool_to_json(vitals: &Arc<Vitals>) -> Value {
         "errors": faults,
         "errorsByClass": errors,
         "operation": in_millis(&all),
-        "acquire": in_millis(&vitals.wait_time.read()),
-        "use": in_millis(&vitals.use_time.read()),
-        "connect": in_millis(&vitals.create_time.read()),
-        "rows": vitals.rows.read().sum,
+        "acquire": in_millis(&metrics.wait_time.read()),
+        "use": in_millis(&metrics.use_time.read()),
+        "connect": in_millis(&metrics.create_time.read()),
+        "rows": metrics.rows.read().sum,
         "timeouts": reading.timeouts,
         "opened": reading.opened,
         "connectFailures": reading.connect_failures,
@@ -245,18 +245,18 @@ fn pool_to_json(vitals: &Arc<Vitals>) -> Value {
         "leaks": { "connections": counts.overdue, "transactions": reading.leaked_transactions },
         "retries": counts.retries,
         "retriesDenied": counts.retries_denied,
-        "breaker": vitals.breaker().name(),
-        "breakers": vitals.breakers().iter().map(breaker_to_json).collect::<Vec<_>>(),
-        "breakerStops": vitals.breaker_stops(),
+        "breaker": metrics.breaker().name(),
+        "breakers": metrics.breakers().iter().map(breaker_to_json).collect::<Vec<_>>(),
+        "breakerStops": metrics.breaker_stops(),
         "breakerRejected": counts.breaker_rejected,
         "commitsUnknown": counts.commits_unknown,
         "failovers": counts.failovers,
-        "alerts": Rule::ALL.into_iter().filter(|rule| vitals.has_alert(*rule)).map(Rule::name).collect::<Vec<_>>(),
-        "lastConnectError": vitals.last_connect_error(),
+        "alerts": Rule::ALL.into_iter().filter(|rule| metrics.has_alert(*rule)).map(Rule::name).collect::<Vec<_>>(),
+        "lastConnectError": metrics.last_connect_error(),
     })
 }
 
-fn breaker_to_json(breaker: &HostBreaker) -> Value {
+fn breaker_to_json(breaker: &BreakerGauge) -> Value {
     json!({ "host": format!("{}:{}", breaker.address, breaker.port), "state": breaker.state().name() })
 }
 

@@ -23,7 +23,7 @@ pub struct Threshold {
 
 /// The limits of all rules.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Thresholds {
+pub struct AlertThresholds {
     rules: [Threshold; Rule::ALL.len()],
     /// Fewer operations than this in a window say nothing about the error rate. Default 50.
     pub least_operations: u64,
@@ -33,7 +33,7 @@ pub struct Thresholds {
     pub longest_gap: Duration,
 }
 
-impl Default for Thresholds {
+impl Default for AlertThresholds {
     fn default() -> Self {
         let rules = Rule::ALL.map(|rule| match rule {
             // Requests.
@@ -52,15 +52,15 @@ fn limits(above: f64, fires_after: Duration, below: f64, clears_after: Duration)
     Threshold { above, fires_after, below, clears_after }
 }
 
-impl Thresholds {
+impl AlertThresholds {
     /// The limits of a rule.
     pub fn of(&self, rule: Rule) -> &Threshold {
         &self.rules[rule as usize]
     }
 
-    /// Reads JSON as [`Told`] lays it out; what is absent keeps its default.
+    /// Reads JSON as [`JsonThresholds`] lays it out; what is absent keeps its default.
     pub fn from_json(json: &str) -> Result<Self, String> {
-        let told: Told = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        let told: JsonThresholds = serde_json::from_str(json).map_err(|error| error.to_string())?;
         let mut thresholds = Self::default();
         let mut faults = Vec::new();
         let rules = [told.waiting, told.acquire, told.error_rate, told.utilisation];
@@ -82,8 +82,8 @@ impl Thresholds {
 
     /// JSON in the layout that [`Self::from_json`] reads.
     pub fn to_json(&self) -> serde_json::Value {
-        let told = |rule| ToldThreshold::from(self.of(rule));
-        serde_json::json!(Told {
+        let told = |rule| JsonThreshold::from(self.of(rule));
+        serde_json::json!(JsonThresholds {
             waiting: Some(told(Rule::Waiting)),
             acquire: Some(told(Rule::Acquire)),
             error_rate: Some(told(Rule::ErrorRate)),
@@ -103,11 +103,11 @@ fn set(duration: &mut Duration, millis: Option<f64>) {
 
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Told {
-    waiting: Option<ToldThreshold>,
-    acquire: Option<ToldThreshold>,
-    error_rate: Option<ToldThreshold>,
-    utilisation: Option<ToldThreshold>,
+struct JsonThresholds {
+    waiting: Option<JsonThreshold>,
+    acquire: Option<JsonThreshold>,
+    error_rate: Option<JsonThreshold>,
+    utilisation: Option<JsonThreshold>,
     least_operations: Option<u64>,
     reminder_millis: Option<f64>,
     longest_gap_millis: Option<f64>,
@@ -115,14 +115,14 @@ struct Told {
 
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ToldThreshold {
+struct JsonThreshold {
     above: Option<f64>,
     for_millis: Option<f64>,
     below: Option<f64>,
     clear_millis: Option<f64>,
 }
 
-impl ToldThreshold {
+impl JsonThreshold {
     fn apply(&self, limits: &mut Threshold) {
         limits.above = self.above.unwrap_or(limits.above);
         limits.below = self.below.unwrap_or(limits.below.min(limits.above));
@@ -131,7 +131,7 @@ impl ToldThreshold {
     }
 }
 
-impl From<&Threshold> for ToldThreshold {
+impl From<&Threshold> for JsonThreshold {
     fn from(limits: &Threshold) -> Self {
         Self {
             above: Some(limits.above),
@@ -149,25 +149,25 @@ mod tests {
     #[test]
     fn what_is_told_replaces_defaults_and_nothing_else() {
         let told = r#"{"waiting":{"above":3,"forMillis":1000},"leastOperations":5}"#;
-        let thresholds = Thresholds::from_json(told).unwrap_or_default();
+        let thresholds = AlertThresholds::from_json(told).unwrap_or_default();
         let waiting = thresholds.of(Rule::Waiting);
         assert_eq!((waiting.above, waiting.below), (3.0, 3.0));
         assert_eq!(waiting.fires_after, Duration::from_secs(1));
         assert_eq!(waiting.clears_after, 2 * MINUTE);
         assert_eq!(thresholds.least_operations, 5);
-        assert_eq!(thresholds.of(Rule::Acquire), Thresholds::default().of(Rule::Acquire));
+        assert_eq!(thresholds.of(Rule::Acquire), AlertThresholds::default().of(Rule::Acquire));
     }
 
     #[test]
     fn json_of_the_defaults_reads_back_as_the_defaults() {
-        let json = Thresholds::default().to_json().to_string();
-        assert_eq!(Thresholds::from_json(&json), Ok(Thresholds::default()));
+        let json = AlertThresholds::default().to_json().to_string();
+        assert_eq!(AlertThresholds::from_json(&json), Ok(AlertThresholds::default()));
     }
 
     #[test]
     fn every_senseless_limit_is_named() {
         let told = r#"{"waiting":{"above":1,"below":2},"utilisation":{"below":2}}"#;
-        let error = Thresholds::from_json(told).err().unwrap_or_default();
+        let error = AlertThresholds::from_json(told).err().unwrap_or_default();
         assert!(error.contains("waiting") && error.contains("utilisation"), "{error}");
     }
 }
