@@ -66,9 +66,10 @@ class Link extends EventEmitter {
   }
 }
 
-// Node forgets the descriptor of a socket that is reset while its FIN is under way.
+// Node forgets the descriptor of a socket that is reset while its FIN is under way, and resets no unix socket, which
+// has no remote address.
 function reset(socket) {
-  if (socket.writableEnded) socket.destroy();
+  if (socket.writableEnded || socket.remoteAddress === undefined) socket.destroy();
   else socket.resetAndDestroy();
 }
 

@@ -1,0 +1,123 @@
+'use strict';
+
+// The server's processes end or stand still: a planned restart, a crash, a machine that hangs.
+
+const fs = require('node:fs');
+const { sleep } = require('../clock');
+const { directly } = require('../stage');
+
+async function shutDown({ server }) {
+  server.kill('SIGINT');
+  await server.exited();
+}
+
+async function crash({ server }) {
+  server.kill('SIGKILL');
+  await server.exited();
+}
+
+/** The postmaster and its children, by the system's list of processes. */
+function processesOf({ pid }) {
+  const parents = fs
+    .readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((name) => {
+      try {
+        // The second field is the program's name in brackets and may hold blanks.
+        const fields = fs
+          .readFileSync(`/proc/${name}/stat`, 'utf8')
+          .replace(/^.*\) /s, '')
+          .split(' ');
+        return { pid: Number(name), parent: Number(fields[1]) };
+      } catch {
+        return { pid: 0, parent: 0 };
+      }
+    });
+  return [pid, ...parents.filter(({ parent }) => parent === pid).map((one) => one.pid)];
+}
+
+function signalAll(server, signal) {
+  for (const pid of processesOf(server)) {
+    try {
+      process.kill(pid, signal);
+    } catch (error) {
+      if (error.code !== 'ESRCH') throw error;
+    }
+  }
+}
+
+const restart = { open: directly(), strike: shutDown, heal: ({ server }) => server.start() };
+const killed = { ...restart, strike: crash };
+
+const SERVER = [
+  {
+    ...restart,
+    name: 'restart-3s',
+    title: 'Server restart, down for 3 s',
+    story:
+      'A planned restart: sessions are told that the server shuts down (57P01), and for 3 s nobody listens.',
+    terms: { down: 3 },
+  },
+  {
+    ...restart,
+    name: 'restart-12s',
+    title: 'Server restart, down for 12 s',
+    story: 'A planned restart with a slow shutdown or start: for 12 s nobody listens.',
+    terms: { down: 12 },
+    quick: { down: 6 },
+  },
+  {
+    ...killed,
+    name: 'killed',
+    title: 'Server killed, back after 0.2 s',
+    story: 'The postmaster is killed (SIGKILL, out of memory); it is started again 0.2 s later.',
+    terms: { down: 0.2 },
+  },
+  {
+    ...killed,
+    name: 'killed-4s-rate-100',
+    title: 'Server killed under 100 requests a second, down for 4 s',
+    story: 'The postmaster is killed while 100 requests a second arrive, and started again 4 s later.',
+    terms: { down: 4, rate: 100 },
+  },
+  {
+    ...killed,
+    name: 'killed-12s-rate-100',
+    title: 'Server killed under 100 requests a second, down for 12 s',
+    story: 'The same, down for 12 s.',
+    terms: { down: 12, rate: 100 },
+    quick: { down: 6 },
+  },
+  {
+    name: 'stopped-30s',
+    title: 'All server processes stand still for 30 s',
+    story:
+      'The machine of the server is suspended or starved for 30 s (SIGSTOP): its kernel still accepts connections, nobody answers.',
+    terms: { down: 30, after: 8 },
+    quick: { down: 8 },
+    skip: () => process.platform !== 'linux' && 'the processes of a server are found on Linux only',
+    open: directly(),
+    strike: ({ server }) => signalAll(server, 'SIGSTOP'),
+    heal: ({ server }) => signalAll(server, 'SIGCONT'),
+  },
+  {
+    name: 'idle-restart',
+    title: 'Server restart while nobody asks',
+    story:
+      'At night the server is restarted, down for 3 s, while no request arrives; the first comes a second later.',
+    terms: { down: 3, after: 4 },
+    open: directly(),
+    async strike(stage, run) {
+      await run.pause();
+      await sleep(200);
+      await shutDown(stage);
+    },
+    async heal({ server }, run) {
+      await server.start();
+      await sleep(1_000);
+      await run.start();
+    },
+  },
+];
+
+module.exports = { SERVER };

@@ -1,0 +1,86 @@
+'use strict';
+
+// The load: requests arrive at a steady rate whatever becomes of those before, three reads to one insert. Each
+// insert has a key that nothing else has, so that the table tells afterwards what became of it.
+
+const { now, sleep } = require('./clock');
+const { nameOf, toldBy } = require('./told');
+
+const INSERT_EVERY = 4;
+
+class Load {
+  #ask;
+  #gap;
+  #prefix;
+  #records = [];
+  #open = new Set();
+  #timer = null;
+  #due = 0;
+
+  /**
+   * @param {{ read: (key: string) => Promise, insert: (key: string) => Promise }} ask
+   * @param {{ rate: number, prefix: string }} settings requests a second, and how keys begin
+   */
+  constructor(ask, { rate, prefix }) {
+    this.#ask = ask;
+    this.#gap = 1000 / rate;
+    this.#prefix = prefix;
+  }
+
+  start() {
+    this.#due = now();
+    this.#tick();
+  }
+
+  pause() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  #tick() {
+    for (; this.#due <= now(); this.#due += this.#gap) this.#send();
+    this.#timer = setTimeout(() => this.#tick(), Math.max(1, this.#due - now()));
+  }
+
+  /** That many at once, beside the steady ones. */
+  burst(count) {
+    for (let index = 0; index < count; index++) this.#send();
+  }
+
+  #send() {
+    const index = this.#records.length;
+    const kind = index % INSERT_EVERY === INSERT_EVERY - 1 ? 'insert' : 'read';
+    const record = {
+      kind,
+      key: `${this.#prefix}${index}`,
+      begun: now(),
+      ended: null,
+      told: null,
+      error: null,
+    };
+    this.#records.push(record);
+    const settled = (told, error) => {
+      record.ended = now();
+      record.told = told;
+      record.error = error;
+      this.#open.delete(record);
+    };
+    this.#open.add(record);
+    Promise.resolve()
+      .then(() => this.#ask[kind](record.key))
+      .then(
+        () => settled('done', null),
+        (error) => settled(toldBy(error), nameOf(error)),
+      );
+  }
+
+  /** Resolves when all have settled, or when `patience` milliseconds are over. */
+  async settle(patience) {
+    this.pause();
+    const limit = now() + patience;
+    while (this.#open.size > 0 && now() < limit) await sleep(10);
+    return this.#records;
+  }
+}
+
+module.exports = { Load };

@@ -1,0 +1,82 @@
+'use strict';
+
+// The command line of the bad-day bench. One error lists every problem at once; nothing is clamped.
+
+const { parseArgs } = require('node:util');
+const { NAMES } = require('./contenders');
+const { chooseRows } = require('./rows');
+
+const SWITCHES = {
+  'bad-day': { type: 'boolean' },
+  rows: { type: 'string' },
+  contenders: { type: 'string' },
+  quick: { type: 'boolean', default: false },
+  lanes: { type: 'string' },
+  down: { type: 'string' },
+  after: { type: 'string' },
+  rate: { type: 'string' },
+  json: { type: 'string' },
+  markdown: { type: 'string' },
+  'as-built': { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
+};
+
+const USAGE = `Usage: npm run bench -- --bad-day [switches]
+
+  --rows a,b          only these rows
+  --contenders a,b    only these of: ${NAMES.join(', ')}
+  --quick             shorter faults and less load
+  --lanes N           rows that run at a time (default 2, with --quick 4)
+  --down S, --after S, --rate N
+                      other seconds of the fault, seconds after it, requests a second
+  --json FILE         write every figure
+  --markdown FILE     write the tables; replaces the marked part of an existing file
+  --as-built          take pgpool-rs as it was built last, instead of a release build`;
+
+function list(text) {
+  return text?.split(',').map((word) => word.trim());
+}
+
+function parseOptions(argv) {
+  const { values } = parseArgs({ args: argv, options: SWITCHES, allowPositionals: false });
+  const problems = [];
+  const number = (name, isRight, wanted) => {
+    if (values[name] === undefined) return undefined;
+    const value = Number(values[name]);
+    if (values[name].trim() === '' || !isRight(value))
+      problems.push(`--${name} must be ${wanted}, not "${values[name]}"`);
+    return value;
+  };
+  const isSeconds = (value) => Number.isFinite(value) && value >= 0;
+  const contenders = list(values.contenders);
+  for (const name of contenders ?? [])
+    if (!NAMES.includes(name)) problems.push(`--contenders knows ${NAMES.join(', ')}; not ${name}`);
+  let rows = [];
+  try {
+    rows = chooseRows(list(values.rows));
+  } catch (error) {
+    problems.push(error.message);
+  }
+  const options = {
+    rows,
+    contenders,
+    quick: values.quick,
+    lanes:
+      number('lanes', (value) => Number.isInteger(value) && value > 0, 'a whole number above zero') ??
+      (values.quick ? 4 : 2),
+    terms: {
+      down: number('down', isSeconds, 'a number of seconds'),
+      after: number('after', isSeconds, 'a number of seconds'),
+      rate: number('rate', (value) => value > 0, 'a number above zero'),
+    },
+    json: values.json,
+    markdown: values.markdown,
+    asBuilt: values['as-built'],
+    help: values.help,
+    command: ['npm run bench --', ...argv.filter((word) => word !== '--as-built')].join(' '),
+  };
+  if (problems.length > 0) throw new Error(problems.join('\n'));
+  return options;
+}
+
+module.exports = { parseOptions, USAGE };
