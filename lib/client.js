@@ -121,8 +121,8 @@ class Client extends EventEmitter {
     hide(this, '_onAbandoned', null);
     // The error that somebody gave the connection to end by.
     hide(this, '_broken', null);
-    // The making of its connection for a pool, if that goes through its `connect`.
-    hide(this, '_escort', null);
+    // The CustomConnect of its pool, while its connection is made through a `connect` of its own.
+    hide(this, '_customConnect', null);
     // Whether a pool has lent it to somebody.
     hide(this, '_borrowed', false);
     hide(this, '_maxResultBytes', options.maxResultBytes || 0);
@@ -180,7 +180,7 @@ class Client extends EventEmitter {
       process.nextTick(() => callback(error));
       return;
     }
-    if (this._escort !== null) this._escort.dial(callback);
+    if (this._customConnect !== null) this._customConnect.connectByCore(callback);
     else connectToServer(this, callback, signal);
   }
 
@@ -387,7 +387,7 @@ class Client extends EventEmitter {
   _tell(errors) {
     // Given back in the meantime: to the pool it is an idle client that died.
     if (this._pool !== null && !this._link.lent) {
-      if (errors.length > 0) this._pool._tellIdleDeath(this, errors[0]);
+      if (errors.length > 0) this._pool._delegate.tellIdleDeath(this, errors[0]);
       return;
     }
     for (const error of errors) {
@@ -461,7 +461,7 @@ class Client extends EventEmitter {
   // As under pg's pool, which listens to its idle clients: an error emitted on one is the end of it.
   emit(event, ...args) {
     if (event !== 'error' || !this._isResting()) return super.emit(event, ...args);
-    this._pool._discard(this, args[0]);
+    this._pool._delegate.discard(this, args[0]);
     return true;
   }
 
@@ -493,7 +493,7 @@ class Client extends EventEmitter {
   setTypeParser(oid, format, parser) {
     // A query of the pool is read with the pool's parsers; now that this client has its own, it has to
     // be known which client serves.
-    if (this._pool !== null) this._pool._individual = true;
+    if (this._pool !== null) this._pool._hasCustomClients = true;
     return this._types.setTypeParser(oid, format, parser);
   }
 

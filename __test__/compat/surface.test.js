@@ -2,7 +2,10 @@
 
 // What the module, its classes and their objects show: names, relations, own properties.
 
-const { alike, thrown } = require('./alike');
+const net = require('node:net');
+const { alike, outcome, thrown } = require('./alike');
+const { freePort } = require('../support/ports');
+const { config } = require('../support/server');
 const ours = require('../../index.js');
 
 const OURS_ALONE = new Set([...Object.keys(ours).filter((name) => !(name in require('pg')))]);
@@ -104,6 +107,63 @@ describe('classes', () => {
     await pool.end();
     return seen;
   });
+
+  // What other objects of this package are called with by the core.
+  const TAKEN = ['admit', 'refused', 'opened', 'closed', 'note', 'overdue', 'dial', 'ask', 'heard', 'number'];
+
+  alike('may have members of any name', async (driver, config) => {
+    const called = [];
+    const members = TAKEN.map((name) => [
+      name,
+      () => {
+        called.push(name);
+        throw new Error(`${name} was called`);
+      },
+    ]);
+    class WithMethods extends driver.Pool {}
+    for (const [name, value] of members) WithMethods.prototype[name] = value;
+    class WithFields extends driver.Pool {
+      constructor(options) {
+        super(options);
+        Object.assign(this, Object.fromEntries(members));
+      }
+    }
+    class OwnConnect extends driver.Client {
+      connect(callback) {
+        return super.connect(callback);
+      }
+    }
+    const seen = [];
+    for (const Pool of [WithMethods, WithFields]) {
+      for (const Client of [driver.Client, OwnConnect]) {
+        const { password, ...rest } = config({ max: 1 });
+        const pool = new Pool({
+          ...rest,
+          Client,
+          password: async () => password,
+          stream: () => new net.Socket(),
+        });
+        seen.push((await pool.query('SELECT $1::int AS n', [1])).rows);
+        const client = await pool.connect();
+        seen.push((await client.query('SELECT 2 AS n')).rows);
+        const lost = new Promise((resolve) => pool.once('error', ({ code }) => resolve(code)));
+        const { processID } = client;
+        client.release();
+        const killer = new driver.Client(config());
+        await killer.connect();
+        await killer.query('SELECT pg_terminate_backend($1)', [processID]);
+        await killer.end();
+        seen.push(await lost, (await pool.query('SELECT 3 AS n')).rows);
+        await pool.end();
+        seen.push(TAKEN.every((name) => pool[name] === members.find(([own]) => own === name)[1]));
+      }
+      const unreachable = new Pool(config({ port: await freePort(), Client: OwnConnect }));
+      const { error } = await outcome(unreachable.query('SELECT 1'));
+      seen.push(error.code);
+      await unreachable.end();
+    }
+    return { seen, called };
+  });
 });
 
 describe('objects', () => {
@@ -169,5 +229,18 @@ describe('objects', () => {
       pool.Promise === Promise,
       pool.options.max,
     ];
+  });
+
+  test('a pool shows no own property that pg has not', async () => {
+    const pg = require('pg');
+    const theirs = Object.keys(new pg.Pool());
+    const pool = new ours.Pool(config());
+    expect(theirs).toEqual(expect.arrayContaining(Object.keys(pool)));
+    const client = await pool.connect();
+    client.release();
+    await pool.query('SELECT 1');
+    expect(theirs).toEqual(expect.arrayContaining(Object.keys(pool)));
+    await pool.end();
+    expect(theirs).toEqual(expect.arrayContaining(Object.keys(pool)));
   });
 });

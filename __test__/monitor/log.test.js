@@ -200,7 +200,7 @@ function overdue(pool, connection, heldMillis) {
   const told = Buffer.from(JSON.stringify({ connection, heldMillis }));
   jest.spyOn(bridge().native, 'take').mockImplementationOnce((buffer) => {
     const length = (16 + told.length + 7) & ~7;
-    [length, OVERDUE, pool.number, told.length].forEach((word, index) =>
+    [length, OVERDUE, pool._delegate.number, told.length].forEach((word, index) =>
       buffer.writeUInt32LE(word, index * 4),
     );
     told.copy(buffer, 16);

@@ -105,7 +105,7 @@ function overdueLeases(pool, limit = LEAK_MILLIS, now = performance.now()) {
 /** `overdueLeases` of the pool that has this number in snapshots. */
 function overdueLeasesOf(number) {
   for (const delegate of bridge().delegates.values()) {
-    const pool = delegate.deref();
+    const pool = delegate.deref()?.pool;
     if (pool !== undefined && pool._leases !== undefined && pool._native.vitals === number)
       return overdueLeases(pool);
   }

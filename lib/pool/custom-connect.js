@@ -6,39 +6,39 @@
 // what it calls back with in the end.
 
 const { AsyncResource } = require('node:async_hooks');
-const { greet, rebuff } = require('./on-connect');
+const { reject, runOnConnect } = require('./on-connect');
 const { unexpected } = require('../client/connection-loss');
 
-class Escort {
+class CustomConnect {
   /** @param attempt the core's number for it */
   constructor(pool, attempt, client) {
     this.pool = pool;
     this.attempt = attempt;
     this.client = client;
-    // Of our own `connect`, while it is under way.
+    // Callback of the core's connect, while that is under way.
     this.callback = null;
     this.link = null;
-    // Why the core did not connect.
+    // The core's error, if it could not connect.
     this.failure = undefined;
-    this.isOver = false;
-    // What their `connect` has called back with.
-    this.isJudged = false;
-    this.refusal = undefined;
+    this.isCoreDone = false;
+    // Whether the custom `connect` has called back, and with which error.
+    this.isUserDone = false;
+    this.userError = undefined;
   }
 
   begin() {
     const { client } = this;
-    client._escort = this;
+    client._customConnect = this;
     try {
-      client.connect((error) => this.judge(error));
+      client.connect((error) => this.userDone(error));
     } catch (error) {
-      this.judge(error);
+      this.userDone(error);
     }
   }
 
-  /** Our own `connect` has been reached. */
-  dial(callback) {
-    if (this.isOver) {
+  /** From the client: the call has arrived at our own `connect`. */
+  connectByCore(callback) {
+    if (this.isCoreDone) {
       process.nextTick(() => callback(this.failure || unexpected()));
       return;
     }
@@ -47,60 +47,61 @@ class Escort {
     this.pool._native.resolveConnect(this.attempt, null);
   }
 
-  /** From the pool: the core has connected. */
-  arrive(link) {
-    const { client, isJudged } = this;
-    this.isOver = true;
+  /** From the delegate: the core has connected. */
+  coreConnected(link) {
+    const { client, isUserDone } = this;
+    this.isCoreDone = true;
     this.link = link;
-    client._escort = null;
+    client._customConnect = null;
     client._attach(this.pool._native, link);
     try {
-      this.answer(null, client);
+      this.callBack(null, client);
       client.emit('connect');
     } finally {
       client._begin();
-      if (isJudged) this.conclude();
+      if (isUserDone) this.finish();
     }
   }
 
-  /** From the pool: the core could not connect, or has given up. */
-  turnAway(failure) {
-    const { client, isJudged } = this;
-    this.isOver = true;
+  /** From the delegate: the core could not connect; null: it has given up. */
+  coreFailed(failure) {
+    const { client, isUserDone } = this;
+    this.isCoreDone = true;
     this.failure = failure === null ? unexpected() : this.pool._errorOf(failure);
     client._connecting = false;
     client._connectionError = true;
     client._queryable = false;
     try {
-      this.answer(this.failure);
+      this.callBack(this.failure);
     } finally {
-      if (isJudged) this.conclude();
+      if (isUserDone) this.finish();
     }
   }
 
-  answer(...outcome) {
+  callBack(...outcome) {
     const { callback } = this;
     this.callback = null;
     if (callback !== null) callback(...outcome);
   }
 
-  judge(error) {
-    if (this.isJudged) return;
-    this.isJudged = true;
-    this.refusal = error || undefined;
-    if (this.isOver) this.conclude();
+  userDone(error) {
+    if (this.isUserDone) return;
+    this.isUserDone = true;
+    this.userError = error || undefined;
+    if (this.isCoreDone) this.finish();
     // It never came to us: what does not fail is connected all the same.
-    else if (this.callback === null) this.pool._native.resolveConnect(this.attempt, this.text(this.refusal));
+    else if (this.callback === null)
+      this.pool._native.resolveConnect(this.attempt, this.text(this.userError));
   }
 
   // Both sides have spoken.
-  conclude() {
-    const { pool, refusal, link } = this;
+  finish() {
+    const { pool, userError, link } = this;
     if (link === null) {
-      if (refusal !== this.failure) pool._native.resolveConnect(this.attempt, this.text(refusal));
+      if (userError !== this.failure) pool._native.resolveConnect(this.attempt, this.text(userError));
       else this.confirm();
-    } else if (refusal === undefined) greet(pool, link);
-    else rebuff(pool, link, this.client, refusal);
+    } else if (userError === undefined) runOnConnect(pool, link);
+    else reject(pool, link, this.client, userError);
   }
 
   // The core goes by its own error, of which it knows more; who waits gets this one.
@@ -116,13 +117,13 @@ class Escort {
 }
 
 /** The requests of a pool that may have a connection made for them, each with the context of its caller. */
-class Callers {
+class WaitingContexts {
   constructor() {
     this.waiting = [];
   }
 
   add(request) {
-    this.waiting = this.waiting.filter((caller) => caller.request.id !== 0);
+    this.waiting = this.waiting.filter((entry) => entry.request.id !== 0);
     this.waiting.push({ request, context: new AsyncResource('pg.connect') });
   }
 
@@ -136,4 +137,4 @@ class Callers {
   }
 }
 
-module.exports = { Callers, Escort };
+module.exports = { CustomConnect, WaitingContexts };

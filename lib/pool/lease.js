@@ -69,7 +69,7 @@ function releaseOnce(pool, client, link) {
 
 function release(pool, client, link, error, destroy) {
   client._poolUseCount = (client._poolUseCount || 0) + 1;
-  pool._notice(client);
+  pool._noteCustomQuery(client);
   try {
     pool.emit('release', error, client);
   } finally {

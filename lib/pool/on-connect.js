@@ -6,37 +6,37 @@
 const { guarded } = require('../async/answer');
 
 /** Gives the connection to the pool once the application has seen it. */
-function greet(pool, link) {
+function runOnConnect(pool, link) {
   let client;
   try {
     client = pool._clientOf(link);
   } catch (error) {
-    rebuff(pool, link, undefined, error);
+    reject(pool, link, undefined, error);
     return;
   }
   const { onConnect } = pool.options;
   if (!onConnect) {
-    welcome(pool, link, client);
+    accept(pool, link, client);
     return;
   }
   new pool.Promise((resolve) => resolve(onConnect(client))).then(
-    () => welcome(pool, link, client),
-    (error) => rebuff(pool, link, client, error),
+    () => accept(pool, link, client),
+    (error) => reject(pool, link, client, error),
   );
 }
 
 /** Nobody gets the new connection; who waits for it fails with this error. */
-function rebuff(pool, link, client, error) {
+function reject(pool, link, client, error) {
   pool._errors.keep(error, `connection ${link.id} was refused by its greeting`);
   if (client !== undefined) client._ending = true;
   if (link.open) pool._native.onConnectDone(link.id, false);
 }
 
-function welcome(pool, link, client) {
+function accept(pool, link, client) {
   guarded(() => pool.emit('connect', client));
-  pool._notice(client);
-  pool._welcomed = true;
+  pool._noteCustomQuery(client);
+  pool._sawFirstClient = true;
   if (link.open) pool._native.onConnectDone(link.id, true);
 }
 
-module.exports = { greet, rebuff };
+module.exports = { reject, runOnConnect };

@@ -13,23 +13,21 @@ const Statement = require('../statement/statement');
 const TypeOverrides = require('../type-overrides');
 const { heed } = require('../async/abort-signal');
 const { Checkout } = require('./checkout');
-const { Callers, Escort } = require('./custom-connect');
+const { WaitingContexts } = require('./custom-connect');
+const { PoolDelegate } = require('./delegate');
 const { Ending } = require('./shutdown');
 const { completed } = require('./options');
 const { hide } = require('../config/secrets');
 const { fromNative } = require('../errors');
 const { inContext } = require('../async/callback-context');
-const { greet } = require('./on-connect');
 const { bridge } = require('../native/bridge');
 const { plainMethods } = require('../client/patched-methods');
 const { giveBack } = require('./lease');
 const leakDetection = require('../monitor/leak-detection');
 const tracing = require('../monitor/tracing-channels');
 const { ApplicationErrors } = require('../native/application-errors');
-const { answerPassword } = require('../client/password');
-const { answering, guarded } = require('../async/answer');
+const { answering } = require('../async/answer');
 const { queryOnClient } = require('./query-on-client');
-const removal = require('./removal');
 const { pack } = require('../encode/request');
 const { transaction } = require('../retry/transaction');
 const {
@@ -41,7 +39,6 @@ const {
 } = require('../config/core-settings');
 const { RowStream } = require('../client/row-stream');
 const { foreignPool, isForeign } = require('./foreign-pool');
-const { NodeSocket } = require('../native/node-socket');
 
 const CONNECT_TIMEOUT = 'Connection terminated due to connection timeout';
 
@@ -67,31 +64,32 @@ class Pool extends EventEmitter {
     this.ending = false;
     this.ended = false;
     hide(this, '_native', null);
-    // Speaks for the connections until one of them needs an object of its own.
-    hide(this, '_model', null);
+    hide(this, '_delegate', new PoolDelegate(this));
+    // A client with the pool's options, until a connection takes it.
+    hide(this, '_template', null);
     hide(this, '_types', new TypeOverrides(this.options.types));
-    // Errors of user code under way to the checkout that they fail.
+    // Errors of application code on their way to the checkout that they fail.
     hide(this, '_errors', new ApplicationErrors());
     // Clients that were released while a submittable still had their connection.
     hide(this, '_late', new Set());
-    // Connections that are being made through a `connect` of their clients' own, and for whom.
-    hide(this, '_escorts', new Map());
-    hide(this, '_callers', new Callers());
-    hide(this, '_escorted', false);
-    hide(this, '_individual', false);
+    // Async contexts for a `connect` of the clients' own, and whether there is one.
+    hide(this, '_waitingContexts', new WaitingContexts());
+    hide(this, '_interceptsConnects', false);
+    // A client has a `query` or type parsers of its own, so queries of the pool run on clients from now on.
+    hide(this, '_hasCustomClients', false);
     // Leases under leak detection, by connection.
     hide(this, '_leases', new Map());
-    // Known for sure once the pool is open.
+    // Whether the core measures this pool; true until it has said so.
     hide(this, '_isMeasured', true);
     // Somebody has looked at `_clients`: every connection has a client of its own from now on.
-    hide(this, '_watched', false);
+    hide(this, '_everyConnectionHasClient', false);
     // False as long as the application has yet to see its first client: it may set something on it.
-    hide(this, '_welcomed', false);
+    hide(this, '_sawFirstClient', false);
     hide(this, '_maxResultBytes', this.options.maxResultBytes || 0);
     hide(this, '_queryTimeout', 0);
     hide(this, '_binary', false);
     // Filled ahead of its first use; until then its connections keep no process alive.
-    hide(this, '_resting', false);
+    hide(this, '_isPrefilledOnly', false);
     // Something was given back in this turn of the event loop, and may be reaped in the next.
     hide(this, '_inTurn', false);
   }
@@ -158,7 +156,7 @@ class Pool extends EventEmitter {
       const { deadline, attempts, base } = checkout.terms;
       if (this._isLogged) this._logSupply();
       native.connect(checkout.id, deadline, attempts, base);
-      if (this._escorted) this._callers.add(checkout);
+      if (this._interceptsConnects) this._waitingContexts.add(checkout);
     } catch (error) {
       if (checkout.id !== 0) core.take(checkout.id);
       process.nextTick(() => checkout.fail(error));
@@ -172,14 +170,15 @@ class Pool extends EventEmitter {
   query(text, values, callback) {
     if (typeof text === 'function') return this._misplaced(text);
     // What runs on a client is traced there.
-    if (tracing.enterTrace('query') && this._isPlain() && !(text && text.submit)) {
+    if (tracing.enterTrace('query') && this._canQueryDirectly() && !(text && text.submit)) {
       return tracing.traceQuery(plainPoolQuery, this, [text, values, callback]);
     }
     if (typeof values === 'function') {
       callback = values;
       values = undefined;
     }
-    if (!this._isPlain() || (text && text.submit)) return queryOnClient(this, text, values, callback);
+    if (!this._canQueryDirectly() || (text && text.submit))
+      return queryOnClient(this, text, values, callback);
     if (this.ending || text == null) return this._refuse(text, callback);
 
     const native = this._opened();
@@ -209,19 +208,19 @@ class Pool extends EventEmitter {
     try {
       const { buffer, length } = pack(statement);
       native.query(bridge().register(statement), buffer, length);
-      if (this._escorted) this._callers.add(statement);
+      if (this._interceptsConnects) this._waitingContexts.add(statement);
     } catch (error) {
       if (statement.id !== 0) bridge().take(statement.id);
       process.nextTick(() => statement.fail(error));
     }
   }
 
-  _isPlain() {
+  _canQueryDirectly() {
     return (
       this.connect === plainConnect &&
-      !this._individual &&
+      !this._hasCustomClients &&
       !this._isLogged &&
-      (this._welcomed || !this._greets()) &&
+      (this._sawFirstClient || !this._hasOnConnect()) &&
       this.Client.prototype.query === plainQuery &&
       !this.options.verify &&
       this.listenerCount('acquire') === 0 &&
@@ -296,94 +295,72 @@ class Pool extends EventEmitter {
   // The native pool, made at first use: pg reads defaults and environment no earlier.
   _opened() {
     if (this._native !== null) {
-      if (this._resting) this._rise();
-      this._escortIfAsked();
+      if (this._isPrefilledOnly) this._startKeepingAlive();
+      this._interceptConnectsIfAsked();
       return this._native;
     }
-    const model = new this.Client(this.options);
-    this._model = model;
-    this._queryTimeout = model.connectionParameters.query_timeout;
-    this._binary = model.binary;
-    const native = bridge().openPool(this, poolSettings(model, this.options));
+    const template = new this.Client(this.options);
+    this._template = template;
+    this._queryTimeout = template.connectionParameters.query_timeout;
+    this._binary = template.binary;
+    const native = bridge().openPool(this._delegate, poolSettings(template, this.options));
     this._native = native;
     this._isMeasured = native.vitals !== 0;
-    if (this._greets()) native.awaitOnConnect(true);
-    this._escortIfAsked();
+    if (this._hasOnConnect()) native.awaitOnConnect(true);
+    this._interceptConnectsIfAsked();
     return native;
   }
 
-  // A client with the options of the pool's: the model, for as long as it is nobody's.
-  _example() {
-    return this._model || new this.Client(this.options);
+  // A client with the pool's options, to be asked about them.
+  _templateClient() {
+    return this._template || new this.Client(this.options);
   }
 
-  // A client for a connection. The first one is the model.
+  // A client for a connection; the first connection gets the template.
   _newClient() {
-    const client = this._example();
-    this._model = null;
+    const client = this._templateClient();
+    this._template = null;
     client._pool = this;
     return client;
   }
 
   // A `connect` of the clients' own has a say in the making of connections from now on, or no more.
-  _escortIfAsked() {
+  _interceptConnectsIfAsked() {
     const asked = this.Client.prototype.connect !== plainClientConnect;
-    if (asked === this._escorted) return;
-    this._escorted = asked;
+    if (asked === this._interceptsConnects) return;
+    this._interceptsConnects = asked;
     this._native.interceptConnects(asked);
   }
 
-  // From the bridge: a connection is about to be made.
-  admit(attempt) {
-    try {
-      const client = this._newClient();
-      const escort = new Escort(this, attempt, client);
-      this._escorts.set(attempt, escort);
-      this._callers.run(() => escort.begin());
-    } catch (error) {
-      this._native.resolveConnect(attempt, this._errors.keep(error));
-    }
-  }
-
-  // From the bridge: it could not be made; null: the core has given up on it.
-  refused(attempt, failure) {
-    const escort = this._escorts.get(attempt);
-    if (escort === undefined) return;
-    this._escorts.delete(attempt);
-    escort.turnAway(failure);
-  }
-
-  _greets() {
+  _hasOnConnect() {
     return Boolean(this.options.onConnect) || this.listenerCount('connect') > 0;
   }
 
-  // A listener for new clients has been added: from now on the core waits for it.
-  _greetFromNow() {
-    this._welcomed = false;
+  // A listener of `connect` was added: the core waits for it from now on.
+  _awaitOnConnect() {
+    this._sawFirstClient = false;
     if (this._native) this._native.awaitOnConnect(true);
   }
 
   // Opens the minimum ahead of the first request. A configuration that makes no sense fails that.
   _prefill() {
     if (this._native !== null || this.ending) return;
-    this._resting = true;
+    this._isPrefilledOnly = true;
     try {
       this._opened();
     } catch {
-      this._resting = false;
+      this._isPrefilledOnly = false;
     }
   }
 
-  _rise() {
-    this._resting = false;
+  _startKeepingAlive() {
+    this._isPrefilledOnly = false;
     if (this.options.allowExitOnIdle) return;
-    for (const link of bridge().connections.values()) {
-      if (link.delegate === this) bridge().setKeepsAlive(link, true);
-    }
+    for (const link of this._links()) bridge().setKeepsAlive(link, true);
   }
 
   on(event, listener) {
-    if (event === 'connect') this._greetFromNow();
+    if (event === 'connect') this._awaitOnConnect();
     return super.on(event, listener);
   }
 
@@ -392,16 +369,16 @@ class Pool extends EventEmitter {
   }
 
   prependListener(event, listener) {
-    if (event === 'connect') this._greetFromNow();
+    if (event === 'connect') this._awaitOnConnect();
     return super.prependListener(event, listener);
   }
 
   // What pg-pool's own fields show; some tools look at them.
   get _clients() {
-    this._watched = true;
+    this._everyConnectionHasClient = true;
     const clients = this._links().map((link) => this._clientOf(link));
-    for (const { client } of this._escorts.values()) clients.push(client);
-    if (this.totalCount > clients.length && this._model !== null) clients.push(this._model);
+    for (const { client } of this._delegate.customConnects.values()) clients.push(client);
+    if (this.totalCount > clients.length && this._template !== null) clients.push(this._template);
     return clients;
   }
 
@@ -417,7 +394,7 @@ class Pool extends EventEmitter {
   }
 
   _links() {
-    return this._native === null ? [] : bridge().connectionsOf(this);
+    return this._native === null ? [] : bridge().connectionsOf(this._delegate);
   }
 
   _isFull() {
@@ -442,23 +419,8 @@ class Pool extends EventEmitter {
     else this._native.closeConnection(link.id);
   }
 
-  // From the bridge: a connection is there.
-  opened(link) {
-    bridge().setKeepsAlive(link, !this.options.allowExitOnIdle && !this._resting);
-    guarded(() => this.log('new client connected'));
-    const escort = this._escorts.get(link.info.attempt);
-    if (escort !== undefined) {
-      this._escorts.delete(link.info.attempt);
-      escort.arrive(link);
-      return;
-    }
-    if (this._watched) guarded(() => this._clientOf(link));
-    if (link.info.awaitsOnConnect) greet(this, link);
-  }
-
-  // A client with a `query` of its own has to be asked, so queries of the pool run on clients from now on.
-  _notice(client) {
-    if (Object.hasOwn(client, 'query')) this._individual = true;
+  _noteCustomQuery(client) {
+    if (Object.hasOwn(client, 'query')) this._hasCustomClients = true;
   }
 
   _clientOf(link) {
@@ -467,19 +429,6 @@ class Pool extends EventEmitter {
     client._attach(this._native, link);
     client._ready = true;
     return client;
-  }
-
-  // From the bridge: a connection is gone.
-  closed(link, info) {
-    removal.closed(this, link, info);
-  }
-
-  _discard(client, error) {
-    removal.discard(this, client, error);
-  }
-
-  _tellIdleDeath(client, error) {
-    removal.tellIdleDeath(this, client, error);
   }
 
   // pg-pool's words for what the core does: for who supplies a checkout, and for the queue it looks after.
@@ -522,52 +471,6 @@ class Pool extends EventEmitter {
       changes.breaker = mode;
     }
     if (this._native !== null) this._native.configure(JSON.stringify(changes));
-  }
-
-  // From the bridge: a request runs again, or the breaker has changed.
-  note({ event, ...details }) {
-    if (event === 'retry') {
-      const { attempt, of, delay, code, phase } = details;
-      const count = of == null ? `retry ${attempt}` : `retry ${attempt} of ${of}`;
-      this.log(
-        `${count} in ${Math.round(delay)} ms after ${code ?? 'a lost connection'} while ${phase}`,
-        details,
-      );
-    } else {
-      details.nextProbe = details.nextProbe == null ? null : new Date(details.nextProbe);
-      details.cause = details.cause == null ? undefined : fromNative(details.cause);
-      this.log(`circuit breaker of ${details.host} is ${details.state}`, details);
-    }
-    this.emit(event, details);
-  }
-
-  // From the bridge: a client is lent for long.
-  overdue({ connection, heldMillis }) {
-    leakDetection.overdue(this, connection, heldMillis);
-  }
-
-  // From the bridge: a stream is wanted that Node opens.
-  dial(id, place) {
-    const fail = (error) => this._errors.keep(error);
-    try {
-      return new NodeSocket(this._native, id, place, this._example(), fail);
-    } catch (error) {
-      this._native.dialed(id, fail(error));
-      return undefined;
-    }
-  }
-
-  // From the bridge: the server, or a proxy, wants a password.
-  ask(attempt) {
-    try {
-      answerPassword(
-        this._example(),
-        (password, failure) => this._native.givePassword(attempt, password, failure),
-        this._errors,
-      );
-    } catch (error) {
-      this._native.givePassword(attempt, null, this._errors.keep(error));
-    }
   }
 
   // A request of the pool has failed: the error that its caller gets.

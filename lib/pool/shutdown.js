@@ -19,13 +19,13 @@ class Ending {
       setImmediate(() => this.takeDone());
       return;
     }
-    bridge().forget(this.pool);
+    bridge().forget(this.pool._delegate);
     this.pool.ended = true;
     this.callback();
   }
 
   takeFailure(failure) {
-    bridge().forget(this.pool);
+    bridge().forget(this.pool._delegate);
     this.callback(fromNative(failure));
   }
 }

@@ -1,0 +1,115 @@
+'use strict';
+
+// The delegate of a pool: what the core tells and asks the pool, by way of the bridge (`Delegate` in
+// lib/native/bridge.js). An object apart from the pool, whose members have any names a derived class likes.
+//
+// The bridge holds it weakly, its connections hold it; it and the pool hold each other.
+
+const { CustomConnect } = require('./custom-connect');
+const { NodeSocket } = require('../native/node-socket');
+const { answerPassword } = require('../client/password');
+const { bridge } = require('../native/bridge');
+const { fromNative } = require('../errors');
+const { runOnConnect } = require('./on-connect');
+const { guarded } = require('../async/answer');
+const leakDetection = require('../monitor/leak-detection');
+const removal = require('./removal');
+
+class PoolDelegate {
+  constructor(pool) {
+    this.pool = pool;
+    this.number = 0;
+    // Connections that are being made through a `connect` of their clients' own, by the core's number of the attempt.
+    this.customConnects = new Map();
+  }
+
+  admit(attempt) {
+    const { pool } = this;
+    try {
+      const connect = new CustomConnect(pool, attempt, pool._newClient());
+      this.customConnects.set(attempt, connect);
+      pool._waitingContexts.run(() => connect.begin());
+    } catch (error) {
+      pool._native.resolveConnect(attempt, pool._errors.keep(error));
+    }
+  }
+
+  refused(attempt, failure) {
+    const connect = this.customConnects.get(attempt);
+    if (connect === undefined) return;
+    this.customConnects.delete(attempt);
+    connect.coreFailed(failure);
+  }
+
+  opened(link) {
+    const { pool } = this;
+    bridge().setKeepsAlive(link, !pool.options.allowExitOnIdle && !pool._isPrefilledOnly);
+    guarded(() => pool.log('new client connected'));
+    const connect = this.customConnects.get(link.info.attempt);
+    if (connect !== undefined) {
+      this.customConnects.delete(link.info.attempt);
+      connect.coreConnected(link);
+      return;
+    }
+    if (pool._everyConnectionHasClient) guarded(() => pool._clientOf(link));
+    if (link.info.awaitsOnConnect) runOnConnect(pool, link);
+  }
+
+  closed(link, info) {
+    removal.closed(this.pool, link, info);
+  }
+
+  ask(attempt) {
+    const { _native: native, _errors: errors } = this.pool;
+    try {
+      const answer = (password, failure) => native.givePassword(attempt, password, failure);
+      answerPassword(this.pool._templateClient(), answer, errors);
+    } catch (error) {
+      native.givePassword(attempt, null, errors.keep(error));
+    }
+  }
+
+  dial(id, place) {
+    const { pool } = this;
+    const fail = (error) => pool._errors.keep(error);
+    try {
+      return new NodeSocket(pool._native, id, place, pool._templateClient(), fail);
+    } catch (error) {
+      pool._native.dialed(id, fail(error));
+      return undefined;
+    }
+  }
+
+  note({ event, ...details }) {
+    const { pool } = this;
+    if (event === 'retry') {
+      const { attempt, of, delay, code, phase } = details;
+      const count = of == null ? `retry ${attempt}` : `retry ${attempt} of ${of}`;
+      pool.log(
+        `${count} in ${Math.round(delay)} ms after ${code ?? 'a lost connection'} while ${phase}`,
+        details,
+      );
+    } else {
+      details.nextProbe = details.nextProbe == null ? null : new Date(details.nextProbe);
+      details.cause = details.cause == null ? undefined : fromNative(details.cause);
+      pool.log(`circuit breaker of ${details.host} is ${details.state}`, details);
+    }
+    pool.emit(event, details);
+  }
+
+  overdue({ connection, heldMillis }) {
+    leakDetection.overdue(this.pool, connection, heldMillis);
+  }
+
+  /** From an idle client: an error was emitted on it, see removal.js. */
+  discard(client, error) {
+    removal.discard(this.pool, client, error);
+  }
+
+  /** From a client that was given back: its connection is lost. */
+  tellIdleDeath(client, error) {
+    removal.tellIdleDeath(this.pool, client, error);
+  }
+}
+
+module.exports = { PoolDelegate };
