@@ -30,7 +30,7 @@ use crate::{
         Answer, BreakerNotice, CancelFlag, Direct, Failure, Instrumented, Lease, Observer, RetryNotice,
     },
     pool::{CloseReason, Ticket},
-    postgres::{AskPassword, Connection, Error, Event, LoginStep, Statement, Witness},
+    postgres::{AskPassword, Connection, Error, Event, LoginListener, LoginStep, Statement},
     resilience::NoRetry,
     telemetry::PoolMetrics,
 };
@@ -391,7 +391,7 @@ impl AskPassword for Connections {
     }
 }
 
-impl Witness for Connections {
+impl LoginListener for Connections {
     fn hear(&self, step: &LoginStep) {
         self.outbox.push_json(Kind::Login, 0, self.pool, step);
     }

@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use crate::{
     dispatch::Failure,
     pool::AcquireError,
-    postgres::{Barred, Error, SystemError},
+    postgres::{BreakerOpen, Error, SystemError},
 };
 
 /// The JSON of a failed request.
 pub(super) fn of_failure(failure: &Failure, tier: Option<&str>) -> Value {
     match failure {
-        Failure::Wire(Error::Barred(barred))
-        | Failure::Refused(AcquireError::Connect(Error::Barred(barred))) => of_barred(barred, tier),
+        Failure::Wire(Error::BreakerOpen(barred))
+        | Failure::Refused(AcquireError::Connect(Error::BreakerOpen(barred))) => of_barred(barred, tier),
         Failure::Wire(error) => of_wire(error),
         Failure::Refused(refusal) => of_refusal(refusal, tier),
         Failure::OverBudget(failure) => over_budget(of_failure(failure, tier), tier),
@@ -29,7 +29,7 @@ fn over_budget(mut failure: Value, tier: Option<&str>) -> Value {
     failure
 }
 
-fn of_barred(barred: &Barred, tier: Option<&str>) -> Value {
+fn of_barred(barred: &BreakerOpen, tier: Option<&str>) -> Value {
     json!({
         "kind": "circuit",
         "message": "circuit breaker is open",
@@ -88,7 +88,7 @@ pub(super) fn of_wire(error: &Error) -> Value {
             "code": cause.code,
             "cause": of_system(cause),
         }),
-        Error::Barred(barred) => of_barred(barred, None),
+        Error::BreakerOpen(barred) => of_barred(barred, None),
         Error::Tls { message, code } => json!({ "kind": "plain", "message": message, "code": code }),
         Error::NoSuitableHost(message) => {
             json!({ "kind": "plain", "message": message, "code": "NO_SUITABLE_HOST" })

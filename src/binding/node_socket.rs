@@ -16,12 +16,12 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::outbox::{Kind, Outbox};
-use crate::postgres::{Carrier, Dialer, Error, Host, Stream, Tunnel};
+use crate::postgres::{Dialer, Error, ExternalHandle, ExternalSocket, ExternalStream, Host};
 
-/// JavaScript knows all tunnels of its thread by their numbers.
+/// JavaScript knows all sockets of its thread by their numbers.
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
-/// The tunnels of one pool.
+/// The sockets of one pool.
 pub(super) struct NodeSockets {
     outbox: Arc<Outbox>,
     pool: u32,
@@ -29,7 +29,7 @@ pub(super) struct NodeSockets {
 }
 
 struct Open {
-    tunnel: Arc<Tunnel>,
+    handle: Arc<ExternalHandle>,
     dialed: Option<oneshot::Sender<Result<(), Error>>>,
 }
 
@@ -46,8 +46,8 @@ impl NodeSockets {
         }
     }
 
-    pub(super) fn tunnel(&self, id: u32) -> Option<Arc<Tunnel>> {
-        self.open.lock().get(&id).map(|open| Arc::clone(&open.tunnel))
+    pub(super) fn handle(&self, id: u32) -> Option<Arc<ExternalHandle>> {
+        self.open.lock().get(&id).map(|open| Arc::clone(&open.handle))
     }
 }
 
@@ -55,14 +55,14 @@ impl NodeSockets {
 pub(super) struct NodeDialer(pub(super) Arc<NodeSockets>);
 
 impl Dialer for NodeDialer {
-    fn dial(&self, host: &Host) -> Pin<Box<dyn Future<Output = Result<Stream, Error>> + Send>> {
+    fn dial(&self, host: &Host) -> Pin<Box<dyn Future<Output = Result<ExternalStream, Error>> + Send>> {
         let sockets = &self.0;
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let outbox = Arc::clone(&sockets.outbox);
         let socket = NodeSocket { id, outbox, sockets: Arc::downgrade(sockets) };
-        let (tunnel, stream) = Tunnel::new(Box::new(socket));
+        let (handle, stream) = ExternalHandle::new(Box::new(socket));
         let (sender, dialed) = oneshot::channel();
-        sockets.open.lock().insert(id, Open { tunnel, dialed: Some(sender) });
+        sockets.open.lock().insert(id, Open { handle, dialed: Some(sender) });
         let told = json!({ "pool": sockets.pool, "host": host.name, "port": host.port });
         sockets.outbox.push_json(Kind::Dial, 0, id, &told);
         Box::pin(async move {
@@ -78,7 +78,7 @@ struct NodeSocket {
     sockets: Weak<NodeSockets>,
 }
 
-impl Carrier for NodeSocket {
+impl ExternalSocket for NodeSocket {
     fn carry(&self, bytes: &[u8]) {
         self.outbox.push_bytes(Kind::Carry, self.id, bytes);
     }

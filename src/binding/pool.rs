@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     dispatch::{Answer, CancelFlag, Changes, Failure, RequestOptions, Run, Settings, Tier},
-    postgres::{AskPassword, Error, Witness},
+    postgres::{AskPassword, Error, LoginListener},
 };
 
 /// A pool of connections.
@@ -47,7 +47,7 @@ impl Pool {
         let asked = Arc::clone(&connections);
         let mut settings = Settings::from_json(&settings, || asked as Arc<dyn AskPassword>)
             .map_err(|error| NapiError::new(Status::InvalidArg, error.problems().join("\n")))?;
-        settings.tell_logins(|| Arc::clone(&connections) as Arc<dyn Witness>);
+        settings.tell_logins(|| Arc::clone(&connections) as Arc<dyn LoginListener>);
         settings.dial_by(|| Arc::new(NodeDialer(Arc::clone(&connections.node_sockets))));
         connections.name(settings.tier.clone());
         // The pool starts its housekeeping, for which it needs to be inside the runtime.
@@ -135,30 +135,30 @@ impl Pool {
 
     /// Answers DIAL: the stream is there, or why it is not.
     #[napi(catch_unwind)]
-    pub fn dialed(&self, tunnel: u32, failure: Option<String>) {
+    pub fn dialed(&self, socket: u32, failure: Option<String>) {
         let outcome = failure.map_or(Ok(()), |failure| Err(Error::Plain(failure)));
-        self.connections.node_sockets.dialed(tunnel, outcome);
+        self.connections.node_sockets.dialed(socket, outcome);
     }
 
-    /// Bytes of the server from a tunnel. False: no more until RESUME.
+    /// Bytes of the server from a socket of Node's. False: no more until RESUME.
     #[napi(catch_unwind)]
-    pub fn feed(&self, tunnel: u32, bytes: &[u8]) -> bool {
-        self.connections.node_sockets.tunnel(tunnel).is_none_or(|tunnel| tunnel.feed(bytes))
+    pub fn feed(&self, socket: u32, bytes: &[u8]) -> bool {
+        self.connections.node_sockets.handle(socket).is_none_or(|handle| handle.feed(bytes))
     }
 
     /// So many of the bytes of CARRY records have left.
     #[napi(catch_unwind)]
-    pub fn sent(&self, tunnel: u32, bytes: u32) {
-        if let Some(tunnel) = self.connections.node_sockets.tunnel(tunnel) {
-            tunnel.sent(usize::try_from(bytes).unwrap_or(usize::MAX));
+    pub fn sent(&self, socket: u32, bytes: u32) {
+        if let Some(handle) = self.connections.node_sockets.handle(socket) {
+            handle.sent(usize::try_from(bytes).unwrap_or(usize::MAX));
         }
     }
 
-    /// The stream of a tunnel has ended.
+    /// The stream of a socket has ended.
     #[napi(catch_unwind)]
-    pub fn hung_up(&self, tunnel: u32) {
-        if let Some(tunnel) = self.connections.node_sockets.tunnel(tunnel) {
-            tunnel.end();
+    pub fn hung_up(&self, socket: u32) {
+        if let Some(handle) = self.connections.node_sockets.handle(socket) {
+            handle.end();
         }
     }
 

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::{connections::Connections, outbox::Outbox};
 use crate::{
     dispatch::{Answer, Failure},
-    postgres::{Connection, Error, Exchange, Outcome, Reply, Rows, Shape, Statement, Tap},
+    postgres::{Connection, Error, Exchange, Outcome, RawReader, Reply, Rows, Shape, Statement},
 };
 
 /// The connection is read this far ahead of JavaScript, which holds on to what it is given.
@@ -79,7 +79,7 @@ impl RawChannel {
     }
 }
 
-impl Tap for RawChannel {
+impl RawReader for RawChannel {
     fn begun(&self) {
         if self.handover.swap(Handover::Begun as u8, Ordering::AcqRel) == Handover::Waiting as u8 {
             self.outbox.push_raw(self.request, BEGUN, &[]);
@@ -116,7 +116,7 @@ impl Reply for RawModeReply {
     fn complete(&mut self, _: &[u8]) {}
     fn give_up(&mut self, _: Error) {}
 
-    fn tap(&self) -> Option<Arc<dyn Tap>> {
+    fn raw_reader(&self) -> Option<Arc<dyn RawReader>> {
         Some(Arc::clone(&self.channel) as _)
     }
 

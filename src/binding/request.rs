@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     dispatch::{CancelFlag, RequestOptions},
-    postgres::{Mode, SqlState, Statement},
+    postgres::{QueryMode, SqlState, Statement},
 };
 
 const HEADER: usize = 24;
@@ -43,9 +43,9 @@ pub(super) fn read(bytes: &[u8]) -> Option<Request> {
     options.cancel_flag = (flags & CANCELLABLE != 0).then(CancelFlag::default);
     let (formats, values) = rest.split_at_checked(usize::try_from(word(3)).ok()?)?;
     let mode = if flags & SIMPLE != 0 {
-        Mode::Simple
+        QueryMode::Simple
     } else {
-        Mode::Extended { binary: flags & BINARY != 0, cache: flags & UNCACHED == 0 }
+        QueryMode::Extended { binary: flags & BINARY != 0, cache: flags & UNCACHED == 0 }
     };
     let statement = Arc::new(Statement {
         text: std::str::from_utf8(text).ok()?.into(),

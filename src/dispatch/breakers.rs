@@ -154,7 +154,11 @@ impl HostBreakers {
         let next_look = others.filter_map(|index| self.hosts.unsuitable_until(index)).min();
         let next = next_probe.map(|probe| wall_clock(next_look.map_or(probe, |look| look.min(probe))));
         let cause = self.all[index].last_fault.lock().clone();
-        Error::Barred(Arc::new(postgres::Barred { host: self.hosts.address(index), next_probe: next, cause }))
+        Error::BreakerOpen(Arc::new(postgres::BreakerOpen {
+            host: self.hosts.address(index),
+            next_probe: next,
+            cause,
+        }))
     }
 
     /// Lets a request that was barred sleep. Another mode wakes it: there may be no probe to wait for.

@@ -111,7 +111,7 @@ impl ClassifiedFailure {
     /// Of a connection that could not be made, or was not tried.
     pub(super) fn of_connect(error: &Error, now: Instant) -> Self {
         let unsent = |delay| Self::new(Phase::Connecting, Repeat::Unsent, delay);
-        if let Error::Barred(barred) = error {
+        if let Error::BreakerOpen(barred) = error {
             return match barred.next_probe {
                 // Its clock is the caller's; ours runs beside it.
                 Some(at) => unsent(Delay::NotBefore(
@@ -238,7 +238,7 @@ pub(super) fn code_of(failure: &Failure) -> Option<String> {
         Error::Database(error) => Some(error.code.as_str().to_owned()),
         Error::System(error) | Error::Broken(error) => Some(error.code.to_owned()),
         Error::Aggregate(errors) => errors.first().map(|error| error.code.to_owned()),
-        Error::Barred(_) => Some("CIRCUIT_OPEN".to_owned()),
+        Error::BreakerOpen(_) => Some("CIRCUIT_OPEN".to_owned()),
         // The peer went away without a word.
         Error::Lost => Some("ECONNRESET".to_owned()),
         _ => None,

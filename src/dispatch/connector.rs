@@ -221,7 +221,7 @@ impl Connector for PgConnector {
     fn is_passing(&self, error: &Error) -> bool {
         match error {
             // The breaker says when the pool is to go on.
-            Error::Barred(barred) => barred.next_probe.is_some(),
+            Error::BreakerOpen(barred) => barred.next_probe.is_some(),
             error => error.action().passes(),
         }
     }

@@ -112,7 +112,7 @@ pub(super) fn breaker_open<R: Repeatable>(request: Box<R>, error: Error) {
 fn is_barred(failure: &Failure) -> bool {
     matches!(
         failure,
-        Failure::Wire(Error::Barred(_)) | Failure::Refused(AcquireError::Connect(Error::Barred(_)))
+        Failure::Wire(Error::BreakerOpen(_)) | Failure::Refused(AcquireError::Connect(Error::BreakerOpen(_)))
     )
 }
 

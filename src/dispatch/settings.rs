@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{hosts::Hosts, policy::Policy, shared_quotas::JsonQuota};
 use crate::{
     pool,
-    postgres::{Config, Dialer, Witness},
+    postgres::{Config, Dialer, LoginListener},
 };
 
 /// Where a tier connects, and how its pool behaves.
@@ -52,10 +52,10 @@ impl Settings {
         }
     }
 
-    /// Has `witness` hear how each login goes, if the settings ask for that.
-    pub fn tell_logins(&mut self, witness: impl FnOnce() -> Arc<dyn Witness>) {
+    /// Has `login_listener` hear how each login goes, if the settings ask for that.
+    pub fn tell_logins(&mut self, login_listener: impl FnOnce() -> Arc<dyn LoginListener>) {
         if self.tell_login {
-            self.config.witness = Some(witness());
+            self.config.login_listener = Some(login_listener());
         }
     }
 }

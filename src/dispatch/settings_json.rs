@@ -293,7 +293,7 @@ impl JsonSettings {
             keep_alive,
             pipelined: self.pipeline,
             dialer: None,
-            witness: None,
+            login_listener: None,
             statement_cache: self.statement_cache_size.map_or(DEFAULT_STATEMENT_CACHE, to_usize),
         };
         Settings {

@@ -33,11 +33,11 @@ impl Ticket {
 }
 
 /// The outcome of a claim.
-pub(super) type Outcome<C> = Result<Lease<C>, AcquireError<<C as Connector>::Error>>;
+pub(super) type LeaseResult<C> = Result<Lease<C>, AcquireError<<C as Connector>::Error>>;
 
 /// The claim behind [`Pool::lease`]. If the future is gone, sending hands the lease back and it
 /// returns to the pool.
-pub(super) struct Awaited<C: Connector>(pub(super) oneshot::Sender<Outcome<C>>);
+pub(super) struct Awaited<C: Connector>(pub(super) oneshot::Sender<LeaseResult<C>>);
 
 impl<C: Connector> Claim<C> for Awaited<C> {
     fn granted(self: Box<Self>, lease: Lease<C>) {

@@ -24,7 +24,9 @@ pub(super) async fn cancel(route: Route, process_id: i32, secret_key: i32) -> bo
             Route::Direct(address) => {
                 ask(Socket::connect(&address, None).await.ok()?, process_id, secret_key).await
             }
-            Route::Tunnel(dialer, host) => ask(dialer.dial(&host).await.ok()?, process_id, secret_key).await,
+            Route::External(dialer, host) => {
+                ask(dialer.dial(&host).await.ok()?, process_id, secret_key).await
+            }
         }
     };
     timeout(LIMIT, request).await.is_ok()

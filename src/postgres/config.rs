@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use super::{Dialer, Error, Witness, shared_sessions::Sharing};
+use super::{Dialer, Error, LoginListener, shared_sessions::Sharing};
 
 /// One server address.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub struct Config {
     /// Exchanges are sent without waiting for the answers to those before. Default false.
     pub pipelined: bool,
     /// Who hears how each login goes; none: nobody.
-    pub witness: Option<Arc<dyn Witness>>,
+    pub login_listener: Option<Arc<dyn LoginListener>>,
 }
 
 /// TCP keepalive probes.

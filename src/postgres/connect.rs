@@ -15,9 +15,9 @@ use postgres_protocol::message::{backend::Message, frontend};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    Config, Connection, Error, Host, Listener, LoginStep, Role, TlsSettings, Witness, auth::authenticate,
-    connection::State, driver::drive, external_stream::Route, messages::Inbox, socket::Socket,
-    statements::Statements, tls, transport::Transport,
+    Config, Connection, Error, Host, Listener, LoginListener, LoginStep, Role, TlsSettings,
+    auth::authenticate, connection::ConnectionState, driver::drive, external_stream::Route, messages::Inbox,
+    socket::Socket, statements::Statements, tls, transport::Transport,
 };
 
 /// A login takes a few kilobytes. A server that sends this much before it is ready never will be.
@@ -33,7 +33,7 @@ pub async fn connect(
     listener: Arc<dyn Listener>,
 ) -> Result<Arc<Connection>, Error> {
     let (transport, route) = open(host, config).await?;
-    let mut startup = Startup::new(transport, config.witness.clone());
+    let mut startup = Startup::new(transport, config.login_listener.clone());
     startup.send(|out| frontend::startup_message(startup_parameters(config), out)).await?;
     authenticate(&mut startup, config).await?;
     startup.until_ready().await?;
@@ -44,7 +44,7 @@ async fn open(host: &Arc<Host>, config: &Config) -> Result<(Transport, Route), E
     if let Some(dialer) = &config.dialer {
         let stream = dialer.dial(host).await?;
         hear(config, &LoginStep::Connected);
-        return Ok((Transport::Tunnel(stream), Route::Tunnel(Arc::clone(dialer), Arc::clone(host))));
+        return Ok((Transport::External(stream), Route::External(Arc::clone(dialer), Arc::clone(host))));
     }
     let (socket, address) = Socket::open(host, config.keep_alive).await?;
     hear(config, &LoginStep::Connected);
@@ -63,8 +63,8 @@ async fn open(host: &Arc<Host>, config: &Config) -> Result<(Transport, Route), E
 }
 
 fn hear(config: &Config, step: &LoginStep) {
-    if let Some(witness) = &config.witness {
-        witness.hear(step);
+    if let Some(login_listener) = &config.login_listener {
+        login_listener.hear(step);
     }
 }
 
@@ -107,11 +107,11 @@ pub(super) struct Startup {
     received: usize,
     /// Bytes of the last one.
     length: usize,
-    witness: Option<Arc<dyn Witness>>,
+    login_listener: Option<Arc<dyn LoginListener>>,
 }
 
 impl Startup {
-    fn new(transport: Transport, witness: Option<Arc<dyn Witness>>) -> Self {
+    fn new(transport: Transport, login_listener: Option<Arc<dyn LoginListener>>) -> Self {
         let inbox = Inbox::new();
         let parameters = Vec::new();
         Self {
@@ -123,14 +123,14 @@ impl Startup {
             refusal: None,
             received: 0,
             length: 0,
-            witness,
+            login_listener,
         }
     }
 
     /// Tells of the last message; `step` is given its length.
     pub(super) fn tell(&self, step: impl FnOnce(usize) -> LoginStep) {
-        if let Some(witness) = &self.witness {
-            witness.hear(&step(self.length));
+        if let Some(login_listener) = &self.login_listener {
+            login_listener.hear(&step(self.length));
         }
     }
 
@@ -190,7 +190,7 @@ impl Startup {
     /// What SCRAM binds to; none without TLS.
     pub(super) fn server_end_point(&self) -> Option<Vec<u8>> {
         match &self.transport {
-            Transport::Plain(..) | Transport::Tunnel(_) => None,
+            Transport::Plain(..) | Transport::External(_) => None,
             Transport::Tls(stream) => tls::server_end_point(stream),
         }
     }
@@ -224,7 +224,7 @@ impl Startup {
         inbox.lift_startup_limit();
         let plain = match &transport {
             Transport::Plain(_, writer) => Some(Arc::clone(writer)),
-            Transport::Tls(_) | Transport::Tunnel(_) => None,
+            Transport::Tls(_) | Transport::External(_) => None,
         };
         host.sharing.logged_in(process_id);
         let statements = Statements::new(config.statement_cache, Arc::clone(&host.sharing), config.pipelined);
@@ -237,7 +237,7 @@ impl Startup {
             host,
             route,
             listener,
-            state: Mutex::new(State::new(plain, statements, role, config.pipelined)),
+            state: Mutex::new(ConnectionState::new(plain, statements, role, config.pipelined)),
         });
         tokio::spawn(drive(Arc::clone(&connection), transport, inbox));
         connection

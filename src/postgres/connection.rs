@@ -18,12 +18,12 @@ use postgres_protocol::message::frontend;
 use serde::Serialize;
 
 use super::{
-    DatabaseError, Error, Exchange, Host, Mode, Outcome, Reply, Role,
+    DatabaseError, Error, Exchange, Host, Outcome, QueryMode, Reply, Role,
     encode::encode,
     external_stream::Route,
-    in_flight::{Heard, InFlight, Preparation},
+    in_flight::{InFlight, Preparation, Progress},
     portal::Suspended,
-    raw_mode::Raw,
+    raw_mode::RawMode,
     socket::Writer,
     statements::Statements,
 };
@@ -118,10 +118,10 @@ pub struct Connection {
     pub host: Arc<Host>,
     pub(super) route: Route,
     pub(super) listener: Arc<dyn Listener>,
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<ConnectionState>,
 }
 
-pub(super) struct State {
+pub(super) struct ConnectionState {
     /// The socket, if it may be written without encryption.
     pub(super) plain: Option<Arc<Writer>>,
     /// Encoded and not yet taken by the socket.
@@ -131,7 +131,7 @@ pub(super) struct State {
     /// Encoded; the driver takes the first when it looks at its first answer. Several only in a pipeline.
     pub(super) sent: VecDeque<InFlight>,
     /// Set while the exchange sent has the connection in raw mode.
-    pub(super) raw: Option<Raw>,
+    pub(super) raw: Option<RawMode>,
     /// The exchange whose next page waits to be asked for.
     pub(super) suspended: Option<Suspended>,
     /// Whether exchanges are sent without waiting for the answers to those before.
@@ -249,7 +249,7 @@ impl Connection {
     }
 }
 
-impl State {
+impl ConnectionState {
     pub(super) fn new(
         plain: Option<Arc<Writer>>,
         statements: Statements,
@@ -352,9 +352,11 @@ impl State {
         let before = self.outbox.len();
         match encode(&statement, healed, &mut self.statements, &mut self.outbox) {
             Ok((preparation, shape)) => {
-                if let Some(tap) = (statement.mode == Mode::Raw).then(|| exchange.reply.tap()).flatten() {
-                    self.raw = Some(Raw::new(Arc::clone(&tap), self.status));
-                    tap.begun();
+                if let Some(raw_reader) =
+                    (statement.mode == QueryMode::Raw).then(|| exchange.reply.raw_reader()).flatten()
+                {
+                    self.raw = Some(RawMode::new(Arc::clone(&raw_reader), self.status));
+                    raw_reader.begun();
                 }
                 self.busy.get_or_insert(exchange.id);
                 self.synced = statement.fetch == 0;
@@ -366,7 +368,7 @@ impl State {
                     healed,
                     shape,
                     opened: false,
-                    heard: Heard::Nothing,
+                    progress: Progress::Nothing,
                     error: None,
                     given_up: false,
                     room: statement.max_bytes.unwrap_or(u64::MAX),

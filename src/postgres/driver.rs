@@ -14,26 +14,26 @@ use std::{
 use tokio::time::Sleep;
 
 use super::{
-    Connection, Error, connection::End, messages::Inbox, responses::Answering, transport::Transport,
+    Connection, Error, connection::End, messages::Inbox, responses::ResponseHandler, transport::Transport,
 };
 
 /// Reads and answers until the connection ends.
 pub(super) async fn drive(connection: Arc<Connection>, transport: Transport, inbox: Inbox) {
-    let mut driver = Driver { transport, inbox, answering: Answering::new(connection), timer: None };
+    let mut driver = Driver { transport, inbox, handler: ResponseHandler::new(connection), timer: None };
     let end = poll_fn(|cx| driver.poll(cx)).await;
-    let Driver { transport, mut answering, .. } = driver;
-    if matches!(end, End::Closing) && answering.is_quiet() {
+    let Driver { transport, mut handler, .. } = driver;
+    if matches!(end, End::Closing) && handler.is_quiet() {
         transport.goodbye().await;
     } else {
         drop(transport);
     }
-    answering.end(end);
+    handler.end(end);
 }
 
 struct Driver {
     transport: Transport,
     inbox: Inbox,
-    answering: Answering,
+    handler: ResponseHandler,
     /// For the deadline it was armed for.
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
 }
@@ -49,15 +49,15 @@ impl Driver {
             if let Err(error) = self.poll_timer(cx) {
                 return Poll::Ready(End::Closed(error));
             }
-            if let Err(error) = self.answering.poll_cancel(cx) {
+            if let Err(error) = self.handler.poll_cancel(cx) {
                 return Poll::Ready(End::Closed(error));
             }
-            if let Some(current) = &mut self.answering.current {
+            if let Some(current) = &mut self.handler.current {
                 ready!(current.exchange.reply.poll_ready(cx));
-            } else if let Some(tap) = self.answering.tap() {
-                ready!(tap.poll_ready(cx));
+            } else if let Some(raw_reader) = self.handler.raw_reader() {
+                ready!(raw_reader.poll_ready(cx));
             } else {
-                ready!(self.answering.connection.listener.poll_ready(cx));
+                ready!(self.handler.connection.listener.poll_ready(cx));
             }
             match ready!(self.transport.poll_read(cx, self.inbox.space())) {
                 Ok(0) => return Poll::Ready(End::Closed(Error::Lost)),
@@ -68,7 +68,7 @@ impl Driver {
                 Err(error) => return Poll::Ready(End::Closed(Error::broken(&error, "read"))),
                 Ok(read) => self.inbox.filled(read),
             }
-            if let Err(error) = self.answering.messages(&mut self.inbox) {
+            if let Err(error) = self.handler.messages(&mut self.inbox) {
                 return Poll::Ready(End::Closed(error));
             }
         }
@@ -76,7 +76,7 @@ impl Driver {
 
     /// Does what other threads have asked for. False: close.
     fn attend(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
-        let connection = &self.answering.connection;
+        let connection = &self.handler.connection;
         let mut state = connection.state.lock();
         if !state.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             state.driver = Some(cx.waker().clone());
@@ -87,24 +87,24 @@ impl Driver {
         if let Poll::Ready(Err(error)) = self.transport.poll_write_all(cx, &mut state.outbox) {
             return Err(Error::broken(&error, "write"));
         }
-        let drained = state.outbox.is_empty().then(|| state.quench_locked()).flatten();
+        let drained = state.outbox.is_empty().then(|| state.take_waiting_reader_locked()).flatten();
         let given_up = state.given_up.take();
-        if self.answering.current.is_none() {
-            self.answering.current = state.take_sent_locked();
+        if self.handler.current.is_none() {
+            self.handler.current = state.take_sent_locked();
         }
         drop(state);
-        if let Some(tap) = drained {
-            tap.drained();
+        if let Some(raw_reader) = drained {
+            raw_reader.drained();
         }
         if let Some((id, error)) = given_up {
-            self.answering.give_up(id, error);
+            self.handler.give_up(id, error);
         }
         Ok(true)
     }
 
     /// Gives up on an exchange that is late, and on a server that does not even answer a cancel.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        while let Some(deadline) = self.answering.deadline() {
+        while let Some(deadline) = self.handler.deadline() {
             if self.timer.as_ref().is_none_or(|(armed, _)| *armed != deadline) {
                 self.timer = Some((deadline, Box::pin(tokio::time::sleep_until(deadline.into()))));
             }
@@ -112,12 +112,12 @@ impl Driver {
             if timer.as_mut().poll(cx).is_pending() {
                 break;
             }
-            if self.answering.patience.is_some() {
+            if self.handler.patience.is_some() {
                 return Err(Error::Lost);
             }
-            if let Some(current) = &self.answering.current {
+            if let Some(current) = &self.handler.current {
                 let id = current.exchange.id;
-                self.answering.give_up(id, Error::QueryTimeout);
+                self.handler.give_up(id, Error::QueryTimeout);
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use postgres_protocol::{IsNull, message::frontend};
 
 use super::{
-    Error, Mode, Shape, Statement,
+    Error, QueryMode, Shape, Statement,
     in_flight::Preparation,
     statements::{Plan, Prepared, Statements},
 };
@@ -21,10 +21,10 @@ pub(super) fn encode(
     statements: &mut Statements,
     out: &mut BytesMut,
 ) -> Result<Encoded, Error> {
-    if statement.mode == Mode::Raw {
+    if statement.mode == QueryMode::Raw {
         return Ok(Encoded::default());
     }
-    if statement.mode == Mode::Simple {
+    if statement.mode == QueryMode::Simple {
         frontend::query(&statement.text, out).map_err(unsendable)?;
         return Ok(Encoded::default());
     }

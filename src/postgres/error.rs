@@ -58,7 +58,7 @@ pub enum Error {
     Greeting(u32),
     /// Not tried: the host is left alone until it has recovered.
     #[error("circuit breaker is open")]
-    Barred(Arc<Barred>),
+    BreakerOpen(Arc<BreakerOpen>),
     /// Anything else that has a message of its own.
     #[error("{0}")]
     Plain(String),
@@ -104,7 +104,7 @@ impl Error {
 
 /// What is known of a host that is left alone.
 #[derive(Debug, Clone)]
-pub struct Barred {
+pub struct BreakerOpen {
     /// Where it is.
     pub host: String,
     /// When it will be tried again, if that is known.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Error, Rows, Shape, Status, Tap};
+use super::{Error, RawReader, Rows, Shape, Status};
 
 /// A statement with its parameters, ready for the wire. Shared, because a retry sends it again.
 #[derive(Clone)]
@@ -17,7 +17,7 @@ pub struct Statement {
     /// The name the application gave it; none: unnamed, cached by its text.
     pub name: Option<Arc<str>>,
     /// Which protocol, and how results are wanted.
-    pub mode: Mode,
+    pub mode: QueryMode,
     /// One format code per parameter: 0 text, 1 binary.
     pub formats: Box<[u8]>,
     /// Per parameter its big-endian `i32` length (-1: NULL) and its bytes, as in Bind.
@@ -35,8 +35,8 @@ pub struct Statement {
 
 /// How a statement goes over the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Nothing is sent: the reply's tap gets the connection for itself.
+pub enum QueryMode {
+    /// Nothing is sent: the reply's raw reader gets the connection for itself.
     Raw,
     /// The simple protocol: no parameters, several statements allowed.
     Simple,
@@ -67,7 +67,7 @@ impl Statement {
         Arc::new(Self {
             text: text.into(),
             name: None,
-            mode: Mode::Simple,
+            mode: QueryMode::Simple,
             formats: Box::default(),
             values: Box::default(),
             timeout: None,
@@ -82,7 +82,7 @@ impl Statement {
         Arc::new(Self {
             text: "".into(),
             name: None,
-            mode: Mode::Raw,
+            mode: QueryMode::Raw,
             formats: Box::default(),
             values: Box::default(),
             timeout: None,
@@ -94,7 +94,7 @@ impl Statement {
 
     /// Whether it can be sent behind others, in a pipeline.
     pub(super) fn is_joinable(&self) -> bool {
-        self.mode != Mode::Raw && self.fetch == 0
+        self.mode != QueryMode::Raw && self.fetch == 0
     }
 
     /// The same statement, for which the server has so long at most.
@@ -108,7 +108,7 @@ impl Statement {
 
     /// Whether results are wanted in binary.
     pub fn is_binary(&self) -> bool {
-        matches!(self.mode, Mode::Extended { binary: true, .. })
+        matches!(self.mode, QueryMode::Extended { binary: true, .. })
     }
 }
 
@@ -147,7 +147,7 @@ pub trait Reply: Send {
     /// A page is complete and the next one waits to be asked for.
     fn suspended(&mut self) {}
     /// Reads the connection while this exchange has it in raw mode.
-    fn tap(&self) -> Option<Arc<dyn Tap>> {
+    fn raw_reader(&self) -> Option<Arc<dyn RawReader>> {
         None
     }
     /// Whether its caller has taken it back, so that it is not to be sent. Asked under the connection's

@@ -21,12 +21,12 @@ const WINDOW: usize = 1024 * 1024;
 /// Opens streams to a host.
 pub trait Dialer: Send + Sync {
     /// A stream on which the server expects a startup message, encrypted if that is wanted.
-    fn dial(&self, host: &Host) -> Pin<Box<dyn Future<Output = Result<Stream, Error>> + Send>>;
+    fn dial(&self, host: &Host) -> Pin<Box<dyn Future<Output = Result<ExternalStream, Error>> + Send>>;
 }
 
-/// The far side of a tunnel.
-pub trait Carrier: Send + Sync {
-    /// Sends these bytes; tells [`Tunnel::sent`] when they have left.
+/// The socket behind a stream, held by somebody else.
+pub trait ExternalSocket: Send + Sync {
+    /// Sends these bytes; tells [`ExternalHandle::sent`] when they have left.
     fn carry(&self, bytes: &[u8]);
     /// There is room again for what the server sends.
     fn resume(&self);
@@ -34,9 +34,9 @@ pub trait Carrier: Send + Sync {
     fn hang_up(&self);
 }
 
-/// What the holder of the stream knows of a tunnel.
-pub struct Tunnel {
-    carrier: Box<dyn Carrier>,
+/// What the holder of the socket tells the stream.
+pub struct ExternalHandle {
+    socket: Box<dyn ExternalSocket>,
     ends: Mutex<Ends>,
 }
 
@@ -52,14 +52,14 @@ struct Ends {
     over: bool,
 }
 
-impl Tunnel {
-    /// A tunnel, and its near side. Dropping the near side hangs up.
-    pub fn new(carrier: Box<dyn Carrier>) -> (Arc<Self>, Stream) {
-        let tunnel = Arc::new(Self { carrier, ends: Mutex::default() });
-        (Arc::clone(&tunnel), Stream(tunnel))
+impl ExternalHandle {
+    /// A stream over `socket`, and the handle of the holder. Dropping the stream closes the socket.
+    pub fn new(socket: Box<dyn ExternalSocket>) -> (Arc<Self>, ExternalStream) {
+        let handle = Arc::new(Self { socket, ends: Mutex::default() });
+        (Arc::clone(&handle), ExternalStream(handle))
     }
 
-    /// Bytes of the server. False: no more until [`Carrier::resume`].
+    /// Bytes of the server. False: no more until [`ExternalSocket::resume`].
     pub fn feed(&self, bytes: &[u8]) -> bool {
         let mut ends = self.ends.lock();
         ends.incoming.extend_from_slice(bytes);
@@ -91,10 +91,10 @@ fn wake(waker: Option<Waker>) {
     }
 }
 
-/// The near side of a tunnel.
-pub struct Stream(Arc<Tunnel>);
+/// A stream whose bytes somebody else carries.
+pub struct ExternalStream(Arc<ExternalHandle>);
 
-impl AsyncRead for Stream {
+impl AsyncRead for ExternalStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -114,13 +114,13 @@ impl AsyncRead for Stream {
         }
         drop(ends);
         if resume {
-            self.0.carrier.resume();
+            self.0.socket.resume();
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for ExternalStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut ends = self.0.ends.lock();
         if ends.over {
@@ -132,7 +132,7 @@ impl AsyncWrite for Stream {
         }
         ends.under_way += bytes.len();
         drop(ends);
-        self.0.carrier.carry(bytes);
+        self.0.socket.carry(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -145,9 +145,9 @@ impl AsyncWrite for Stream {
     }
 }
 
-impl Drop for Stream {
+impl Drop for ExternalStream {
     fn drop(&mut self) {
-        self.0.carrier.hang_up();
+        self.0.socket.hang_up();
     }
 }
 
@@ -155,5 +155,5 @@ impl Drop for Stream {
 #[derive(Clone)]
 pub(super) enum Route {
     Direct(Address),
-    Tunnel(Arc<dyn Dialer>, Arc<Host>),
+    External(Arc<dyn Dialer>, Arc<Host>),
 }

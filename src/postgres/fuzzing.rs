@@ -4,7 +4,7 @@
 use super::{
     Shape,
     codec::Packer,
-    messages::{Inbox, Raw},
+    messages::{Inbox, RawMessage},
 };
 
 /// Reads `data` as a stream of messages of a server, in pieces whose size its first byte tells, and does
@@ -31,8 +31,8 @@ pub fn backend_messages(data: &[u8]) {
         }
         loop {
             match inbox.next() {
-                Ok(Some(raw)) => {
-                    if !reader.message(raw) {
+                Ok(Some(message)) => {
+                    if !reader.message(message) {
                         return;
                     }
                 }
@@ -53,7 +53,9 @@ pub fn rows(data: &[u8]) {
     let (types, mut rest) = (split.next().unwrap_or_default(), split.next().unwrap_or_default());
     let types = &types[..types.len().min(64)];
     let message = description(types);
-    let Some(shape) = Raw::whole(&message).and_then(|raw| Shape::read(raw, false).ok()) else { return };
+    let Some(shape) = RawMessage::whole(&message).and_then(|message| Shape::read(message, false).ok()) else {
+        return;
+    };
     assert_eq!(shape.columns.len(), types.len());
     let mut packer = Packer::default();
     while let Some((&length, after)) = rest.split_first() {
@@ -89,10 +91,10 @@ struct Reader {
 
 impl Reader {
     /// False: a connection would be closed here.
-    fn message(&mut self, raw: Raw<'_>) -> bool {
-        assert_eq!(raw.length() + 1, raw.bytes().len());
-        match raw.tag {
-            b'T' => match Shape::read(raw, self.binary) {
+    fn message(&mut self, message: RawMessage<'_>) -> bool {
+        assert_eq!(message.length() + 1, message.bytes().len());
+        match message.tag {
+            b'T' => match Shape::read(message, self.binary) {
                 Ok(shape) => {
                     self.packer.clear();
                     self.shape = Some(shape);
@@ -102,7 +104,7 @@ impl Reader {
             },
             b'D' => {
                 let Some(shape) = &self.shape else { return false };
-                let is_fit = self.packer.push(shape, raw.body()).is_ok();
+                let is_fit = self.packer.push(shape, message.body()).is_ok();
                 if is_fit {
                     check(&self.packer, shape);
                 }
@@ -111,9 +113,9 @@ impl Reader {
                 }
                 is_fit
             }
-            b'E' | b'N' => raw.database_error().is_ok(),
-            b'Z' => raw.status().is_ok(),
-            _ => raw.parse().is_ok(),
+            b'E' | b'N' => message.database_error().is_ok(),
+            b'Z' => message.status().is_ok(),
+            _ => message.parse().is_ok(),
         }
     }
 }

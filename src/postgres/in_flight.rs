@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Error, Exchange, Outcome, Shape, SqlState, Status, connection::State};
+use super::{Error, Exchange, Outcome, Shape, SqlState, Status, connection::ConnectionState};
 
 /// An exchange whose bytes are on their way.
 pub(super) struct InFlight {
@@ -18,8 +18,8 @@ pub(super) struct InFlight {
     pub(super) shape: Option<Arc<Shape>>,
     /// Whether the reply has heard of the current result.
     pub(super) opened: bool,
-    /// What the reply has heard.
-    pub(super) heard: Heard,
+    /// How much of its answer it has got.
+    pub(super) progress: Progress,
     /// The error that ends it.
     pub(super) error: Option<Error>,
     /// Its caller has stopped waiting.
@@ -30,7 +30,7 @@ pub(super) struct InFlight {
 
 /// How much of its answer an exchange has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Heard {
+pub(super) enum Progress {
     Nothing,
     /// That it is bound: from here on the server executes.
     Bound,
@@ -60,7 +60,7 @@ impl InFlight {
             Some(code) if code.is_stale_statement() => matches!(self.preparation, Preparation::Cached),
             _ => self.met_taken_name(),
         };
-        stale && self.heard == Heard::Nothing
+        stale && self.progress == Progress::Nothing
     }
 
     /// Whether the name that we gave it exists on the server already. A name of the application's is
@@ -92,7 +92,7 @@ impl InFlight {
     }
 }
 
-impl State {
+impl ConnectionState {
     /// Counts no more on what a stale exchange counted on.
     pub(super) fn disown_locked(&mut self, stale: &InFlight) {
         let is_lost = stale.error.as_ref().and_then(Error::sqlstate).is_some_and(SqlState::is_lost_statement);

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 /// Somebody who hears how a login goes.
-pub trait Witness: Send + Sync {
+pub trait LoginListener: Send + Sync {
     /// The login has come this far.
     fn hear(&self, step: &LoginStep);
 }

@@ -63,7 +63,7 @@ impl Inbox {
     }
 
     /// The next whole message, if it is there.
-    pub(super) fn next(&mut self) -> Result<Option<Raw<'_>>, Error> {
+    pub(super) fn next(&mut self) -> Result<Option<RawMessage<'_>>, Error> {
         let pending = &self.bytes[self.start..self.end];
         let Some((header, _)) = pending.split_first_chunk::<HEADER>() else { return Ok(None) };
         let [tag, a, b, c, d] = *header;
@@ -81,7 +81,7 @@ impl Inbox {
         }
         let start = self.start;
         self.start += length + 1;
-        Ok(Some(Raw { tag, bytes: &self.bytes[start..=start + length] }))
+        Ok(Some(RawMessage { tag, bytes: &self.bytes[start..=start + length] }))
     }
 }
 
@@ -116,12 +116,12 @@ fn is_backend_tag(tag: u8) -> bool {
 
 /// One whole message as it was sent.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Raw<'a> {
+pub(super) struct RawMessage<'a> {
     pub(super) tag: u8,
     bytes: &'a [u8],
 }
 
-impl<'a> Raw<'a> {
+impl<'a> RawMessage<'a> {
     /// All of it.
     pub(super) fn bytes(self) -> &'a [u8] {
         self.bytes

@@ -3,7 +3,7 @@
 
 use postgres_protocol::message::frontend;
 
-use super::{Connection, connection::State};
+use super::{Connection, connection::ConnectionState};
 
 /// A portal that waits.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +28,7 @@ impl Connection {
     }
 }
 
-impl State {
+impl ConnectionState {
     pub(super) fn fetch_locked(&mut self, rows: i32) {
         let _ = frontend::execute("", rows, &mut self.outbox);
         frontend::flush(&mut self.outbox);

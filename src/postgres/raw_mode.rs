@@ -12,12 +12,12 @@ use std::{
 
 use super::{
     Connection, Error, Status,
-    connection::{End, Refused, State},
+    connection::{ConnectionState, End, Refused},
     messages::Inbox,
 };
 
 /// Reads the bytes of a connection in raw mode.
-pub trait Tap: Send + Sync {
+pub trait RawReader: Send + Sync {
     /// The exchange has the connection for itself.
     fn begun(&self);
     /// Whole messages, as the server sent them.
@@ -29,21 +29,21 @@ pub trait Tap: Send + Sync {
 }
 
 /// The raw exchange that has the connection.
-pub(super) struct Raw {
-    pub(super) tap: Arc<dyn Tap>,
+pub(super) struct RawMode {
+    pub(super) reader: Arc<dyn RawReader>,
     /// What the server said last, if that was `ReadyForQuery` and nothing was written since.
     status: Option<Status>,
     /// Whether somebody waits until the outbox is empty.
-    thirsty: bool,
+    wants_drained: bool,
     /// A cancel request is on its way.
     cancelling: bool,
     /// It has been ended and waits for the cancel request to be settled.
     over: bool,
 }
 
-impl Raw {
-    pub(super) fn new(tap: Arc<dyn Tap>, status: Status) -> Self {
-        Self { tap, status: Some(status), thirsty: false, cancelling: false, over: false }
+impl RawMode {
+    pub(super) fn new(reader: Arc<dyn RawReader>, status: Status) -> Self {
+        Self { reader, status: Some(status), wants_drained: false, cancelling: false, over: false }
     }
 }
 
@@ -59,7 +59,7 @@ impl Connection {
         state.flush_locked();
         let left = state.outbox.len();
         if let Some(raw) = &mut state.raw {
-            raw.thirsty = left > 0;
+            raw.wants_drained = left > 0;
         }
         Some(left)
     }
@@ -96,8 +96,12 @@ impl Connection {
         }
     }
 
-    /// Hands the messages that have arrived to the tap. Returns those that are not for it.
-    pub(super) fn read_raw(&self, tap: &Arc<dyn Tap>, inbox: &mut Inbox) -> Result<Vec<Vec<u8>>, Error> {
+    /// Hands the messages that have arrived to the reader. Returns those that are not for it.
+    pub(super) fn read_raw(
+        &self,
+        raw_reader: &Arc<dyn RawReader>,
+        inbox: &mut Inbox,
+    ) -> Result<Vec<Vec<u8>>, Error> {
         let mut bytes = Vec::new();
         let mut others = Vec::new();
         let mut status = None;
@@ -107,7 +111,7 @@ impl Connection {
                 tag => {
                     if let Err(error) = message.check_form() {
                         // What came before it is told before the end.
-                        self.hand_on(tap, &bytes, status);
+                        self.hand_on(raw_reader, &bytes, status);
                         return Err(error);
                     }
                     status = if tag == b'Z' { Some(message.status()?) } else { None };
@@ -115,22 +119,22 @@ impl Connection {
                 }
             }
         }
-        self.hand_on(tap, &bytes, status);
+        self.hand_on(raw_reader, &bytes, status);
         Ok(others)
     }
 
-    fn hand_on(&self, tap: &Arc<dyn Tap>, bytes: &[u8], status: Option<Status>) {
+    fn hand_on(&self, raw_reader: &Arc<dyn RawReader>, bytes: &[u8], status: Option<Status>) {
         if bytes.is_empty() {
             return;
         }
         if let Some(raw) = &mut self.state.lock().raw {
             raw.status = status;
         }
-        tap.bytes(bytes);
+        raw_reader.bytes(bytes);
     }
 }
 
-impl State {
+impl ConnectionState {
     fn finish_raw_locked(&mut self) -> impl FnOnce() + use<> {
         let status = self.raw.take().and_then(|raw| raw.status).unwrap_or(self.status);
         self.status = status;
@@ -148,10 +152,10 @@ impl State {
     }
 
     /// The outbox is empty: tells whoever waits for that.
-    pub(super) fn quench_locked(&mut self) -> Option<Arc<dyn Tap>> {
-        let raw = self.raw.as_mut().filter(|raw| raw.thirsty)?;
-        raw.thirsty = false;
-        Some(Arc::clone(&raw.tap))
+    pub(super) fn take_waiting_reader_locked(&mut self) -> Option<Arc<dyn RawReader>> {
+        let raw = self.raw.as_mut().filter(|raw| raw.wants_drained)?;
+        raw.wants_drained = false;
+        Some(Arc::clone(&raw.reader))
     }
 
     /// Whether a cancel request is to be sent for the raw exchange `id`.

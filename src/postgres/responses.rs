@@ -13,13 +13,13 @@ use postgres_protocol::message::frontend;
 use tokio::time::Sleep;
 
 use super::{
-    Connection, DatabaseError, Error, Event, Outcome, Shape, SqlState, Status, Tap,
+    Connection, DatabaseError, Error, Event, Outcome, RawReader, Shape, SqlState, Status,
     cancel::cancel,
     codec::Packer,
     connection::{End, Refused},
     exchange::Exchange,
-    in_flight::{Heard, InFlight, Preparation},
-    messages::{Inbox, Raw},
+    in_flight::{InFlight, Preparation, Progress},
+    messages::{Inbox, RawMessage},
     portal::Suspended,
     statements::OWN_NAME,
 };
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const CANCEL_AGAIN: Duration = Duration::from_millis(100);
 
 /// What of the driver deals with messages.
-pub(super) struct Answering {
+pub(super) struct ResponseHandler {
     pub(super) connection: Arc<Connection>,
     packer: Packer,
     pub(super) current: Option<InFlight>,
@@ -47,7 +47,7 @@ pub(super) struct Answering {
     over: bool,
 }
 
-impl Answering {
+impl ResponseHandler {
     pub(super) fn new(connection: Arc<Connection>) -> Self {
         Self {
             connection,
@@ -64,15 +64,15 @@ impl Answering {
 
     pub(super) fn messages(&mut self, inbox: &mut Inbox) -> Result<(), Error> {
         if self.current.is_none()
-            && let Some(tap) = self.tap()
+            && let Some(raw_reader) = self.raw_reader()
         {
-            for bytes in self.connection.read_raw(&tap, inbox)? {
-                Raw::whole(&bytes).map_or(Ok(()), |raw| self.message(raw))?;
+            for bytes in self.connection.read_raw(&raw_reader, inbox)? {
+                RawMessage::whole(&bytes).map_or(Ok(()), |message| self.message(message))?;
             }
             return Ok(());
         }
-        while let Some(raw) = inbox.next()? {
-            if let Err(error) = self.message(raw) {
+        while let Some(message) = inbox.next()? {
+            if let Err(error) = self.message(message) {
                 if let Some(current) = self.current() {
                     current.error.get_or_insert_with(|| error.clone());
                     // The exchange has heard it; the connection itself ends without a word.
@@ -84,29 +84,29 @@ impl Answering {
         Ok(())
     }
 
-    fn message(&mut self, raw: Raw<'_>) -> Result<(), Error> {
-        match raw.tag {
-            b'D' => self.row(raw),
-            b'1' | b'd' if self.current().is_none() => Err(raw.unexpected()),
+    fn message(&mut self, message: RawMessage<'_>) -> Result<(), Error> {
+        match message.tag {
+            b'D' => self.row(message),
+            b'1' | b'd' if self.current().is_none() => Err(message.unexpected()),
             b'2' => self.bound(),
             b'1' | b'3' | b't' | b'H' | b'd' | b'c' | b'W' | b'K' | b'v' => Ok(()),
-            b'T' => self.columns(raw, true),
-            b'n' => self.columns(raw, false),
-            b'C' => self.complete(raw),
-            b'I' => self.complete_with(raw, b""),
-            b's' => self.suspended(raw),
-            b'Z' => self.ready(raw),
-            b'E' => self.error(raw),
-            b'G' => self.refuse_copy(raw),
-            b'N' => self.tell(Event::Notice(Box::new(raw.database_error()?))),
-            b'A' | b'S' => self.asynchronous(raw),
-            _ => Err(raw.unexpected()),
+            b'T' => self.columns(message, true),
+            b'n' => self.columns(message, false),
+            b'C' => self.complete(message),
+            b'I' => self.complete_with(message, b""),
+            b's' => self.suspended(message),
+            b'Z' => self.ready(message),
+            b'E' => self.error(message),
+            b'G' => self.refuse_copy(message),
+            b'N' => self.tell(Event::Notice(Box::new(message.database_error()?))),
+            b'A' | b'S' => self.asynchronous(message),
+            _ => Err(message.unexpected()),
         }
     }
 
     /// Who reads the connection in raw mode.
-    pub(super) fn tap(&self) -> Option<Arc<dyn Tap>> {
-        self.connection.state.lock().raw.as_ref().map(|raw| Arc::clone(&raw.tap))
+    pub(super) fn raw_reader(&self) -> Option<Arc<dyn RawReader>> {
+        self.connection.state.lock().raw.as_ref().map(|raw| Arc::clone(&raw.reader))
     }
 
     /// The exchange that is being answered.
@@ -120,19 +120,19 @@ impl Answering {
     #[expect(clippy::unnecessary_wraps, reason = "reads as the other arms of the match do")]
     fn bound(&mut self) -> Result<(), Error> {
         if let Some(current) = self.current() {
-            current.heard = current.heard.max(Heard::Bound);
+            current.progress = current.progress.max(Progress::Bound);
         }
         Ok(())
     }
 
-    fn row(&mut self, raw: Raw<'_>) -> Result<(), Error> {
+    fn row(&mut self, message: RawMessage<'_>) -> Result<(), Error> {
         if self.current.is_none() {
             self.current();
         }
-        let Some(current) = &mut self.current else { return Err(raw.unexpected()) };
-        let Some(shape) = &current.shape else { return Err(raw.unexpected()) };
-        self.packer.push(shape, raw.body())?;
-        match current.room.checked_sub(raw.length() as u64) {
+        let Some(current) = &mut self.current else { return Err(message.unexpected()) };
+        let Some(shape) = &current.shape else { return Err(message.unexpected()) };
+        self.packer.push(shape, message.body())?;
+        match current.room.checked_sub(message.length() as u64) {
             Some(room) => current.room = room,
             None => self.too_large(),
         }
@@ -160,14 +160,14 @@ impl Answering {
         }
         current.exchange.reply.rows(shape, self.packer.rows());
         current.opened = true;
-        current.heard = current.heard.max(Heard::Rows);
+        current.progress = current.progress.max(Progress::Rows);
         self.packer.clear();
     }
 
-    fn columns(&mut self, raw: Raw<'_>, some: bool) -> Result<(), Error> {
-        let Some(current) = self.current() else { return Err(raw.unexpected()) };
+    fn columns(&mut self, message: RawMessage<'_>, some: bool) -> Result<(), Error> {
+        let Some(current) = self.current() else { return Err(message.unexpected()) };
         let statement = Arc::clone(&current.exchange.statement);
-        let shape = if some { Some(Shape::read(raw, statement.is_binary())?) } else { None };
+        let shape = if some { Some(Shape::read(message, statement.is_binary())?) } else { None };
         current.shape.clone_from(&shape);
         current.opened = false;
         if let Preparation::Pending(name) = &mut current.preparation {
@@ -178,19 +178,19 @@ impl Answering {
         Ok(())
     }
 
-    fn complete(&mut self, raw: Raw<'_>) -> Result<(), Error> {
-        let tag = raw.body().strip_suffix(b"\0").ok_or_else(|| raw.malformed())?;
-        self.complete_with(raw, tag)
+    fn complete(&mut self, message: RawMessage<'_>) -> Result<(), Error> {
+        let tag = message.body().strip_suffix(b"\0").ok_or_else(|| message.malformed())?;
+        self.complete_with(message, tag)
     }
 
-    fn complete_with(&mut self, raw: Raw<'_>, tag: &[u8]) -> Result<(), Error> {
+    fn complete_with(&mut self, message: RawMessage<'_>, tag: &[u8]) -> Result<(), Error> {
         if self.current().is_none() {
-            return Err(raw.unexpected());
+            return Err(message.unexpected());
         }
         self.hand_over();
         if let Some(current) = &mut self.current {
             current.exchange.reply.complete(tag);
-            current.heard = Heard::Result;
+            current.progress = Progress::Result;
             current.opened = false;
             current.shape = None;
         }
@@ -201,8 +201,8 @@ impl Answering {
         Ok(())
     }
 
-    fn suspended(&mut self, raw: Raw<'_>) -> Result<(), Error> {
-        let Some(current) = self.current() else { return Err(raw.unexpected()) };
+    fn suspended(&mut self, message: RawMessage<'_>) -> Result<(), Error> {
+        let Some(current) = self.current() else { return Err(message.unexpected()) };
         let suspended = Suspended { id: current.exchange.id, fetch: current.exchange.statement.fetch };
         let paged = current.exchange.statement.paged && !current.given_up;
         self.hand_over();
@@ -212,7 +212,7 @@ impl Answering {
             drop(state);
             if let Some(current) = &mut self.current {
                 // It may end here.
-                current.heard = Heard::Result;
+                current.progress = Progress::Result;
                 current.exchange.reply.suspended();
             }
         } else {
@@ -227,8 +227,8 @@ impl Answering {
         self.connection.state.lock().sync_locked();
     }
 
-    fn error(&mut self, raw: Raw<'_>) -> Result<(), Error> {
-        let mut error = raw.database_error()?;
+    fn error(&mut self, message: RawMessage<'_>) -> Result<(), Error> {
+        let mut error = message.database_error()?;
         self.hide_own_name(&mut error);
         let error = Error::Database(Arc::new(error));
         if error.is_fatal() || self.current().is_none() {
@@ -254,9 +254,9 @@ impl Answering {
     }
 
     /// Nobody can feed a COPY through a plain query.
-    fn refuse_copy(&mut self, raw: Raw<'_>) -> Result<(), Error> {
-        let Some(current) = self.current() else { return Err(raw.unexpected()) };
-        let simple = current.exchange.statement.mode == super::Mode::Simple;
+    fn refuse_copy(&mut self, message: RawMessage<'_>) -> Result<(), Error> {
+        let Some(current) = self.current() else { return Err(message.unexpected()) };
+        let simple = current.exchange.statement.mode == super::QueryMode::Simple;
         let mut state = self.connection.state.lock();
         let _ = frontend::copy_fail("No source stream defined", &mut state.outbox);
         // A Sync sent with the statement was swallowed by the COPY.
@@ -268,14 +268,15 @@ impl Answering {
     }
 
     /// Texts are taken as they come: a session may have set an encoding of its own.
-    fn asynchronous(&mut self, raw: Raw<'_>) -> Result<(), Error> {
-        if raw.tag == b'A' {
-            let (process_id, texts) = raw.body().split_first_chunk::<4>().ok_or_else(|| raw.malformed())?;
-            let [channel, payload] = raw.texts(texts)?;
+    fn asynchronous(&mut self, message: RawMessage<'_>) -> Result<(), Error> {
+        if message.tag == b'A' {
+            let (process_id, texts) =
+                message.body().split_first_chunk::<4>().ok_or_else(|| message.malformed())?;
+            let [channel, payload] = message.texts(texts)?;
             let process_id = i32::from_be_bytes(*process_id);
-            return self.tell(Event::Notification { length: raw.length(), process_id, channel, payload });
+            return self.tell(Event::Notification { length: message.length(), process_id, channel, payload });
         }
-        let [parameter_name, parameter_value] = raw.texts(raw.body())?;
+        let [parameter_name, parameter_value] = message.texts(message.body())?;
         self.connection.state.lock().role.note(&parameter_name, &parameter_value);
         self.tell(Event::ParameterStatus { parameter_name, parameter_value })
     }
@@ -286,11 +287,14 @@ impl Answering {
         Ok(())
     }
 
-    fn ready(&mut self, raw: Raw<'_>) -> Result<(), Error> {
-        let status = raw.status()?;
+    fn ready(&mut self, message: RawMessage<'_>) -> Result<(), Error> {
+        let status = message.status()?;
         // Each exchange is answered by a result or an error; the end alone belongs to another one.
-        if self.current().is_some_and(|current| current.heard < Heard::Result && current.error.is_none()) {
-            return Err(raw.unexpected());
+        if self
+            .current()
+            .is_some_and(|current| current.progress < Progress::Result && current.error.is_none())
+        {
+            return Err(message.unexpected());
         }
         if self.cancel.is_some() {
             self.ready = Some(status);
@@ -448,7 +452,7 @@ impl Answering {
 }
 
 /// A panic in here loses the connection, but nobody who waits for an answer.
-impl Drop for Answering {
+impl Drop for ResponseHandler {
     fn drop(&mut self) {
         self.end(End::Closed(Error::protocol("the connection was lost to an internal error")));
     }

@@ -150,7 +150,7 @@ impl Error {
             Self::Tls { .. } => FailureClass::Tls,
             Self::QueryTimeout => FailureClass::QueryTimeout,
             Self::Withdrawn => FailureClass::Cancelled,
-            Self::Barred(_) => FailureClass::CircuitOpen,
+            Self::BreakerOpen(_) => FailureClass::CircuitOpen,
             Self::Protocol(_) => FailureClass::Protocol,
             Self::Type(_) => FailureClass::Data,
             _ => FailureClass::Other,
@@ -174,7 +174,7 @@ impl Error {
             | Self::TooLarge(_)
             | Self::Protocol(_)
             | Self::Greeting(_)
-            | Self::Barred(_)
+            | Self::BreakerOpen(_)
             | Self::Plain(_)
             | Self::Type(_) => Action::Final,
         }

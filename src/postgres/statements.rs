@@ -13,7 +13,7 @@ use std::{
 
 use lru::LruCache;
 
-use super::{Mode, Shape, Statement, shared_sessions::Sharing};
+use super::{QueryMode, Shape, Statement, shared_sessions::Sharing};
 
 /// Statements the application did not name are named this, a word that is random for each
 /// connection, and a number. Random, because behind a pooler two clients may meet on one session,
@@ -101,7 +101,7 @@ impl Statements {
             }
             return plan;
         }
-        let cached = matches!(statement.mode, Mode::Extended { cache: true, .. });
+        let cached = matches!(statement.mode, QueryMode::Extended { cache: true, .. });
         let cached = cached && !anew && !self.sharing.is_shared() && is_worth_caching(statement);
         let Some(by_text) = self.by_text.as_mut().filter(|_| cached) else {
             return Plan::Prepare { name: "".into(), close: Vec::new() };

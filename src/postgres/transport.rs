@@ -18,7 +18,7 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 use super::{
-    Stream,
+    ExternalStream,
     socket::{Reader, Socket, Writer},
 };
 
@@ -29,7 +29,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 pub(super) enum Transport {
     Plain(Reader, Arc<Writer>),
     Tls(Box<TlsStream<Socket>>),
-    Tunnel(Stream),
+    External(ExternalStream),
 }
 
 impl Transport {
@@ -38,7 +38,7 @@ impl Transport {
         let result = match self {
             Self::Plain(reader, _) => reader.poll_read(cx, &mut buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
-            Self::Tunnel(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
+            Self::External(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
         };
         ready!(result)?;
         Poll::Ready(Ok(buffer.filled().len()))
@@ -54,7 +54,7 @@ impl Transport {
             let written = ready!(match self {
                 Self::Plain(_, writer) => writer.poll_write(cx, bytes),
                 Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-                Self::Tunnel(stream) => Pin::new(stream).poll_write(cx, bytes),
+                Self::External(stream) => Pin::new(stream).poll_write(cx, bytes),
             })?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -62,7 +62,7 @@ impl Transport {
             bytes.advance(written);
         }
         match self {
-            Self::Plain(..) | Self::Tunnel(_) => Poll::Ready(Ok(())),
+            Self::Plain(..) | Self::External(_) => Poll::Ready(Ok(())),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }

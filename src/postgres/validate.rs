@@ -1,9 +1,9 @@
 //! Whether a message is built as its type promises. What passes through in raw mode is read by parsers
 //! in JavaScript, which trust it: on a message cut short they throw, or never come to an end.
 
-use super::{Error, messages::Raw};
+use super::{Error, messages::RawMessage};
 
-impl Raw<'_> {
+impl RawMessage<'_> {
     /// Refuses a message that is malformed, or has no place after the login.
     pub(super) fn check_form(self) -> Result<(), Error> {
         let body = self.body();
@@ -59,7 +59,7 @@ mod tests {
     fn form_of(tag: u8, body: &[u8]) -> Result<(), Error> {
         let length = u32::try_from(body.len() + 4).unwrap();
         let bytes = [&[tag][..], &length.to_be_bytes(), body].concat();
-        Raw::whole(&bytes).unwrap().check_form()
+        RawMessage::whole(&bytes).unwrap().check_form()
     }
 
     /// Each is whole, and is broken by every cut and by one more byte.

@@ -10,7 +10,7 @@ use std::{
 use pgpool_rs::{
     dispatch::{Answer, Observer, Failure as Refused, Settings, Tier, RequestOptions},
     pool::CloseReason,
-    postgres::{AskPassword, Connection, Error, Event, Mode, Rows, Shape, Statement, Status},
+    postgres::{AskPassword, Connection, Error, Event, QueryMode, Rows, Shape, Statement, Status},
 };
 use serde_json::{Value, json};
 use tokio::{runtime::Handle, sync::oneshot};
@@ -61,7 +61,7 @@ impl Contender for Core {
         let length = i32::try_from(id.len())?.to_be_bytes();
         let statement = Arc::new(Statement {
             text: Arc::clone(&self.text),
-            mode: Mode::Extended { binary: false, cache: true },
+            mode: QueryMode::Extended { binary: false, cache: true },
             formats: [0].into(),
             values: [&length[..], id.as_bytes()].concat().into(),
             ..Statement::clone(&Statement::raw())

@@ -13,7 +13,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::super::{Error, messages::Raw};
+use super::super::{Error, messages::RawMessage};
 
 /// Shapes remembered at once. A statement whose shape was dropped gets a new number.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
@@ -87,28 +87,28 @@ impl Slot {
 
 impl Shape {
     /// The shape a row description tells, with every column in text or every one in binary.
-    pub(in crate::postgres) fn read(raw: Raw<'_>, binary: bool) -> Result<Arc<Self>, Error> {
-        let key = (binary, Box::from(raw.body()));
+    pub(in crate::postgres) fn read(message: RawMessage<'_>, binary: bool) -> Result<Arc<Self>, Error> {
+        let key = (binary, Box::from(message.body()));
         let mut shapes = SHAPES.lock();
         if let Some(shape) = shapes.get(&key) {
             return Ok(Arc::clone(shape));
         }
-        let shape = Arc::new(Self::parse(raw, binary)?);
+        let shape = Arc::new(Self::parse(message, binary)?);
         shapes.put(key, Arc::clone(&shape));
         Ok(shape)
     }
 
     /// Read by hand, because a session may have set an encoding in which names are no UTF-8.
-    fn parse(raw: Raw<'_>, binary: bool) -> Result<Self, Error> {
-        let (count, mut rest) = raw.body().split_first_chunk::<2>().ok_or_else(|| raw.malformed())?;
+    fn parse(message: RawMessage<'_>, binary: bool) -> Result<Self, Error> {
+        let (count, mut rest) = message.body().split_first_chunk::<2>().ok_or_else(|| message.malformed())?;
         let mut columns = Vec::new();
         for _ in 0..u16::from_be_bytes(*count) {
-            let (column, after) = Column::parse(rest, binary).ok_or_else(|| raw.malformed())?;
+            let (column, after) = Column::parse(rest, binary).ok_or_else(|| message.malformed())?;
             columns.push(column);
             rest = after;
         }
         if !rest.is_empty() {
-            return Err(raw.malformed());
+            return Err(message.malformed());
         }
         Ok(Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), columns: columns.into() })
     }

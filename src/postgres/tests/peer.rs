@@ -19,8 +19,8 @@ use tokio::{
 };
 
 use crate::postgres::{
-    Config, Connection, Error, Event, Exchange, Host, Listener, Mode, Outcome, Password, Reply, Rows, Shape,
-    Statement, connect,
+    Config, Connection, Error, Event, Exchange, Host, Listener, Outcome, Password, QueryMode, Reply, Rows,
+    Shape, Statement, connect,
 };
 
 /// A test that takes longer hangs.
@@ -137,7 +137,7 @@ fn config() -> Config {
         statement_cache: 10,
         pipelined: false,
         dialer: None,
-        witness: None,
+        login_listener: None,
     }
 }
 
@@ -233,7 +233,7 @@ impl Asked {
 /// Sends an extended query without parameters.
 pub(super) fn ask(connection: &Connection, text: &str) -> Asked {
     let mut statement = Statement::clone(&Statement::simple(text));
-    statement.mode = Mode::Extended { binary: false, cache: true };
+    statement.mode = QueryMode::Extended { binary: false, cache: true };
     let (sender, end) = oneshot::channel();
     let heard = Arc::new(Mutex::new(Heard::default()));
     let reply = Box::new(Note { heard: Arc::clone(&heard), end: Some(sender) });
