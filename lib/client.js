@@ -22,7 +22,7 @@ const { inContext } = require('./async/callback-context');
 const { bridge } = require('./native/bridge');
 const { pack } = require('./encode/request');
 const { isFatal, isLoss, unexpected } = require('./client/connection-loss');
-const { rethrow } = require('./async/answer');
+const { throwAsync } = require('./async/uncaught');
 const { submit } = require('./client/submittable');
 const { plainMethods } = require('./client/patched-methods');
 const { command, isCommand } = require('./client/replication');
@@ -394,7 +394,7 @@ class Client extends EventEmitter {
       try {
         this.emit('error', error);
       } catch (uncaught) {
-        rethrow(uncaught);
+        throwAsync(uncaught);
       }
     }
   }

@@ -1,17 +1,16 @@
 'use strict';
 
-// An AbortSignal beside a request: waiting, connecting or running, the request is rejected with the
-// signal's reason at once; what the server still does for it is cancelled and settled by the core
-// before the connection is lent again.
+// An AbortSignal of a request: waiting, connecting or running, the request is rejected with the signal's reason
+// at once. The core cancels what the server still does for it, before anybody else gets the connection.
 
 const ANSWERS = ['fail', 'finish', 'succeed'];
 
-/** Why `signal` has aborted. What a callback could not tell from success is no reason. */
+/** The reason of an aborted `signal`; an AbortError for a falsy one, which a callback would take for success. */
 function reasonOf(signal) {
   return signal.reason || new DOMException('This operation was aborted', 'AbortError');
 }
 
-/** What a request with this signal is to fail with instead of being begun: no signal, or aborted already. */
+/** The error of a request that must not begin: `signal` is no AbortSignal, or has aborted already. */
 function refusalOf(signal) {
   if (typeof signal !== 'object' || typeof signal.addEventListener !== 'function') {
     return new TypeError('signal must be an AbortSignal');
@@ -22,9 +21,9 @@ function refusalOf(signal) {
 /**
  * Ends `request` with the reason of `signal` when it aborts. Of the request's answers (`fail`, `finish`,
  * `succeed`) only the first call counts from now on; `withdraw` takes back what is under way.
- * @returns what the request is to fail with instead of being begun, see `refusalOf`
+ * @returns the error of a request that must not begin, see `refusalOf`
  */
-function heed(request, signal) {
+function abortOn(request, signal) {
   const refusal = refusalOf(signal);
   if (refusal !== undefined) return refusal;
   const plain = Object.getPrototypeOf(request);
@@ -51,4 +50,4 @@ function heed(request, signal) {
 
 function ignore() {}
 
-module.exports = { heed, reasonOf, refusalOf };
+module.exports = { abortOn, reasonOf, refusalOf };

@@ -1,12 +1,11 @@
 'use strict';
 
-// The async context of callbacks: a callback runs in the context (AsyncLocalStorage, domain) of the call
-// that it was given to, not in that of the connection which happens to answer. Promises need nothing:
-// `await` restores the context by itself.
+// The async context of callbacks (AsyncLocalStorage, domains): a callback runs in the context of the call that it
+// was passed to, not in that of the connection that answers. Promises need nothing: `await` restores the context.
 
 const { AsyncResource } = require('node:async_hooks');
 
-/** `callback`, tied to the context of the caller; what is no function stays as it is. */
+/** `callback`, bound to the context of the caller; anything but a function is returned as it is. */
 function inContext(callback) {
   if (typeof callback !== 'function') return callback;
   const resource = new AsyncResource('pg.callback');
@@ -17,7 +16,7 @@ function inContext(callback) {
   return bound;
 }
 
-/** The callback as it was given, for whoever sees to its context. */
+/** The callback without its context, for callers that restore the context themselves. */
 function bare(callback) {
   return callback && callback.bare ? callback.bare : callback;
 }

@@ -5,7 +5,7 @@
 // two of them are in memory. Nothing is sent before the first row is asked for.
 
 const Statement = require('../statement/statement');
-const { guarded } = require('../async/answer');
+const { callUserCode } = require('../async/uncaught');
 const { REQUEST_FLAGS } = require('../native/layout');
 
 const { PAGED } = REQUEST_FLAGS;
@@ -156,7 +156,7 @@ class RowStream {
     this._over = true;
     this._failed = failed && !this._stopping;
     this._error = error;
-    guarded(() => this._giveBack !== null && this._giveBack());
+    callUserCode(() => this._giveBack !== null && this._giveBack());
     for (const leave of this._leaving) leave();
     this._serve();
   }

@@ -8,7 +8,7 @@
 // borders of the next exchange known. If the core does not agree, one more Sync settles it.
 
 const { isFatal } = require('./connection-loss');
-const { guarded, rethrow } = require('../async/answer');
+const { callUserCode, throwAsync } = require('../async/uncaught');
 const { RAW_FLAGS } = require('../native/layout');
 
 const { BEGUN, DRAINED } = RAW_FLAGS;
@@ -157,7 +157,7 @@ class Session {
     this.active = null;
     if (active !== null) {
       if (active.name) delete client.connection.submittedNamedStatements[active.name];
-      guarded(() => active.handleError(error, client.connection));
+      callUserCode(() => active.handleError(error, client.connection));
     }
     // After an error the server skips everything up to a Sync.
     if (this.owed === 0 && !fatal) client.connection.sync();
@@ -201,7 +201,7 @@ class Session {
       process.nextTick(() => {
         const late = this.active === null;
         this.active = null;
-        if (!late) guarded(() => query.handleError(error, client.connection));
+        if (!late) callUserCode(() => query.handleError(error, client.connection));
       });
       callback(error);
       query.callback = () => {};
@@ -219,7 +219,7 @@ class Session {
   takeRaw(flags, bytes) {
     if (flags === BEGUN) {
       this.begin();
-      if (this.thrown !== undefined) rethrow(this.thrown);
+      if (this.thrown !== undefined) throwAsync(this.thrown);
     } else if (flags === DRAINED) this.client.connection.stream.drained();
     else this.client.connection.stream.feed(bytes);
   }
@@ -244,7 +244,7 @@ class Session {
     clearTimeout(this.timer);
     const { active, client } = this;
     this.active = null;
-    if (active !== null) guarded(() => active.handleError(error, client.connection));
+    if (active !== null) callUserCode(() => active.handleError(error, client.connection));
   }
 }
 
@@ -254,7 +254,7 @@ function tell(active, method, first, second) {
   try {
     active[method](first, second);
   } catch (error) {
-    rethrow(error);
+    throwAsync(error);
   }
 }
 

@@ -9,7 +9,7 @@ const { parse } = require('pg-protocol');
 const Connection = require('../connection');
 const WireStream = require('./virtual-socket');
 const { DatabaseError } = require('../errors');
-const { rethrow } = require('../async/answer');
+const { throwAsync } = require('../async/uncaught');
 const { transmit } = require('./submittable');
 
 class ClientConnection extends Connection {
@@ -65,7 +65,7 @@ class ClientConnection extends Connection {
       if (session !== null) session.take(message);
       this.tell(eventOf(message), message);
     } catch (error) {
-      rethrow(error);
+      throwAsync(error);
     }
   }
 

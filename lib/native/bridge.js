@@ -10,7 +10,7 @@
 const { performance } = require('node:perf_hooks');
 const Shape = require('../decode/row-description');
 const { ConfigurationError } = require('../errors');
-const { rethrow } = require('../async/answer');
+const { throwAsync } = require('../async/uncaught');
 const { Frame } = require('./frame');
 const { RECORDS, RECORD_HEADER } = require('./layout');
 
@@ -213,14 +213,14 @@ class Bridge {
       const length = frame.words[word];
       if (length < RECORD_HEADER) {
         this.at = this.filled;
-        rethrow(new Error(`a record of ${length} bytes came from the native core`));
+        throwAsync(new Error(`a record of ${length} bytes came from the native core`));
         continue;
       }
       this.at += length;
       try {
         this.onRequestRecord(frame, word);
       } catch (error) {
-        rethrow(error);
+        throwAsync(error);
       }
       work += length + WORK_PER_RECORD;
       if (work < WORK_PER_CLOCK) continue;

@@ -7,7 +7,7 @@
 const net = require('node:net');
 const tls = require('node:tls');
 const { SECRETS_OF_TLS } = require('../config/secrets');
-const { guarded } = require('../async/answer');
+const { callUserCode } = require('../async/uncaught');
 
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
 
@@ -140,7 +140,7 @@ class NodeSocket {
     this.settled = true;
     const { stream } = this;
     if (stream === null) return;
-    guarded(() => {
+    callUserCode(() => {
       stream.on('error', () => {});
       if (stream.destroy) stream.destroy();
       else if (stream.end) stream.end();

@@ -11,7 +11,7 @@ const { answerPassword } = require('../client/password');
 const { bridge } = require('../native/bridge');
 const { fromNative } = require('../errors');
 const { runOnConnect } = require('./on-connect');
-const { guarded } = require('../async/answer');
+const { callUserCode } = require('../async/uncaught');
 const leakDetection = require('../monitor/leak-detection');
 const removal = require('./removal');
 
@@ -44,14 +44,14 @@ class PoolDelegate {
   opened(link) {
     const { pool } = this;
     bridge().setKeepsAlive(link, !pool.options.allowExitOnIdle && !pool._isPrefilledOnly);
-    guarded(() => pool.log('new client connected'));
+    callUserCode(() => pool.log('new client connected'));
     const connect = this.customConnects.get(link.info.attempt);
     if (connect !== undefined) {
       this.customConnects.delete(link.info.attempt);
       connect.coreConnected(link);
       return;
     }
-    if (pool._everyConnectionHasClient) guarded(() => pool._clientOf(link));
+    if (pool._everyConnectionHasClient) callUserCode(() => pool._clientOf(link));
     if (link.info.awaitsOnConnect) runOnConnect(pool, link);
   }
 

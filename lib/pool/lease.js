@@ -5,7 +5,7 @@
 
 const { bridge } = require('../native/bridge');
 const leakDetection = require('../monitor/leak-detection');
-const { guarded } = require('../async/answer');
+const { callUserCode } = require('../async/uncaught');
 
 // The second argument of a release by the pool itself, where users give one: the error is told, the connection stays.
 const KEEP = Symbol('keep');
@@ -30,7 +30,7 @@ function lend(pool, checkout, link) {
   client._txStatus = 'I';
   leakDetection.checkedOut(pool, link, checkout.lease);
   if (pool.options.allowExitOnIdle) bridge().setKeepsAlive(link, true);
-  guarded(() => pool.emit('acquire', client));
+  callUserCode(() => pool.emit('acquire', client));
   const release = releaseOnce(pool, client, link);
   client.release = release;
   client._borrowed = true;
@@ -44,7 +44,7 @@ function lend(pool, checkout, link) {
     if (told) return;
     told = true;
     if (error) {
-      guarded(() => client.release(error));
+      callUserCode(() => client.release(error));
       checkout.fail(error);
     } else {
       checkout.succeed(client, client.release);
@@ -80,7 +80,7 @@ function release(pool, client, link, error, destroy) {
 
 function takeBack(pool, client, link, destroy) {
   const spent = client._poolUseCount >= pool.options.maxUses;
-  if (spent) guarded(() => pool.log('remove expended client'));
+  if (spent) callUserCode(() => pool.log('remove expended client'));
   const closing = destroy || !client._queryable || client._ending || client._ended;
   const serves = pool._isLogged && pool.waitingCount > 0;
   if (closing || spent) client._ending = true;

@@ -3,7 +3,7 @@
 // A new connection of a pool is shown to the application before anybody gets it: `onConnect`, then the
 // event `connect`. Whatever fails there refuses the connection.
 
-const { guarded } = require('../async/answer');
+const { callUserCode } = require('../async/uncaught');
 
 /** Gives the connection to the pool once the application has seen it. */
 function runOnConnect(pool, link) {
@@ -33,7 +33,7 @@ function reject(pool, link, client, error) {
 }
 
 function accept(pool, link, client) {
-  guarded(() => pool.emit('connect', client));
+  callUserCode(() => pool.emit('connect', client));
   pool._noteCustomQuery(client);
   pool._sawFirstClient = true;
   if (link.open) pool._native.onConnectDone(link.id, true);

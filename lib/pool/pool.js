@@ -11,7 +11,7 @@ const { EventEmitter } = require('node:events');
 const Client = require('../client');
 const Statement = require('../statement/statement');
 const TypeOverrides = require('../type-overrides');
-const { heed } = require('../async/abort-signal');
+const { abortOn } = require('../async/abort-signal');
 const { Checkout } = require('./checkout');
 const { WaitingContexts } = require('./custom-connect');
 const { PoolDelegate } = require('./delegate');
@@ -26,7 +26,7 @@ const { giveBack } = require('./lease');
 const leakDetection = require('../monitor/leak-detection');
 const tracing = require('../monitor/tracing-channels');
 const { ApplicationErrors } = require('../native/application-errors');
-const { answering } = require('../async/answer');
+const { callbackOrPromise } = require('../async/answer');
 const { queryOnClient } = require('./query-on-client');
 const { pack } = require('../encode/request');
 const { transaction } = require('../retry/transaction');
@@ -130,9 +130,9 @@ class Pool extends EventEmitter {
       const error = new Error('Cannot use a pool after calling end on the pool');
       return callback ? callback(error) : this.Promise.reject(error);
     }
-    const answer = answering(this.Promise, inContext(callback));
+    const answer = callbackOrPromise(this.Promise, inContext(callback));
     const checkout = new Checkout(this, answer.callback, leakDetection.startTracking(this, plainConnect));
-    const refusal = signal === undefined || signal === null ? undefined : heed(checkout, signal);
+    const refusal = signal === undefined || signal === null ? undefined : abortOn(checkout, signal);
     if (refusal === undefined) this._admit(checkout);
     else process.nextTick(() => checkout.fail(refusal));
     return answer.promise;
@@ -141,7 +141,7 @@ class Pool extends EventEmitter {
   // A checkout with terms of its own, for a transaction.
   _checkout(terms) {
     if (this.ending || this.connect !== plainConnect) return this.connect();
-    const answer = answering(this.Promise);
+    const answer = callbackOrPromise(this.Promise);
     const checkout = new Checkout(this, answer.callback, leakDetection.startTracking(this, this._checkout));
     checkout.terms = terms;
     this._admit(checkout);
@@ -279,7 +279,7 @@ class Pool extends EventEmitter {
     }
     this.ending = true;
     this._pulse();
-    const answer = answering(this.Promise, callback);
+    const answer = callbackOrPromise(this.Promise, callback);
     if (this._native === null) {
       this.ended = true;
       process.nextTick(() => answer.callback());

@@ -6,13 +6,14 @@
 const { inContext } = require('../async/callback-context');
 const { KEEP } = require('./lease');
 const leakDetection = require('../monitor/leak-detection');
-const { answering, rethrow } = require('../async/answer');
+const { callbackOrPromise } = require('../async/answer');
+const { throwAsync } = require('../async/uncaught');
 const { failedRun, isGone, termsOf, withBudgetCause } = require('../retry/terms');
 const { RetryDecision } = require('../retry/decision');
 
 /** See `Pool.query`. */
 function queryOnClient(pool, text, values, callback) {
-  const answer = answering(pool.Promise, inContext(callback));
+  const answer = callbackOrPromise(pool.Promise, inContext(callback));
   const terms = text == null ? undefined : termsOf(pool.options, text);
   let retries = 0;
   const fail = (failure, lost) => {
@@ -49,7 +50,7 @@ function queryOnClient(pool, text, values, callback) {
         // A statement that fails leaves its connection as good as it was.
         client.release(failure, KEEP);
       } catch (error) {
-        rethrow(error);
+        throwAsync(error);
       }
       if (failure) fail(failure, lost);
       else answer.callback(undefined, result);

@@ -3,7 +3,7 @@
 // A connection of a pool is gone, or has to go: who hears of it, and in which order.
 
 const { isUnexpected, lossErrors } = require('../client/connection-loss');
-const { guarded } = require('../async/answer');
+const { callUserCode } = require('../async/uncaught');
 
 /** The connection is gone. */
 function closed(pool, link, info) {
@@ -25,7 +25,7 @@ function closed(pool, link, info) {
   }
   client._ending = true;
   if (died) tellIdleDeath(pool, client, lossErrors(info, null)[0]);
-  guarded(() => pool.emit('remove', client));
+  callUserCode(() => pool.emit('remove', client));
   if (info.reason !== 'drained' && !died) pool._pulse();
   client._closed([]);
 }
@@ -46,7 +46,7 @@ function tellIdleDeath(pool, client, error) {
   error.client = client;
   for (const emitter of [client, pool]) {
     if (emitter.listenerCount('error') === 0) continue;
-    guarded(() => emitter.emit('error', error, client));
+    callUserCode(() => emitter.emit('error', error, client));
   }
 }
 

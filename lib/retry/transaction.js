@@ -8,7 +8,7 @@
 const { performance } = require('node:perf_hooks');
 const { DatabaseError, CommitOutcomeUnknownError } = require('../errors');
 const { commitOutcome, detectDialect, transactionId } = require('./commit-outcome');
-const { guarded } = require('../async/answer');
+const { callUserCode } = require('../async/uncaught');
 const { codeOf, isConnectionError, isGone, withBudgetCause } = require('./terms');
 const { traceTransaction } = require('../monitor/tracing-channels');
 const { CoreTimer, RetryDecision } = require('./decision');
@@ -179,7 +179,7 @@ class TransactionRun {
     this.released = true;
     this.client.removeListener('error', ignore);
     // A listener that throws does not change the outcome of the transaction.
-    guarded(() => this.release.call(this.client, destroy));
+    callUserCode(() => this.release.call(this.client, destroy));
   }
 }
 

@@ -4,9 +4,10 @@
 // Query) and the results as they arrive. One object per call. Its fields are read by `request.pack`.
 
 const Result = require('../result');
-const { heed } = require('../async/abort-signal');
+const { abortOn } = require('../async/abort-signal');
 const { bare } = require('../async/callback-context');
-const { rejectWith, rethrow } = require('../async/answer');
+const { rejectWith } = require('../async/answer');
+const { throwAsync } = require('../async/uncaught');
 const { REQUEST_FLAGS } = require('../native/layout');
 const { misuseOf, wishesOf } = require('./retry-options');
 
@@ -121,7 +122,7 @@ class Statement {
     this.queryTimeout = timeoutOf(this.queryTimeout);
     if (this.signal === undefined || this.signal === null) return undefined;
     this.flags |= CANCELLABLE;
-    return heed(this, this.signal);
+    return abortOn(this, this.signal);
   }
 
   takeRows(shape, frame, word) {
@@ -190,7 +191,7 @@ class Statement {
       try {
         this.callback(this.success, value);
       } catch (error) {
-        rethrow(error);
+        throwAsync(error);
       }
     }
     if (this.query !== null) this.query.emit('end', value);

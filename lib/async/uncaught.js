@@ -1,0 +1,22 @@
+'use strict';
+
+// Exceptions of application code that we call: each surfaces as an uncaught exception, as under pg, and stops
+// nothing that is under way.
+
+/** Throws `error` where nobody can catch it. */
+function throwAsync(error) {
+  process.nextTick(() => {
+    throw error;
+  });
+}
+
+/** Calls application code; an exception of it surfaces as uncaught. */
+function callUserCode(call) {
+  try {
+    call();
+  } catch (error) {
+    throwAsync(error);
+  }
+}
+
+module.exports = { callUserCode, throwAsync };
