@@ -54,14 +54,12 @@ class Transaction {
       const run = await this.runOnce();
       if (!('error' in run)) return run.value;
       let stage = 'open';
-      let refusal = run.isUnknown
-        ? AMBIGUOUS
-        : await this.decide({ stage, code: codeOf(run.error), lost: run.lost });
+      let refusal = run.isUnknown ? AMBIGUOUS : await this.decide({ ...run, stage, code: codeOf(run.error) });
       // An ambiguous COMMIT: its answer is lost, or the server says that it does not know.
       if (refusal !== undefined && refusal.message === 'ambiguous' && run.commit !== undefined) {
         stage = await this.settle(run);
         if (stage === 'committed') return run.value;
-        refusal = await this.decide({ stage, code: codeOf(run.error) });
+        refusal = await this.decide({ ...run, stage, code: codeOf(run.error) });
       }
       if (refusal !== undefined) throw withBudgetCause(run.error, refusal);
       this.retries += 1;
@@ -78,13 +76,24 @@ class Transaction {
   }
 
   /** The core's decision: undefined when it is time to go on, else the refusal. */
-  decide({ stage, code, lost = false, retries = this.retries, remaining = this.remaining() }) {
+  decide({ stage, code, lost, isCommitted, retries = this.retries, remaining = this.remaining() }) {
     const { attempts, base, codes } = this;
-    const run = { stage, code, lost, retries, attempts, baseMillis: base, remainingMillis: remaining, codes };
-    return new RetryDecision().of(this.pool._native, run);
+    return new RetryDecision().of(this.pool._native, {
+      stage,
+      code,
+      lost,
+      committed: isCommitted,
+      retries,
+      attempts,
+      baseMillis: base,
+      remainingMillis: remaining,
+      codes,
+    });
   }
 
-  /** Runs it once: `{ value }`, or `{ error, lost }`; `isUnknown` when its COMMIT was not answered. */
+  /**
+   * Runs it once: `{ value }`, or `{ error, lost, isCommitted }`; `isUnknown` when its COMMIT was not answered.
+   */
   async runOnce() {
     const client = await this.pool._checkout({
       deadline: this.remaining(),
@@ -109,6 +118,9 @@ class TransactionRun {
     this.client = client;
     this.release = client.release;
     this.released = false;
+    this.isWatched = false;
+    // Whether the function may have committed something by itself: then nothing is run again.
+    this.isCommitted = false;
     this.commit = undefined;
     this.finished = new Promise((resolve) => {
       this.finish = resolve;
@@ -131,7 +143,9 @@ class TransactionRun {
     try {
       if (!transaction.readOnly) await detectDialect(transaction.pool, client);
       await client.query(transaction.begin);
+      this.watch();
       value = await transaction.work(client);
+      this.unwatch();
       if (client.getTransactionStatus() === 'I') throw ended();
       const isOpen = client.getTransactionStatus() === 'T';
       this.commit =
@@ -149,12 +163,25 @@ class TransactionRun {
     }
   }
 
+  /** Has the core notice whether the function commits something by itself. */
+  watch() {
+    this.isWatched = true;
+    this.client._native.watchTransaction(this.client._link.id);
+  }
+
+  unwatch() {
+    if (!this.isWatched) return;
+    this.isWatched = false;
+    this.isCommitted = this.client._native.mayHaveCommitted(this.client._link.id);
+  }
+
   async rollBack(error) {
     const { client } = this;
+    this.unwatch();
     if (!isGone(client)) await client.query('ROLLBACK').catch(ignore);
     const lost = isGone(client);
     this.giveBack(lost);
-    return { error, lost: lost && isConnectionError(error) };
+    return { error, lost: lost && isConnectionError(error), isCommitted: this.isCommitted };
   }
 
   uncommitted(error, value) {
@@ -162,7 +189,7 @@ class TransactionRun {
     // An error that leaves the connection usable is an answer: the server has rolled back.
     const isAnswered = error instanceof DatabaseError && !isGone(client);
     this.giveBack(!isAnswered);
-    return { error, value, commit, lost: false, isUnknown: !isAnswered };
+    return { error, value, commit, lost: false, isUnknown: !isAnswered, isCommitted: this.isCommitted };
   }
 
   /** Ends the run at its deadline; a COMMIT under way is waited for. */

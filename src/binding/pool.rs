@@ -248,6 +248,20 @@ impl Pool {
         self.tier.sleep(id, Duration::from_millis(millis.into()), self.connections.retry_answer_to(id));
     }
 
+    /// From now on it is noticed whether the open transaction of a lent connection is committed.
+    #[napi(catch_unwind)]
+    pub fn watch_transaction(&self, connection: u32) {
+        if let Some(connection) = self.connections.connection(connection) {
+            connection.watch_transaction();
+        }
+    }
+
+    /// Ends the watch: whether something that was sent during it may be committed.
+    #[napi(catch_unwind)]
+    pub fn may_have_committed(&self, connection: u32) -> bool {
+        self.connections.connection(connection).is_none_or(|connection| connection.may_have_committed())
+    }
+
     /// Counts a COMMIT whose outcome stays unknown.
     #[napi(catch_unwind)]
     pub fn commit_unknown(&self) {

@@ -30,6 +30,9 @@ pub struct Run {
     /// Whether its connection was lost.
     #[serde(default)]
     lost: bool,
+    /// Whether the function of the transaction may have committed a part by itself.
+    #[serde(default)]
+    committed: bool,
     /// Runs again so far.
     #[serde(default)]
     retries: u32,
@@ -81,6 +84,7 @@ impl Run {
             RunStage::Statement if self.is_single() => self.repeat_after(action, has_other_hosts),
             RunStage::Statement => Repeat::Never,
         };
+        let repeat = if self.committed && repeat == Repeat::Safe { Repeat::Never } else { repeat };
         ClassifiedFailure::new(phase, repeat, Delay::Statement)
     }
 

@@ -26,6 +26,7 @@ use super::{
     raw_mode::RawMode,
     socket::Writer,
     statements::Statements,
+    transaction_watch::TransactionWatch,
 };
 
 /// An outbox that one large request has grown beyond this is given back.
@@ -146,6 +147,7 @@ pub(super) struct ConnectionState {
     pub(super) given_up: Option<(u32, Error)>,
     pub(super) statements: Statements,
     pub(super) role: Role,
+    pub(super) watch: TransactionWatch,
     pub(super) driver: Option<Waker>,
 }
 
@@ -201,6 +203,16 @@ impl Connection {
     /// What the server has reported of its part so far.
     pub fn role(&self) -> Role {
         self.state.lock().role
+    }
+
+    /// From now on it is noticed whether the transaction that is open is committed.
+    pub fn watch_transaction(&self) {
+        self.state.lock().watch = TransactionWatch::Open;
+    }
+
+    /// Ends the watch: whether something that was sent during it may be committed.
+    pub fn may_have_committed(&self) -> bool {
+        std::mem::take(&mut self.state.lock().watch) == TransactionWatch::Committed
     }
 
     /// Whether nothing runs and nothing is queued.
@@ -271,6 +283,7 @@ impl ConnectionState {
             given_up: None,
             statements,
             role,
+            watch: TransactionWatch::Off,
             driver: None,
         }
     }
@@ -358,6 +371,7 @@ impl ConnectionState {
                     self.raw = Some(RawMode::new(Arc::clone(&raw_reader), self.status));
                     raw_reader.begun();
                 }
+                self.watch.on_sent(self.statements.text_of(&statement));
                 self.busy.get_or_insert(exchange.id);
                 self.synced = statement.fetch == 0;
                 self.sent.push_back(InFlight {

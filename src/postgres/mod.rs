@@ -31,11 +31,13 @@ mod responses;
 mod server_role;
 mod shared_sessions;
 mod socket;
+pub mod sql_text;
 mod sqlstate;
 mod statements;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod transaction_watch;
 mod transport;
 mod validate;
 

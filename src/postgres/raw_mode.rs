@@ -55,6 +55,7 @@ impl Connection {
             return None;
         }
         state.raw.as_mut().filter(|raw| !raw.over)?.status = None;
+        texts(bytes).for_each(|text| state.watch.on_sent(text));
         state.outbox.extend_from_slice(bytes);
         state.flush_locked();
         let left = state.outbox.len();
@@ -115,6 +116,12 @@ impl Connection {
                         return Err(error);
                     }
                     status = if tag == b'Z' { Some(message.status()?) } else { None };
+                    if tag == b'C' {
+                        self.state
+                            .lock()
+                            .watch
+                            .on_complete(message.body().strip_suffix(b"\0").unwrap_or_default());
+                    }
                     bytes.extend_from_slice(message.bytes());
                 }
             }
@@ -127,11 +134,33 @@ impl Connection {
         if bytes.is_empty() {
             return;
         }
-        if let Some(raw) = &mut self.state.lock().raw {
+        let mut state = self.state.lock();
+        if let Some(raw) = &mut state.raw {
             raw.status = status;
         }
+        if let Some(status) = status {
+            state.watch.on_ready(status);
+        }
+        drop(state);
         raw_reader.bytes(bytes);
     }
+}
+
+/// The SQL in messages of Query and Parse. Libraries write whole messages; of others nothing is found.
+fn texts(mut bytes: &[u8]) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let (&tag, rest) = bytes.split_first()?;
+        let length = usize::try_from(u32::from_be_bytes(*rest.first_chunk()?)).ok()?;
+        let (message, rest) = rest.split_at_checked(length)?;
+        bytes = rest;
+        let mut strings = message.get(4..)?.split(|byte| *byte == 0);
+        let text = match tag {
+            b'Q' => strings.next(),
+            b'P' => strings.nth(1),
+            _ => None,
+        };
+        Some(text.and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default())
+    })
 }
 
 impl ConnectionState {

@@ -194,10 +194,12 @@ impl ResponseHandler {
             current.opened = false;
             current.shape = None;
         }
+        let mut state = self.connection.state.lock();
         if matches!(tag, b"DISCARD ALL" | b"DEALLOCATE ALL") {
-            self.connection.state.lock().statements.deallocated();
+            state.statements.deallocated();
         }
-        self.end_fetching();
+        state.watch.on_complete(tag);
+        state.sync_locked();
         Ok(())
     }
 
@@ -312,6 +314,7 @@ impl ResponseHandler {
         let connection = Arc::clone(&self.connection);
         let mut state = connection.state.lock();
         state.status = status;
+        state.watch.on_ready(status);
         let is_wanted = state.given_up.take().is_none();
         if state.pipelined
             && let Some(failed) = finished.as_ref().filter(|finished| finished.is_unprepared())

@@ -156,6 +156,12 @@ impl Statements {
         }
     }
 
+    /// The text of a statement, also where the application knows it by its name alone.
+    pub(super) fn text_of<'a>(&'a self, statement: &'a Statement) -> &'a str {
+        let known = statement.name.as_ref().filter(|_| statement.text.is_empty());
+        known.and_then(|name| self.by_name.get(name)).map_or(&statement.text, |(text, _)| text)
+    }
+
     /// The columns it returns, as far as they are known.
     pub(super) fn shape_of(&mut self, statement: &Statement) -> Option<Arc<Shape>> {
         match &statement.name {
