@@ -1,15 +1,15 @@
 'use strict';
 
-// One checkout on its way: `pool.connect()` until a client is there or the wait has failed.
+// One checkout: the request behind `pool.connect()`, until it has a lease or has failed.
 
-const { lend } = require('./lease');
+const { acquire } = require('./lease');
 
 function nothing() {}
 
 const POOLS_TERMS = {};
 
 class Checkout {
-  /** @param lease undefined where leaks are not looked for, see lib/monitor/leak-detection.js */
+  /** @param lease what leak detection keeps of the lease, if it is on: lib/monitor/leak-detection.js */
   constructor(pool, callback, lease) {
     this.id = 0;
     this.counted = true;
@@ -17,14 +17,14 @@ class Checkout {
     this.callback = callback;
     this.lease = lease;
     this.aborted = false;
-    // Deadline, attempts and base of the delays where they are not the pool's.
+    // Deadline, attempts and base delay, where they differ from the pool's.
     this.terms = POOLS_TERMS;
   }
 
   takeConnection(link) {
-    // The signal came first, so nobody is there who could give it back.
+    // The signal came first: nobody would release the client.
     if (this.aborted) this.pool._native.release(link.id, false);
-    else lend(this.pool, this, link);
+    else acquire(this.pool, this, link);
   }
 
   takeFailure(failure) {

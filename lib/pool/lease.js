@@ -1,24 +1,26 @@
 'use strict';
 
-// A connection becomes somebody's client and comes back: the events `acquire` and `release`, what is
-// checked before and after, and whether the core may lend it again.
+// The lease of a pool's connection: the right to use its client, from the event `acquire` to the event `release`.
+// A checkout (checkout.js) is the request for a lease; a connection under a lease is leased, and its client's
+// `release` ends the lease, once. Decided here: what is checked before and after, and whether the connection stays.
 
 const { bridge } = require('../native/bridge');
 const leakDetection = require('../monitor/leak-detection');
 const { callUserCode } = require('../async/uncaught');
 
-// The second argument of a release by the pool itself, where users give one: the error is told, the connection stays.
+// Second argument of `client.release(error, KEEP)` by the pool itself: `release` events get the error, the
+// connection stays.
 const KEEP = Symbol('keep');
 // No turn of the event loop is expected to last longer.
 const LONG_TURN_MILLIS = 1000;
 
-/** The connection that a checkout waits for is there. */
-function lend(pool, checkout, link) {
+/** Gives the connection to the checkout that waits for it. */
+function acquire(pool, checkout, link) {
   let client;
   try {
     client = pool._clientOf(link);
   } catch (error) {
-    // An application's own class of clients may refuse to be made.
+    // The constructor of an application's own client class may throw.
     pool._native.release(link.id, true);
     checkout.fail(error);
     return;
@@ -26,7 +28,7 @@ function lend(pool, checkout, link) {
   const isNew = link.fresh;
   link.fresh = false;
   link.lent = true;
-  // The core has ended what its last borrower left open.
+  // The core has ended a transaction that the last lease left open.
   client._txStatus = 'I';
   leakDetection.checkedOut(pool, link, checkout.lease);
   if (pool.options.allowExitOnIdle) bridge().setKeepsAlive(link, true);
@@ -73,60 +75,60 @@ function release(pool, client, link, error, destroy) {
   try {
     pool.emit('release', error, client);
   } finally {
-    // Whatever a listener throws at the caller.
-    takeBack(pool, client, link, destroy);
+    // An exception of a listener reaches the caller of `release`.
+    endLease(pool, client, link, destroy);
   }
 }
 
-function takeBack(pool, client, link, destroy) {
+function endLease(pool, client, link, destroy) {
   const spent = client._poolUseCount >= pool.options.maxUses;
   if (spent) callUserCode(() => pool.log('remove expended client'));
   const closing = destroy || !client._queryable || client._ending || client._ended;
   const serves = pool._isLogged && pool.waitingCount > 0;
   if (closing || spent) client._ending = true;
   if (pool.options.allowExitOnIdle) bridge().setKeepsAlive(link, false);
-  if (!closing && client._session !== null) releaseLater(pool, client, link);
-  else giveBack(pool, link, Boolean(closing));
+  if (!closing && client._session !== null) releaseAfterSubmittable(pool, client, link);
+  else returnToCore(pool, link, Boolean(closing));
   if (!closing && !spent) pool._pulse(serves);
-  // The loss of a lent connection has been told already; its removal comes with the release.
+  // The loss of a leased connection has been told; the event `remove` comes with its release.
   if (!link.open) pool.emit('remove', client);
 }
 
-/** The core gets the connection back. */
-function giveBack(pool, link, destroy) {
+/** Returns the connection to the core. */
+function returnToCore(pool, link, destroy) {
   if (!link.lent) return;
   link.lent = false;
   leakDetection.checkedIn(pool, link);
   const { idleTimeoutMillis } = pool.options;
-  // 0 is never.
+  // 0: idle connections are never closed.
   if (idleTimeoutMillis > 0 && idleTimeoutMillis < LONG_TURN_MILLIS) holdIdleTimeout(pool);
   pool._native.release(link.id, destroy);
 }
 
-// Under pg the idle timeout is a timer, so what is given back is there until the turn is over.
+// Idle timeouts are timers under pg: a released connection lives at least until the next turn of the event loop.
 function holdIdleTimeout(pool) {
-  if (pool._inTurn) return;
-  pool._inTurn = true;
+  if (pool._holdsIdleTimeout) return;
+  pool._holdsIdleTimeout = true;
   pool._native.holdIdleTimeout(true);
   setImmediate(() => {
-    pool._inTurn = false;
+    pool._holdsIdleTimeout = false;
     pool._native.holdIdleTimeout(false);
   });
 }
 
-// A submittable still has the connection: nobody else gets it before that is over.
-function releaseLater(pool, client, link) {
+// The lease lasts until the submittable (cursor, COPY) that still has the connection is over.
+function releaseAfterSubmittable(pool, client, link) {
   if (!client._session.leave()) {
     client._ending = true;
-    giveBack(pool, link, true);
+    returnToCore(pool, link, true);
     return;
   }
   leakDetection.checkedIn(pool, link);
-  pool._late.add(client);
+  pool._releasedEarly.add(client);
   client._afterSession = () => {
-    pool._late.delete(client);
-    giveBack(pool, link, false);
+    pool._releasedEarly.delete(client);
+    returnToCore(pool, link, false);
   };
 }
 
-module.exports = { KEEP, giveBack, lend };
+module.exports = { KEEP, acquire, returnToCore };

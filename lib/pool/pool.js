@@ -15,14 +15,14 @@ const { abortOn } = require('../async/abort-signal');
 const { Checkout } = require('./checkout');
 const { WaitingContexts } = require('./custom-connect');
 const { PoolDelegate } = require('./delegate');
-const { Ending } = require('./shutdown');
+const { Shutdown } = require('./shutdown');
 const { completed } = require('./options');
 const { hide } = require('../config/secrets');
 const { fromNative } = require('../errors');
 const { inContext } = require('../async/callback-context');
 const { bridge } = require('../native/bridge');
 const { plainMethods } = require('../client/patched-methods');
-const { giveBack } = require('./lease');
+const { returnToCore } = require('./lease');
 const leakDetection = require('../monitor/leak-detection');
 const tracing = require('../monitor/tracing-channels');
 const { ApplicationErrors } = require('../native/application-errors');
@@ -70,8 +70,8 @@ class Pool extends EventEmitter {
     hide(this, '_types', new TypeOverrides(this.options.types));
     // Errors of application code on their way to the checkout that they fail.
     hide(this, '_errors', new ApplicationErrors());
-    // Clients that were released while a submittable still had their connection.
-    hide(this, '_late', new Set());
+    // Clients that were released before their submittable was over; their leases last until then.
+    hide(this, '_releasedEarly', new Set());
     // Async contexts for a `connect` of the clients' own, and whether there is one.
     hide(this, '_waitingContexts', new WaitingContexts());
     hide(this, '_interceptsConnects', false);
@@ -81,20 +81,20 @@ class Pool extends EventEmitter {
     hide(this, '_leases', new Map());
     // Whether the core measures this pool; true until it has said so.
     hide(this, '_isMeasured', true);
-    // Somebody has looked at `_clients`: every connection has a client of its own from now on.
+    // True once somebody has read `_clients`: every new connection gets a client at once.
     hide(this, '_everyConnectionHasClient', false);
-    // False as long as the application has yet to see its first client: it may set something on it.
+    // False until a listener of `connect` or `onConnect` has had the first client: it may change it.
     hide(this, '_sawFirstClient', false);
     hide(this, '_maxResultBytes', this.options.maxResultBytes || 0);
     hide(this, '_queryTimeout', 0);
     hide(this, '_binary', false);
-    // Filled ahead of its first use; until then its connections keep no process alive.
+    // A pool that was filled ahead of its first use; until that its connections keep no process alive.
     hide(this, '_isPrefilledOnly', false);
-    // Something was given back in this turn of the event loop, and may be reaped in the next.
-    hide(this, '_inTurn', false);
+    // The idle timeout is held until the next turn of the event loop, see lease.js.
+    hide(this, '_holdsIdleTimeout', false);
   }
 
-  /** All connections: lent, idle and those being opened. */
+  /** All connections: leased, idle and those being opened. */
   get totalCount() {
     return this._native === null ? 0 : this._native.total;
   }
@@ -109,7 +109,7 @@ class Pool extends EventEmitter {
     return this._native === null ? 0 : this._native.waiting;
   }
 
-  /** Connections past `maxLifetimeSeconds` that are still lent. */
+  /** Connections past `maxLifetimeSeconds` that are still leased. */
   get expiredCount() {
     return this._native === null ? 0 : this._native.expired;
   }
@@ -268,7 +268,7 @@ class Pool extends EventEmitter {
   }
 
   /**
-   * Refuses new work, rejects who waits for a connection, closes idle connections, waits for lent ones.
+   * Refuses new work, rejects who waits for a connection, closes idle connections, waits for leased ones.
    * @param callback called when all are closed; without it a promise is returned
    */
   end(callback) {
@@ -285,10 +285,10 @@ class Pool extends EventEmitter {
       process.nextTick(() => answer.callback());
       return answer.promise;
     }
-    const ending = new Ending(this, answer.callback);
-    for (const client of this._late) giveBack(this, client._link, true);
-    bridge().register(ending);
-    this._native.end(ending.id);
+    const shutdown = new Shutdown(this, answer.callback);
+    for (const client of this._releasedEarly) returnToCore(this, client._link, true);
+    bridge().register(shutdown);
+    this._native.end(shutdown.id);
     return answer.promise;
   }
 
@@ -415,7 +415,7 @@ class Pool extends EventEmitter {
       if (typeof callback === 'function') callback();
     };
     super.on('remove', heard);
-    if (link.lent) giveBack(this, link, true);
+    if (link.lent) returnToCore(this, link, true);
     else this._native.closeConnection(link.id);
   }
 

@@ -7,7 +7,7 @@ const { callUserCode } = require('../async/uncaught');
 
 /** The connection is gone. */
 function closed(pool, link, info) {
-  if (link.client !== null && pool._late.delete(link.client)) link.lent = false;
+  if (link.client !== null && pool._releasedEarly.delete(link.client)) link.lent = false;
   const lent = link.lent;
   const unexpected = isUnexpected(info);
   const watched = pool.listenerCount('remove') > 0 || (unexpected && pool.listenerCount('error') > 0);

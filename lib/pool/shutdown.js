@@ -1,11 +1,11 @@
 'use strict';
 
-// The end of a pool on its way: from `pool.end()` until the core has closed everything.
+// The shutdown of a pool: the request behind `pool.end()`, answered when the core has closed every connection.
 
 const { fromNative } = require('../errors');
 const { bridge } = require('../native/bridge');
 
-class Ending {
+class Shutdown {
   constructor(pool, callback) {
     this.id = 0;
     this.counted = true;
@@ -14,7 +14,7 @@ class Ending {
   }
 
   takeDone() {
-    // The last connection is given back just before the answer to its last statement is told.
+    // Answers to the last statements may come after the return of their connections.
     if (bridge().hasRequestsOf(this.pool)) {
       setImmediate(() => this.takeDone());
       return;
@@ -30,4 +30,4 @@ class Ending {
   }
 }
 
-module.exports = { Ending };
+module.exports = { Shutdown };
