@@ -18,6 +18,8 @@ const LAYERS = [
   ['native', 'connection.js'],
   ['config', 'connection-parameters.js'],
   ['async', 'decode', 'defaults.js', 'errors.js', 'type-overrides.js'],
+  // Numbers, which require nothing.
+  ['native/layout.js'],
 ];
 
 // pg's face of the whole: it names what applications require by path.
@@ -28,8 +30,10 @@ const files = fs
   .map((file) => file.split(path.sep).join('/'))
   .filter((file) => file.endsWith('.js') && file !== FACE);
 
-const layerOf = (file) =>
-  LAYERS.findIndex((names) => names.some((name) => file === name || file.startsWith(`${name}/`)));
+const layerOf = (file) => {
+  const own = LAYERS.findIndex((names) => names.includes(file));
+  return own >= 0 ? own : LAYERS.findIndex((names) => names.some((name) => file.startsWith(`${name}/`)));
+};
 
 function requiredBy(file, source = fs.readFileSync(path.join(LIB, file), 'utf8')) {
   const requests = [...source.matchAll(/require\(\s*'(\.{1,2}(?:\/[^']*)?)'\s*\)/g)].map(

@@ -6,6 +6,7 @@
 // statements through `open`, `append` and `complete`, which read frames of the core.
 
 const { registry } = require('./decode/column-readers');
+const { RECORD, ROWS } = require('./native/layout');
 
 const TAG = /^([A-Za-z]+)(?: (\d+))?(?: (\d+))?/;
 
@@ -13,10 +14,8 @@ const TAG = /^([A-Za-z]+)(?: (\d+))?(?: (\d+))?/;
 let lastTag = '';
 let last = { command: null, rowCount: null, oid: null };
 
-const ROWS_FLAGS = 1;
-const ROWS_COUNT = 4;
-const ROWS_RAW_LENGTH = 5;
-const ROWS_HEADER = 6; // words before the first slot
+const { COUNT, RAW_LENGTH, HEADER } = ROWS;
+const { KIND, KIND_BITS } = RECORD;
 
 class Result {
   #plan = null;
@@ -48,11 +47,11 @@ class Result {
   // Appends the rows of a ROWS record that begins at `word` of the frame.
   append(frame, word) {
     const words = frame.words;
-    const count = words[word + ROWS_COUNT];
+    const count = words[word + COUNT];
     if (count === 0) return;
-    const slot = (word + ROWS_HEADER) / 2;
+    const slot = (word + HEADER) / 2;
     const rawStart = (slot + count * this.fields.length) * 8;
-    if (rawStart + words[word + ROWS_RAW_LENGTH] > frame.bytes.length)
+    if (rawStart + words[word + RAW_LENGTH] > frame.bytes.length)
       throw new Error('a record of rows ends beyond its frame');
     this.#plan.append(
       this.rows,
@@ -60,8 +59,8 @@ class Result {
       slot,
       count,
       rawStart,
-      words[word + ROWS_RAW_LENGTH],
-      words[word + ROWS_FLAGS] >>> 8,
+      words[word + RAW_LENGTH],
+      words[word + KIND] >>> KIND_BITS,
     );
   }
 

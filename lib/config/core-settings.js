@@ -185,7 +185,6 @@ function poolSettings(client, options) {
     budget: options.budget,
     // pg waits for lent clients for as long as they take.
     drainTimeoutMillis: number(options.drainTimeoutMillis) || 0,
-    allowExitOnIdle: Boolean(options.allowExitOnIdle),
     ...failsafeSettings(options),
   };
 }

@@ -9,6 +9,7 @@
 
 const registry = require('pg-types');
 const textParsers = require('pg-types/lib/textParsers');
+const { SLOTS } = require('../native/layout');
 
 const BIGINT = 20;
 const BYTEA = 17;
@@ -22,13 +23,7 @@ const noParse = registry.getTypeParser(0, 'none');
 const parseBigInteger = own.get(BIGINT);
 const parseBytea = own.get(BYTEA);
 
-// Slots of docs/design/boundary.md.
-const TEXT = 0;
-const NUMBER = 1;
-const BOOLEAN = 2;
-const INSTANT = 3;
-const LOCAL = 4;
-const BINARY = 5;
+const { TEXT, NUMBER, BOOLEAN, INSTANT, LOCAL, BINARY } = SLOTS;
 
 // How a column is read: one letter each, so that the letters of a row name its builder.
 const ways = {

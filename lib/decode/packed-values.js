@@ -2,10 +2,9 @@
 
 // Doubles that stand for more than a number: calendar fields, and the values hidden in a NaN.
 
+const { NUMBER_SLOT } = require('../native/layout');
 const { ascii } = require('./strings');
 
-const HIGH_WORD_OF_NULL = 0x7ff80001;
-const HIGH_WORD_OF_TEXT = 0x7ff80002;
 const TWO_TO_32 = 4294967296;
 
 // The fields from the day downwards fill exactly 32 bits, year and month stand above them.
@@ -30,8 +29,8 @@ function local(packed) {
 // A slot that is NaN: NULL, or text that is not in the plain form, or the number.
 function odd(frame, slot, rawStart, parser) {
   const high = frame.words[slot * 2 + 1];
-  if (high === HIGH_WORD_OF_NULL) return null;
-  if (high !== HIGH_WORD_OF_TEXT) return NaN;
+  if (high === NUMBER_SLOT.NULL) return null;
+  if (high !== NUMBER_SLOT.SEE_TEXT) return NaN;
   const at = rawStart + frame.words[slot * 2];
   return parser(ascii(frame.bytes, at, frame.bytes.readInt32BE(at - 4)));
 }

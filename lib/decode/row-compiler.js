@@ -8,10 +8,15 @@
 // on whatever connection they were prepared.
 
 const { ways } = require('./column-readers');
-const { SLICED, text, bytea, copy, ascii } = require('./strings');
+const { ROWS_FLAGS } = require('../native/layout');
+const { NULL, SLICED, text, bytea, copy, ascii } = require('./strings');
 const { local, odd } = require('./packed-values');
 
 const KEPT_BUILDERS = 512;
+
+// Short ASCII strings are cut from one string for the whole block.
+const CHUNK = `const chunk = (flags & ${ROWS_FLAGS.SHORT_TEXTS}) !== 0
+  ? bytes.latin1Slice(rawStart, rawStart + rawLength) : null;`;
 
 // What the generated code calls.
 const tools = { text, bytea, copy, ascii, local, odd };
@@ -63,7 +68,7 @@ const { text, bytea, copy, ascii, local, odd } = tools;
 ${letters.map((way, i) => (way === ways.string ? '' : `const parse${i} = parsers[${i}];`)).join('\n')}
 return (rows, frame, slot, count, rawStart, rawLength, flags) => {
   const { bytes, words, doubles } = frame;
-  ${cuts ? 'const chunk = (flags & 1) === 1 ? bytes.latin1Slice(rawStart, rawStart + rawLength) : null;' : ''}
+  ${cuts ? CHUNK : ''}
   let word = slot * 2, at = rawStart, length = 0, start = 0, size = 0, number = 0;
   for (let r = 0; r < count; r++, slot += ${letters.length}, word += ${letters.length * 2}) {
     ${steps.join('\n    ')}
@@ -89,11 +94,11 @@ function valueOf(way, i) {
     case ways.string:
       return string;
     case ways.parsed:
-      return `${size} === 0xffffffff ? null : parse${i}(${string})`;
+      return `${size} === ${NULL} ? null : parse${i}(${string})`;
     case ways.bytea:
       return `bytea(bytes, ${start}, ${size}, parse${i})`;
     case ways.binary:
-      return `(size = ${size}) === 0xffffffff ? null : parse${i}(copy(bytes, ${start}, size))`;
+      return `(size = ${size}) === ${NULL} ? null : parse${i}(copy(bytes, ${start}, size))`;
     case ways.raw:
       return `length < 0 ? null : parse${i}(ascii(bytes, at + 4, length))`;
     case ways.boolean:

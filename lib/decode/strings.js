@@ -3,8 +3,9 @@
 // Strings and bytes out of the memory of a frame. None of them refers to that memory, or to a larger
 // string, afterwards: what an application keeps is as large as it looks.
 
-const NULL = 0xffffffff;
-const NOT_ASCII = 0x40000000;
+const { TEXT_SLOT } = require('../native/layout');
+
+const { NULL, NOT_ASCII } = TEXT_SLOT;
 
 // V8 copies a substring below this length; from here on it would keep the whole string alive.
 const SLICED = 13;

@@ -7,12 +7,11 @@
 // query of its own. So the scratch is taken at the start and put back at the end; a request packed
 // in between finds none and makes its own.
 
-const { REQUEST_FLAGS } = require('../native/layout');
+const { REQUEST, REQUEST_FLAGS, RETRY_OPTIONS } = require('../native/layout');
 const { toParameter } = require('./prepare-value');
 
-const HEADER = 24;
-const { LIMITED, WISHES } = REQUEST_FLAGS;
-const UNSAID = 0xffffffff;
+const { FLAGS, TEXT_LENGTH, NAME_LENGTH, PARAMETERS, QUERY_TIMEOUT, FETCH } = REQUEST;
+const HEADER = REQUEST.HEADER * 4;
 const FIRST_SIZE = 16 * 1024;
 const KEPT_SIZE = 1024 * 1024;
 // The server takes no message of 1 GiB, and ends the connection that sends one. What the protocol adds to
@@ -42,7 +41,7 @@ class Scratch {
 
   use(bytes) {
     this.bytes = bytes;
-    this.words = new Uint32Array(bytes.buffer, 0, HEADER / 4);
+    this.words = new Uint32Array(bytes.buffer, 0, REQUEST.HEADER);
     this.textArea = bytes.subarray(HEADER);
   }
 
@@ -73,15 +72,15 @@ function pack({ text, name, values, flags, queryTimeout, rows, wishes, maxBytes 
     let end = count === 0 ? wishesEnd : writeParameters(scratch, wishesEnd, values, count);
     if (maxBytes > 0) {
       end = writeLimit(scratch, end, maxBytes);
-      flags |= LIMITED;
+      flags |= REQUEST_FLAGS.LIMITED;
     }
     const words = scratch.words;
-    words[0] = wishes === undefined ? flags : flags | WISHES;
-    words[1] = textEnd - HEADER;
-    words[2] = nameEnd - textEnd;
-    words[3] = count;
-    words[4] = queryTimeout;
-    words[5] = rows;
+    words[FLAGS] = wishes === undefined ? flags : flags | REQUEST_FLAGS.RETRY_OPTIONS;
+    words[TEXT_LENGTH] = textEnd - HEADER;
+    words[NAME_LENGTH] = nameEnd - textEnd;
+    words[PARAMETERS] = count;
+    words[QUERY_TIMEOUT] = queryTimeout;
+    words[FETCH] = rows;
     // A large buffer is not referred to from here, so that it is freed with its request.
     if (scratch.bytes.length > KEPT_SIZE) return { buffer: scratch.bytes, length: end };
     packed.buffer = scratch.bytes;
@@ -129,14 +128,18 @@ function writeText(scratch, at, text) {
   return at + scratch.bytes.utf8Write(text, at);
 }
 
-// Deadline, retries, base of the delays, number of codes as 32-bit words, then eight bytes for each code.
+// The retry options as 32-bit words, then the codes.
 function bytesOf({ deadline, retryAttempts, retryDelay, retryOn }) {
+  const { DEADLINE, ATTEMPTS, BASE_DELAY, CODES, CODE_BYTES, UNSET } = RETRY_OPTIONS;
   const codes = retryOn ?? [];
-  const bytes = Buffer.alloc(16 + codes.length * 8);
-  const words = [deadline === 0 ? undefined : deadline, retryAttempts, retryDelay];
-  words.forEach((word, index) => bytes.writeUInt32LE(word == null ? UNSAID : Math.round(word), index * 4));
-  bytes.writeUInt32LE(codes.length, 12);
-  codes.forEach((code, index) => bytes.write(code, 16 + index * 8, 'latin1'));
+  const codesStart = RETRY_OPTIONS.HEADER * 4;
+  const bytes = Buffer.alloc(codesStart + codes.length * CODE_BYTES);
+  const write = (word, value) => bytes.writeUInt32LE(value == null ? UNSET : Math.round(value), word * 4);
+  write(DEADLINE, deadline === 0 ? undefined : deadline);
+  write(ATTEMPTS, retryAttempts);
+  write(BASE_DELAY, retryDelay);
+  write(CODES, codes.length);
+  codes.forEach((code, index) => bytes.write(code, codesStart + index * CODE_BYTES, 'latin1'));
   return bytes;
 }
 

@@ -12,7 +12,7 @@ const Shape = require('../decode/row-description');
 const { ConfigurationError } = require('../errors');
 const { throwAsync } = require('../async/uncaught');
 const { Frame } = require('./frame');
-const { RECORDS, RECORD_HEADER } = require('./layout');
+const { RECORD, RECORDS } = require('./layout');
 
 const BUFFER_BYTES = 256 * 1024;
 const DRAIN_MILLIS = 3;
@@ -46,6 +46,10 @@ const {
   REFUSED,
   OVERDUE,
 } = RECORDS;
+
+const { LENGTH, KIND, ID, ARGUMENT, KIND_BITS } = RECORD;
+const KIND_MASK = (1 << KIND_BITS) - 1;
+const HEADER_BYTES = RECORD.HEADER * 4;
 
 /**
  * What the core calls: one for each native pool, registered by `openPool`. A pool has a PoolDelegate, a client
@@ -210,8 +214,8 @@ class Bridge {
     while (this.at < this.filled || this.fill()) {
       const frame = this.frame;
       const word = this.at >>> 2;
-      const length = frame.words[word];
-      if (length < RECORD_HEADER) {
+      const length = frame.words[word + LENGTH];
+      if (length < HEADER_BYTES) {
         this.at = this.filled;
         throwAsync(new Error(`a record of ${length} bytes came from the native core`));
         continue;
@@ -254,9 +258,9 @@ class Bridge {
   // A record that is addressed to a request; every other goes on to `onOtherRecord`.
   onRequestRecord(frame, word) {
     const words = frame.words;
-    const kind = words[word + 1] & 0xff;
-    const id = words[word + 2];
-    const argument = words[word + 3];
+    const kind = words[word + KIND] & KIND_MASK;
+    const id = words[word + ID];
+    const argument = words[word + ARGUMENT];
     switch (kind) {
       case ROWS: {
         const request = this.requests[id];
@@ -275,7 +279,8 @@ class Bridge {
       }
       case FAIL: {
         const request = this.take(id);
-        if (request !== undefined) request.takeFailure(frame.json(word, argument), words[word + 1] >>> 8);
+        if (request !== undefined)
+          request.takeFailure(frame.json(word, argument), words[word + KIND] >>> KIND_BITS);
         return;
       }
       case LENT: {
@@ -294,7 +299,8 @@ class Bridge {
       }
       case RAW: {
         const request = this.requests[id];
-        if (request !== undefined) request.takeRaw(words[word + 1] >>> 8, frame.copy(word, argument));
+        if (request !== undefined)
+          request.takeRaw(words[word + KIND] >>> KIND_BITS, frame.copy(word, argument));
         return;
       }
       case SUSPENDED: {
@@ -309,8 +315,8 @@ class Bridge {
 
   // A record that no request asked for: connections and their streams, calls of delegates, the log.
   onOtherRecord(kind, frame, word) {
-    const id = frame.words[word + 2];
-    const argument = frame.words[word + 3];
+    const id = frame.words[word + ID];
+    const argument = frame.words[word + ARGUMENT];
     switch (kind) {
       case SHAPE:
         this.shapes.set(id, new Shape(id, frame.json(word, argument)));

@@ -3,32 +3,33 @@
 // The memory that records are copied into, and its views. Positions are words from its start, as the bridge
 // counts them; a payload begins directly after the record's header.
 
-const { RECORD_HEADER } = require('./layout');
+const { RECORD } = require('./layout');
+
+const HEADER_BYTES = RECORD.HEADER * 4;
 
 class Frame {
   constructor(bytes) {
     const memory = new ArrayBuffer(bytes);
     this.bytes = Buffer.from(memory);
     this.words = new Uint32Array(memory);
-    this.integers = new Int32Array(memory);
     this.doubles = new Float64Array(memory);
   }
 
   /** The ASCII payload of the record at `word`. */
   text(word, length) {
-    const start = word * 4 + RECORD_HEADER;
+    const start = word * 4 + HEADER_BYTES;
     return this.bytes.latin1Slice(start, start + length);
   }
 
   /** The bytes of its payload, in memory of their own. */
   copy(word, length) {
-    const start = word * 4 + RECORD_HEADER;
+    const start = word * 4 + HEADER_BYTES;
     return Buffer.from(this.bytes.subarray(start, start + length));
   }
 
   /** The JSON of its payload. */
   json(word, length) {
-    const start = word * 4 + RECORD_HEADER;
+    const start = word * 4 + HEADER_BYTES;
     return JSON.parse(this.bytes.utf8Slice(start, start + length));
   }
 }

@@ -1,7 +1,8 @@
 'use strict';
 
-// The numbers that JavaScript shares with the Rust core: record kinds, flags, sizes. What they mean is
-// described in docs/design/boundary.md.
+// The numbers and names of the boundary, each of them once: src/binding/layout.rs has the same for the core,
+// docs/design/boundary.md says what they mean, and a test compares the three. It requires nothing, so that
+// every layer may read it.
 
 /** The kinds of records in a frame. */
 const RECORDS = {
@@ -31,22 +32,67 @@ const RECORDS = {
   OVERDUE: 24,
 };
 
-/** Bytes of a record's header: length, kind with flags, id, argument. */
-const RECORD_HEADER = 16;
+/** A record: its words, the words of its header, and the bits of its kind, above which its flags are. */
+const RECORD = { LENGTH: 0, KIND: 1, ID: 2, ARGUMENT: 3, HEADER: 4, KIND_BITS: 8 };
+
+/** The words of a ROWS record after the header; `HEADER`: where its slots begin. */
+const ROWS = { COUNT: 4, RAW_LENGTH: 5, HEADER: 6 };
+const ROWS_FLAGS = { SHORT_TEXTS: 1 };
 
 /** Flags of a RAW record without bytes. */
 const RAW_FLAGS = { BEGUN: 1, DRAINED: 2 };
 
-/** Flags of a request, its first word. */
+/** A request: its words, and the words of its header. */
+const REQUEST = {
+  FLAGS: 0,
+  TEXT_LENGTH: 1,
+  NAME_LENGTH: 2,
+  PARAMETERS: 3,
+  QUERY_TIMEOUT: 4,
+  FETCH: 5,
+  HEADER: 6,
+};
 const REQUEST_FLAGS = {
   SIMPLE: 1,
   BINARY: 2,
   IDEMPOTENT: 4,
   READ_ONLY: 8,
-  CANCELLABLE: 32,
-  PAGED: 64,
-  LIMITED: 128,
-  WISHES: 256,
+  CANCELLABLE: 16,
+  PAGED: 32,
+  LIMITED: 64,
+  RETRY_OPTIONS: 128,
 };
 
-module.exports = { RECORDS, RECORD_HEADER, RAW_FLAGS, REQUEST_FLAGS };
+/** The retry options of a request: their words, and the bytes of each code behind them. */
+const RETRY_OPTIONS = {
+  DEADLINE: 0,
+  ATTEMPTS: 1,
+  BASE_DELAY: 2,
+  CODES: 3,
+  HEADER: 4,
+  CODE_BYTES: 8,
+  UNSET: 0xffffffff,
+};
+
+/** What the eight bytes of a field hold. */
+const SLOTS = { TEXT: 0, NUMBER: 1, BOOLEAN: 2, INSTANT: 3, LOCAL: 4, BINARY: 5 };
+
+/** The length word of a text slot: NULL, or a bit of it. */
+const TEXT_SLOT = { NULL: 0xffffffff, NOT_ASCII: 0x40000000 };
+
+/** The high word of a number slot that is NaN. */
+const NUMBER_SLOT = { NULL: 0x7ff80001, SEE_TEXT: 0x7ff80002 };
+
+module.exports = {
+  RECORDS,
+  RECORD,
+  ROWS,
+  ROWS_FLAGS,
+  RAW_FLAGS,
+  REQUEST,
+  REQUEST_FLAGS,
+  RETRY_OPTIONS,
+  SLOTS,
+  TEXT_SLOT,
+  NUMBER_SLOT,
+};

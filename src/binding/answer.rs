@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{connections::Connections, errors, outbox::Kind};
+use super::{connections::Connections, errors, layout::RecordKind};
 use crate::{
     dispatch::{Answer, Borrower, Failure, Lease},
     postgres::{Rows, Shape, Status},
@@ -29,11 +29,11 @@ impl Answer for RequestAnswer {
     }
 
     fn complete(&mut self, tag: &[u8]) {
-        self.connections.outbox.push_bytes(Kind::Command, self.request, tag);
+        self.connections.outbox.push_bytes(RecordKind::Command, self.request, tag);
     }
 
     fn suspended(&mut self) {
-        self.connections.outbox.push(Kind::Suspended, self.request, 0);
+        self.connections.outbox.push(RecordKind::Suspended, self.request, 0);
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -41,17 +41,17 @@ impl Answer for RequestAnswer {
     }
 
     fn done(&mut self, status: Status) {
-        self.connections.outbox.push(Kind::Done, self.request, status.letter().into());
+        self.connections.outbox.push(RecordKind::Done, self.request, status.letter().into());
     }
 
     fn restart(&mut self) {
-        self.connections.outbox.push(Kind::Restart, self.request, 0);
+        self.connections.outbox.push(RecordKind::Restart, self.request, 0);
     }
 
     fn failed(&mut self, failure: Failure, status: Option<Status>) {
         let value = errors::of_failure(&failure, self.connections.tier());
         let letter = status.map_or(0, Status::letter);
-        self.connections.outbox.push_json(Kind::Fail, letter.into(), self.request, &value);
+        self.connections.outbox.push_json(RecordKind::Fail, letter.into(), self.request, &value);
     }
 }
 

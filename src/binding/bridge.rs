@@ -5,7 +5,10 @@ use std::sync::Arc;
 use napi::{Env, Result, bindgen_prelude::*, sys};
 use napi_derive::napi;
 
-use super::outbox::{Outbox, Wake};
+use super::{
+    layout,
+    outbox::{Outbox, Wake},
+};
 
 /// One per JavaScript thread.
 #[napi]
@@ -41,6 +44,12 @@ impl Bridge {
     #[napi(catch_unwind)]
     pub fn take(&self, mut into: BufferSlice<'_>) -> i64 {
         self.outbox.take(&mut into)
+    }
+
+    /// The numbers of the boundary, as JSON: for the test that compares them with JavaScript's.
+    #[napi(catch_unwind)]
+    pub fn layout() -> String {
+        layout::to_json().to_string()
     }
 
     /// Keeps the process alive for this bridge.

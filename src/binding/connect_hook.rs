@@ -13,10 +13,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::{
-    errors,
-    outbox::{Kind, Outbox},
-};
+use super::{errors, layout::RecordKind, outbox::Outbox};
 use crate::postgres::Error;
 
 /// JavaScript tells the attempts of all pools apart by their numbers.
@@ -50,7 +47,7 @@ impl ConnectHook {
         let attempt = NEXT.fetch_add(1, Ordering::Relaxed);
         let mut asking = Asking { hook: self, attempt, is_open: true };
         let resolution = self.ask(attempt);
-        self.outbox.push(Kind::Admit, attempt, self.pool);
+        self.outbox.push(RecordKind::Admit, attempt, self.pool);
         let resolution = resolution.await;
         asking.is_open = false;
         match resolution {
@@ -90,7 +87,7 @@ impl ConnectHook {
 
     fn tell(&self, attempt: u32, error: Option<&Error>) {
         let told = json!({ "pool": self.pool, "error": error.map(errors::of_wire) });
-        self.outbox.push_json(Kind::Refused, 0, attempt, &told);
+        self.outbox.push_json(RecordKind::Refused, 0, attempt, &told);
     }
 }
 

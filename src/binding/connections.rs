@@ -21,8 +21,9 @@ use super::{
     answer::{RequestAnswer, ReturnAfter},
     connect_hook::ConnectHook,
     errors,
+    layout::RecordKind,
     node_socket::NodeSockets,
-    outbox::{Kind, Outbox},
+    outbox::Outbox,
     raw_channel::RawChannel,
 };
 use crate::{
@@ -111,11 +112,11 @@ impl Connections {
     ) -> impl FnOnce(Result<(), NoRetry>) + Send + 'static {
         let connections = Arc::clone(self);
         move |decision| match decision {
-            Ok(()) => connections.outbox.push(Kind::Done, request, 0),
+            Ok(()) => connections.outbox.push(RecordKind::Done, request, 0),
             Err(why) => {
                 let value =
                     json!({ "kind": "verdict", "message": why.name(), "tier": connections.tier.get() });
-                connections.outbox.push_json(Kind::Fail, 0, request, &value);
+                connections.outbox.push_json(RecordKind::Fail, 0, request, &value);
             }
         }
     }
@@ -176,7 +177,7 @@ impl Connections {
         };
         entry.lease = Some(lease);
         // Told under the lock, so that the end of the connection cannot be told before it.
-        self.outbox.push(Kind::Lent, request, id);
+        self.outbox.push(RecordKind::Lent, request, id);
     }
 
     /// Takes a lent connection back. What was sent on it is answered before the next one gets it.
@@ -286,7 +287,7 @@ impl Observer for Connections {
         let id = connection.id;
         self.entries.lock().insert(id, entry);
         self.outbox.push_json(
-            Kind::Opened,
+            RecordKind::Opened,
             0,
             id,
             &json!({
@@ -313,7 +314,7 @@ impl Observer for Connections {
     }
 
     fn event(&self, connection: u32, event: Event) {
-        self.outbox.push_json(Kind::Event, 0, connection, &event);
+        self.outbox.push_json(RecordKind::Event, 0, connection, &event);
     }
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -337,7 +338,7 @@ impl Observer for Connections {
         }
         drop(entries);
         self.outbox.push_json(
-            Kind::Closed,
+            RecordKind::Closed,
             0,
             connection,
             &json!({
@@ -351,7 +352,7 @@ impl Observer for Connections {
 
     fn overdue(&self, connection: u32, held: Duration) {
         let loan = json!({ "connection": connection, "heldMillis": held.as_secs_f64() * 1000.0 });
-        self.outbox.push_json(Kind::Overdue, 0, self.pool, &loan);
+        self.outbox.push_json(RecordKind::Overdue, 0, self.pool, &loan);
     }
 
     fn retrying(&self, notice: &RetryNotice) {
@@ -364,7 +365,7 @@ impl Observer for Connections {
             "code": notice.code,
             "phase": notice.phase.name(),
         });
-        self.outbox.push_json(Kind::Note, 0, self.pool, &note);
+        self.outbox.push_json(RecordKind::Note, 0, self.pool, &note);
     }
 
     fn breaker(&self, notice: &BreakerNotice) {
@@ -377,7 +378,7 @@ impl Observer for Connections {
             "nextProbe": notice.next_probe.map(errors::epoch_millis),
             "cause": notice.cause.as_ref().map(errors::of_wire),
         });
-        self.outbox.push_json(Kind::Note, 0, self.pool, &note);
+        self.outbox.push_json(RecordKind::Note, 0, self.pool, &note);
     }
 }
 
@@ -386,13 +387,13 @@ impl AskPassword for Connections {
         let (sender, answer) = oneshot::channel();
         let question = self.next_question.fetch_add(1, Ordering::Relaxed);
         self.questions.lock().insert(question, sender);
-        self.outbox.push(Kind::Ask, question, self.pool);
+        self.outbox.push(RecordKind::Ask, question, self.pool);
         Box::pin(async move { answer.await.unwrap_or(Err(Error::Ended)) })
     }
 }
 
 impl LoginListener for Connections {
     fn hear(&self, step: &LoginStep) {
-        self.outbox.push_json(Kind::Login, 0, self.pool, step);
+        self.outbox.push_json(RecordKind::Login, 0, self.pool, step);
     }
 }

@@ -1,7 +1,5 @@
-//! The I/O thread: one per process, started at first use, never stopped.
-//!
-//! Bridges that got records while it worked are woken when it has nothing more to do, so that what
-//! arrived together reaches JavaScript in one call.
+//! The I/O thread: one per process, started at first use, never stopped. It keeps callbacks for the moment in
+//! which it has nothing more to do, so that what arrived together reaches JavaScript in one call.
 
 use std::{
     cell::{Cell, RefCell},
@@ -12,13 +10,17 @@ use std::{
 
 use tokio::runtime::{Builder, Handle};
 
-use super::outbox::Outbox;
-
 static RUNTIME: OnceLock<Handle> = OnceLock::new();
 
 thread_local! {
     static IS_IO_THREAD: Cell<bool> = const { Cell::new(false) };
-    static TO_WAKE: RefCell<Vec<Arc<Outbox>>> = const { RefCell::new(Vec::new()) };
+    static CALLBACKS: RefCell<Vec<Arc<dyn OnIdle>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A callback of the I/O thread.
+pub(super) trait OnIdle: Send + Sync {
+    /// The thread has nothing more to do.
+    fn on_idle(&self);
 }
 
 /// The runtime, started if need be.
@@ -26,7 +28,7 @@ pub(super) fn handle() -> io::Result<Handle> {
     if let Some(handle) = RUNTIME.get() {
         return Ok(handle.clone());
     }
-    let runtime = Builder::new_current_thread().enable_all().on_thread_park(wake_all).build()?;
+    let runtime = Builder::new_current_thread().enable_all().on_thread_park(call_back).build()?;
     let handle = runtime.handle().clone();
     thread::Builder::new().name("pgpool-rs".into()).spawn(move || {
         IS_IO_THREAD.set(true);
@@ -41,13 +43,13 @@ pub(super) fn is_io_thread() -> bool {
     IS_IO_THREAD.get()
 }
 
-/// Has the outbox make its planned call when this thread, the I/O thread, has nothing more to do.
-pub(super) fn call_when_idle(outbox: &Arc<Outbox>) {
-    TO_WAKE.with_borrow_mut(|waiting| waiting.push(Arc::clone(outbox)));
+/// Calls back once, when this thread, the I/O thread, has nothing more to do.
+pub(super) fn call_when_idle(callback: Arc<dyn OnIdle>) {
+    CALLBACKS.with_borrow_mut(|callbacks| callbacks.push(callback));
 }
 
-fn wake_all() {
-    for outbox in TO_WAKE.take() {
-        outbox.call_as_planned();
+fn call_back() {
+    for callback in CALLBACKS.take() {
+        callback.on_idle();
     }
 }

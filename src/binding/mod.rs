@@ -10,6 +10,7 @@ mod connect_hook;
 mod connections;
 mod errors;
 mod io_thread;
+mod layout;
 mod node_socket;
 mod outbox;
 mod pool;

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::outbox::{Kind, Outbox};
+use super::{layout::RecordKind, outbox::Outbox};
 use crate::postgres::{Dialer, Error, ExternalHandle, ExternalSocket, ExternalStream, Host};
 
 /// JavaScript knows all sockets of its thread by their numbers.
@@ -64,7 +64,7 @@ impl Dialer for NodeDialer {
         let (sender, dialed) = oneshot::channel();
         sockets.open.lock().insert(id, Open { handle, dialed: Some(sender) });
         let told = json!({ "pool": sockets.pool, "host": host.name, "port": host.port });
-        sockets.outbox.push_json(Kind::Dial, 0, id, &told);
+        sockets.outbox.push_json(RecordKind::Dial, 0, id, &told);
         Box::pin(async move {
             // The stream goes with the future: one that is given up hangs up.
             dialed.await.unwrap_or(Err(Error::Ended)).map(|()| stream)
@@ -80,17 +80,17 @@ struct NodeSocket {
 
 impl ExternalSocket for NodeSocket {
     fn carry(&self, bytes: &[u8]) {
-        self.outbox.push_bytes(Kind::Carry, self.id, bytes);
+        self.outbox.push_bytes(RecordKind::Carry, self.id, bytes);
     }
 
     fn resume(&self) {
-        self.outbox.push(Kind::Resume, self.id, 0);
+        self.outbox.push(RecordKind::Resume, self.id, 0);
     }
 
     fn hang_up(&self) {
         if let Some(sockets) = self.sockets.upgrade() {
             sockets.open.lock().remove(&self.id);
         }
-        self.outbox.push(Kind::HangUp, self.id, 0);
+        self.outbox.push(RecordKind::HangUp, self.id, 0);
     }
 }

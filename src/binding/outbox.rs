@@ -19,13 +19,15 @@ use napi::{
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::io_thread;
+use super::{
+    io_thread::{self, OnIdle},
+    layout::{RawFlags, RecordKind, RowsFlags, record, rows},
+};
 use crate::postgres::{Rows, Shape};
 
 /// Calls `wake` of a bridge. Weak: it does not keep the process alive.
 pub(super) type Wake = ThreadsafeFunction<(), (), (), Status, false, true, 0>;
 
-const HEADER: usize = 16;
 /// Connections wait while more than this is not taken.
 const CONGESTED: usize = 8 * 1024 * 1024;
 /// JavaScript is woken early when this much has gathered.
@@ -34,36 +36,6 @@ const HURRY: usize = 64 * 1024;
 const KEEP: usize = 512 * 1024;
 /// Shapes JavaScript holds at once.
 const KNOWN_SHAPES: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
-
-/// The kinds of records.
-#[derive(Debug, Clone, Copy)]
-#[repr(u32)]
-pub(super) enum Kind {
-    Shape = 1,
-    Rows = 2,
-    Command = 3,
-    Done = 4,
-    Fail = 5,
-    Lent = 6,
-    Opened = 7,
-    Closed = 8,
-    Event = 9,
-    Ask = 10,
-    Forget = 11,
-    Restart = 12,
-    Raw = 13,
-    Suspended = 14,
-    Note = 15,
-    Dial = 16,
-    Carry = 17,
-    Resume = 18,
-    HangUp = 19,
-    Log = 20,
-    Login = 21,
-    Admit = 22,
-    Refused = 23,
-    Overdue = 24,
-}
 
 pub(super) struct Outbox {
     queue: Mutex<Queue>,
@@ -108,16 +80,6 @@ impl Outbox {
         let _ = self.wake.set(wake);
     }
 
-    /// Makes the planned call, unless it was made meanwhile.
-    pub(super) fn call_as_planned(&self) {
-        let mut queue = self.queue.lock();
-        if queue.call == Call::Planned {
-            queue.call = Call::Made;
-            drop(queue);
-            self.call();
-        }
-    }
-
     /// Calls into JavaScript. After its environment is gone this does nothing.
     fn call(&self) {
         if let Some(wake) = self.wake.get() {
@@ -126,39 +88,40 @@ impl Outbox {
     }
 
     /// A record without payload.
-    pub(super) fn push(self: &Arc<Self>, kind: Kind, id: u32, argument: u32) {
+    pub(super) fn push(self: &Arc<Self>, kind: RecordKind, id: u32, argument: u32) {
         self.append(|queue| queue.record(kind, 0, id, argument, &[]));
     }
 
     /// A record with bytes, whose length is its argument.
-    pub(super) fn push_bytes(self: &Arc<Self>, kind: Kind, id: u32, bytes: &[u8]) {
+    pub(super) fn push_bytes(self: &Arc<Self>, kind: RecordKind, id: u32, bytes: &[u8]) {
         self.push_flagged(kind, 0, id, bytes);
     }
 
-    fn push_flagged(self: &Arc<Self>, kind: Kind, flags: u32, id: u32, bytes: &[u8]) {
+    fn push_flagged(self: &Arc<Self>, kind: RecordKind, flags: u32, id: u32, bytes: &[u8]) {
         self.append(|queue| queue.record(kind, flags, id, length_word(bytes.len()), &[bytes]));
     }
 
     /// A record with bytes of a connection in raw mode.
-    pub(super) fn push_raw(self: &Arc<Self>, id: u32, flags: u32, bytes: &[u8]) {
-        self.append(|queue| queue.record(Kind::Raw, flags, id, length_word(bytes.len()), &[bytes]));
+    pub(super) fn push_raw(self: &Arc<Self>, id: u32, flags: RawFlags, bytes: &[u8]) {
+        self.push_flagged(RecordKind::Raw, flags.bits(), id, bytes);
     }
 
     /// A record with JSON.
-    pub(super) fn push_json(self: &Arc<Self>, kind: Kind, flags: u32, id: u32, value: &impl Serialize) {
+    pub(super) fn push_json(self: &Arc<Self>, kind: RecordKind, flags: u32, id: u32, value: &impl Serialize) {
         let json = serde_json::to_vec(value).unwrap_or_else(|_| b"null".to_vec());
         self.push_flagged(kind, flags, id, &json);
     }
 
     /// A block of rows, after its shape if JavaScript does not know it.
-    pub(super) fn push_rows(self: &Arc<Self>, request: u32, shape: &Shape, rows: Rows<'_>) {
+    pub(super) fn push_rows(self: &Arc<Self>, request: u32, shape: &Shape, block: Rows<'_>) {
         self.append(|queue| {
             queue.introduce(shape);
-            let mut lengths = [0; 8];
-            lengths[..4].copy_from_slice(&rows.count.to_le_bytes());
-            lengths[4..].copy_from_slice(&length_word(rows.raw.len()).to_le_bytes());
-            let flags = u32::from(rows.has_short_texts);
-            queue.record(Kind::Rows, flags, request, shape.id, &[&lengths, as_bytes(rows.slots), rows.raw]);
+            let mut words = [0; rows::HEADER - record::HEADER];
+            words[rows::COUNT - record::HEADER] = block.count;
+            words[rows::RAW_LENGTH - record::HEADER] = length_word(block.raw.len());
+            let flags = if block.has_short_texts { RowsFlags::SHORT_TEXTS.bits() } else { 0 };
+            let parts = [bytemuck::cast_slice(&words), bytemuck::cast_slice(block.slots), block.raw];
+            queue.record(RecordKind::Rows, flags, request, shape.id, &parts);
         });
     }
 
@@ -176,7 +139,7 @@ impl Outbox {
         drop(queue);
         match before {
             Call::Unneeded | Call::Planned if hurry => self.call(),
-            Call::Unneeded => io_thread::call_when_idle(self),
+            Call::Unneeded => io_thread::call_when_idle(Arc::clone(self) as _),
             Call::Planned | Call::Made => {}
         }
     }
@@ -230,19 +193,34 @@ impl Outbox {
     }
 }
 
+impl OnIdle for Outbox {
+    /// Makes the planned call, unless it was made meanwhile.
+    fn on_idle(&self) {
+        let mut queue = self.queue.lock();
+        if queue.call == Call::Planned {
+            queue.call = Call::Made;
+            drop(queue);
+            self.call();
+        }
+    }
+}
+
 impl Queue {
     fn pending(&self) -> usize {
         self.bytes.len() - self.start
     }
 
-    fn record(&mut self, kind: Kind, flags: u32, id: u32, argument: u32, parts: &[&[u8]]) {
+    fn record(&mut self, kind: RecordKind, flags: u32, id: u32, argument: u32, parts: &[&[u8]]) {
         let payload: usize = parts.iter().map(|part| part.len()).sum();
-        let length = (HEADER + payload).next_multiple_of(8);
+        let length = (record::HEADER * 4 + payload).next_multiple_of(8);
         let end = self.bytes.len() + length;
         self.bytes.reserve(length);
-        for word in [length_word(length), kind as u32 | flags << 8, id, argument] {
-            self.bytes.extend_from_slice(&word.to_le_bytes());
-        }
+        let mut header = [0; record::HEADER];
+        header[record::LENGTH] = length_word(length);
+        header[record::KIND] = kind as u32 | flags << record::KIND_BITS;
+        header[record::ID] = id;
+        header[record::ARGUMENT] = argument;
+        self.bytes.extend_from_slice(bytemuck::cast_slice(&header));
         for part in parts {
             self.bytes.extend_from_slice(part);
         }
@@ -254,10 +232,10 @@ impl Queue {
             return;
         }
         if let Some((old, ())) = self.known.push(shape.id, ()) {
-            self.record(Kind::Forget, 0, old, 0, &[]);
+            self.record(RecordKind::Forget, 0, old, 0, &[]);
         }
         let json = serde_json::to_vec(&shape.columns).unwrap_or_else(|_| b"[]".to_vec());
-        self.record(Kind::Shape, 0, shape.id, length_word(json.len()), &[&json]);
+        self.record(RecordKind::Shape, 0, shape.id, length_word(json.len()), &[&json]);
     }
 
     fn first_length(&self) -> usize {
@@ -303,13 +281,6 @@ fn length_word(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-#[expect(unsafe_code, reason = "a view of integers as bytes, without copying")]
-fn as_bytes(slots: &[u64]) -> &[u8] {
-    // SAFETY: the pointer and the length are those of a live slice, whose bytes are all initialised,
-    // and a byte has no alignment to respect. On the little-endian machines that are supported the
-    // bytes are in the order the layout asks for.
-    unsafe { std::slice::from_raw_parts(slots.as_ptr().cast(), size_of_val(slots)) }
-}
-
+// The words of records and the slots of rows are copied as they stand in memory.
 #[cfg(not(target_endian = "little"))]
 compile_error!("the frame layout is little-endian");

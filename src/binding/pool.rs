@@ -12,8 +12,8 @@ use super::{
     bridge::Bridge,
     connections::Connections,
     io_thread,
+    layout::RecordKind,
     node_socket::NodeDialer,
-    outbox::Kind,
     request::{self, Request},
 };
 use crate::{
@@ -272,7 +272,7 @@ impl Pool {
     #[napi(catch_unwind)]
     pub fn end(&self, id: u32) {
         let outbox = Arc::clone(&self.connections.outbox);
-        self.tier.end(move || outbox.push(Kind::Done, id, 0));
+        self.tier.end(move || outbox.push(RecordKind::Done, id, 0));
     }
 
     /// While on, no connection is closed for having been idle: the JavaScript thread is in a turn of its loop.

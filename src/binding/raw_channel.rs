@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{connections::Connections, outbox::Outbox};
+use super::{connections::Connections, layout::RawFlags, outbox::Outbox};
 use crate::{
     dispatch::{Answer, Failure},
     postgres::{Connection, Error, Exchange, Outcome, RawReader, Reply, Rows, Shape, Statement},
@@ -18,9 +18,6 @@ use crate::{
 
 /// The connection is read this far ahead of JavaScript, which holds on to what it is given.
 const AHEAD: usize = 512 * 1024;
-/// Flags of a RAW record without bytes.
-const BEGUN: u32 = 1;
-const DRAINED: u32 = 2;
 
 /// The handover of the connection to JavaScript.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,16 +79,16 @@ impl RawChannel {
 impl RawReader for RawChannel {
     fn begun(&self) {
         if self.handover.swap(Handover::Begun as u8, Ordering::AcqRel) == Handover::Waiting as u8 {
-            self.outbox.push_raw(self.request, BEGUN, &[]);
+            self.outbox.push_raw(self.request, RawFlags::BEGUN, &[]);
         }
     }
 
     fn bytes(&self, bytes: &[u8]) {
-        self.outbox.push_raw(self.request, 0, bytes);
+        self.outbox.push_raw(self.request, RawFlags::empty(), bytes);
     }
 
     fn drained(&self) {
-        self.outbox.push_raw(self.request, DRAINED, &[]);
+        self.outbox.push_raw(self.request, RawFlags::DRAINED, &[]);
     }
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {

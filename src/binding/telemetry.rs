@@ -7,7 +7,7 @@ use napi_derive::napi;
 use serde_json::{Value, json};
 use tracing::warn;
 
-use super::{bridge::Bridge, outbox::Kind};
+use super::{bridge::Bridge, layout::RecordKind};
 use crate::telemetry::{
     AlertThresholds, Context, FailureClass, Subject, alerts::Rule, event_log, metrics, prometheus, registry,
     snapshot,
@@ -153,7 +153,7 @@ impl Bridge {
                 number,
                 Arc::new(move |entry| {
                     if let Some(outbox) = outbox.upgrade() {
-                        outbox.push_json(Kind::Log, 0, 0, entry);
+                        outbox.push_json(RecordKind::Log, 0, 0, entry);
                     }
                 }),
             );

@@ -44,8 +44,6 @@ pub enum QueryMode {
     Extended {
         /// Results in binary instead of text.
         binary: bool,
-        /// Whether an unnamed statement may be kept prepared.
-        cache: bool,
     },
 }
 
@@ -108,7 +106,7 @@ impl Statement {
 
     /// Whether results are wanted in binary.
     pub fn is_binary(&self) -> bool {
-        matches!(self.mode, QueryMode::Extended { binary: true, .. })
+        matches!(self.mode, QueryMode::Extended { binary: true })
     }
 }
 

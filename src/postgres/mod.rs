@@ -41,7 +41,7 @@ mod transaction_watch;
 mod transport;
 mod validate;
 
-pub use codec::{Column, Rows, Shape};
+pub use codec::{Column, Rows, Shape, Slot, slot};
 pub use config::{AskPassword, Config, Host, KeepAlive, Password, TlsSettings, VerifyServer};
 pub use connect::connect;
 pub use connection::{Connection, Event, Listener, Status};

@@ -101,7 +101,7 @@ impl Statements {
             }
             return plan;
         }
-        let cached = matches!(statement.mode, QueryMode::Extended { cache: true, .. });
+        let cached = matches!(statement.mode, QueryMode::Extended { .. });
         let cached = cached && !anew && !self.sharing.is_shared() && is_worth_caching(statement);
         let Some(by_text) = self.by_text.as_mut().filter(|_| cached) else {
             return Plan::Prepare { name: "".into(), close: Vec::new() };

@@ -61,7 +61,7 @@ impl Contender for Core {
         let length = i32::try_from(id.len())?.to_be_bytes();
         let statement = Arc::new(Statement {
             text: Arc::clone(&self.text),
-            mode: QueryMode::Extended { binary: false, cache: true },
+            mode: QueryMode::Extended { binary: false },
             formats: [0].into(),
             values: [&length[..], id.as_bytes()].concat().into(),
             ..Statement::clone(&Statement::raw())

@@ -3,8 +3,10 @@
 
 mod rows;
 mod shape;
+pub mod slot;
 mod text;
 
 pub(super) use rows::Packer;
 pub use rows::Rows;
 pub use shape::{Column, Shape};
+pub use slot::Slot;

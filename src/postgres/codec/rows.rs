@@ -4,7 +4,8 @@
 
 use super::{
     super::Error,
-    shape::{Shape, Slot},
+    shape::Shape,
+    slot::{NOT_ASCII, NULL_NUMBER, NULL_TEXT, SEE_TEXT, Slot},
     text,
 };
 
@@ -12,12 +13,6 @@ use super::{
 /// JavaScript decodes the beginning of a large result while the server still sends its end.
 const BLOCK: usize = 16 * 1024;
 
-/// In the length word of a text slot: the text is not ASCII.
-const NOT_ASCII: u32 = 0x4000_0000;
-/// High word of a double slot that is not a number.
-const NULL_NUMBER: u64 = 0x7ff8_0001 << 32;
-const SEE_TEXT: u64 = 0x7ff8_0002 << 32;
-const NULL_TEXT: u64 = 0xffff_ffff << 32;
 /// V8 copies substrings shorter than this, so only those may be cut from a shared chunk.
 const SHORT: usize = 13;
 
@@ -55,7 +50,7 @@ impl Packer {
         for column in &shape.columns {
             let (length, after) = rest.split_first_chunk::<4>().ok_or_else(malformed)?;
             let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
-                self.slots.push(if column.slot.is_text() { NULL_TEXT } else { NULL_NUMBER });
+                self.slots.push(high(if column.slot.is_text() { NULL_TEXT } else { NULL_NUMBER }));
                 rest = after;
                 continue;
             };
@@ -87,7 +82,7 @@ impl Packer {
             Slot::Instant => text::instant(value),
             Slot::Local => text::local(value),
         };
-        number.map_or(SEE_TEXT | u64::from(offset), f64::to_bits)
+        number.map_or(high(SEE_TEXT) | u64::from(offset), f64::to_bits)
     }
 
     /// Whether enough has gathered.
@@ -120,11 +115,10 @@ impl Packer {
 /// A message is shorter than 1 GiB, so its length leaves bit 30 free.
 fn text_slot(offset: u32, length: usize, flag: u32) -> u64 {
     let length = u32::try_from(length).unwrap_or(NOT_ASCII - 1);
-    u64::from(length | flag) << 32 | u64::from(offset)
+    high(length | flag) | u64::from(offset)
 }
 
-impl Slot {
-    fn is_text(self) -> bool {
-        matches!(self, Self::Text | Self::Binary)
-    }
+/// The high word of a slot.
+fn high(word: u32) -> u64 {
+    u64::from(word) << 32
 }

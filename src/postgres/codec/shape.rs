@@ -13,7 +13,10 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::super::{Error, messages::RawMessage};
+use super::{
+    super::{Error, messages::RawMessage},
+    slot::Slot,
+};
 
 /// Shapes remembered at once. A statement whose shape was dropped gets a new number.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
@@ -50,39 +53,16 @@ pub struct Column {
     pub(super) slot: Slot,
 }
 
-/// What the eight bytes of a field hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Slot {
-    Text = 0,
-    Number = 1,
-    Boolean = 2,
-    Instant = 3,
-    Local = 4,
-    Binary = 5,
-}
-
 #[cfg(any(test, fuzzing))]
 impl Column {
     pub(in crate::postgres) fn is_text(&self) -> bool {
-        matches!(self.slot, Slot::Text | Slot::Binary)
+        self.slot.is_text()
     }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
 fn slot_number<S: serde::Serializer>(slot: &Slot, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u8(*slot as u8)
-}
-
-impl Slot {
-    fn of_text(data_type: u32) -> Self {
-        match data_type {
-            21 | 23 | 26 | 700 | 701 => Self::Number,
-            16 => Self::Boolean,
-            1184 => Self::Instant,
-            1114 | 1082 => Self::Local,
-            _ => Self::Text,
-        }
-    }
 }
 
 impl Shape {

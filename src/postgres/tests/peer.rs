@@ -233,7 +233,7 @@ impl Asked {
 /// Sends an extended query without parameters.
 pub(super) fn ask(connection: &Connection, text: &str) -> Asked {
     let mut statement = Statement::clone(&Statement::simple(text));
-    statement.mode = QueryMode::Extended { binary: false, cache: true };
+    statement.mode = QueryMode::Extended { binary: false };
     let (sender, end) = oneshot::channel();
     let heard = Arc::new(Mutex::new(Heard::default()));
     let reply = Box::new(Note { heard: Arc::clone(&heard), end: Some(sender) });
