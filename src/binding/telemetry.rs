@@ -9,8 +9,7 @@ use tracing::warn;
 
 use super::{bridge::Bridge, layout::RecordKind};
 use crate::telemetry::{
-    AlertThresholds, Context, FailureClass, Subject, alerts::Rule, event_log, metrics, prometheus, registry,
-    snapshot,
+    AlertThresholds, Context, FailureClass, Rule, Subject, event_log, metrics, prometheus, registry, snapshot,
 };
 
 /// What there is to tell: static methods only.

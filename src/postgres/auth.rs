@@ -13,7 +13,7 @@ use postgres_protocol::{
     message::{backend::Message, frontend},
 };
 
-use super::{Config, Error, LoginStep, Password, connect::Startup};
+use super::{Config, Error, LoginStep, Password, startup::Startup};
 
 /// The server takes no longer one in clear text.
 const MAX_PASSWORD: usize = 64 * 1024;

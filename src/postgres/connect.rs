@@ -1,29 +1,16 @@
 //! Opens a connection: a socket, TLS if wanted, the startup packet, the login, and everything the
 //! server says until it is ready for the first query.
 
-use std::{
-    future::poll_fn,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-};
+use std::sync::Arc;
 
 use bytes::BytesMut;
-use parking_lot::Mutex;
-use postgres_protocol::message::{backend::Message, frontend};
+use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    Config, Connection, Error, Host, Listener, LoginListener, LoginStep, Role, TlsSettings,
-    auth::authenticate, connection::ConnectionState, driver::drive, external_stream::Route, messages::Inbox,
-    socket::Socket, statements::Statements, tls, transport::Transport,
+    Config, Connection, Error, Host, Listener, LoginStep, TlsSettings, auth::authenticate,
+    external_stream::Route, socket::Socket, startup::Startup, tls, transport::Transport,
 };
-
-/// A login takes a few kilobytes. A server that sends this much before it is ready never will be.
-const MAX_LOGIN: usize = 1024 * 1024;
-
-static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 
 /// Connects to the host, logs in, and leaves the connection to its driver. Dropping the future
 /// abandons the attempt and closes its socket.
@@ -93,153 +80,4 @@ fn startup_parameters(config: &Config) -> impl Iterator<Item = (&str, &str)> {
     let database = config.database.as_deref().map(|database| ("database", database));
     let others = config.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     std::iter::once(("user", config.user.as_str())).chain(database).chain(others)
-}
-
-/// A connection that is not ready yet.
-pub(super) struct Startup {
-    transport: Transport,
-    inbox: Inbox,
-    process_id: i32,
-    secret_key: i32,
-    parameters: Vec<(String, String)>,
-    refusal: Option<Error>,
-    /// Bytes of the messages so far.
-    received: usize,
-    /// Bytes of the last one.
-    length: usize,
-    login_listener: Option<Arc<dyn LoginListener>>,
-}
-
-impl Startup {
-    fn new(transport: Transport, login_listener: Option<Arc<dyn LoginListener>>) -> Self {
-        let inbox = Inbox::new();
-        let parameters = Vec::new();
-        Self {
-            transport,
-            inbox,
-            process_id: 0,
-            secret_key: 0,
-            parameters,
-            refusal: None,
-            received: 0,
-            length: 0,
-            login_listener,
-        }
-    }
-
-    /// Tells of the last message; `step` is given its length.
-    pub(super) fn tell(&self, step: impl FnOnce(usize) -> LoginStep) {
-        if let Some(login_listener) = &self.login_listener {
-            login_listener.hear(&step(self.length));
-        }
-    }
-
-    /// Writes one message.
-    pub(super) async fn send(
-        &mut self,
-        encode: impl FnOnce(&mut BytesMut) -> std::io::Result<()>,
-    ) -> Result<(), Error> {
-        let mut bytes = BytesMut::new();
-        encode(&mut bytes).map_err(|error| Error::Plain(format!("the login cannot be sent: {error}")))?;
-        let written = poll_fn(|cx| self.transport.poll_write_all(cx, &mut bytes)).await;
-        written.map_err(|error| Error::from_io(&error, "write"))
-    }
-
-    /// The next message, notices left out.
-    pub(super) async fn next(&mut self) -> Result<Message, Error> {
-        loop {
-            if let Some(raw) = self.inbox.next()? {
-                self.length = raw.length();
-                self.received += self.length;
-                if self.received > MAX_LOGIN {
-                    return Err(Error::protocol("the server sends messages without end instead of a login"));
-                }
-                match raw.tag {
-                    b'N' => {}
-                    b'E' => {
-                        self.refusal = Some(Error::Database(Arc::new(raw.database_error()?)));
-                        return raw.parse();
-                    }
-                    b'v' => return Err(Error::protocol("the server does not speak protocol 3.0")),
-                    _ => return raw.parse(),
-                }
-                continue;
-            }
-            let read = poll_fn(|cx| self.transport.poll_read(cx, self.inbox.space())).await;
-            match read {
-                Ok(0) => return Err(Error::Lost),
-                Ok(read) => self.inbox.filled(read),
-                Err(error) => return Err(Error::from_io(&error, "read")),
-            }
-        }
-    }
-
-    /// The next message, unless it is an error.
-    pub(super) async fn next_or_error(&mut self) -> Result<Message, Error> {
-        match self.next().await? {
-            Message::ErrorResponse(_) => Err(self.server_error()),
-            message => Ok(message),
-        }
-    }
-
-    /// The error the server has sent instead of going on.
-    pub(super) fn server_error(&mut self) -> Error {
-        self.refusal.take().unwrap_or(Error::Lost)
-    }
-
-    /// What SCRAM binds to; none without TLS.
-    pub(super) fn server_end_point(&self) -> Option<Vec<u8>> {
-        match &self.transport {
-            Transport::Plain(..) | Transport::External(_) => None,
-            Transport::Tls(stream) => tls::server_end_point(stream),
-        }
-    }
-
-    async fn until_ready(&mut self) -> Result<(), Error> {
-        loop {
-            match self.next_or_error().await? {
-                Message::BackendKeyData(body) => {
-                    self.process_id = body.process_id();
-                    self.secret_key = body.secret_key();
-                }
-                Message::ParameterStatus(body) => {
-                    let malformed = |_| Error::protocol("received a malformed parameter status");
-                    let name = body.name().map_err(malformed)?.to_owned();
-                    self.parameters.push((name, body.value().map_err(malformed)?.to_owned()));
-                }
-                Message::ReadyForQuery(_) => return Ok(()),
-                _ => return Err(Error::protocol("received an unexpected message while logging in")),
-            }
-        }
-    }
-
-    fn into_connection(
-        self,
-        host: Arc<Host>,
-        route: Route,
-        config: &Config,
-        listener: Arc<dyn Listener>,
-    ) -> Arc<Connection> {
-        let Self { transport, mut inbox, process_id, secret_key, parameters, .. } = self;
-        inbox.lift_startup_limit();
-        let plain = match &transport {
-            Transport::Plain(_, writer) => Some(Arc::clone(writer)),
-            Transport::Tls(_) | Transport::External(_) => None,
-        };
-        host.sharing.logged_in(process_id);
-        let statements = Statements::new(config.statement_cache, Arc::clone(&host.sharing), config.pipelined);
-        let role = Role::reported(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        let connection = Arc::new(Connection {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            process_id,
-            secret_key,
-            parameters,
-            host,
-            route,
-            listener,
-            state: Mutex::new(ConnectionState::new(plain, statements, role, config.pipelined)),
-        });
-        tokio::spawn(drive(Arc::clone(&connection), transport, inbox));
-        connection
-    }
 }

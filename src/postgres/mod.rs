@@ -33,6 +33,7 @@ mod shared_sessions;
 mod socket;
 pub mod sql_text;
 mod sqlstate;
+mod startup;
 mod statements;
 #[cfg(test)]
 mod tests;

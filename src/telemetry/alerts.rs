@@ -6,59 +6,14 @@
 
 use std::time::Duration;
 
-use super::{AlertThresholds, thresholds::Threshold};
-
-/// What is watched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Rule {
-    /// Requests that wait for a connection.
-    Waiting,
-    /// Time to get a connection, in milliseconds.
-    Acquire,
-    /// Share of operations that fail.
-    ErrorRate,
-    /// Share of the connections that is used.
-    Utilisation,
-}
-
-impl Rule {
-    /// Every rule, in the order of its state.
-    pub const ALL: [Self; 4] = [Self::Waiting, Self::Acquire, Self::ErrorRate, Self::Utilisation];
-
-    /// The name in events and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Acquire => "acquire",
-            Self::ErrorRate => "error_rate",
-            Self::Utilisation => "utilisation",
-        }
-    }
-
-    /// The name in settings.
-    pub const fn setting(self) -> &'static str {
-        match self {
-            Self::ErrorRate => "errorRate",
-            _ => self.name(),
-        }
-    }
-
-    /// The unit of its values.
-    pub const fn unit(self) -> &'static str {
-        match self {
-            Self::Waiting => "requests",
-            Self::Acquire => "ms",
-            Self::ErrorRate | Self::Utilisation => "ratio",
-        }
-    }
-}
+use super::{AlertThresholds, rule::Rule, thresholds::Threshold};
 
 /// A value per rule; none: nothing is known.
-pub type Values = [Option<f64>; Rule::ALL.len()];
+pub(super) type Values = [Option<f64>; Rule::ALL.len()];
 
 /// What happened to an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transition {
+pub(super) enum Transition {
     /// It fires.
     Fired,
     /// It still fires.
@@ -69,35 +24,35 @@ pub enum Transition {
 
 /// A change of an alert, or a reminder.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AlertChange {
+pub(super) struct AlertChange {
     /// Of which rule.
-    pub rule: Rule,
+    pub(super) rule: Rule,
     /// What happened.
-    pub transition: Transition,
+    pub(super) transition: Transition,
     /// The value that was seen.
-    pub value: f64,
+    pub(super) value: f64,
     /// The limit it passed.
-    pub threshold: f64,
+    pub(super) threshold: f64,
     /// When the limit was passed first.
-    pub since: Duration,
+    pub(super) since: Duration,
     /// When it fired.
-    pub fired_at: Duration,
+    pub(super) fired_at: Duration,
 }
 
 /// The alerts of one tier.
-pub struct Alerts {
+pub(super) struct Alerts {
     thresholds: AlertThresholds,
     tracks: [Track; Rule::ALL.len()],
 }
 
 impl Alerts {
     /// All calm.
-    pub fn new(thresholds: AlertThresholds) -> Self {
+    pub(super) fn new(thresholds: AlertThresholds) -> Self {
         Self { thresholds, tracks: std::array::from_fn(|_| Track { phase: Phase::Calm, last: None }) }
     }
 
     /// What the values of this moment change. `at` is any clock that only goes forward.
-    pub fn observe(&mut self, at: Duration, values: &Values) -> Vec<AlertChange> {
+    pub(super) fn observe(&mut self, at: Duration, values: &Values) -> Vec<AlertChange> {
         let mut changes = Vec::new();
         for (rule, track) in Rule::ALL.into_iter().zip(&mut self.tracks) {
             let limits = *self.thresholds.of(rule);
@@ -125,7 +80,7 @@ impl Alerts {
     }
 
     /// Which alerts fire.
-    pub fn firing(&self) -> impl Iterator<Item = Rule> + '_ {
+    pub(super) fn firing(&self) -> impl Iterator<Item = Rule> + '_ {
         let tracks = Rule::ALL.into_iter().zip(&self.tracks);
         tracks.filter_map(|(rule, track)| matches!(track.phase, Phase::Firing { .. }).then_some(rule))
     }

@@ -13,7 +13,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{FailureClass, Histogram, alerts::Rule};
+use super::{FailureClass, Histogram, rule::Rule};
 
 /// Fetches what the pool counts itself; none: the pool is gone.
 pub type PoolReader = Box<dyn Fn() -> Option<PoolReading> + Send + Sync>;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BreakerState, FailureClass, PoolReading, alerts::Rule, sliding_window::Mark};
+use super::{BreakerState, FailureClass, PoolReading, rule::Rule, sliding_window::Mark};
 
 /// Above this the JavaScript thread itself is the bottleneck, in milliseconds.
 const STALLED: f64 = 200.0;

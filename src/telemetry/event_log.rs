@@ -20,7 +20,7 @@ use tracing_subscriber::{
     layer::{Context, SubscriberExt},
 };
 
-use super::{log_writer, snapshot};
+use super::{clock::epoch_millis, log_writer};
 
 /// How many events are kept.
 const KEPT: usize = 200;
@@ -73,7 +73,7 @@ impl<S: Subscriber> Layer<S> for Keeper {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
         let mut log_event = LogEvent {
-            at: snapshot::epoch_millis(),
+            at: epoch_millis(),
             level: name_of(*metadata.level()),
             target: metadata.target().to_owned(),
             ..LogEvent::default()

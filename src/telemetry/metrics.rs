@@ -122,6 +122,12 @@ impl Metric {
         }
         name
     }
+
+    /// The unit of its values, counted in recorded ones: histograms of time hold nanoseconds, and are told in
+    /// seconds.
+    pub(super) fn scale(&self) -> f64 {
+        if self.kind == MetricKind::Histogram && self.unit == "s" { 1e-9 } else { 1.0 }
+    }
 }
 
 #[cfg(test)]

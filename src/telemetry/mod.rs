@@ -5,7 +5,9 @@
 //! pool and holds its values against [`AlertThresholds`], which makes [`alerts`]; the [`event_log`] keeps and passes on
 //! notable events. This folder imports nothing of ours, so that all others can use it.
 
-pub mod alerts;
+mod alerts;
+mod buckets;
+mod clock;
 mod counters;
 mod diagnosis;
 mod error_class;
@@ -16,6 +18,7 @@ pub mod metrics;
 mod monitor;
 pub mod prometheus;
 pub mod registry;
+mod rule;
 mod sliding_window;
 pub mod snapshot;
 mod thresholds;
@@ -25,4 +28,5 @@ pub use diagnosis::{Cause, Context, Leak};
 pub use error_class::FailureClass;
 pub use histogram::{Distribution, Histogram};
 pub use monitor::{Foreign, PoolMonitor, Subject};
+pub use rule::Rule;
 pub use thresholds::{AlertThresholds, Threshold};

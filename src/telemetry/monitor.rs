@@ -11,8 +11,9 @@ use tracing::{error, info};
 
 use super::{
     AlertThresholds, BreakerState, Distribution, FailureClass, PoolMetrics, PoolReading,
-    alerts::{AlertChange, Alerts, Rule, Transition, Values},
+    alerts::{AlertChange, Alerts, Transition, Values},
     diagnosis::{self, Context, Signals},
+    rule::Rule,
     sliding_window::{Lately, Mark, SlidingWindow},
     snapshot,
 };

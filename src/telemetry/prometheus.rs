@@ -3,18 +3,10 @@
 use std::fmt::Write;
 
 use super::{
-    Distribution,
+    buckets::buckets,
     metrics::{Metric, MetricKind},
-    snapshot::{self, Measured, Point, Series},
+    snapshot::{self, Point, PointValue, Series},
 };
-
-/// Bounds for times, in seconds; a tenth of a millisecond is a lookup on the same machine.
-const TIMES: [f64; 17] = [
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-    30.0,
-];
-/// Bounds for numbers of rows.
-const COUNTS: [f64; 10] = [0.0, 1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 1000.0, 10_000.0, 100_000.0];
 
 /// All metrics as text.
 pub fn text() -> String {
@@ -36,17 +28,17 @@ fn write_series(text: &mut String, series: &Series) {
     for point in &series.points {
         let labels = labels(point);
         match &point.value {
-            Measured::Number(value) => {
+            PointValue::Number(value) => {
                 let _ = writeln!(text, "{name}{} {value}", braced(&labels, None));
             }
-            Measured::Distribution(_) => write_histogram(text, &name, &labels, series.metric, point),
+            PointValue::Distribution(_) => write_histogram(text, &name, &labels, series.metric, point),
         }
     }
 }
 
 fn write_histogram(text: &mut String, name: &str, labels: &str, metric: &Metric, point: &Point) {
-    let Measured::Distribution(read) = &point.value else { return };
-    let scale = snapshot::scale(metric);
+    let PointValue::Distribution(read) = &point.value else { return };
+    let scale = metric.scale();
     for (bound, count) in buckets(metric, read) {
         let _ = writeln!(text, "{name}_bucket{} {count}", braced(labels, Some(&bound.to_string())));
     }
@@ -60,14 +52,6 @@ fn write_histogram(text: &mut String, name: &str, labels: &str, metric: &Metric,
         braced(labels, None),
         read.count
     );
-}
-
-/// For each bound of a histogram, how many values are at most that.
-pub(super) fn buckets(metric: &Metric, read: &Distribution) -> Vec<(f64, u64)> {
-    let scale = snapshot::scale(metric);
-    let bounds: &[f64] = if metric.unit == "s" { &TIMES } else { &COUNTS };
-    let inner: Vec<_> = bounds.iter().map(|bound| bound / scale).collect();
-    bounds.iter().copied().zip(read.cumulative(&inner)).collect()
 }
 
 fn braced(labels: &str, bound: Option<&str>) -> String {

@@ -1,19 +1,18 @@
 //! Everything that is measured, at one moment: once per metric for machines, once per pool for people.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value, json};
 
 use super::{
     Distribution, PoolMetrics, PoolReading,
-    alerts::Rule,
+    buckets::buckets,
+    clock::epoch_millis,
     counters::BreakerGauge,
     event_log,
-    metrics::{self, Metric, MetricKind},
-    prometheus, registry,
+    metrics::{self, Metric},
+    registry,
+    rule::Rule,
 };
 
 /// A metric and its points.
@@ -29,11 +28,11 @@ pub struct Point {
     /// Names and values, the pool first.
     pub attributes: Vec<(&'static str, String)>,
     /// The value.
-    pub value: Measured,
+    pub value: PointValue,
 }
 
 /// The value of a point.
-pub enum Measured {
+pub enum PointValue {
     /// Of a counter or a gauge.
     Number(f64),
     /// Of a histogram.
@@ -58,7 +57,7 @@ struct Sheet<'a> {
 }
 
 impl Sheet<'_> {
-    fn point(&mut self, metric: &Metric, own: &[&str], value: Measured) {
+    fn point(&mut self, metric: &Metric, own: &[&str], value: PointValue) {
         let pool = self.pool.map(|pool| (metrics::POOL, pool.to_owned()));
         let own = metric.attributes.iter().copied().zip(own.iter().map(|&value| value.to_owned()));
         // What is empty does not apply.
@@ -70,11 +69,11 @@ impl Sheet<'_> {
     }
 
     fn number(&mut self, metric: &Metric, own: &[&str], value: impl Into<Number>) {
-        self.point(metric, own, Measured::Number(value.into().0));
+        self.point(metric, own, PointValue::Number(value.into().0));
     }
 
     fn distribution(&mut self, metric: &Metric, own: &[&str], value: Distribution) {
-        self.point(metric, own, Measured::Distribution(value));
+        self.point(metric, own, PointValue::Distribution(value));
     }
 }
 
@@ -162,18 +161,12 @@ pub fn to_json() -> Value {
 pub fn series_to_json_with_buckets() -> Value {
     let with_buckets = |metric: &Metric, point: &Point| {
         let mut told = point_to_json(metric, point);
-        if let Measured::Distribution(read) = &point.value {
-            told["buckets"] = json!(prometheus::buckets(metric, read));
+        if let PointValue::Distribution(read) = &point.value {
+            told["buckets"] = json!(buckets(metric, read));
         }
         told
     };
     json!(series().iter().map(|series| series_to_json(series, with_buckets)).collect::<Vec<_>>())
-}
-
-/// Milliseconds since 1970.
-pub(super) fn epoch_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn series_to_json(series: &Series, tell: impl Fn(&Metric, &Point) -> Value) -> Value {
@@ -186,9 +179,9 @@ fn point_to_json(metric: &Metric, point: &Point) -> Value {
     let attributes: Map<_, _> =
         point.attributes.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
     match &point.value {
-        Measured::Number(value) => json!({ "attributes": attributes, "value": value }),
-        Measured::Distribution(read) => {
-            let scale = scale(metric);
+        PointValue::Number(value) => json!({ "attributes": attributes, "value": value }),
+        PointValue::Distribution(read) => {
+            let scale = metric.scale();
             let quantile = |share| read.quantile(share).map(|value| value * scale);
             json!({
                 "attributes": attributes,
@@ -200,11 +193,6 @@ fn point_to_json(metric: &Metric, point: &Point) -> Value {
             })
         }
     }
-}
-
-/// Histograms of time hold nanoseconds; their metrics are told in seconds.
-pub(super) fn scale(metric: &Metric) -> f64 {
-    if metric.kind == MetricKind::Histogram && metric.unit == "s" { 1e-9 } else { 1.0 }
 }
 
 /// What the person on duty asks of one pool. Times are in milliseconds.

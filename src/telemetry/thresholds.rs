@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::alerts::Rule;
+use super::rule::Rule;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
