@@ -1,13 +1,13 @@
 'use strict';
 
-// pg's Client: one connection. Alone it owns a native pool of one whose connection is lent for life;
-// a pool's client stands for a connection of that pool. Queries go to the core at once, in order; the
-// events and messages that follow, and their order, are pg's. One class with pg's whole surface, hence
-// its length.
+// pg's Client: one connection. Alone it owns a native pool of one whose connection is leased for life; a pool's client
+// stands for a connection of that pool. Its state is in session-state, its requests are in request-queue; the events
+// and messages that follow, and their order, are pg's. One class with pg's whole surface, hence its length: tracers
+// rewrite the source of `query` and `connect`, so both stay in this file.
 
 const { EventEmitter } = require('node:events');
 const { deprecate } = require('node:util');
-const ClientConnection = require('./client/virtual-connection');
+const VirtualConnection = require('./client/virtual-connection');
 const ConnectionParameters = require('./connection-parameters');
 const Query = require('./query');
 const Statement = require('./statement/statement');
@@ -17,15 +17,15 @@ const { announce, announceSession } = require('./client/server-messages');
 const { requestCancel } = require('./client/cancel-request');
 const { connectToServer } = require('./client/connect');
 const { escapeIdentifier, escapeLiteral } = require('./encode/escape');
-const { fromNative } = require('./errors');
 const { inContext } = require('./async/callback-context');
 const { bridge } = require('./native/bridge');
-const { pack } = require('./encode/request');
-const { isFatal, isLoss, unexpected } = require('./client/connection-loss');
-const { throwAsync } = require('./async/uncaught');
+const { unexpected } = require('./client/connection-loss');
+const { callUserCode } = require('./async/uncaught');
 const { submit } = require('./client/submittable');
 const { plainMethods } = require('./client/patched-methods');
 const { command, isCommand } = require('./client/replication');
+const { NEW, moveTo } = require('./client/session-state');
+const { RequestQueue } = require('./client/request-queue');
 const { refusePaging, refuseSubmittable, whenAnswered } = require('./client/pipeline');
 const { refuseUnserved, scramIterations } = require('./config/core-settings');
 const { hide } = require('./config/secrets');
@@ -44,27 +44,20 @@ const warnOfPromise = deprecate(
   () => {},
   'Passing a custom Promise implementation to the Client/Pool constructor is deprecated and will be removed in pg@9.0.',
 );
-const warnOfQueueing = deprecate(
-  () => {},
-  'Calling client.query() when the client is already executing a query is deprecated and will be removed in pg@9.0. ' +
-    'Use async/await or an external async flow control mechanism instead.',
-);
-
 function nothing() {}
 
-// What pg keeps in two fields of its own. Tracers take the newest query from there, and put a callback of theirs
-// in the place of its own.
-const QUEUE = {
+// pg's `_activeQuery` and `_queryQueue`: tracers (dd-trace) read the newest query there and replace its callback.
+const QUERY_FIELDS = {
   _activeQuery: {
     configurable: true,
     get() {
-      return this._sent.length === 0 ? null : this._sent[0].shown();
+      return this._requests.active;
     },
   },
   _queryQueue: {
     configurable: true,
     get() {
-      return [...this._sent.slice(1), ...this._waiting].map((statement) => statement.shown());
+      return this._requests.queued;
     },
   },
 };
@@ -96,11 +89,11 @@ class Client extends EventEmitter {
     this._txStatus = null;
     this.enableChannelBinding = Boolean(options.enableChannelBinding);
     this.scramMaxIterations = scramIterations(options.scramMaxIterations);
-    this.connection = new ClientConnection(this, {
+    this.connection = new VirtualConnection(this, {
       ssl: parameters.ssl,
       sslNegotiation: parameters.sslnegotiation,
     });
-    this.connection.on('error', (error) => this._break(error));
+    this.connection.on('error', (error) => this._failWith(error));
     this.pipeline = Boolean(options.pipeline);
     this.binary = options.binary || defaults.binary;
     this.processID = null;
@@ -109,32 +102,27 @@ class Client extends EventEmitter {
     this.sslNegotiation = parameters.sslnegotiation || 'postgres';
     this._connectionTimeoutMillis = options.connectionTimeoutMillis || 0;
 
-    // What the core needs to know, and what it has been given: out of sight of logs, it knows secrets.
+    // Fields of ours are hidden from logs: some know secrets.
     hide(this, '_options', typeof config === 'string' ? {} : options);
+    hide(this, '_sessionState', NEW);
+    hide(this, '_requests', new RequestQueue(this));
+    // The native pool that owns the connection, and the connection in it.
     hide(this, '_native', null);
     hide(this, '_link', null);
     hide(this, '_pool', null);
-    hide(this, '_dialing', null);
+    hide(this, '_connectRequest', null);
     // The submittable that has the connection for itself.
-    hide(this, '_session', null);
-    hide(this, '_afterSession', null);
+    hide(this, '_rawSession', null);
+    hide(this, '_afterRawSession', null);
     hide(this, '_onAbandoned', null);
-    // The error that somebody gave the connection to end by.
-    hide(this, '_broken', null);
     // The CustomConnect of its pool, while its connection is made through a `connect` of its own.
     hide(this, '_customConnect', null);
-    // Whether a pool has lent it to somebody.
+    // Whether a pool has leased it to somebody.
     hide(this, '_borrowed', false);
     hide(this, '_maxResultBytes', options.maxResultBytes || 0);
-    Object.defineProperties(this, QUEUE);
-    this._waiting = [];
-    this._sent = [];
-    this._stranded = [];
-    this._onEnd = [];
-    this._ready = false;
-    this._referenced = true;
-    this._severed = false;
-    this._fatal = null;
+    hide(this, '_onEnd', []);
+    hide(this, '_referenced', true);
+    Object.defineProperties(this, QUERY_FIELDS);
   }
 
   get activeQuery() {
@@ -169,7 +157,7 @@ class Client extends EventEmitter {
         signal,
       );
     });
-    // Cut short by our own `end`, whose caller need not have waited for the connect.
+    // The rejection of a connect that `end` cuts short is nobody's fault: nobody need wait for it.
     this._onAbandoned = () => promise.then(nothing, nothing);
     return promise;
   }
@@ -230,124 +218,26 @@ class Client extends EventEmitter {
     if (statement.maxBytes === 0) statement.maxBytes = this._maxResultBytes;
     const misuse = refusePaging(this, statement) || statement.misuse();
     if (misuse === undefined && isCommand(this, statement)) command(this, statement);
-    else this._admit(statement, misuse);
+    else this._requests.add(statement, misuse);
   }
 
-  // Sends it, or keeps it until the connection is there; `misuse` is why it cannot be sent at all.
-  _admit(statement, misuse) {
-    const refusal = this._refusal() || misuse;
-    if (refusal) {
-      process.nextTick(() => {
-        statement.fail(refusal);
-        if (misuse) this._rest();
-      });
-      return;
-    }
-    if (!this.pipeline && (this._waiting.length > 0 || this._sent.length > 1)) warnOfQueueing();
-    if (this._ready) this._send(statement);
-    else this._waiting.push(statement);
-  }
-
-  _refusal() {
-    if (!this._queryable) return new Error('Client has encountered a connection error and is not queryable');
-    if (this._ending) return new Error('Client was closed and is not queryable');
-    return undefined;
-  }
-
-  _send(statement) {
-    statement.counted = this._referenced;
-    const core = bridge();
-    try {
-      if (statement.isSession) {
-        core.register(statement);
-        this._sent.push(statement);
-        statement.send();
-        return;
-      }
-      const { buffer, length } = pack(statement);
-      core.register(statement);
-      this._sent.push(statement);
-      this._native.send(this._link.id, statement.id, buffer, length);
-    } catch (error) {
-      if (statement.id !== 0) core.take(statement.id);
-      this._drop(statement);
-      process.nextTick(() => statement.fail(error));
-    }
-  }
-
-  // Takes back what its caller no longer waits for.
-  _withdraw(statement) {
-    const index = this._waiting.indexOf(statement);
-    if (index !== -1) this._waiting.splice(index, 1);
-    else if (statement.id !== 0) this._native.cancel(statement.id);
-  }
-
-  _drop(statement) {
-    const index = this._sent.indexOf(statement);
-    if (index !== -1) this._sent.splice(index, 1);
-  }
-
-  // The connection is there: `link` is its side in the bridge, `native` the pool it belongs to.
+  // From the owner of the connection: it is open. `link` is its handle, `native` the pool it belongs to.
   _attach(native, link) {
     this._native = native;
     this._link = link;
     this.processID = link.info.processID;
     this.secretKey = link.info.secretKey;
     link.client = this;
-    this._connecting = false;
-    this._connected = true;
+    moveTo(this, 'connected');
     this._txStatus = 'I';
     announceSession(this, link.info);
   }
 
-  // From here on queries go to the core at once; those asked for earlier go first.
+  // Whoever connected has been told: requests go to the core at once from here on, those asked for earlier first.
   _begin() {
-    this._ready = true;
-    const waiting = this._waiting;
-    this._waiting = [];
-    for (const statement of waiting) this._send(statement);
-  }
-
-  _settled(statement, status) {
-    this._drop(statement);
-    this._txStatus = statusOf(status) ?? this._txStatus;
-    try {
-      statement.finish();
-    } finally {
-      if (!statement.isSession) this.connection.ready(this._txStatus);
-      this._rest();
-    }
-  }
-
-  _failed(statement, failure, status) {
-    this._drop(statement);
-    this._txStatus = statusOf(status) ?? this._txStatus;
-    const error = fromNative(failure);
-    if (isLoss(failure)) {
-      // As in pg, what a lost connection takes along fails after the client has told of the loss.
-      if (this._ended) process.nextTick(() => statement.fail(error));
-      else this._stranded.push(statement);
-      return;
-    }
-    // Inside a transaction an error is the end of it, whatever the record leaves unsaid.
-    if (!status && this._txStatus === 'T') this._txStatus = 'E';
-    const fatal = isFatal(failure);
-    if (fatal) this._fatal = failure.code;
-    try {
-      statement.fail(error);
-      if (failure.kind === 'database') this.connection.relay(error);
-    } finally {
-      // Behind a statement that hangs a pipeline is stuck.
-      if (this.pipeline && error.message === 'Query read timeout') this._sever();
-      if (!fatal) {
-        if (!statement.isSession) this.connection.ready(this._txStatus);
-        this._rest();
-      }
-    }
-  }
-
-  _rest() {
-    if (this._sent.length === 0 && this._waiting.length === 0 && this._queryable) this.emit('drain');
+    moveTo(this, 'ready');
+    if (this._sessionState.name === 'ready') this._requests.flush();
+    else this._return(true);
   }
 
   // From the bridge: the server said something that no query asked for.
@@ -355,66 +245,82 @@ class Client extends EventEmitter {
     announce(this, event);
   }
 
-  // The connection is gone. `errors` are told one by one, unless the client itself wanted the end. Who
-  // awaits a query that failed with the server's last words, or this very client, goes on before the loss
-  // is told: what came in one batch from the core came one after the other from the server.
-  _closed(errors) {
-    if (this._fatal === null && errors.length === 0) this._bury(errors);
-    else setImmediate(() => this._bury(errors));
+  // From the owner of the connection: it is closed. `errors` of the loss come one by one, the server's last words
+  // first. Whoever awaits a query that failed with those words, or this very client, goes on before the loss is
+  // told: the core brings in one batch what came from the server one after the other.
+  _onClosed(errors) {
+    if (errors.length === 0 && this._sessionState.code === undefined) this._finish(errors);
+    else setImmediate(() => this._lose(errors));
   }
 
-  _bury(errors) {
-    if (this._broken !== null) errors = [this._broken];
-    const wanted = this._ending && !this._severed;
-    this._ended = true;
-    this._ready = false;
-    this._queryable = wanted;
-    this._session = null;
-    this.connection._gone();
-    const lost = wanted ? new Error('Connection terminated') : (errors[errors.length - 1] ?? unexpected());
-    for (const statement of [...this._stranded, ...this._waiting])
-      process.nextTick(() => statement.fail(lost));
-    this._stranded = [];
-    this._waiting = [];
-    const onEnd = this._onEnd;
-    this._onEnd = [];
-    process.nextTick(() => this.emit('end'));
-    if (!wanted) this._tell(errors);
-    this.connection.emit('end');
-    for (const done of onEnd) done();
-  }
-
-  _tell(errors) {
-    // Given back in the meantime: to the pool it is an idle client that died.
-    if (this._pool !== null && !this._link.lent) {
-      if (errors.length > 0) this._pool._delegate.tellIdleDeath(this, errors[0]);
+  _lose(errors) {
+    const untold = this._untold(errors);
+    if (untold.length < 2) {
+      this._finish(errors);
       return;
     }
-    for (const error of errors) {
-      try {
-        this.emit('error', error);
-      } catch (uncaught) {
-        throwAsync(uncaught);
-      }
-    }
+    moveTo(this, 'lost');
+    this._emitErrors(untold.slice(0, 1));
+    setImmediate(() => this._lose(untold.slice(1)));
   }
 
-  // Somebody emitted an error on the connection or its stream: it is lost, with this error.
-  _break(error) {
-    if (this._isResting()) {
-      this.emit('error', error);
-      return;
-    }
-    this._broken = error;
-    this._sever();
-  }
-
-  // The connection is cut from this side without a farewell, and reported as lost.
-  _sever() {
+  _finish(errors) {
     if (this._ended) return;
-    this._severed = true;
+    const untold = this._untold(errors);
+    const { error } = this._sessionState;
+    if (untold.length > 0) moveTo(this, 'lost');
+    moveTo(this, 'ended');
+    this._rawSession = null;
+    this.connection._gone();
+    this._requests.failAll(
+      error ?? untold[0] ?? (this._ending ? new Error('Connection terminated') : unexpected()),
+    );
+    process.nextTick(() => this.emit('end'));
+    this._emitErrors(untold);
+    this.connection.emit('end');
+    for (const done of this._onEnd.splice(0)) done();
+  }
+
+  // Of the errors of the loss those that the client has to tell: none of an end that was wanted, or when the loss
+  // itself began with an error that has been told.
+  _untold(errors) {
+    const { name, error } = this._sessionState;
+    return this._ending || error !== undefined || name === 'failed' ? [] : errors;
+  }
+
+  _emitErrors(errors) {
+    if (errors.length === 0) return;
+    // A client that was given back in the meantime is an idle client of the pool that died.
+    if (this._pool !== null && !this._link.lent) {
+      this._pool._delegate.lostIdle(this, errors[0]);
+      return;
+    }
+    for (const error of errors) callUserCode(() => this.emit('error', error));
+  }
+
+  // From the connection or its stream: somebody emitted an error there, by which the connection is lost.
+  _failWith(error) {
+    const { name } = this._sessionState;
+    if (name === 'new' || this._isIdleInPool()) {
+      this.emit('error', error);
+    } else if (this._connectRequest !== null) {
+      this._connectRequest.abandon(error);
+    } else if (name !== 'ended' && name !== 'failed') {
+      moveTo(this, 'lost', { error });
+      this._closeConnection();
+      if (name !== 'connecting') this.emit('error', error);
+    }
+  }
+
+  // Cuts the connection from this side without a farewell; it is reported as lost.
+  _sever() {
+    moveTo(this, 'severed');
+    this._closeConnection();
+  }
+
+  _closeConnection() {
     if (this._link !== null) this._native.closeConnection(this._link.id);
-    else if (this._dialing !== null) this._dialing.abandon();
+    else if (this._connectRequest !== null) this._connectRequest.abandon();
   }
 
   // Gives the connection back to its native pool, once; one of a pool is given back by its release.
@@ -433,9 +339,8 @@ class Client extends EventEmitter {
    * @param callback called without arguments; without it a promise is returned
    */
   end(callback) {
-    this._ending = true;
-    const begun = this._connecting || this._connected;
-    if (!begun || this._ended) {
+    moveTo(this, 'ending');
+    if (this._sessionState.name === 'new' || this._ended) {
       if (!callback) return this._Promise.resolve();
       callback();
       return undefined;
@@ -448,37 +353,36 @@ class Client extends EventEmitter {
     this._onEnd.push(() => callback());
     whenAnswered(this, () => {
       if (this._link !== null) this._return(true);
-      else if (this._dialing !== null) this._abandon();
+      else if (this._connectRequest !== null) this._abandonConnect();
     });
     return promise;
   }
 
-  _abandon() {
+  _abandonConnect() {
     if (this._onAbandoned) this._onAbandoned();
-    this._dialing.abandon();
+    this._connectRequest.abandon();
   }
 
   // As under pg's pool, which listens to its idle clients: an error emitted on one is the end of it.
   emit(event, ...args) {
-    if (event !== 'error' || !this._isResting()) return super.emit(event, ...args);
+    if (event !== 'error' || !this._isIdleInPool()) return super.emit(event, ...args);
     this._pool._delegate.discard(this, args[0]);
     return true;
   }
 
-  _isResting() {
+  _isIdleInPool() {
     return this._pool !== null && this._link !== null && this._link.open && !this._link.lent && !this._ending;
   }
 
   /** Has the server of `client` cancel `query` when it is running, or withdraws it when it is waiting. */
   cancel(client, query) {
-    const statement = query instanceof Query ? query._statement : query;
-    const index = client._waiting.indexOf(statement);
-    if (index !== -1) {
-      client._waiting.splice(index, 1);
-    } else if (statement && client._sent[0] === statement) {
+    const requests = client._requests;
+    const request = requests.find(query);
+    if (request === undefined) return;
+    if (requests.isActive(request)) {
       requestCancel(this, client.processID, client.secretKey, (error) => this.emit('error', error));
-    } else if (statement && client._sent.includes(statement)) {
-      client._native.cancel(statement.id);
+    } else {
+      requests.withdraw(request);
     }
   }
 
@@ -541,12 +445,7 @@ class Client extends EventEmitter {
   }
 }
 
-// A byte of the wire, or 0 for "nothing was said".
-function statusOf(status) {
-  return status ? String.fromCharCode(status) : undefined;
-}
-
-// `await using client = await pool.connect()`: given back, or ended if it stands alone.
+// `await using client = await pool.connect()` gives it back; one that stands alone is ended.
 async function dispose() {
   if (this._pool === null) await this.end();
   else if (this._borrowed) this.release();

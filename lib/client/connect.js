@@ -1,19 +1,20 @@
 'use strict';
 
-// The connect of a client that stands alone: its native pool of one, from the first call until the
-// connection is closed. To the bridge it is the owner of that pool and the request for its connection.
+// Connect of a client that stands alone: its native pool of one, from the first call until the connection is
+// closed. To the bridge it is both the delegate of that pool and the request for its connection.
 
 const { reasonOf, refusalOf } = require('../async/abort-signal');
 const { announceLogin } = require('./server-messages');
 const { DatabaseError, fromNative } = require('../errors');
 const { bridge } = require('../native/bridge');
-const { lossErrors, unexpected } = require('./connection-loss');
+const { lossErrors } = require('./connection-loss');
 const { ApplicationErrors } = require('../native/application-errors');
 const { answerPassword } = require('./password');
 const { clientSettings } = require('../config/core-settings');
+const { moveTo } = require('./session-state');
 const { NodeSocket } = require('../native/node-socket');
 
-class Dialing {
+class ConnectRequest {
   constructor(client, callback) {
     this.id = 0;
     this.number = 0;
@@ -22,8 +23,8 @@ class Dialing {
     this.callback = callback;
     this.errors = new ApplicationErrors();
     this.abandoned = false;
-    // Why, if a signal has ended it.
-    this.signal = undefined;
+    // Why it was abandoned, where the caller said so.
+    this.reason = undefined;
     this.native = null;
   }
 
@@ -34,9 +35,10 @@ class Dialing {
     this.native.connect(this.id);
   }
 
-  /** The client was ended, or its connection cut, before it was there. */
-  abandon() {
+  /** The client was ended, or its connection cut, before it was there; `reason` is the error of its caller. */
+  abandon(reason) {
     this.abandoned = true;
+    this.reason ??= reason;
     if (this.id !== 0) this.native.cancel(this.id);
   }
 
@@ -47,7 +49,7 @@ class Dialing {
   takeConnection(link) {
     const client = this.client;
     link.lent = true;
-    client._dialing = null;
+    client._connectRequest = null;
     client._attach(this.native, link);
     if (this.abandoned) {
       client._return(true);
@@ -65,8 +67,8 @@ class Dialing {
 
   takeFailure(failure) {
     const client = this.client;
-    client._dialing = null;
-    client._connectionError = true;
+    client._connectRequest = null;
+    moveTo(client, 'failed');
     bridge().forget(this);
     // A connection that is still under way closes as soon as it is there.
     if (this.abandoned && this.native !== null) this.native.end(0);
@@ -75,17 +77,12 @@ class Dialing {
       this.callback(error);
     } finally {
       if (error instanceof DatabaseError) client.connection.relay(error);
-      const waiting = client._waiting;
-      client._waiting = [];
-      for (const statement of waiting) process.nextTick(() => statement.fail(unexpected()));
-      client._closed([]);
-      client._queryable = false;
+      client._onClosed([]);
     }
   }
 
   errorOf(failure) {
-    if (this.signal !== undefined && this.signal.aborted) return reasonOf(this.signal);
-    if (this.abandoned) return new Error('Connection terminated');
+    if (this.abandoned) return this.reason ?? new Error('Connection terminated');
     if (failure.kind === 'acquire' || failure.message === 'Connection terminated due to connection timeout') {
       return new Error('timeout expired');
     }
@@ -95,8 +92,8 @@ class Dialing {
   closed(link, info) {
     this.native.release(link.id, true);
     bridge().forget(this);
-    // One that came too late is told as a connect that failed, and no loss.
-    this.client._closed(this.abandoned ? [] : lossErrors(info, this.client._fatal));
+    // A connection that came too late was told as a connect that failed, and is no loss.
+    this.client._onClosed(this.abandoned ? [] : lossErrors(info, this.client._sessionState.code));
   }
 
   dial(id, place) {
@@ -122,23 +119,22 @@ function connectToServer(client, callback, signal) {
     process.nextTick(() => callback(refusal));
     return;
   }
-  client._connecting = true;
-  const dialing = new Dialing(client, callback);
+  moveTo(client, 'connecting');
+  const request = new ConnectRequest(client, callback);
   if (signal !== undefined && signal !== null) {
-    const abort = () => dialing.abandon();
+    const abort = () => request.abandon(reasonOf(signal));
     signal.addEventListener('abort', abort, { once: true });
-    dialing.signal = signal;
-    dialing.callback = (...args) => {
+    request.callback = (...args) => {
       signal.removeEventListener('abort', abort);
       callback(...args);
     };
   }
-  client._dialing = dialing;
+  client._connectRequest = request;
   try {
-    dialing.begin();
+    request.begin();
   } catch (error) {
-    if (dialing.id !== 0) bridge().take(dialing.id);
-    process.nextTick(() => dialing.takeFailure({ kind: 'plain', message: dialing.errors.keep(error) }));
+    if (request.id !== 0) bridge().take(request.id);
+    process.nextTick(() => request.takeFailure({ kind: 'plain', message: request.errors.keep(error) }));
   }
 }
 

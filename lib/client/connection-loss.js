@@ -40,4 +40,10 @@ function lossErrors(info, told) {
   return [last && last.kind === 'plain' && last.code ? fromNative(last) : unexpected()];
 }
 
-module.exports = { isLoss, isFatal, isUnexpected, lossErrors, unexpected };
+/** Whether the connection ended without an error that came over it. */
+function isSilent(errors) {
+  const [error] = errors;
+  return errors.length === 1 && error.code === undefined && error.message.startsWith(TERMINATED);
+}
+
+module.exports = { isLoss, isFatal, isSilent, isUnexpected, lossErrors, unexpected };

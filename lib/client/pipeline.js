@@ -20,7 +20,7 @@ function refuseSubmittable(client, query) {
 
 /** Runs `close` once everything that was sent is answered. */
 function whenAnswered(client, close) {
-  if (client.pipeline && client._queryable && (client._sent.length > 0 || client._waiting.length > 0)) {
+  if (client.pipeline && client._queryable && !client._requests.isEmpty) {
     client.once('drain', close);
   } else {
     close();

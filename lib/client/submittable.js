@@ -8,6 +8,7 @@
 // borders of the next exchange known. If the core does not agree, one more Sync settles it.
 
 const { isFatal } = require('./connection-loss');
+const { moveTo } = require('./session-state');
 const { callUserCode, throwAsync } = require('../async/uncaught');
 const { RAW_FLAGS } = require('../native/layout');
 
@@ -36,7 +37,7 @@ class Session {
     this.isSession = true;
   }
 
-  /** From `client._send`: asks the core for the connection. */
+  /** From the queue: asks the core for the connection. */
   send() {
     const { client } = this;
     if (!client._native.raw(client._link.id, this.id)) return;
@@ -46,7 +47,7 @@ class Session {
   begin() {
     const { client, active } = this;
     const { connection } = client;
-    client._session = this;
+    client._rawSession = this;
     this.owed = connection._owed;
     connection._owed = 0;
     if (active === null) {
@@ -153,7 +154,7 @@ class Session {
   takeError(error) {
     const { active, client } = this;
     const fatal = isFatal({ kind: 'database', severity: error?.severity });
-    if (fatal) client._fatal = error.code;
+    if (fatal) moveTo(client, 'fatal', { code: error.code });
     this.active = null;
     if (active !== null) {
       if (active.name) delete client.connection.submittedNamedStatements[active.name];
@@ -177,15 +178,15 @@ class Session {
   /** Gives the connection back if the server owes nothing. */
   rest() {
     const { client } = this;
-    if (this.owed > 0 || client._session !== this) return;
+    if (this.owed > 0 || client._rawSession !== this) return;
     if (!client._link.open) return;
     clearTimeout(this.timer);
     if (client._native.settle(client._link.id, this.id)) {
-      client._session = null;
+      client._rawSession = null;
       const { _stream: stream } = client.connection;
       if (stream !== null) stream.reset();
-      const then = client._afterSession;
-      client._afterSession = null;
+      const then = client._afterRawSession;
+      client._afterRawSession = null;
       if (then !== null) then();
     } else {
       client.connection.sync();
@@ -205,9 +206,7 @@ class Session {
       });
       callback(error);
       query.callback = () => {};
-      const index = client._waiting.indexOf(this);
-      if (index !== -1) client._waiting.splice(index, 1);
-      else if (this.id !== 0) client._native.cancel(this.id);
+      client._requests.withdraw(this);
     }, millis);
     query.callback = (error, result) => {
       clearTimeout(this.timer);
@@ -225,12 +224,12 @@ class Session {
   }
 
   takeDone(status) {
-    this.client._settled(this, status);
+    this.client._requests.settled(this, status);
   }
 
   takeFailure(failure, status) {
-    if (this.client._session === this) this.client._session = null;
-    this.client._failed(this, failure, status);
+    if (this.client._rawSession === this) this.client._rawSession = null;
+    this.client._requests.failed(this, failure, status);
   }
 
   /** See Statement. */
@@ -277,13 +276,13 @@ function open(client, query) {
   const session = new Session(client, query);
   const limit = query.query_timeout || client.connectionParameters.query_timeout;
   if (limit) session.limit(limit);
-  client._admit(session, undefined);
+  client._requests.add(session, undefined);
   return session;
 }
 
 /** Writes on the connection of `client`; returns the bytes that have not left. */
 function transmit(client, bytes) {
-  const { _session: session, _link: link } = client;
+  const { _rawSession: session, _link: link } = client;
   if (link === null || !link.open) return 0;
   if (session !== null) session.quiet = false;
   if (session !== null) return Math.max(client._native.write(link.id, session.id, bytes), 0);
@@ -293,7 +292,7 @@ function transmit(client, bytes) {
   }
   const own = new Session(client, null);
   own.backlog = bytes;
-  client._admit(own, undefined);
+  client._requests.add(own, undefined);
   return 0;
 }
 

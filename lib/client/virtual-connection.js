@@ -12,7 +12,7 @@ const { DatabaseError } = require('../errors');
 const { throwAsync } = require('../async/uncaught');
 const { transmit } = require('./submittable');
 
-class ClientConnection extends Connection {
+class VirtualConnection extends Connection {
   constructor(client, config) {
     super(config);
     Object.defineProperty(this, '_client', { value: client });
@@ -61,7 +61,7 @@ class ClientConnection extends Connection {
     try {
       if (message.name === 'error') Object.setPrototypeOf(message, DatabaseError.prototype);
       this.tell('message', message);
-      const session = this._client._session;
+      const session = this._client._rawSession;
       if (session !== null) session.take(message);
       this.tell(eventOf(message), message);
     } catch (error) {
@@ -92,7 +92,7 @@ class ClientConnection extends Connection {
 
   _pause(on) {
     const client = this._client;
-    if (client._session !== null) client._native.pause(client._link.id, client._session.id, on);
+    if (client._rawSession !== null) client._native.pause(client._link.id, client._rawSession.id, on);
   }
 
   _sever() {
@@ -105,7 +105,7 @@ class ClientConnection extends Connection {
   }
 
   _owe(sync) {
-    const session = this._client._session;
+    const session = this._client._rawSession;
     if (session) session.owe(sync);
     else this._owed++;
   }
@@ -129,6 +129,6 @@ function eventOf({ name }) {
 }
 
 // To those who look it is pg's Connection.
-Object.defineProperty(ClientConnection, 'name', { value: 'Connection' });
+Object.defineProperty(VirtualConnection, 'name', { value: 'Connection' });
 
-module.exports = ClientConnection;
+module.exports = VirtualConnection;

@@ -6,6 +6,7 @@
 // what it calls back with in the end.
 
 const { AsyncResource } = require('node:async_hooks');
+const { moveTo } = require('../client/session-state');
 const { reject, runOnConnect } = require('./on-connect');
 const { unexpected } = require('../client/connection-loss');
 
@@ -43,7 +44,7 @@ class CustomConnect {
       return;
     }
     this.callback = callback;
-    this.client._connecting = true;
+    moveTo(this.client, 'connecting');
     this.pool._native.resolveConnect(this.attempt, null);
   }
 
@@ -68,12 +69,11 @@ class CustomConnect {
     const { client, isUserDone } = this;
     this.isCoreDone = true;
     this.failure = failure === null ? unexpected() : this.pool._errorOf(failure);
-    client._connecting = false;
-    client._connectionError = true;
-    client._queryable = false;
+    moveTo(client, 'failed');
     try {
       this.callBack(this.failure);
     } finally {
+      client._onClosed([]);
       if (isUserDone) this.finish();
     }
   }

@@ -107,8 +107,8 @@ class PoolDelegate {
   }
 
   /** From a client that was given back: its connection is lost. */
-  tellIdleDeath(client, error) {
-    removal.tellIdleDeath(this.pool, client, error);
+  lostIdle(client, error) {
+    removal.lostIdle(this.pool, client, error);
   }
 }
 

@@ -5,7 +5,9 @@
 // `release` ends the lease, once. Decided here: what is checked before and after, and whether the connection stays.
 
 const { bridge } = require('../native/bridge');
+const { moveTo, refusalOf } = require('../client/session-state');
 const leakDetection = require('../monitor/leak-detection');
+const { emitRemove } = require('./removal');
 const { callUserCode } = require('../async/uncaught');
 
 // Second argument of `client.release(error, KEEP)` by the pool itself: `release` events get the error, the
@@ -83,15 +85,16 @@ function release(pool, client, link, error, destroy) {
 function endLease(pool, client, link, destroy) {
   const spent = client._poolUseCount >= pool.options.maxUses;
   if (spent) callUserCode(() => pool.log('remove expended client'));
-  const closing = destroy || !client._queryable || client._ending || client._ended;
+  const closing = destroy || refusalOf(client) !== undefined;
   const serves = pool._isLogged && pool.waitingCount > 0;
-  if (closing || spent) client._ending = true;
+  if (closing || spent) moveTo(client, 'ending');
   if (pool.options.allowExitOnIdle) bridge().setKeepsAlive(link, false);
-  if (!closing && client._session !== null) releaseAfterSubmittable(pool, client, link);
+  if (!closing && client._rawSession !== null) releaseAfterSubmittable(pool, client, link);
   else returnToCore(pool, link, Boolean(closing));
   if (!closing && !spent) pool._pulse(serves);
-  // The loss of a leased connection has been told; the event `remove` comes with its release.
-  if (!link.open) pool.emit('remove', client);
+  // The loss of a leased connection was its borrower's; the event `remove` comes with the release. A loss that nobody
+  // has been told of yet is that of an idle client.
+  if (!link.open && closing) emitRemove(pool, client);
 }
 
 /** Returns the connection to the core. */
@@ -118,14 +121,14 @@ function holdIdleTimeout(pool) {
 
 // The lease lasts until the submittable (cursor, COPY) that still has the connection is over.
 function releaseAfterSubmittable(pool, client, link) {
-  if (!client._session.leave()) {
-    client._ending = true;
+  if (!client._rawSession.leave()) {
+    moveTo(client, 'ending');
     returnToCore(pool, link, true);
     return;
   }
   leakDetection.checkedIn(pool, link);
   pool._releasedEarly.add(client);
-  client._afterSession = () => {
+  client._afterRawSession = () => {
     pool._releasedEarly.delete(client);
     returnToCore(pool, link, false);
   };

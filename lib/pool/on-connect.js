@@ -3,6 +3,7 @@
 // A new connection of a pool is shown to the application before anybody gets it: `onConnect`, then the
 // event `connect`. Whatever fails there refuses the connection.
 
+const { moveTo } = require('../client/session-state');
 const { callUserCode } = require('../async/uncaught');
 
 /** Gives the connection to the pool once the application has seen it. */
@@ -28,7 +29,7 @@ function runOnConnect(pool, link) {
 /** Nobody gets the new connection; who waits for it fails with this error. */
 function reject(pool, link, client, error) {
   pool._errors.keep(error, `connection ${link.id} was refused by its greeting`);
-  if (client !== undefined) client._ending = true;
+  if (client !== undefined) moveTo(client, 'ending');
   if (link.open) pool._native.onConnectDone(link.id, false);
 }
 

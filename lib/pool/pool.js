@@ -21,6 +21,7 @@ const { hide } = require('../config/secrets');
 const { fromNative } = require('../errors');
 const { inContext } = require('../async/callback-context');
 const { bridge } = require('../native/bridge');
+const { moveTo } = require('../client/session-state');
 const { plainMethods } = require('../client/patched-methods');
 const { returnToCore } = require('./lease');
 const leakDetection = require('../monitor/leak-detection');
@@ -408,7 +409,7 @@ class Pool extends EventEmitter {
   // As in pg-pool, for those who throw a client out by hand: closed, whoever has it.
   _remove(client, callback) {
     const link = client._link;
-    client._ending = true;
+    moveTo(client, 'ending');
     const heard = (removed) => {
       if (removed !== client) return;
       super.removeListener('remove', heard);
@@ -427,7 +428,7 @@ class Pool extends EventEmitter {
     if (link.client !== null) return link.client;
     const client = this._newClient();
     client._attach(this._native, link);
-    client._ready = true;
+    client._begin();
     return client;
   }
 

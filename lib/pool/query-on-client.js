@@ -4,11 +4,12 @@
 // client, a release. Run again on the terms of the pool.
 
 const { inContext } = require('../async/callback-context');
+const { isUsable } = require('../client/session-state');
 const { KEEP } = require('./lease');
 const leakDetection = require('../monitor/leak-detection');
 const { callbackOrPromise } = require('../async/answer');
 const { throwAsync } = require('../async/uncaught');
-const { failedRun, isGone, termsOf, withBudgetCause } = require('../retry/terms');
+const { failedRun, termsOf, withBudgetCause } = require('../retry/terms');
 const { RetryDecision } = require('../retry/decision');
 
 /** See `Pool.query`. */
@@ -45,7 +46,7 @@ function queryOnClient(pool, text, values, callback) {
       if (over) return;
       over = true;
       client.removeListener('error', settle);
-      const lost = isGone(client);
+      const lost = !isUsable(client);
       try {
         // A statement that fails leaves its connection as good as it was.
         client.release(failure, KEEP);

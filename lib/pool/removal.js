@@ -2,7 +2,8 @@
 
 // A connection of a pool is gone, or has to go: who hears of it, and in which order.
 
-const { isUnexpected, lossErrors } = require('../client/connection-loss');
+const { isSilent, isUnexpected, lossErrors } = require('../client/connection-loss');
+const { moveTo } = require('../client/session-state');
 const { callUserCode } = require('../async/uncaught');
 
 /** The connection is gone. */
@@ -14,20 +15,23 @@ function closed(pool, link, info) {
   const client = link.client === null && watched ? pool._clientOf(link) : link.client;
   if (client === null) return;
   if (lent) {
-    client._closed(lossErrors(info, client._fatal));
+    client._onClosed(lossErrors(info, client._sessionState.code));
     return;
   }
   const died = unexpected && info.idle && !client._ending;
+  const errors = died ? lossErrors(info, client._sessionState.code) : [];
   if (info.reason === 'idle') pool.log('remove idle client');
   if (info.reason === 'lifetime') {
     pool.log('ending client due to expired lifetime');
     pool.log('remove expired client');
   }
-  client._ending = true;
-  if (died) tellIdleDeath(pool, client, lossErrors(info, null)[0]);
-  callUserCode(() => pool.emit('remove', client));
+  moveTo(client, 'ending');
+  // An error that came over the connection is told before its end, a silent end is an error afterwards.
+  if (died && !isSilent(errors)) lostIdle(pool, client, errors[0]);
+  client._finish([]);
+  if (died && isSilent(errors)) lostIdle(pool, client, errors[0]);
+  else if (!died) emitRemove(pool, client);
   if (info.reason !== 'drained' && !died) pool._pulse();
-  client._closed([]);
 }
 
 /**
@@ -35,10 +39,24 @@ function closed(pool, link, info) {
  * there, it is the query that fails with it.
  */
 function discard(pool, client, error) {
-  client._ending = true;
+  moveTo(client, 'ending');
   client.connection._gone();
   if (pool._native.closeConnection(client._link.id)) tellIdleDeath(pool, client, error);
   else pool._errors.keep(error, 'Connection terminated');
+}
+
+/** The loss of an idle client, as pg's pool hears it on its listener: the client is removed, and the error told. */
+function lostIdle(pool, client, error) {
+  moveTo(client, 'ending');
+  emitRemove(pool, client);
+  tellIdleDeath(pool, client, error);
+}
+
+/** The event `remove` comes when the client has ended. */
+function emitRemove(pool, client) {
+  const emit = () => callUserCode(() => pool.emit('remove', client));
+  if (client._ended) emit();
+  else client._onEnd.push(emit);
 }
 
 /** An idle connection that dies is told to those who listen, and ends no process that does not. */
@@ -50,4 +68,4 @@ function tellIdleDeath(pool, client, error) {
   }
 }
 
-module.exports = { closed, discard, tellIdleDeath };
+module.exports = { closed, discard, emitRemove, lostIdle };

@@ -10,7 +10,7 @@
 
 const { performance } = require('node:perf_hooks');
 const { DatabaseError } = require('../errors');
-const { isGone } = require('./terms');
+const { isUsable } = require('../client/session-state');
 
 // The time to ask where the transaction has no deadline: about what a server takes to restart.
 const DEFAULT_ASKING_MILLIS = 30_000;
@@ -79,7 +79,7 @@ async function detectDialect(pool, client) {
       return;
     } catch (error) {
       // An error that leaves the connection usable: the server lacks a function.
-      if (!(error instanceof DatabaseError) || isGone(client)) throw error;
+      if (!(error instanceof DatabaseError) || !isUsable(client)) throw error;
     }
   }
   dialects.set(pool, null);

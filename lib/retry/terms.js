@@ -10,11 +10,6 @@ const { misuseOf, wishesOf } = require('../statement/retry-options');
 const MAX_CAUSES = 8;
 const MAX_ATTEMPTS = 0xffffffff;
 
-/** Whether the client's connection cannot be used any more. */
-function isGone(client) {
-  return client._fatal !== null || client._ended || !client._queryable || client._ending;
-}
-
 /** The error and its chain of causes: applications wrap what they catch. */
 function* causes(error) {
   for (let i = 0; i < MAX_CAUSES && error !== null && typeof error === 'object'; i++) {
@@ -86,4 +81,4 @@ function failedRun({ until, ...terms }, retries, error, lost) {
   return { ...terms, remainingMillis, retries, code: codeOf(error), lost: lost && isConnectionError(error) };
 }
 
-module.exports = { codeOf, failedRun, isConnectionError, isGone, termsOf, withBudgetCause };
+module.exports = { codeOf, failedRun, isConnectionError, termsOf, withBudgetCause };

@@ -9,7 +9,8 @@ const { performance } = require('node:perf_hooks');
 const { DatabaseError, CommitOutcomeUnknownError } = require('../errors');
 const { commitOutcome, detectDialect, transactionId } = require('./commit-outcome');
 const { callUserCode } = require('../async/uncaught');
-const { codeOf, isConnectionError, isGone, withBudgetCause } = require('./terms');
+const { isUsable } = require('../client/session-state');
+const { codeOf, isConnectionError, withBudgetCause } = require('./terms');
 const { traceTransaction } = require('../monitor/tracing-channels');
 const { CoreTimer, RetryDecision } = require('./decision');
 const { misuseOf } = require('../statement/retry-options');
@@ -178,8 +179,8 @@ class TransactionRun {
   async rollBack(error) {
     const { client } = this;
     this.unwatch();
-    if (!isGone(client)) await client.query('ROLLBACK').catch(ignore);
-    const lost = isGone(client);
+    if (isUsable(client)) await client.query('ROLLBACK').catch(ignore);
+    const lost = !isUsable(client);
     this.giveBack(lost);
     return { error, lost: lost && isConnectionError(error), isCommitted: this.isCommitted };
   }
@@ -187,7 +188,7 @@ class TransactionRun {
   uncommitted(error, value) {
     const { client, commit } = this;
     // An error that leaves the connection usable is an answer: the server has rolled back.
-    const isAnswered = error instanceof DatabaseError && !isGone(client);
+    const isAnswered = error instanceof DatabaseError && isUsable(client);
     this.giveBack(!isAnswered);
     return { error, value, commit, lost: false, isUnknown: !isAnswered, isCommitted: this.isCommitted };
   }

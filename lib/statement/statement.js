@@ -156,12 +156,12 @@ class Statement {
   }
 
   takeDone(status) {
-    if (this.client !== null) this.client._settled(this, status);
+    if (this.client !== null) this.client._requests.settled(this, status);
     else this.finish();
   }
 
   takeFailure(failure, status) {
-    if (this.client !== null) this.client._failed(this, failure, status);
+    if (this.client !== null) this.client._requests.failed(this, failure, status);
     else this.pool._failed(this, failure);
   }
 
@@ -232,7 +232,7 @@ class Statement {
 
   /** Its signal has aborted, and its caller knows: what is under way is taken back. */
   withdraw() {
-    if (this.client !== null) this.client._withdraw(this);
+    if (this.client !== null) this.client._requests.withdraw(this);
     else if (this.id !== 0) this.pool._native.cancel(this.id);
   }
 }
