@@ -117,6 +117,11 @@ export interface PoolConfig extends ClientConfig {
   idleTimeoutMillis?: number | undefined | null;
   /** Milliseconds that a caller waits for a connection before AcquireTimeoutError. Default: no limit of its own. */
   acquireTimeoutMillis?: number | undefined;
+  /**
+   * Milliseconds. A connection that was idle for longer is asked whether it is alive before it is lent, which costs a round
+   * trip; 0: never. Default: 0, idle connections are checked in the background.
+   */
+  validateAfterIdleMillis?: number | undefined;
   /** Callers that may wait at once; one more rejects with PoolFullError. Default: no limit. */
   maxWaiting?: number | undefined;
   /** Milliseconds that `end()` waits for lent clients before it closes them; 0: for as long as it takes. Default: 0. */
@@ -137,8 +142,7 @@ export interface PoolConfig extends ClientConfig {
   /** Called at the first checkout of a client; with an error the client is removed and the checkout fails. */
   verify?: ((client: VerifiedClient, done: (err?: Error) => void) => void) | undefined;
   /**
-   * Opens `min` connections ahead of need and keeps them open, checks connections that idled before they
-   * are lent, and spreads `maxLifetimeSeconds`, as pools of `getPool` do. Default: false, as pg.
+   * Opens `min` connections ahead of need and keeps them open, checks idle connections every 30 s, and spreads `maxLifetimeSeconds`, as pools of `getPool` do. Default: false, as pg.
    */
   enhanced?: boolean | undefined;
   /**

@@ -6,6 +6,7 @@
 const net = require('node:net');
 const { once } = require('node:events');
 const { Client, Pool } = require('../..');
+const { killAll, start } = require('../lifecycle/child');
 const { freePort } = require('../support/ports');
 const { startPostgres } = require('../support/postgres');
 const { Proxy } = require('../support/proxy');
@@ -16,14 +17,11 @@ const MIN = 6;
 let server;
 let pools = [];
 
+const connectionOf = ({ host, port, user, password, database }) => ({ host, port, user, password, database });
+
 function poolOf(options = {}) {
-  const { host, port, user, password, database } = server;
   const pool = new Pool({
-    host,
-    port,
-    user,
-    password,
-    database,
+    ...connectionOf(server),
     enhanced: true,
     failFast: false,
     min: MIN,
@@ -76,7 +74,10 @@ afterEach(async () => {
   pools = [];
 });
 
-afterAll(() => server.stop('immediate'));
+afterAll(async () => {
+  killAll();
+  await server.stop('immediate');
+});
 
 describe('the pool is back at its minimum by itself', () => {
   test.each(['fast', 'immediate'])('after a restart (%s)', async (mode) => {
@@ -161,10 +162,9 @@ describe('the pool is back at its minimum by itself', () => {
       const pool = await filled({ host: proxy.host, port: proxy.port, connectionTimeoutMillis: 1000 });
       const before = pool.removed + pool.totalCount;
       proxy.stall();
-      const stalledAt = Date.now();
-      // Idle for more than a second, so that the connection is asked before it is lent.
-      await until(() => Date.now() - stalledAt > 1500, { what: 'the connections to have idled' });
-      const waiting = pool.query('SELECT 1 AS answered');
+      const waiting = pool.query({ text: 'SELECT 1 AS answered', readOnly: true, retryAttempts: 5 });
+      // One is found to be lost; the others never say so.
+      [...proxy.links].at(-1).cut();
       await until(() => pool.totalCount < MIN || pool.idleCount < MIN - 1, {
         what: 'dead connections to be found',
       });
@@ -179,6 +179,55 @@ describe('the pool is back at its minimum by itself', () => {
       await proxy.stop();
     }
   });
+});
+
+test('a query sends nothing ahead of itself, however long its connection was idle', async () => {
+  const proxy = await Proxy.start(server);
+  try {
+    const pool = await filled({ host: proxy.host, port: proxy.port });
+    const sent = [];
+    for (const link of proxy.links) {
+      link.client.on('data', (bytes) => sent.push(String.fromCharCode(bytes[0])));
+    }
+    const begun = Date.now();
+    await until(() => Date.now() - begun > 1500, { what: 'the connections to have idled' });
+    await pool.query('SELECT 1');
+    expect(sent).toEqual(['Q']);
+  } finally {
+    await Promise.all(pools.map((pool) => pool.end()));
+    pools = [];
+    await proxy.stop();
+  }
+});
+
+test('a query after the process was frozen is spared the connections that died meanwhile', async () => {
+  const proxy = await Proxy.start(server);
+  const child = start(
+    'pgpool-rs',
+    `const pool = new driver.Pool(config({ max: 3, min: 3, enhanced: true, idleTimeoutMillis: 0 }));
+     await Promise.all([1, 2, 3].map(() => pool.query('SELECT 1')));
+     say('ready');
+     process.stdin.once('data', async () => {
+       say((await pool.query('SELECT 7 AS n')).rows[0].n);
+       await pool.end();
+       process.exit();
+     });`,
+    { ...connectionOf(server), host: proxy.host, port: proxy.port },
+  );
+  try {
+    await until(() => child.lines.length > 0 && proxy.links.size === 3);
+    child.process.kill('SIGSTOP');
+    for (const link of proxy.links) link.stall();
+    const frozenAt = Date.now();
+    await until(() => Date.now() - frozenAt > 7000, { what: 'the process to have been frozen for long' });
+    child.process.kill('SIGCONT');
+    child.process.stdin.write('go\n');
+    await child.said(2);
+    expect(JSON.parse(child.lines[1])).toBe(7);
+  } finally {
+    child.kill();
+    await proxy.stop();
+  }
 });
 
 describe('callers', () => {

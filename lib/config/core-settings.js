@@ -180,6 +180,7 @@ function poolSettings(client, options) {
     acquireTimeoutMillis: number(options.acquireTimeoutMillis),
     maxUses: Number.isFinite(maxUses) ? maxUses : null,
     maxLifetimeSeconds: number(options.maxLifetimeSeconds) || 0,
+    validateAfterIdleMillis: number(options.validateAfterIdleMillis),
     maxWaiting: number(options.maxWaiting),
     failFast: options.failFast,
     budget: options.budget,

@@ -175,9 +175,14 @@ impl Listener for ConnectionEvents {
 
     fn closed(&self, connection: u32, error: Option<Error>) {
         let pool = self.pool.get().and_then(WeakPool::upgrade);
-        let idle =
-            pool.is_some_and(|pool| pool.forget(|other| other.id == connection, CloseReason::Broken) > 0);
+        let idle = pool
+            .as_ref()
+            .is_some_and(|pool| pool.forget(|other| other.id == connection, CloseReason::Broken) > 0);
         if let Some(error) = &error {
+            // What took this one may have taken the others.
+            if let Some(pool) = &pool {
+                pool.check_idle(|_| true);
+            }
             instrument::lost(self.tier.metrics.as_ref(), connection, error);
         }
         self.tier.observer.closed(connection, error, idle);

@@ -96,6 +96,7 @@ struct JsonSettings {
     idle_timeout_millis: Option<Millis>,
     connection_timeout_millis: Option<Millis>,
     acquire_timeout_millis: Option<Millis>,
+    validate_after_idle_millis: Option<Millis>,
     max_uses: Option<f64>,
     max_lifetime_seconds: Option<f64>,
     #[serde(default)]
@@ -352,6 +353,7 @@ impl JsonSettings {
             prefill: self.enhanced,
             fail_fast: self.fail_fast.unwrap_or(true),
             leak_after: self.monitor.unwrap_or(true).then_some(LEAK_AFTER),
+            check_after: time(self.validate_after_idle_millis),
             keepalive_after: if self.enhanced { defaults.keepalive_after } else { None },
             ..defaults
         }

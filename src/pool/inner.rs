@@ -171,6 +171,19 @@ impl<C: Connector> PoolInner<C> {
         })
     }
 
+    pub(super) fn check_idle(self: &Arc<Self>, is_meant: impl Fn(&C::Connection) -> bool) {
+        let idle = self.state.lock().idle_handles_locked();
+        let meant: Vec<_> = idle
+            .into_iter()
+            .filter(|handle| self.guarded(|| is_meant(&handle.connection)).unwrap_or(false))
+            .collect();
+        self.step(|state, _, actions| {
+            for handle in &meant {
+                state.check_locked(handle.slot, handle.number, actions);
+            }
+        });
+    }
+
     pub(super) fn retire(self: &Arc<Self>, is_meant: impl Fn(&C::Connection) -> bool) -> usize {
         let live = self.state.lock().live_handles_locked();
         let meant: Vec<_> = live

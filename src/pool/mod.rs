@@ -13,6 +13,7 @@
 mod acquire_error;
 mod actions;
 mod claim;
+mod clock_gap;
 mod connect_backoff;
 mod connect_task;
 mod connector;
@@ -101,6 +102,12 @@ impl<C: Connector> Pool<C> {
     /// connector's owner, who learns first that an idle connection died.
     pub fn forget(&self, is_gone: impl Fn(&C::Connection) -> bool, reason: CloseReason) -> usize {
         self.0.0.forget(is_gone, reason)
+    }
+
+    /// Checks the idle connections for which `is_meant` holds, all at the same time. For the connector's owner, who
+    /// learns first that a connection was lost and the others may be.
+    pub fn check_idle(&self, is_meant: impl Fn(&C::Connection) -> bool) {
+        self.0.0.check_idle(is_meant);
     }
 
     /// While `held`, no connection is closed for having been idle: what the caller gave back and counts in one

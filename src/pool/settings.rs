@@ -9,10 +9,8 @@ use super::Quota;
 const DEFAULT_MAX: usize = 10;
 /// pg's default idle timeout.
 const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Long enough that a busy pool never checks, short enough that a dead link is found.
-const DEFAULT_CHECK_AFTER: Duration = Duration::from_secs(1);
-/// Below the usual idle limits of firewalls and load balancers.
-const DEFAULT_KEEPALIVE_AFTER: Duration = Duration::from_secs(120);
+/// Below the idle limits of firewalls and load balancers, and soon enough to find a dead link before a query does.
+const DEFAULT_KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
 /// What orchestrators commonly leave between the signal and the kill, with room to spare.
 const DEFAULT_DRAIN: Duration = Duration::from_secs(10);
 
@@ -39,14 +37,14 @@ pub struct PoolSettings {
     pub lifetime_jitter: f64,
     /// Most claims that may wait without a connection being made for them. Default none.
     pub max_waiting: Option<usize>,
-    /// Checks a connection before lending it, if nothing was heard of it for this long. Default
-    /// 1 s.
+    /// Checks a connection before lending it, if nothing was heard of it for this long. It costs whoever waits a round
+    /// trip. Default none: idle connections are checked in the background.
     pub check_after: Option<Duration>,
     /// How long [`super::Pool::end`] waits for leased connections. Default 10 s.
     pub drain: Option<Duration>,
     /// Makes `min` connections ahead of any claim and replaces them when lost. Default false.
     pub prefill: bool,
-    /// Checks an idle connection of which nothing was heard for this long. Default 2 min.
+    /// Checks an idle connection of which nothing was heard for this long. Default 30 s.
     pub keepalive_after: Option<Duration>,
     /// Reports a lease held for this long. Default none.
     pub leak_after: Option<Duration>,
@@ -69,7 +67,7 @@ impl Default for PoolSettings {
             max_lifetime: None,
             lifetime_jitter: 0.0,
             max_waiting: None,
-            check_after: Some(DEFAULT_CHECK_AFTER),
+            check_after: None,
             drain: Some(DEFAULT_DRAIN),
             prefill: false,
             keepalive_after: Some(DEFAULT_KEEPALIVE_AFTER),

@@ -10,11 +10,12 @@ mod reaper;
 mod release;
 mod supply;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
 use super::actions::{Actions, Done, Grant, Source};
+use super::clock_gap::ClockGap;
 use super::connect_backoff::ConnectBackoff;
 use super::lease::EntryHandle;
 use super::recycle::{Purpose, Recycle};
@@ -42,6 +43,9 @@ pub(super) struct PoolState<C: Connector> {
     /// Whether no connection is closed for having been idle: the application is still at work in the turn of its
     /// event loop in which it gave one back.
     idle_timeout_held: bool,
+    clock_gap: ClockGap,
+    /// When the process was found to have stood still: what was idle then is checked before it is lent.
+    thawed_at: Option<Instant>,
     /// What the quota was last told.
     reported: Need,
     /// Since when claims wait, there is room, and nothing is being made.
@@ -70,6 +74,8 @@ impl<C: Connector> PoolState<C> {
             wakes_at: None,
             is_denied: false,
             idle_timeout_held: false,
+            clock_gap: ClockGap::default(),
+            thawed_at: None,
             reported: Need::default(),
             stalled_since: None,
             statistics: Statistics::default(),
@@ -92,6 +98,9 @@ impl<C: Connector> PoolState<C> {
         self.next_ticket += 1;
         let limit = after(now, self.settings.longest_wait());
         let waiter = Waiter { ticket, since: now, deadline: earlier(deadline, limit), claim };
+        if !self.slots.idle().is_empty() && self.clock_gap.is_open(now, SystemTime::now()) {
+            self.check_all_idle_locked(now, actions);
+        }
         if !self.is_open() {
             actions.refuse(waiter, AcquireError::Closed);
         } else if self.waiters.is_empty()
@@ -182,7 +191,8 @@ impl<C: Connector> PoolState<C> {
             .settings
             .check_after
             .is_none_or(|limit| now.saturating_duration_since(entry.verified) <= limit);
-        (is_fresh && !self.is_over(slot, now)).then_some(slot)
+        let is_trusted = self.thawed_at.is_none_or(|at| entry.verified >= at);
+        (is_fresh && is_trusted && !self.is_over(slot, now)).then_some(slot)
     }
 
     /// How many may wait, if a further claim would be one too many of those that wait for a

@@ -1,4 +1,6 @@
-//! What happens because time passed: timeouts, reaping, keepalive, reports, the end of a drain.
+//! What happens because time passed: timeouts, reaping, checks of idle connections, reports, the end of a drain.
+
+use std::time::SystemTime;
 
 use tokio::time::Instant;
 
@@ -27,6 +29,7 @@ impl<C: Connector> PoolState<C> {
             let waiting = self.waiters.len() + 1;
             self.time_out_locked(waiter, waiting, actions);
         }
+        self.look_at_clock_locked(now, actions);
         self.reap_locked(now, actions);
         self.report_overdue_locked(now, actions);
         self.end_drain_if_due_locked(now, actions);
@@ -68,6 +71,26 @@ impl<C: Connector> PoolState<C> {
             } else if is_due(after(entry.verified, self.settings.keepalive_after)) {
                 self.recycle_locked(slot, Purpose::Check, actions);
             }
+        }
+    }
+
+    /// Looks whether the process stood still; then no idle connection is trusted.
+    fn look_at_clock_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
+        if self.slots.idle().is_empty() {
+            self.clock_gap.stop();
+        } else if self.clock_gap.due().is_some_and(|at| at <= now)
+            && self.clock_gap.look(now, SystemTime::now())
+        {
+            self.check_all_idle_locked(now, actions);
+        }
+    }
+
+    /// Checks every idle connection, all at the same time.
+    pub(super) fn check_all_idle_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
+        self.thawed_at = Some(now);
+        self.clock_gap.stop();
+        for slot in self.slots.idle().to_vec() {
+            self.recycle_locked(slot, Purpose::Check, actions);
         }
     }
 
@@ -142,7 +165,8 @@ impl<C: Connector> PoolState<C> {
                 EntryState::Checking | EntryState::Resetting => None,
             },
         });
-        slots.chain(drain).chain(claims).chain(supply).min()
+        let clock = self.clock_gap.due().filter(|_| !self.slots.idle().is_empty());
+        slots.chain(drain).chain(claims).chain(supply).chain(clock).min()
     }
 
     /// When something is to be done about an idle connection. Its idle timeout counts only above

@@ -112,6 +112,13 @@ impl<C: Connector> PoolState<C> {
         is_idle
     }
 
+    /// Checks a connection, if it is still idle.
+    pub(in super::super) fn check_locked(&mut self, slot: usize, number: u64, actions: &mut Actions<C>) {
+        if self.slots.entry_mut(slot, number).is_some_and(|entry| entry.state == EntryState::Idle) {
+            self.recycle_locked(slot, Purpose::Check, actions);
+        }
+    }
+
     /// Closes a connection, at once if it is idle, else when it is free; false: it has left, or was
     /// to be closed already.
     pub(in super::super) fn retire_locked(
@@ -202,7 +209,8 @@ impl<C: Connector> PoolState<C> {
             self.lease_locked(waiter, slot, Source::Vetted, now, actions);
         } else {
             self.slots.set_state_locked(slot, EntryState::Idle);
-            let deadline = self.idle_deadline(slot, now);
+            self.clock_gap.begin(now);
+            let deadline = self.idle_deadline(slot, now).into_iter().chain(self.clock_gap.due()).min();
             self.note_deadline_locked(deadline, actions);
         }
     }

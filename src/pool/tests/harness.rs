@@ -151,6 +151,17 @@ pub(super) async fn settle() {
 /// Moves the paused clock, and lets every task run before and after.
 pub(super) async fn pass(time: Duration) {
     settle().await;
-    advance(time).await;
+    let mut left = time;
+    while !left.is_zero() {
+        let step = left.min(SECOND);
+        advance(step).await;
+        settle().await;
+        left -= step;
+    }
+}
+
+/// Moves the paused clock as if the process had been frozen meanwhile: no task runs.
+pub(super) async fn stand_still(time: Duration) {
     settle().await;
+    advance(time).await;
 }

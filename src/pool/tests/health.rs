@@ -1,7 +1,7 @@
 //! Connections that broke, do not answer, or came back with a transaction open.
 
 use super::gate::{Gate, Reply};
-use super::harness::{Harness, SECOND, calm, pass, settle};
+use super::harness::{Harness, SECOND, calm, pass, settle, stand_still};
 use crate::pool::{CloseReason, Condition, PoolSettings};
 
 fn checked() -> PoolSettings {
@@ -173,4 +173,61 @@ async fn forgetting_closes_idle_connections_only() {
     assert_eq!(harness.pool.forget(|_| true, CloseReason::Broken), 1);
     assert_eq!(harness.gate.closed(), [(idle, CloseReason::Broken)]);
     assert_eq!(harness.pool.counts().used, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_lent_without_a_check_however_long_it_was_idle() {
+    let mut harness = with_one_idle(calm()).await;
+    pass(3600 * SECOND).await;
+    let key = harness.claim();
+    assert_eq!(harness.connection(key), Some(1));
+    assert!(harness.gate.checked().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_connections_are_checked_in_the_background_all_at_the_same_time() {
+    let settings = PoolSettings { max: 3, keepalive_after: Some(30 * SECOND), ..calm() };
+    let mut harness = Harness::new(Gate::open(), settings);
+    let keys = [harness.claim(), harness.claim(), harness.claim()];
+    settle().await;
+    for key in keys {
+        harness.release(key);
+    }
+    harness.gate.checks(Reply::Hang);
+    pass(30 * SECOND + 2 * SECOND).await;
+    assert_eq!(harness.gate.checked().len(), 3);
+    assert_eq!(harness.pool.counts().total, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_connections_meant_are_checked_at_once_and_lent_ones_are_left_alone() {
+    let mut harness = Harness::new(Gate::open(), PoolSettings { max: 3, ..calm() });
+    let keys = [harness.claim(), harness.claim(), harness.claim()];
+    settle().await;
+    harness.release(keys[0]);
+    harness.release(keys[1]);
+    let lent = harness.connection(keys[2]).unwrap();
+    harness.gate.checks(Reply::Fail);
+    harness.pool.check_idle(|_| true);
+    settle().await;
+    assert!(harness.gate.is_open(lent));
+    assert_eq!(harness.gate.open_connections(), [lent]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_after_the_process_stood_still_gets_a_connection_that_was_checked() {
+    let mut harness = Harness::new(Gate::open(), calm());
+    let keys = [harness.claim(), harness.claim()];
+    settle().await;
+    for key in keys {
+        harness.release(key);
+    }
+    stand_still(60 * SECOND).await;
+    harness.gate.checks(Reply::Hang);
+    let key = harness.claim();
+    assert!(!harness.is_settled(key));
+    assert_eq!(harness.pool.counts().idle, 0);
+    pass(SECOND + SECOND / 10).await;
+    assert_eq!(harness.connection(key), Some(3));
+    assert_eq!(harness.gate.checked().len(), 2);
 }
