@@ -17,7 +17,7 @@ const LAYERS = [
   ['encode', 'monitor', 'result.js', 'utils.js'],
   ['native', 'connection.js'],
   ['config', 'connection-parameters.js'],
-  ['async', 'decode', 'defaults.js', 'errors.js', 'type-overrides.js'],
+  ['async', 'decode', 'defaults.js', 'errors.js', 'stream.js', 'type-overrides.js'],
   // Numbers, which require nothing.
   ['native/layout.js'],
 ];

@@ -5,11 +5,11 @@
 // client has is a ClientConnection.
 
 const net = require('node:net');
-const tls = require('node:tls');
 const { EventEmitter } = require('node:events');
 const { parse, serialize } = require('pg-protocol');
 const { SECRETS_OF_TLS } = require('./config/secrets');
 const { DatabaseError } = require('./errors');
+const streams = require('./stream');
 
 const FLUSH = serialize.flush();
 const SYNC = serialize.sync();
@@ -36,7 +36,7 @@ class Connection extends EventEmitter {
   }
 
   _streamOf(config) {
-    const stream = config.stream || new net.Socket();
+    const stream = config.stream || streams.getStream();
     return typeof stream === 'function' ? stream(config) : stream;
   }
 
@@ -88,7 +88,7 @@ class Connection extends EventEmitter {
     if (this.sslNegotiation === 'direct') options.ALPNProtocols = ['postgresql'];
     if (host !== undefined && net.isIP(host) === 0) options.servername = host;
     try {
-      this.stream = tls.connect(options);
+      this.stream = streams.getSecureStream(options);
     } catch (error) {
       this.emit('error', error);
       return;

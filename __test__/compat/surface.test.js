@@ -2,13 +2,38 @@
 
 // What the module, its classes and their objects show: names, relations, own properties.
 
+const { execFileSync } = require('node:child_process');
+const fs = require('node:fs');
 const net = require('node:net');
+const path = require('node:path');
+const tls = require('node:tls');
 const { alike, outcome, thrown } = require('./alike');
 const { freePort } = require('../support/ports');
 const { config } = require('../support/server');
 const ours = require('../../index.js');
 
+const ROOT = path.resolve(__dirname, '../..');
 const OURS_ALONE = new Set([...Object.keys(ours).filter((name) => !(name in require('pg')))]);
+
+// pg's files that applications and libraries require by path.
+const PATHS = fs
+  .readdirSync(path.join(path.dirname(require.resolve('pg/package.json')), 'lib'))
+  .filter((file) => file.endsWith('.js'));
+
+/** What a program of its own gets when it requires `${name}/lib/${file}`. */
+function required(driver, files) {
+  const name = driver === ours ? 'pgpool-rs' : 'pg';
+  const code = `
+    const get = (file) => {
+      try { return require('${name}/lib/' + file); } catch ({ code }) { return code; }
+    };
+    const shown = ${JSON.stringify(files)}.map((file) => {
+      const found = get(file);
+      return [typeof found === 'string' ? found : typeof found, found.name, get(file.replace(/[.]js$/, '')) === found];
+    });
+    process.stdout.write(JSON.stringify(shown));`;
+  return JSON.parse(execFileSync(process.execPath, ['-e', code], { cwd: ROOT, encoding: 'utf8' }));
+}
 
 /** The names of the methods and accessors that a class adds, private ones left out. */
 function members(constructor) {
@@ -41,6 +66,31 @@ describe('the module', () => {
     driver.escapeLiteral("it's \\"),
     driver.escapeIdentifier('a"b'),
   ]);
+});
+
+describe('deep paths', () => {
+  alike('of pg answer, with and without .js', (driver) => required(driver, PATHS));
+
+  test('deeper ones and files that pg has not are out of reach', () => {
+    const files = ['pool/pool.js', 'native/index.js', 'client/connect.js', 'errors.js'];
+    expect(required(ours, files)).toEqual(files.map(() => ['ERR_PACKAGE_PATH_NOT_EXPORTED', null, true]));
+  });
+
+  alike('`stream` gives sockets of Node', (driver) => {
+    const stream = require(driver === ours ? '../../lib/stream' : 'pg/lib/stream');
+    const socket = stream.getStream(false);
+    const secure = stream.getSecureStream({ socket, servername: 'example.org' });
+    const seen = [
+      Object.keys(stream),
+      socket.constructor === net.Socket,
+      socket.connecting,
+      secure instanceof tls.TLSSocket,
+      secure.servername,
+    ];
+    secure.destroy();
+    socket.destroy();
+    return seen;
+  });
 });
 
 describe('classes', () => {
