@@ -14,16 +14,16 @@ export type TargetSessionAttrs = 'any' | 'read-write' | 'read-only' | 'primary' 
 
 /** What it takes to connect, and how queries of the connection behave. */
 export interface ClientConfig {
-  /** Default: PGUSER, else the user of the operating system. */
+  /** The user. Default: PGUSER, else the user of the operating system. */
   user?: string | undefined;
-  /** Default: PGDATABASE, else the name of the user. */
+  /** The database. Default: PGDATABASE, else the user's name. */
   database?: string | undefined;
   /**
-   * Default: PGPASSWORD, else the password file of libpq. A function is called each time a server asks
-   * for a password; what it throws is what the connect fails with.
+   * A function is called each time a server asks for a password; what it throws is what the connect fails with.
+   * Default: PGPASSWORD, else the password file of libpq.
    */
   password?: string | (() => string | Promise<string>) | undefined;
-  /** Default: PGPORT, else 5432. Of several hosts `'5432,5433'`: typed as a number, because pg's is. */
+  /** Of several hosts `'5432,5433'`: typed as a number, because pg's is. Default: PGPORT, else 5432. */
   port?: number | undefined;
   /**
    * Name, address, or directory of a socket (begins with `/`). Several, separated by commas, are tried in
@@ -35,63 +35,72 @@ export interface ClientConfig {
    * PGTARGETSESSIONATTRS, else any.
    */
   targetSessionAttrs?: TargetSessionAttrs | undefined;
+  /** The same as `targetSessionAttrs`. */
+  target_session_attrs?: TargetSessionAttrs | undefined;
   /** `random`: hosts are tried in random order for each connection. Default: PGLOADBALANCEHOSTS, else disable. */
   loadBalanceHosts?: 'random' | 'disable' | boolean | undefined;
+  /** The same as `loadBalanceHosts`. */
+  load_balance_hosts?: 'random' | 'disable' | boolean | undefined;
   /**
    * With `keepAlive`: milliseconds that sent bytes and probes may stay unanswered before the connection is
    * given up (Linux only). Default: the system's, many minutes.
    */
   tcpUserTimeoutMillis?: number | undefined;
-  /** `postgres://user:password@host:port/database?option=value`; goes before the options above. */
+  /** `postgres://user:password@host:port/database?option=value`; goes before the options above. Default: none. */
   connectionString?: string | undefined;
   /** Whether the operating system probes idle connections. Default: false. */
   keepAlive?: boolean | undefined;
-  /** Milliseconds of silence before the first probe. Default: 0, the system's own. */
+  /** Milliseconds of silence before the first probe. Default: 0, the system's. */
   keepAliveInitialDelayMillis?: number | undefined;
-  /** Makes the socket of each connection; Node carries its bytes. Default: sockets of the core. */
+  /** Makes the socket of each connection; Node carries its bytes. Default: none. */
   stream?: (() => stream.Duplex | undefined) | undefined;
-  /** Milliseconds after which the server stops a statement. Default: false, the server's own setting. */
+  /** Milliseconds after which the server stops a statement. Default: the server's. */
   statement_timeout?: false | number | undefined;
-  /** Milliseconds that the server waits for a lock. Default: the server's own setting. */
+  /** Milliseconds that the server waits for a lock. Default: the server's. */
   lock_timeout?: number | undefined;
   /** Milliseconds after which the server ends a session that idles in a transaction. Default: the server's. */
   idle_in_transaction_session_timeout?: number | undefined;
   /**
-   * Milliseconds after which a query rejects with "Query read timeout". It is then cancelled on the
-   * server, and its connection is not lent before that is settled. Default: none.
+   * Milliseconds after which a query rejects with "Query read timeout". It is then cancelled on the server, and
+   * its connection is not lent before that is settled. Default: none.
    */
   query_timeout?: number | undefined;
   /**
-   * `true` or options of `tls.connect`; the certificate is verified unless `rejectUnauthorized` is false.
-   * The core serves `ca`, `cert`, `key`, `rejectUnauthorized` and `servername`; with any other option the
-   * connection is encrypted by Node. Default: false, or what PGSSLMODE says.
+   * `true` or options of `tls.connect`; the certificate is verified unless `rejectUnauthorized` is false. The
+   * core serves `ca`, `cert`, `key`, `rejectUnauthorized` and `servername`; with any other option the
+   * connection is encrypted by Node. Default: PGSSLMODE, else false.
    */
   ssl?: boolean | ConnectionOptions | undefined;
-  /** `direct` begins with TLS at once (PostgreSQL 17 and later). Default: `postgres`. */
+  /** `direct` begins with TLS at once (PostgreSQL 17 and later). Default: postgres. */
   sslnegotiation?: 'postgres' | 'direct' | undefined;
   /** SCRAM-SHA-256-PLUS when the server offers it. Default: false. */
   enableChannelBinding?: boolean | undefined;
   /** The largest number of SCRAM iterations a server may ask for; 0: any. Default: 100000. */
   scramMaxIterations?: number | undefined;
+  /** Shown in `pg_stat_activity`. Default: PGAPPNAME. */
   application_name?: string | undefined;
+  /** Used when `application_name` is not set. Default: none. */
   fallback_application_name?: string | undefined;
-  /** Milliseconds for the whole start-up; in a pool also for the wait for a free client. 0, the default: none. */
+  /**
+   * Milliseconds for the whole start-up; in a pool also for the wait for a free client.
+   * Default: 0, none.
+   */
   connectionTimeoutMillis?: number | undefined;
   /** Results of queries with values in binary. Default: false. */
   binary?: boolean | undefined;
-  /** Type parsers for all results. Default: the shared registry, `types`. */
+  /** Type parsers for all results. Default: the shared registry. */
   types?: CustomTypesConfig | undefined;
-  /** Command-line options for the server, as PGOPTIONS. */
+  /** Command-line options for the server, as PGOPTIONS. Default: PGOPTIONS. */
   options?: string | undefined;
-  /** Accepted; the wire is always UTF-8. */
+  /** Accepted; the wire is always UTF-8. Default: UTF8. */
   client_encoding?: string | undefined;
-  /** Starts a replication connection. */
+  /** Starts a replication connection. Default: none. */
   replication?: string | undefined;
   /** Queries are sent without waiting for the answers to those before. Default: false. */
   pipeline?: boolean | undefined;
   /** A result whose rows have more bytes than this on the wire fails. Default: no limit. */
   maxResultBytes?: number | undefined;
-  /** Prepared statements kept per connection; 0: none are cached. */
+  /** Prepared statements kept per connection; 0: none are cached. Default: 256. */
   statementCacheSize?: number | undefined;
 }
 
@@ -115,59 +124,82 @@ export interface PoolConfig extends ClientConfig {
   min?: number | undefined;
   /** Milliseconds after which an idle connection is closed; 0 or null: never. Default: 10000. */
   idleTimeoutMillis?: number | undefined | null;
-  /** Milliseconds that a caller waits for a connection before AcquireTimeoutError. Default: no limit of its own. */
+  /**
+   * Milliseconds that a caller waits for a connection before AcquireTimeoutError.
+   * Default: connectionTimeoutMillis.
+   */
   acquireTimeoutMillis?: number | undefined;
   /**
-   * Milliseconds. A connection that was idle for longer is asked whether it is alive before it is lent, which costs a round
-   * trip; 0: never. Default: 0, idle connections are checked in the background.
+   * Milliseconds. A connection that was idle for longer is checked before it is lent, which costs a round trip.
+   * Default: 0, never.
    */
   validateAfterIdleMillis?: number | undefined;
   /** Callers that may wait at once; one more rejects with PoolFullError. Default: no limit. */
   maxWaiting?: number | undefined;
-  /** Milliseconds that `end()` waits for lent clients before it closes them; 0: for as long as it takes. Default: 0. */
+  /**
+   * Milliseconds that `end()` waits for lent clients before it closes them; 0: for as long as it takes.
+   * Default: 0, no limit.
+   */
   drainTimeoutMillis?: number | undefined;
-  /** Told about what the pool does. Anything but a function is a ConfigurationError. Default: nobody. */
+  /** Told about what the pool does. Anything but a function is a ConfigurationError. Default: none. */
   log?: ((...messages: any[]) => void) | undefined;
+  /** As in pg, deprecated there. Default: the global one. */
   Promise?: PromiseConstructorLike | undefined;
   /** Idle connections do not keep the process alive. Default: false. */
   allowExitOnIdle?: boolean | undefined;
-  /** A connection is closed after this many uses. Default: Infinity. */
+  /** A connection is closed after this many uses. Default: no limit. */
   maxUses?: number | undefined;
-  /** Seconds after which a connection is closed, when it is idle; 0: never. Default: 0. */
+  /** Seconds after which a connection is closed, when it is idle; 0: never. Default: 0, no limit. */
   maxLifetimeSeconds?: number | undefined;
-  /** The class of the pool's clients. One that is not derived from Client has its connections pooled by pg-pool. */
+  /**
+   * The class of the pool's clients. One that is not derived from Client has its connections pooled by pg-pool.
+   * Default: ours.
+   */
   Client?: (new () => ClientBase) | undefined;
-  /** Awaited for each new connection before anybody gets it; if it fails, so does the checkout, with its error. */
+  /**
+   * Awaited for each new connection before anybody gets it; if it fails, so does the checkout, with its error.
+   * Default: none.
+   */
   onConnect?: ((client: ClientBase) => void) | undefined;
-  /** Called at the first checkout of a client; with an error the client is removed and the checkout fails. */
+  /**
+   * Called at the first checkout of a client; with an error the client is removed and the checkout fails.
+   * Default: none.
+   */
   verify?: ((client: VerifiedClient, done: (err?: Error) => void) => void) | undefined;
   /**
-   * Opens `min` connections ahead of need and keeps them open, checks idle connections every 30 s, and spreads `maxLifetimeSeconds`, as pools of `getPool` do. Default: false, as pg.
+   * Opens `min` connections ahead of need and keeps them open, checks idle connections every 30 s, and spreads
+   * `maxLifetimeSeconds`, as pools of `getPool` do. Default: false.
    */
   enhanced?: boolean | undefined;
   /**
-   * A connect that fails rejects the caller that has waited longest, as in pg. If false, callers wait to
-   * their deadline while the pool goes on trying, unless the failure will not pass by itself (a wrong
-   * password). Default: true.
+   * A connect that fails rejects the caller that has waited longest, as in pg. If false, callers wait to their
+   * deadline while the pool goes on trying, unless the failure will not pass by itself (a wrong password).
+   * Default: true.
    */
   failFast?: boolean | undefined;
-  /** A name for the pool, shown in its errors, metrics and events. */
+  /** A name for the pool, shown in its errors, metrics and events. Default: none. */
   tier?: string | undefined;
-  /** False: the pool is not measured. Default: true, or what DB_MONITOR says. */
+  /** False: the pool is not measured. Default: true, or as DB_MONITOR says. */
   monitor?: boolean | undefined;
   /** Retries after the first attempt, see docs/guide/retry.md; 0: none, as pg. Default: 0. */
   retryAttempts?: number | undefined;
   /** The same as `retryAttempts`. */
   maxRetries?: number | undefined;
-  /** Milliseconds: the base of the delays before retries. Default: 50 for statements, 1000 for a server that refuses connections. */
+  /**
+   * Milliseconds: the base of the delays before retries. Default: 50 for statements, 1000 where the server
+   * refuses connections.
+   */
   retryDelay?: number | undefined;
   /** The same as `retryDelay`. */
   baseDelay?: number | undefined;
-  /** `off`: no retries, whatever else is said. Default: `on`. */
+  /** `off`: no retries, whatever else is set. Default: on. */
   retry?: Switch | undefined;
-  /** Milliseconds for waiting, connecting, running and all retries of a query or checkout; 0: none. Default: none. */
+  /**
+   * Milliseconds for waiting, connecting, running and all retries of a query or checkout; 0: none.
+   * Default: none.
+   */
   deadline?: number | undefined;
-  /** A circuit breaker for the pool, see docs/guide/retry.md. Default: `off`. */
+  /** A circuit breaker for the pool, see docs/guide/retry.md. Default: off. */
   breaker?: boolean | BreakerMode | BreakerConfig | undefined;
 }
 
@@ -178,7 +210,7 @@ export type BreakerMode = 'off' | 'metrics' | 'enforce' | 'forced-open';
 
 /** Any other member is a ConfigurationError. */
 export interface BreakerConfig {
-  /** Default: `enforce`. */
+  /** What the breaker does. Default: enforce. */
   mode?: BreakerMode | undefined;
   /** Opens at this share of failures among the calls of a window. Default: 0.5. */
   failureRate?: number | undefined;
@@ -190,7 +222,7 @@ export interface BreakerConfig {
   failedConnects?: number | undefined;
   /** Milliseconds that it stays open the first time; it doubles. Default: 5000. */
   openMillis?: number | undefined;
-  /** Default: 60000. */
+  /** Milliseconds: how long it stays open at most. Default: 60000. */
   maxOpenMillis?: number | undefined;
   /** Answers to the probe that close it. Default: 3. */
   successes?: number | undefined;
@@ -251,23 +283,25 @@ export interface BreakerEvent {
 }
 
 export interface QueryConfig<I = any[]> {
-  /** A prepared statement of this name; later queries of a client may leave out the text. */
+  /** A prepared statement of this name; later queries of a client may leave out the text. Default: none. */
   name?: string | undefined;
+  /** The statement. Without `values`, several separated by `;` are allowed. */
   text: string;
+  /** The parameters `$1`, `$2`. Default: none. */
   values?: QueryConfigValues<I>;
-  /** Type parsers for this query. */
+  /** Type parsers for this query. Default: the client's. */
   types?: CustomTypesConfig | undefined;
-  /** `extended`: the extended protocol also without values. */
+  /** `extended`: the extended protocol also without values. Default: none. */
   queryMode?: string | undefined;
   /** The result is asked for in binary. Default: the client's. */
   binary?: boolean | undefined;
   /** Fetches so many rows at a time through a portal; all of them are still collected. Default: all at once. */
   rows?: number | undefined;
-  /** Milliseconds, see ClientConfig. */
+  /** Milliseconds, see ClientConfig. Default: the client's. */
   query_timeout?: number | undefined;
   /**
-   * Ends the query, whether it waits or runs, with the signal's reason; what runs is cancelled on the
-   * server, and its connection is not lent before that is settled.
+   * Ends the query, whether it waits or runs, with the signal's reason; what runs is cancelled on the server,
+   * and its connection is not lent before that is settled. Default: none.
    */
   signal?: AbortSignal | undefined;
   /** A result whose rows have more bytes than this fails with code RESULT_TOO_LARGE. Default: the client's. */
@@ -276,14 +310,17 @@ export interface QueryConfig<I = any[]> {
   idempotent?: boolean | undefined;
   /** It changes nothing; as `idempotent`. Default: false. */
   readOnly?: boolean | undefined;
-  /** Of `pool.query`: milliseconds for waiting, connecting, running and all retries. */
+  /** Of `pool.query`: milliseconds for waiting, connecting, running and all retries. Default: the pool's. */
   deadline?: number | undefined;
-  /** Of `pool.query`: as in PoolConfig. */
+  /** Of `pool.query`: as in PoolConfig. Default: the pool's. */
   retryAttempts?: number | undefined;
+  /** The same as `retryAttempts`. */
   maxRetries?: number | undefined;
+  /** Milliseconds: the base of the delays. Default: the pool's. */
   retryDelay?: number | undefined;
+  /** The same as `retryDelay`. */
   baseDelay?: number | undefined;
-  /** Of `pool.query`: of 55P03, 55006, 23505 and 23P01 those that are tried again. */
+  /** Of `pool.query`: of 55P03, 55006, 23505 and 23P01 those that are tried again. Default: none. */
   retryOn?: readonly string[] | undefined;
 }
 
@@ -311,6 +348,7 @@ export interface StreamOptions {
 }
 
 export interface QueryArrayConfig<I = any[]> extends QueryConfig<I> {
+  /** Rows as arrays. Default: objects. */
   rowMode: 'array';
 }
 

@@ -10,7 +10,9 @@ const { Client } = require('pg');
 const { ROOT, documents, read, samples, links, anchors } = require('./support/documents');
 const { PATIENCE } = require('./support/patience');
 const { environment, freshDatabase } = require('./support/server');
+const { TABLES: OPTION_TABLES, defaultText, withTables } = require('../scripts/option-tables');
 const { readEnvironment } = require('../lib/config/environment');
+const { KINDS, OPTIONS, optionsOf } = require('../lib/config/options');
 const { readThresholds } = require('../lib/config/alert-thresholds');
 
 const GUIDE = 'docs/guide/configuration.md';
@@ -121,6 +123,17 @@ function declared(name) {
   return [...body.matchAll(/^ {2}(\w+)\??[:(]/gm)].map((match) => match[1]);
 }
 
+/** The docstring of each member of an interface, on one line. */
+function docstrings(name) {
+  const body = new RegExp(`export interface ${name}\\b[^{]*\\{\\n([^]*?)\\n\\}`).exec(read('index.d.ts'))[1];
+  const members = [...body.matchAll(/ {2}\/\*\*((?:(?!\*\/)[^])*)\*\/\n {2}(\w+)\??[:(]/g)];
+  return Object.fromEntries(
+    members.map(([, text, member]) => [member, text.replace(/\s*\n\s*\*\s*/g, ' ').trim()]),
+  );
+}
+
+const plain = (text) => text.replaceAll('`', '');
+
 describe('the configuration guide', () => {
   const guide = read(GUIDE);
   const variables = (text) => unique(text.match(/\bDB_[A-Z]+(?:_[A-Z]+)*\b/g) ?? []);
@@ -140,22 +153,49 @@ describe('the configuration guide', () => {
     expect(variables(guide)).toEqual(unique([...asked, ...others]));
   });
 
-  test.each(['ClientConfig', 'PoolConfig', 'QueryConfig'])('tells every option of %s', (name) => {
-    expect(declared(name).length).toBeGreaterThan(3);
-    expect(declared(name).filter((option) => !guide.includes(`\`${option}\``))).toEqual([]);
+  test('has the tables that the table of options renders', () => {
+    expect(guide).toBe(withTables(guide));
+    const shown = [...guide.matchAll(/^<!-- table: (.+) -->$/gm)].map(([, name]) => name);
+    expect(shown).toEqual(Object.keys(OPTION_TABLES));
+  });
+});
+
+describe('the types and the table of options', () => {
+  const INTERFACES = [
+    ['ClientConfig', ['client'], ['ClientConfig']],
+    ['PoolConfig', ['pool'], ['PoolConfig']],
+    ['BreakerConfig', ['breaker'], ['BreakerConfig']],
+    ['QueryConfig', ['query', 'pool.query'], ['QueryConfig', 'QueryArrayConfig']],
+  ];
+  const ownedBy = (owners) => owners.flatMap((owner) => optionsOf(owner));
+
+  test.each(INTERFACES)('%s has the same members', (_, owners, interfaces) => {
+    const named = ownedBy(owners).flatMap(({ name, aliases = [] }) => [name, ...aliases]);
+    expect(unique(interfaces.flatMap(declared))).toEqual(unique(named));
   });
 
-  test.each([
-    ['Options of a connection', ['ClientConfig']],
-    ['Options of a pool', ['PoolConfig']],
-    ['Options of a query', ['QueryConfig', 'QueryArrayConfig']],
-  ])('tells no option under "%s" that the types do not declare', (heading, interfaces) => {
-    const section = guide.split(/^## /m).find((text) => text.startsWith(`${heading}\n`));
-    const cells = [...section.matchAll(/^\| (`.*?) \|/gm)].map((match) => match[1]);
-    const options = cells.flatMap((cell) => [...cell.matchAll(/`(\w+)`/g)].map((match) => match[1]));
-    const known = interfaces.flatMap(declared);
-    expect(options.length).toBeGreaterThan(3);
-    expect(options.filter((option) => !known.includes(option))).toEqual([]);
+  test.each(INTERFACES)('the members of %s tell default and unit', (_, owners, interfaces) => {
+    const texts = Object.assign({}, ...interfaces.map(docstrings));
+    const wrong = ownedBy(owners).filter((option) => {
+      const { name, kind, aliases = [] } = option;
+      const isTold =
+        defaultText(option) === '' || texts[name].includes(`Default: ${plain(defaultText(option))}.`);
+      const unit = KINDS[kind] ?? '';
+      const isAlias = aliases.every((alias) => texts[alias] === `The same as \`${name}\`.`);
+      return !(isTold && isAlias && texts[name].toLowerCase().includes(unit));
+    });
+    expect(wrong.map(({ name }) => name)).toEqual([]);
+  });
+
+  test('no two options of an owner have one name, and every kind is known', () => {
+    for (const owner of unique(OPTIONS.map((option) => option.owner))) {
+      const names = optionsOf(owner).flatMap(({ name, aliases = [], variable }) => [
+        name ?? variable,
+        ...aliases,
+      ]);
+      expect(unique(names)).toHaveLength(names.length);
+    }
+    expect(OPTIONS.filter(({ kind }) => !Object.hasOwn(KINDS, kind))).toEqual([]);
   });
 });
 

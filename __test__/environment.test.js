@@ -41,20 +41,23 @@ describe('an empty environment', () => {
 
   test('names no server, no user and no password', () => {
     const { highPriority } = readEnvironment({}).tiers;
-    expect(highPriority).toMatchObject({ host: undefined, port: undefined, database: undefined });
-    expect(highPriority.user).toBeUndefined();
-    expect(highPriority.password).toBeUndefined();
+    for (const name of ['host', 'port', 'database', 'user', 'password', 'ssl']) {
+      expect(highPriority[name]).toBeUndefined();
+    }
     expect('ssl' in highPriority).toBe(false);
   });
 
-  test('has the defaults of retry, breaker and monitor', () => {
-    expect(readEnvironment({})).toMatchObject({
-      // Not set: 50 ms for statements, 1000 for a server that refuses connections.
-      retry: { enabled: true, attempts: 3, delayMillis: undefined },
+  test('has the defaults of retry and breaker', () => {
+    const { tiers, totalMax } = readEnvironment({});
+    expect(tiers.highPriority).toMatchObject({
+      retry: 'on',
+      retryAttempts: 3,
       breaker: 'enforce',
-      monitor: true,
-      totalMax: undefined,
+      failFast: false,
     });
+    // Not set: 50 ms for statements, 1000 for a server that refuses connections.
+    expect('retryDelay' in tiers.highPriority).toBe(false);
+    expect(totalMax).toBeUndefined();
   });
 
   test('counts an empty variable as not set', () => {
@@ -136,9 +139,7 @@ describe('variables', () => {
     const env = { DB_TIERS: 'off', DB_RETRY: 'off', DB_BREAKER: 'metrics', DB_MONITOR: 'off' };
     expect(readEnvironment(env)).toMatchObject({
       tiered: false,
-      retry: { enabled: false },
-      breaker: 'metrics',
-      monitor: false,
+      shared: { retry: 'off', failFast: true, breaker: 'metrics' },
     });
   });
 });

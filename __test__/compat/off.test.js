@@ -28,7 +28,7 @@ jest.mock('../../index.js', () => {
 test('the pools of these cases have everything switched off', async () => {
   const { Pool, metrics } = require('../../index.js');
   const pool = new Pool(config({ tier: 'switched off' }));
-  expect(pool.options).toMatchObject({ enhanced: true, retry: false, breaker: 'off', failFast: true });
+  expect(pool.options).toMatchObject({ enhanced: true, retry: 'off', breaker: 'off', failFast: true });
   await pool.query('SELECT 1');
   expect(metrics().pools.filter(({ name }) => name === 'switched off')).toEqual([]);
   await pool.end();

@@ -52,4 +52,4 @@ function withoutUndefined(object = {}) {
   return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
 }
 
-module.exports = { readThresholds, thresholdsFor };
+module.exports = { RULES, readThresholds, thresholdsFor };

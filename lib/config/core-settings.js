@@ -1,14 +1,13 @@
 'use strict';
 
-// What the native core is told when a pool or a client begins: the parameters of the connection and the
-// sizes and times of the pool, in the core's own words (docs/design/boundary.md, "Settings as JSON").
+// The core's settings of a pool or a client, as JSON (docs/design/boundary.md, "Settings as JSON"): the parameters
+// of the connection, and the options that the table of options marks as the core's.
 
 const { ConfigurationError } = require('../errors');
 const { hostsOf, isBalanced } = require('./hosts');
 const { isMonitored } = require('./monitor-switch');
+const { given, optionNamed, optionsOf } = require('./options');
 const { checkTls, isCarriedByNode, tlsSettings } = require('./tls-options');
-
-const SCRAM_ITERATIONS = 100000;
 
 /**
  * Refuses what nobody could serve.
@@ -23,7 +22,9 @@ function refuseUnserved(options) {
 /** The most SCRAM iterations a server may ask for: a number, or one written as text; 0: any. */
 function scramIterations(option) {
   const usable = typeof option === 'number' || (typeof option === 'string' && option.trim() !== '');
-  return usable && Number.isFinite(Number(option)) ? Number(option) : SCRAM_ITERATIONS;
+  return usable && Number.isFinite(Number(option))
+    ? Number(option)
+    : optionNamed('scramMaxIterations').default;
 }
 
 /** The startup parameters beyond user and database. */
@@ -39,10 +40,21 @@ function startup(client) {
   };
 }
 
-/** Milliseconds, a count or seconds; what is falsy means "as in pg: none", what is absent the core's default. */
-function number(option) {
-  if (option === undefined || option === null) return undefined;
-  return Number(option) || 0;
+/** A number as pg takes it: what makes no sense is 0. */
+function number(value) {
+  return value === undefined ? undefined : Number(value) || 0;
+}
+
+/** The options of an owner that the core reads, under its names. */
+function coreOptions(owner, options) {
+  const settings = {};
+  for (const option of optionsOf(owner)) {
+    if (!option.core) continue;
+    const value = given(option, options) ?? option.default;
+    const name = option.core === true ? option.name : option.core;
+    settings[name] = option.kind === 'flag' ? Boolean(value) : number(value);
+  }
+  return settings;
 }
 
 /** The port, refused in the words of Node's sockets. */
@@ -59,12 +71,7 @@ function size(name, option) {
   return given;
 }
 
-/** A limit of the breaker; undefined, as most are, means the core's default. */
-function limit(breaker, name) {
-  return breaker[name] == null ? undefined : size(`breaker.${name}`, breaker[name]);
-}
-
-/** Of one client: what it takes to connect. */
+/** What it takes to connect. */
 function connectionSettings(client, options) {
   const parameters = client.connectionParameters;
   const { user, database, named } = startup(client);
@@ -82,31 +89,18 @@ function connectionSettings(client, options) {
     tls: isCarriedByNode(options, parameters.ssl) ? null : tlsSettings(parameters),
     channelBinding: client.enableChannelBinding,
     scramMaxIterations: client.scramMaxIterations,
-    connectionTimeoutMillis: number(options.connectionTimeoutMillis) || 0,
-    pipeline: Boolean(options.pipeline),
-    keepAlive: Boolean(options.keepAlive),
-    keepAliveInitialDelayMillis: number(options.keepAliveInitialDelayMillis) || 0,
-    tcpUserTimeoutMillis: number(options.tcpUserTimeoutMillis),
-    statementCacheSize: number(options.statementCacheSize),
+    ...coreOptions('client', options),
   };
 }
 
-/** Of a client that stands alone: a pool of one, whose connection is lent for life. */
+/** Settings of a client that stands alone: a pool of one, whose connection is lent for life. */
 function clientSettings(client, options) {
   const alone = { tier: null, monitor: false, tellLogin: true, max: 1, min: 0, idleTimeoutMillis: 0 };
   return { ...connectionSettings(client, options), ...alone };
 }
 
-const BREAKER_LIMITS = [
-  'failureRate',
-  'minimumCalls',
-  'windowMillis',
-  'failedConnects',
-  'openMillis',
-  'maxOpenMillis',
-  'successes',
-];
-const BREAKER_MODES = ['off', 'metrics', 'enforce', 'forced-open'];
+const BREAKER_LIMITS = optionsOf('breaker').filter(({ name }) => name !== 'mode');
+const BREAKER_MODES = optionNamed('mode', 'breaker').choices;
 
 /** An off switch: false and 'off' switch off. */
 function switchedOn(name, setting) {
@@ -115,7 +109,7 @@ function switchedOn(name, setting) {
   throw new TypeError(`${name} must be on or off`);
 }
 
-/** A mode of the breaker; true means 'enforce', false 'off'. */
+/** The mode of the breaker; true means 'enforce', false 'off'. */
 function breakerMode(setting) {
   if (setting === undefined || setting === null || setting === false) return 'off';
   if (setting === true || setting === 'on') return 'enforce';
@@ -132,61 +126,61 @@ function checkBreaker(setting) {
 }
 
 /** Retry and breaker of a pool: none unless the options ask for them. */
-function failsafeSettings(options) {
+function retrySettings(options) {
   const { breaker } = options;
   const limits = breaker !== null && typeof breaker === 'object' ? breaker : {};
   return {
     retry: switchedOn('retry', options.retry),
-    retryAttempts: number(options.retryAttempts ?? options.maxRetries),
-    retryDelayMillis: number(options.retryDelay ?? options.baseDelay),
-    deadlineMillis: number(options.deadline),
     breaker: {
+      ...Object.fromEntries(BREAKER_LIMITS.map((option) => [option.name, breakerLimit(option, limits)])),
       mode: breakerMode(limits === breaker ? (limits.mode ?? 'enforce') : breaker),
-      ...Object.fromEntries(BREAKER_LIMITS.map((name) => [name, limit(limits, name)])),
     },
   };
 }
 
+function breakerLimit(option, limits) {
+  return size(`breaker.${option.name}`, given(option, limits) ?? option.default);
+}
+
 /**
- * Refuses what would be taken for nothing, or fail far from where it was written. What pg has a meaning for,
- * as a `min` above `max`, is no business of this.
+ * Refuses what would be taken for nothing, or fail far from where it was written. Options that pg has a meaning for,
+ * as a `min` above `max`, keep that meaning.
  * @throws ConfigurationError naming every such option
  */
 function checkOptions(options) {
-  const { breaker, deadline, log } = options;
-  const problems = [];
-  if (deadline != null && !(Number(deadline) >= 0)) problems.push('deadline must be a number of at least 0');
-  if (log && typeof log !== 'function') problems.push('log must be a function');
+  const problems = optionsOf('pool').flatMap((option) => (option.early ? problemOf(option, options) : []));
+  const { breaker } = options;
   if (breaker !== null && typeof breaker === 'object') {
-    const members = ['mode', ...BREAKER_LIMITS];
+    const members = optionsOf('breaker').map(({ name }) => name);
     const unknown = Object.keys(breaker).filter((name) => !members.includes(name));
     problems.push(...unknown.map((name) => `breaker.${name} is none of ${members.join(', ')}`));
   }
   if (problems.length > 0) throw new ConfigurationError(problems);
-  failsafeSettings(options);
+  retrySettings(options);
 }
 
-/** Of a pool; `client` is built from the same options and speaks for all its connections. */
+function problemOf({ name, kind, from }, options) {
+  const value = options[name];
+  if (kind === 'function') return value && typeof value !== 'function' ? [`${name} must be a function`] : [];
+  const isFine = value === undefined || value === null || Number(value) >= from;
+  return isFine ? [] : [`${name} must be a number of at least ${from}`];
+}
+
+/** Settings of a pool; `client` is built from the same options and speaks for all its connections. */
 function poolSettings(client, options) {
   const maxUses = Number(options.maxUses);
   return {
     tier: options.tier ?? null,
     monitor: isMonitored(options),
-    enhanced: Boolean(options.enhanced),
     ...connectionSettings(client, options),
+    ...coreOptions('pool', options),
     max: size('max', options.max),
     min: size('min', options.min),
-    idleTimeoutMillis: number(options.idleTimeoutMillis) || 0,
-    acquireTimeoutMillis: number(options.acquireTimeoutMillis),
+    // null is never; the default has been filled in.
+    idleTimeoutMillis: number(options.idleTimeoutMillis ?? 0),
     maxUses: Number.isFinite(maxUses) ? maxUses : null,
-    maxLifetimeSeconds: number(options.maxLifetimeSeconds) || 0,
-    validateAfterIdleMillis: number(options.validateAfterIdleMillis),
-    maxWaiting: number(options.maxWaiting),
-    failFast: options.failFast,
     budget: options.budget,
-    // pg waits for lent clients for as long as they take.
-    drainTimeoutMillis: number(options.drainTimeoutMillis) || 0,
-    ...failsafeSettings(options),
+    ...retrySettings(options),
   };
 }
 

@@ -2,10 +2,10 @@
 
 // What `pool.options` holds: a copy of what was given, with pg-pool's defaults.
 
+const { optionNamed } = require('../config/options');
 const { hide, hideConnectionString, hideKeys } = require('../config/secrets');
 
-const DEFAULT_MAX = 10;
-const DEFAULT_IDLE_TIMEOUT_MILLIS = 10000;
+const defaultOf = (name) => optionNamed(name, 'pool').default;
 
 /** A copy of the options with pg-pool's defaults, its secrets out of sight. */
 function completed(options) {
@@ -13,12 +13,12 @@ function completed(options) {
   if (options != null && 'password' in options) hide(own, 'password', options.password);
   hideKeys(own.ssl);
   if (typeof own.connectionString === 'string') hideConnectionString(own);
-  own.max = own.max || own.poolSize || DEFAULT_MAX;
-  own.min = own.min || 0;
+  own.max = own.max || own.poolSize || defaultOf('max');
+  own.min = own.min || defaultOf('min');
   own.maxUses = own.maxUses || Infinity;
-  own.allowExitOnIdle = own.allowExitOnIdle || false;
-  own.maxLifetimeSeconds = own.maxLifetimeSeconds || 0;
-  if (typeof own.idleTimeoutMillis === 'undefined') own.idleTimeoutMillis = DEFAULT_IDLE_TIMEOUT_MILLIS;
+  own.allowExitOnIdle = own.allowExitOnIdle || defaultOf('allowExitOnIdle');
+  own.maxLifetimeSeconds = own.maxLifetimeSeconds || defaultOf('maxLifetimeSeconds');
+  if (typeof own.idleTimeoutMillis === 'undefined') own.idleTimeoutMillis = defaultOf('idleTimeoutMillis');
   return own;
 }
 

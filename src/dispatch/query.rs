@@ -219,6 +219,8 @@ mod tests {
                 "monitor": false,
                 "max": 1,
                 "retryAttempts": 3,
+                "scramMaxIterations": 0,
+                "statementCacheSize": 256,
             });
             let settings = Settings::from_json(&settings.to_string(), || unreachable!()).unwrap();
             let caller = Arc::new(Caller::default());

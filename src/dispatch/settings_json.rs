@@ -20,11 +20,8 @@ use crate::{
     resilience::{Mode, RetryPolicy, Thresholds},
 };
 
-/// pg has no such limit; a text more is a prepared statement more on each connection.
-const DEFAULT_STATEMENT_CACHE: usize = 256;
 /// Keepalive probes of a tier: often enough that a dead peer is found within the user timeout.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
-const DEFAULT_SCRAM_MAX_ITERATIONS: u32 = 100_000;
 
 /// A client that is lent for longer may have been forgotten.
 const LEAK_AFTER: Duration = Duration::from_secs(30);
@@ -90,7 +87,7 @@ struct JsonSettings {
     tls: Option<JsonTls>,
     #[serde(default)]
     channel_binding: bool,
-    scram_max_iterations: Option<f64>,
+    scram_max_iterations: f64,
     max: Option<f64>,
     min: Option<f64>,
     idle_timeout_millis: Option<Millis>,
@@ -103,7 +100,7 @@ struct JsonSettings {
     keep_alive: bool,
     keep_alive_initial_delay_millis: Option<Millis>,
     max_waiting: Option<f64>,
-    statement_cache_size: Option<f64>,
+    statement_cache_size: f64,
     drain_timeout_millis: Option<Millis>,
     target_session_attrs: Option<String>,
     #[serde(default)]
@@ -256,8 +253,8 @@ impl JsonSettings {
             ("maxWaiting", self.max_waiting, 0.0),
             ("retryAttempts", self.retry_attempts, 0.0),
             ("retryDelay", self.retry_delay_millis, 0.0),
-            ("statementCacheSize", self.statement_cache_size, 0.0),
-            ("scramMaxIterations", self.scram_max_iterations, 0.0),
+            ("statementCacheSize", Some(self.statement_cache_size), 0.0),
+            ("scramMaxIterations", Some(self.scram_max_iterations), 0.0),
         ];
         problems.extend(counts.into_iter().filter_map(|(name, value, least)| too_small(name, value, least)));
         problems.extend(self.breaker.iter().flat_map(JsonBreaker::problems));
@@ -290,12 +287,12 @@ impl JsonSettings {
             parameters: self.parameters.into_iter().collect(),
             tls: self.tls.map(JsonTls::into_settings),
             channel_binding: self.channel_binding,
-            scram_max_iterations: self.scram_max_iterations.map_or(DEFAULT_SCRAM_MAX_ITERATIONS, to_u32),
+            scram_max_iterations: to_u32(self.scram_max_iterations),
             keep_alive,
             pipelined: self.pipeline,
             dialer: None,
             login_listener: None,
-            statement_cache: self.statement_cache_size.map_or(DEFAULT_STATEMENT_CACHE, to_usize),
+            statement_cache: to_usize(self.statement_cache_size),
         };
         Settings {
             tier: self.tier,

@@ -50,6 +50,7 @@ impl Contender for Core {
         let Server { host, port, user, password, database } = server;
         let settings = json!({
             "hosts": [{ "host": host, "port": port }], "user": user, "password": password, "database": database, "max": max,
+            "scramMaxIterations": 0, "statementCacheSize": 256,
         });
         let settings = Settings::from_json(&settings.to_string(), || Arc::new(Nobody))?;
         let tier = Arc::new(Tier::new(settings, Arc::new(Nobody), Handle::current()));

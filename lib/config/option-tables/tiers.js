@@ -1,0 +1,54 @@
+'use strict';
+
+// Variables of the tiers that are no option of a pool.
+
+const PLACE = 'Where to connect';
+const SIZES = 'Sizes';
+const SWITCHES = 'Switches';
+
+const pem = { kind: 'pem', section: PLACE };
+
+module.exports = [
+  {
+    ...pem,
+    variable: 'DB_SSL_CA',
+    otherwise: 'the usual authorities',
+    doc: 'PEM text, or the path of a file with it',
+  },
+  {
+    ...pem,
+    variable: 'DB_SSL_CERT',
+    otherwise: 'none',
+    doc: "the client's certificate, as PEM text or path; only together with `DB_SSL_KEY`",
+  },
+  {
+    ...pem,
+    variable: 'DB_SSL_KEY',
+    otherwise: 'none',
+    doc: "the certificate's key, as PEM text or path",
+  },
+  {
+    variable: 'DB_TOTAL_MAX',
+    kind: 'count',
+    from: 1,
+    otherwise: 'none',
+    section: SIZES,
+    doc: 'the [budget](tiers.md#one-budget-for-all) of the tiers together, per process; not below their minimums together',
+  },
+  {
+    variable: 'DB_TIERS',
+    kind: 'switch',
+    choices: ['on', 'off'],
+    tiers: 'on',
+    section: SWITCHES,
+    doc: '`off`: all names lead to one pool of `DB_MAX_CONNECTIONS`',
+  },
+  {
+    variable: 'DB_MONITOR',
+    kind: 'switch',
+    choices: ['on', 'off'],
+    tiers: 'on',
+    section: SWITCHES,
+    doc: '`off`: nothing is measured beyond the counts that pg has',
+  },
+].map((option) => ({ owner: 'tiers', ...option }));
