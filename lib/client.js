@@ -19,8 +19,7 @@ const { connectToServer } = require('./client/connect');
 const { escapeIdentifier, escapeLiteral } = require('./encode/escape');
 const { inContext } = require('./async/callback-context');
 const { bridge } = require('./native/bridge');
-const { unexpected } = require('./client/connection-loss');
-const { callUserCode } = require('./async/uncaught');
+const { failWith, giveBack } = require('./client/connection-loss');
 const { submit } = require('./client/submittable');
 const { plainMethods } = require('./client/patched-methods');
 const { command, isCommand } = require('./client/replication');
@@ -93,7 +92,7 @@ class Client extends EventEmitter {
       ssl: parameters.ssl,
       sslNegotiation: parameters.sslnegotiation,
     });
-    this.connection.on('error', (error) => this._failWith(error));
+    this.connection.on('error', (error) => failWith(this, error));
     this.pipeline = Boolean(options.pipeline);
     this.binary = options.binary || defaults.binary;
     this.processID = null;
@@ -237,101 +236,12 @@ class Client extends EventEmitter {
   _begin() {
     moveTo(this, 'ready');
     if (this._sessionState.name === 'ready') this._requests.flush();
-    else this._return(true);
+    else giveBack(this, true);
   }
 
   // From the bridge: the server said something that no query asked for.
   _event(event) {
     announce(this, event);
-  }
-
-  // From the owner of the connection: it is closed. `errors` of the loss come one by one, the server's last words
-  // first. Whoever awaits a query that failed with those words, or this very client, goes on before the loss is
-  // told: the core brings in one batch what came from the server one after the other.
-  _onClosed(errors) {
-    if (errors.length === 0 && this._sessionState.code === undefined) this._finish(errors);
-    else setImmediate(() => this._lose(errors));
-  }
-
-  _lose(errors) {
-    const untold = this._untold(errors);
-    if (untold.length < 2) {
-      this._finish(errors);
-      return;
-    }
-    moveTo(this, 'lost');
-    this._emitErrors(untold.slice(0, 1));
-    setImmediate(() => this._lose(untold.slice(1)));
-  }
-
-  _finish(errors) {
-    if (this._ended) return;
-    const untold = this._untold(errors);
-    const { error } = this._sessionState;
-    if (untold.length > 0) moveTo(this, 'lost');
-    moveTo(this, 'ended');
-    this._rawSession = null;
-    this.connection._gone();
-    this._requests.failAll(
-      error ?? untold[0] ?? (this._ending ? new Error('Connection terminated') : unexpected()),
-    );
-    process.nextTick(() => this.emit('end'));
-    this._emitErrors(untold);
-    this.connection.emit('end');
-    for (const done of this._onEnd.splice(0)) done();
-  }
-
-  // Of the errors of the loss those that the client has to tell: none of an end that was wanted, or when the loss
-  // itself began with an error that has been told.
-  _untold(errors) {
-    const { name, error } = this._sessionState;
-    return this._ending || error !== undefined || name === 'failed' ? [] : errors;
-  }
-
-  _emitErrors(errors) {
-    if (errors.length === 0) return;
-    // A client that was given back in the meantime is an idle client of the pool that died.
-    if (this._pool !== null && !this._link.lent) {
-      this._pool._delegate.lostIdle(this, errors[0]);
-      return;
-    }
-    for (const error of errors) callUserCode(() => this.emit('error', error));
-  }
-
-  // From the connection or its stream: somebody emitted an error there, by which the connection is lost.
-  _failWith(error) {
-    const { name } = this._sessionState;
-    if (name === 'new' || this._isIdleInPool()) {
-      this.emit('error', error);
-    } else if (this._connectRequest !== null) {
-      this._connectRequest.abandon(error);
-    } else if (name !== 'ended' && name !== 'failed') {
-      moveTo(this, 'lost', { error });
-      this._closeConnection();
-      if (name !== 'connecting') this.emit('error', error);
-    }
-  }
-
-  // Cuts the connection from this side without a farewell; it is reported as lost.
-  _sever() {
-    moveTo(this, 'severed');
-    this._closeConnection();
-  }
-
-  _closeConnection() {
-    if (this._link !== null) this._native.closeConnection(this._link.id);
-    else if (this._connectRequest !== null) this._connectRequest.abandon();
-  }
-
-  // Gives the connection back to its native pool, once; one of a pool is given back by its release.
-  _return(destroy) {
-    if (this._link === null || !this._link.open) return;
-    if (!this._link.lent || this._pool !== null) {
-      if (destroy) this._native.closeConnection(this._link.id);
-      return;
-    }
-    this._link.lent = false;
-    this._native.release(this._link.id, destroy);
   }
 
   /**
@@ -352,7 +262,7 @@ class Client extends EventEmitter {
         });
     this._onEnd.push(() => callback());
     whenAnswered(this, () => {
-      if (this._link !== null) this._return(true);
+      if (this._link !== null) giveBack(this, true);
       else if (this._connectRequest !== null) this._abandonConnect();
     });
     return promise;

@@ -7,7 +7,7 @@ const { reasonOf, refusalOf } = require('../async/abort-signal');
 const { announceLogin } = require('./server-messages');
 const { DatabaseError, fromNative } = require('../errors');
 const { bridge } = require('../native/bridge');
-const { lossErrors } = require('./connection-loss');
+const { connectionClosed, giveBack, lossErrors } = require('./connection-loss');
 const { ApplicationErrors } = require('../native/application-errors');
 const { answerPassword } = require('./password');
 const { clientSettings } = require('../config/core-settings');
@@ -52,7 +52,7 @@ class ConnectRequest {
     client._connectRequest = null;
     client._attach(this.native, link);
     if (this.abandoned) {
-      client._return(true);
+      giveBack(client, true);
       this.callback(this.errorOf());
       return;
     }
@@ -77,7 +77,7 @@ class ConnectRequest {
       this.callback(error);
     } finally {
       if (error instanceof DatabaseError) client.connection.relay(error);
-      client._onClosed([]);
+      connectionClosed(client, []);
     }
   }
 
@@ -93,7 +93,7 @@ class ConnectRequest {
     this.native.release(link.id, true);
     bridge().forget(this);
     // A connection that came too late was told as a connect that failed, and is no loss.
-    this.client._onClosed(this.abandoned ? [] : lossErrors(info, this.client._sessionState.code));
+    connectionClosed(this.client, this.abandoned ? [] : lossErrors(info, this.client._sessionState.code));
   }
 
   dial(id, place) {

@@ -1,9 +1,11 @@
 'use strict';
 
-// What the end of a connection means to those who used it: which failures are the loss itself, and which
-// errors a client tells when its connection is gone.
+// Loss of a client's connection, and its end: which failures are the loss itself, which errors a client tells, and in
+// which order. As under pg: first the errors, then the failures of its requests, then the event `end`.
 
+const { callUserCode } = require('../async/uncaught');
 const { fromNative } = require('../errors');
+const { moveTo } = require('./session-state');
 
 const TERMINATED = 'Connection terminated';
 const UNEXPECTED = new Set(['broken', 'unresponsive']);
@@ -46,4 +48,103 @@ function isSilent(errors) {
   return errors.length === 1 && error.code === undefined && error.message.startsWith(TERMINATED);
 }
 
-module.exports = { isLoss, isFatal, isSilent, isUnexpected, lossErrors, unexpected };
+/**
+ * From the owner of the connection: it is closed. The `errors` of the loss come one by one, the server's last words
+ * first. Whoever awaits a query that failed with those words, or this very client, goes on before the loss is told: the
+ * core brings in one batch what the server sent one after the other.
+ */
+function connectionClosed(client, errors) {
+  if (errors.length === 0 && client._sessionState.code === undefined) finish(client, errors);
+  else setImmediate(() => tellLoss(client, errors));
+}
+
+function tellLoss(client, errors) {
+  const untold = untoldOf(client, errors);
+  if (untold.length < 2) {
+    finish(client, errors);
+    return;
+  }
+  moveTo(client, 'lost');
+  emitError(client, untold[0]);
+  setImmediate(() => tellLoss(client, untold.slice(1)));
+}
+
+/** The end of the client: its requests fail, and it emits what is untold of the loss, then `end`. */
+function finish(client, errors) {
+  if (client._ended) return;
+  const [untold] = untoldOf(client, errors);
+  const { error } = client._sessionState;
+  if (untold !== undefined) moveTo(client, 'lost');
+  moveTo(client, 'ended');
+  client._rawSession = null;
+  client.connection._gone();
+  client._requests.failAll(error ?? untold ?? (client._ending ? new Error(TERMINATED) : unexpected()));
+  process.nextTick(() => client.emit('end'));
+  if (untold !== undefined) emitError(client, untold);
+  client.connection.emit('end');
+  for (const done of client._onEnd.splice(0)) done();
+}
+
+// Errors of the loss that the client has yet to tell: none of an end that was wanted, none where an error that was
+// emitted on the connection has been told in their place.
+function untoldOf(client, errors) {
+  const { name, error } = client._sessionState;
+  return client._ending || error !== undefined || name === 'failed' ? [] : errors;
+}
+
+function emitError(client, error) {
+  // A client that was released in the meantime is an idle client of its pool.
+  if (client._pool !== null && !client._link.lent) client._pool._delegate.lostIdle(client, error);
+  else callUserCode(() => client.emit('error', error));
+}
+
+/** Somebody has emitted `error` on the connection or its stream: the connection is lost, with this error. */
+function failWith(client, error) {
+  const { name } = client._sessionState;
+  if (name === 'new' || client._isIdleInPool()) {
+    client.emit('error', error);
+  } else if (client._connectRequest !== null) {
+    client._connectRequest.abandon(error);
+  } else if (name !== 'ended' && name !== 'failed') {
+    moveTo(client, 'lost', { error });
+    close(client);
+    if (name !== 'connecting') client.emit('error', error);
+  }
+}
+
+/** Closes the connection from this side without a farewell; it is told as lost. */
+function sever(client) {
+  moveTo(client, 'severed');
+  close(client);
+}
+
+function close(client) {
+  if (client._link !== null) client._native.closeConnection(client._link.id);
+  else if (client._connectRequest !== null) client._connectRequest.abandon();
+}
+
+/** Gives the connection back to its native pool, once; that of a pool is given back by the client's release. */
+function giveBack(client, destroy) {
+  const { _link: link, _native: native } = client;
+  if (link === null || !link.open) return;
+  if (!link.lent || client._pool !== null) {
+    if (destroy) native.closeConnection(link.id);
+    return;
+  }
+  link.lent = false;
+  native.release(link.id, destroy);
+}
+
+module.exports = {
+  connectionClosed,
+  failWith,
+  finish,
+  giveBack,
+  isFatal,
+  isLoss,
+  isSilent,
+  isUnexpected,
+  lossErrors,
+  sever,
+  unexpected,
+};

@@ -14,7 +14,7 @@ function isCommand(client, statement) {
 /** Runs it on `client`, through the messages of the simple protocol. */
 function command(client, statement) {
   const session = open(client, new Command(statement));
-  statement.withdraw = () => client._withdraw(session);
+  statement.withdraw = () => client._requests.withdraw(session);
 }
 
 class Command {

@@ -8,7 +8,7 @@ const { deprecate } = require('node:util');
 const { fromNative } = require('../errors');
 const { bridge } = require('../native/bridge');
 const { pack } = require('../encode/request');
-const { isFatal, isLoss } = require('./connection-loss');
+const { isFatal, isLoss, sever } = require('./connection-loss');
 const { moveTo, refusalOf } = require('./session-state');
 
 const QUERY_TIMEOUT = 'Query read timeout';
@@ -142,7 +142,7 @@ class RequestQueue {
       if (failure.kind === 'database') client.connection.relay(error);
     } finally {
       // A pipeline is stuck behind a statement that hangs.
-      if (client.pipeline && error.message === QUERY_TIMEOUT) client._sever();
+      if (client.pipeline && error.message === QUERY_TIMEOUT) sever(client);
       if (!fatal) {
         if (!request.isSession) client.connection.ready(client._txStatus);
         this.emitDrainIfIdle();

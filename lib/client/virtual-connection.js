@@ -10,6 +10,7 @@ const Connection = require('../connection');
 const WireStream = require('./virtual-socket');
 const { DatabaseError } = require('../errors');
 const { throwAsync } = require('../async/uncaught');
+const { sever } = require('./connection-loss');
 const { transmit } = require('./submittable');
 
 class VirtualConnection extends Connection {
@@ -96,7 +97,7 @@ class VirtualConnection extends Connection {
   }
 
   _sever() {
-    this._client._sever();
+    sever(this._client);
   }
 
   // From the client: the connection is closed.

@@ -8,7 +8,7 @@
 const { AsyncResource } = require('node:async_hooks');
 const { moveTo } = require('../client/session-state');
 const { reject, runOnConnect } = require('./on-connect');
-const { unexpected } = require('../client/connection-loss');
+const { connectionClosed, unexpected } = require('../client/connection-loss');
 
 class CustomConnect {
   /** @param attempt the core's number for it */
@@ -73,7 +73,7 @@ class CustomConnect {
     try {
       this.callBack(this.failure);
     } finally {
-      client._onClosed([]);
+      connectionClosed(client, []);
       if (isUserDone) this.finish();
     }
   }

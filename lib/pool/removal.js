@@ -2,7 +2,7 @@
 
 // A connection of a pool is gone, or has to go: who hears of it, and in which order.
 
-const { isSilent, isUnexpected, lossErrors } = require('../client/connection-loss');
+const { connectionClosed, finish, isSilent, isUnexpected, lossErrors } = require('../client/connection-loss');
 const { moveTo } = require('../client/session-state');
 const { callUserCode } = require('../async/uncaught');
 
@@ -15,7 +15,7 @@ function closed(pool, link, info) {
   const client = link.client === null && watched ? pool._clientOf(link) : link.client;
   if (client === null) return;
   if (lent) {
-    client._onClosed(lossErrors(info, client._sessionState.code));
+    connectionClosed(client, lossErrors(info, client._sessionState.code));
     return;
   }
   const died = unexpected && info.idle && !client._ending;
@@ -28,7 +28,7 @@ function closed(pool, link, info) {
   moveTo(client, 'ending');
   // An error that came over the connection is told before its end, a silent end is an error afterwards.
   if (died && !isSilent(errors)) lostIdle(pool, client, errors[0]);
-  client._finish([]);
+  finish(client, []);
   if (died && isSilent(errors)) lostIdle(pool, client, errors[0]);
   else if (!died) emitRemove(pool, client);
   if (info.reason !== 'drained' && !died) pool._pulse();
