@@ -215,9 +215,9 @@ class Client extends EventEmitter {
     if (this.binary) statement.binary();
     if (!statement.queryTimeout) statement.queryTimeout = this.connectionParameters.query_timeout;
     if (statement.maxBytes === 0) statement.maxBytes = this._maxResultBytes;
-    const misuse = refusePaging(this, statement) || statement.misuse();
-    if (misuse === undefined && isCommand(this, statement)) command(this, statement);
-    else this._requests.add(statement, misuse);
+    const invalid = refusePaging(this, statement) || statement.validate();
+    if (invalid === undefined && isCommand(this, statement)) command(this, statement);
+    else this._requests.add(statement, invalid);
   }
 
   // From the owner of the connection: it is open. `link` is its handle, `native` the pool it belongs to.

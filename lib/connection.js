@@ -1,8 +1,8 @@
 'use strict';
 
 // pg's Connection: writes the messages of the protocol and emits those of the server under pg's names. Made
-// by the user it has a socket of its own and knows nothing of the core; nobody logs in for it. What a
-// client has is a ClientConnection.
+// by the user it has a socket of its own and knows nothing of the core; nobody logs in for it. The
+// connection of a client is a VirtualConnection.
 
 const net = require('node:net');
 const { EventEmitter } = require('node:events');
@@ -112,8 +112,8 @@ class Connection extends EventEmitter {
     return this.stream.writable ? this.stream.write(bytes) : false;
   }
 
-  // Told of every message that the server answers with ReadyForQuery.
-  _owe() {}
+  // Called for every message that the server answers with ReadyForQuery.
+  _expectReady() {}
 
   requestSsl() {
     this.stream.write(serialize.requestSsl());
@@ -140,7 +140,7 @@ class Connection extends EventEmitter {
   }
 
   query(text) {
-    this._owe(false);
+    this._expectReady(false);
     this._send(serialize.query(text));
   }
 
@@ -169,7 +169,7 @@ class Connection extends EventEmitter {
   }
 
   sync() {
-    this._owe(true);
+    this._expectReady(true);
     this._send(SYNC);
   }
 

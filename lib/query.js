@@ -1,7 +1,7 @@
 'use strict';
 
-// pg's Query: a statement that answers by events (`row`, `end`, `error`), made by the user and handed to
-// `client.query`. The work is done by the Statement behind it.
+// pg's Query: a statement that answers by events (`row`, `end`, `error`). Applications make one and pass it to
+// `client.query`; a Statement does its work.
 
 const { EventEmitter } = require('node:events');
 const Result = require('./result');
@@ -34,7 +34,7 @@ class Query extends EventEmitter {
     this._result = new Result(this._rowMode, this.types);
     this._results = this._result;
     Object.defineProperty(this, '_statement', { value: null, writable: true });
-    // What pg's queries do not know.
+    // Options that pg's queries do not know.
     Object.defineProperty(this, '_beyond', {
       value: { signal: given.signal, maxResultBytes: given.maxResultBytes },
     });
@@ -48,14 +48,14 @@ class Query extends EventEmitter {
     return Boolean(this.text && this.values && this.values.length > 0);
   }
 
-  // Marks what `client.query` accepts in place of a text; the core submits it.
+  // Its presence tells `client.query` that this is no config; a Query is never submitted by itself.
   submit() {
     return new Error('a Query is submitted by client.query');
   }
 
   handleError(error) {
     if (this.callback) this.callback(error);
-    // As in pg, one with a time limit does not end a process that does not listen.
+    // A query with a time limit ends no process that does not listen, as in pg.
     else if (!this._limited || this.listenerCount('error') > 0) this.emit('error', error);
   }
 
@@ -82,7 +82,7 @@ class Query extends EventEmitter {
     return statement;
   }
 
-  // Rows are kept only for a callback, or when nobody takes them one by one.
+  // Rows are kept for a callback, or when nobody listens for `row`.
   _emitRows(result, from) {
     const rows = result.rows;
     const end = rows.length;

@@ -1,16 +1,16 @@
 'use strict';
 
-// The answer to one statement. Its own properties are those of node-postgres, in the same order.
+// Result of one statement. Its own properties are those of node-postgres, in the same order.
 //
-// pg-cursor fills one through `addFields`, `parseRow`, `addRow` and `addCommandComplete`; our own
-// statements through `open`, `append` and `complete`, which read frames of the core.
+// pg-cursor fills it by `addFields`, `parseRow`, `addRow` and `addCommandComplete`; our own statements by `open`,
+// `append` and `complete`, which read frames of the core.
 
 const { registry } = require('./decode/column-readers');
 const { RECORD, ROWS } = require('./native/layout');
 
 const TAG = /^([A-Za-z]+)(?: (\d+))?(?: (\d+))?/;
 
-// The tag met last and what it says: a statement that runs again mostly ends with the same one.
+// The last command tag and its parts: a statement that runs again mostly ends with the same tag.
 let lastTag = '';
 let last = { command: null, rowCount: null, oid: null };
 
@@ -34,8 +34,8 @@ class Result {
     this._prebuiltEmptyResultObject = null;
   }
 
-  // Takes over the columns. The array of fields is this result's own, the fields themselves are
-  // shared by all results of the shape.
+  // Takes over the columns. The array of fields is this result's own; the fields are shared by all results of the
+  // row description.
   open(shape) {
     const plan = shape.plan(this.rowAsArray, this._types);
     this.#plan = plan;
@@ -114,7 +114,7 @@ class Result {
   }
 }
 
-// Of two numbers the first is an oid.
+// A tag with two numbers has the oid first.
 function readTag(tag) {
   const [, command = null, first, second] = TAG.exec(tag) || [];
   const numbers = [first, second].filter((digits) => digits !== undefined).map(Number);

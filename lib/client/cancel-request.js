@@ -1,7 +1,7 @@
 'use strict';
 
-// A cancel request as pg's clients send it: on a connection of its own, without TLS, to where the asking
-// client leads. The server does not answer it; the query that it meets fails with 57014.
+// Cancel request as pg's clients send it: on a connection of its own, without TLS, to the host of the client that
+// asks. The server does not answer it; the query that is cancelled fails with 57014.
 
 const net = require('node:net');
 

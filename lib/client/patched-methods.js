@@ -1,18 +1,15 @@
 'use strict';
 
-// Tracers that change the source of a module while it is loaded put code of their own into
-// `Client.prototype.query` and `connect` (module lib/client.js). Nothing is replaced then, so there is nothing to
-// compare with; but what was the body of the method is a function within it, and a call is deeper by that.
+// Patched methods: whether `Client.prototype.query` and `connect` are as we wrote them. New Relic rewrites the source of
+// lib/client.js while it is loaded and wraps the body of a method in a function. Identity does not show that; the
+// depth of the stack does: one frame more.
 
 const STOP = new Error('far enough');
 
-// Looked at once, before anybody can have put other methods in their places.
+// The answer for a prototype is found once, before anybody can have replaced its methods.
 const known = new WeakMap();
 
-/**
- * `connect` and `query` of Client's prototype where they are what they were written as; null for one that
- * somebody else has had a hand in.
- */
+/** `connect` and `query` of Client's prototype; null for one whose source was rewritten. */
 function plainMethods(prototype) {
   let methods = known.get(prototype);
   if (methods === undefined) {
@@ -30,7 +27,7 @@ function plainMethods(prototype) {
 
 function nothing() {}
 
-/** Whether `call` comes to what it is given over itself and one method. */
+/** Whether `call` reaches its argument over itself and one method. */
 function isDirect(call) {
   const before = depth();
   let reached = Infinity;
@@ -40,12 +37,12 @@ function isDirect(call) {
       throw STOP;
     });
   } catch {
-    // It was to go no further.
+    // STOP, or the failure of a rewritten method: `reached` tells.
   }
   return reached - before === 3;
 }
 
-/** The functions that are being called. */
+/** The number of functions on the stack. */
 function depth() {
   const { prepareStackTrace, stackTraceLimit } = Error;
   try {

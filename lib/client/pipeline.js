@@ -1,13 +1,13 @@
 'use strict';
 
-// What differs for a client with `pipeline: true`: its statements are written at once, each with a Sync
-// of its own, so it takes nothing that needs the connection for itself.
+// Pipeline mode (`pipeline: true`): statements are written at once, each with a Sync of its own, so nothing is accepted
+// that needs the connection for itself.
 
 const SUBMITTABLE =
   'Custom query classes such as pg-cursor and pg-query-stream are not supported in pipeline mode';
 const ROWS = 'The `rows` option is not supported in pipeline mode';
 
-/** Why a pipeline cannot take the statement. */
+/** The error of a statement that pipeline mode cannot take. */
 function refusePaging(client, statement) {
   return client.pipeline && statement.rows ? new Error(ROWS) : undefined;
 }
@@ -18,7 +18,7 @@ function refuseSubmittable(client, query) {
   return query;
 }
 
-/** Runs `close` once everything that was sent is answered. */
+/** Calls `close` once every request is answered. */
 function whenAnswered(client, close) {
   if (client.pipeline && client._queryable && !client._requests.isEmpty) {
     client.once('drain', close);

@@ -1,17 +1,17 @@
 'use strict';
 
-// The commands of a replication connection. START_REPLICATION opens a stream in both directions: who reads
-// it listens for `replicationStart` and `copyData` on `client.connection`, and answers by
-// `sendCopyFromChunk`. So a statement has the connection in raw mode there, as a submittable has.
+// Replication connections: their simple statements run in raw mode, as submittables do. START_REPLICATION opens a
+// stream in both directions: its reader listens for `replicationStart` and `copyData` on `client.connection`, and
+// answers by `sendCopyFromChunk`.
 
 const { open } = require('./submittable');
 
-/** Whether `statement` is such a command. With values it is none: the server refuses it in any case. */
+/** Whether `statement` runs in raw mode. One with values does not: the server refuses it in any case. */
 function isCommand(client, statement) {
   return Boolean(client.replication) && !client.pipeline && statement.isSimple;
 }
 
-/** Runs it on `client`, through the messages of the simple protocol. */
+/** Runs `statement` on `client`, through the messages of the simple protocol. */
 function command(client, statement) {
   const session = open(client, new Command(statement));
   statement.withdraw = () => client._requests.withdraw(session);
@@ -63,7 +63,7 @@ class Command {
     this.statement.fail(error);
   }
 
-  // The result that is under way, or the next one.
+  // The result that is being received, or the next one.
   answer() {
     const { statement } = this;
     if (!statement.open) statement.begin(undefined);

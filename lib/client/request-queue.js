@@ -53,14 +53,14 @@ class RequestQueue {
     return this.sent[0] === request;
   }
 
-  /** Takes a request on its way; `misuse` is why it cannot be sent at all. */
-  add(request, misuse) {
+  /** Takes a request on its way; `invalid` is the error of one that cannot be sent at all. */
+  add(request, invalid) {
     const { client } = this;
-    const refusal = refusalOf(client) || misuse;
+    const refusal = refusalOf(client) || invalid;
     if (refusal) {
       process.nextTick(() => {
         request.fail(refusal);
-        if (misuse) this.emitDrainIfIdle();
+        if (invalid) this.emitDrainIfIdle();
       });
       return;
     }
@@ -75,7 +75,7 @@ class RequestQueue {
     request.counted = client._referenced;
     const core = bridge();
     try {
-      if (request.isSession) {
+      if (request.isRaw) {
         core.register(request);
         this.sent.push(request);
         request.send();
@@ -117,7 +117,7 @@ class RequestQueue {
     try {
       request.finish();
     } finally {
-      if (!request.isSession) client.connection.ready(client._txStatus);
+      if (!request.isRaw) client.connection.ready(client._txStatus);
       this.emitDrainIfIdle();
     }
   }
@@ -144,7 +144,7 @@ class RequestQueue {
       // A pipeline is stuck behind a statement that hangs.
       if (client.pipeline && error.message === QUERY_TIMEOUT) sever(client);
       if (!fatal) {
-        if (!request.isSession) client.connection.ready(client._txStatus);
+        if (!request.isRaw) client.connection.ready(client._txStatus);
         this.emitDrainIfIdle();
       }
     }

@@ -1,8 +1,8 @@
 'use strict';
 
-// `client.stream` and `pool.stream`: the rows of one statement as an async iterable. The server keeps
-// the portal open and sends a page at a time; the next page is under way while one is read, so at most
-// two of them are in memory. Nothing is sent before the first row is asked for.
+// Row stream (`client.stream`, `pool.stream`): the rows of one statement as an async iterable. The server keeps the
+// portal open and sends a page at a time; the next page is requested while one is read, so at most two are in
+// memory. Nothing is sent before the first row is asked for.
 
 const Statement = require('../statement/statement');
 const { callUserCode } = require('../async/uncaught');
@@ -14,17 +14,17 @@ const BATCH_SIZE = 1000;
 class PagedStatement extends Statement {
   constructor(types, rows) {
     super(types);
-    // What limits memory here is the page.
+    // Memory is limited by the page already.
     this.maxBytes = Statement.UNLIMITED;
     this.stream = rows;
   }
 
-  // From the bridge: a page is complete, and the server waits.
+  // From the bridge: a page is complete, and the core waits for `turnPage`.
   takePause() {
     this.stream._page(this.failed);
   }
 
-  /** The rows that have come, no longer kept here. */
+  /** Takes the rows that have arrived. */
   take() {
     const { result } = this;
     if (result === null) return [];
@@ -64,9 +64,9 @@ class RowStream {
     this._giveBack = null;
     this._current = [];
     this._at = 0;
-    // A page that came while the one before is still read.
+    // A page that arrived while the one before is still read.
     this._next = null;
-    // Who waits for a row, and who waits for the end.
+    // Callers that wait for a row, and callers that wait for the end.
     this._waiting = [];
     this._leaving = [];
     this._begun = false;
@@ -129,7 +129,7 @@ class RowStream {
     client._enqueue(statement);
   }
 
-  // A page is there and the server waits for what to do.
+  // From the statement: a page has arrived.
   _page(failed) {
     this._next = this._statement.take();
     if (this._stopping || failed) this._statement.turnPage(false);
@@ -161,7 +161,7 @@ class RowStream {
     this._serve();
   }
 
-  // Gives rows to those who wait, and asks for more when a page is taken up.
+  // Gives rows to waiting callers, and requests another page when one is begun.
   _serve() {
     while (this._waiting.length > 0) {
       if (this._at === this._current.length) {

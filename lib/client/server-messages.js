@@ -1,11 +1,11 @@
 'use strict';
 
-// What the server says by itself - the messages of a login, notices, notifications, changed parameters -
-// as the events of a client and of its `connection`.
+// Messages that the server sends by itself (of a login, notices, notifications, changed parameters), as events of a
+// client and of its `connection`.
 
 const { noticeFromNative } = require('../errors');
 
-/** @param told an EVENT record: `{ event, ... }` */
+/** Emits the event of an EVENT record. */
 function announce(client, { event, ...fields }) {
   switch (event) {
     case 'notice':
@@ -23,7 +23,7 @@ function announce(client, { event, ...fields }) {
   }
 }
 
-/** A step of the login, under its name in pg: `connect`, `sslconnect` or the server's message. */
+/** Emits a step of the login, under its name in pg: `connect`, `sslconnect` or the server's message. */
 function announceLogin(client, { mechanism, ...message }) {
   const { connection } = client;
   switch (message.name) {
@@ -48,7 +48,7 @@ function announceLogin(client, { mechanism, ...message }) {
   connection.relay(message);
 }
 
-/** The parameters and the key of a new session, as if they came one by one. */
+/** Emits the parameters and the key of a new session, one by one as under pg. */
 function announceSession(client, { parameters = {}, processID, secretKey }) {
   for (const name of Object.keys(parameters)) parameterStatus(client, name, parameters[name]);
   client.connection.relay({ name: 'backendKeyData', length: 12, processID, secretKey });
@@ -59,7 +59,7 @@ function both(client, name, message) {
   client.emit(name, message);
 }
 
-// As pg, with the bytes of the message on the wire: its length field and two ended strings.
+// The length is that of the message on the wire, as under pg: its length field and two terminated strings.
 function parameterStatus(client, parameterName, parameterValue) {
   const length = 4 + Buffer.byteLength(parameterName) + Buffer.byteLength(parameterValue) + 2;
   client.connection.relay({ name: 'parameterStatus', length, parameterName, parameterValue });

@@ -1,10 +1,9 @@
 'use strict';
 
-// Objects with a `submit` method (pg-cursor, pg-query-stream, pg-copy-streams, pg's own Query): they get
-// the connection for themselves, in raw mode, write through `client.connection` and are told of every
-// message until the server is ready for the next query.
+// Submittables: objects with a `submit` method (pg-cursor, pg-query-stream, pg-copy-streams). Each gets the connection
+// for itself, in raw mode: it writes through `client.connection`, and gets every message of the server.
 //
-// A session ends when the server has answered every Sync and query with ReadyForQuery: only then are the
+// A raw session ends when the server has answered every Sync and query with ReadyForQuery: only then are the
 // borders of the next exchange known. If the core does not agree, one more Sync settles it.
 
 const { isFatal } = require('./connection-loss');
@@ -13,28 +12,28 @@ const { callUserCode, throwAsync } = require('../async/uncaught');
 const { RAW_FLAGS } = require('../native/layout');
 
 const { BEGUN, DRAINED } = RAW_FLAGS;
-// After these an extended query goes on only when it is asked to.
-const QUIET = new Set(['rowDescription', 'noData', 'portalSuspended']);
+// Messages after which an extended query goes on only when it is asked to.
+const PAUSES = new Set(['rowDescription', 'noData', 'portalSuspended']);
 
-class Session {
+class RawSession {
   /** @param query the submittable; null for bytes that were written outside of any session */
   constructor(client, query) {
     this.id = 0;
     this.counted = true;
     this.client = client;
     this.query = query;
-    // Who is told of messages; null once it has failed or is done.
+    // Receiver of the messages; null once it has failed or is done.
     this.active = query;
     this.backlog = null;
-    // ReadyForQuery messages that are expected, and those of them that a Sync asked for.
-    this.owed = 0;
+    // Number of ReadyForQuery messages that are expected, and of those that a Sync asked for.
+    this.readyExpected = 0;
     this.syncs = 0;
-    // Whether the server has done what it was asked for, and waits.
-    this.quiet = false;
+    // Whether the server has done what it was asked for, and waits for us.
+    this.isWaitingForUs = false;
     this.timer = undefined;
-    // What `submit` has thrown.
+    // Exception of `submit`.
     this.thrown = undefined;
-    this.isSession = true;
+    this.isRaw = true;
   }
 
   /** From the queue: asks the core for the connection. */
@@ -48,12 +47,12 @@ class Session {
     const { client, active } = this;
     const { connection } = client;
     client._rawSession = this;
-    this.owed = connection._owed;
-    connection._owed = 0;
+    this.readyExpected = connection._readyExpected;
+    connection._readyExpected = 0;
     if (active === null) {
       if (this.backlog !== null) transmit(client, this.backlog);
-      // What was written asks for no answer that would tell when it is dealt with.
-      if (this.owed === 0) connection.sync();
+      // The bytes ask for no answer that would tell when the server has dealt with them.
+      if (this.readyExpected === 0) connection.sync();
       return;
     }
     // The one listener for `data` is there before the submittable looks for it.
@@ -64,32 +63,30 @@ class Session {
     } catch (error) {
       this.active = null;
       this.thrown = error;
-      this.rest();
+      this.returnIfDone();
     }
     if (refusal) {
       this.active = null;
       process.nextTick(() => {
         active.handleError(refusal, connection);
-        this.rest();
+        this.returnIfDone();
       });
     }
   }
 
-  owe(sync) {
-    this.owed++;
+  expectReady(sync) {
+    this.readyExpected++;
     if (sync) this.syncs++;
   }
 
-  /**
-   * Its client is given back while it is open. False: only closing the connection would end it.
-   */
-  leave() {
+  /** The client was released while the session is open. False: only closing the connection ends it. */
+  abandon() {
     const { connection } = this.client;
-    // Somebody has taken over the reading, and reads no more.
+    // Whoever took over the reading reads no more.
     const { _stream: stream } = connection;
     if (this.query !== null && this.query.destroyed && stream !== null && stream.listenerCount('data') === 0)
       return false;
-    const idle = this.quiet && this.owed === 0 && (stream === null || !stream.isPending);
+    const idle = this.isWaitingForUs && this.readyExpected === 0 && (stream === null || !stream.isPending);
     if (idle) this.takeError(new Error('the client was released while its query was still open'));
     return true;
   }
@@ -97,7 +94,7 @@ class Session {
   /** One message of the server. */
   take(message) {
     const { active } = this;
-    this.quiet = QUIET.has(message.name);
+    this.isWaitingForUs = PAUSES.has(message.name);
     const { connection } = this.client;
     switch (message.name) {
       case 'rowDescription':
@@ -120,7 +117,7 @@ class Session {
         return;
       case 'copyInResponse':
         // The server throws away a Sync that reaches it while it copies.
-        this.owed -= this.syncs;
+        this.readyExpected -= this.syncs;
         this.syncs = 0;
         tell(active, 'handleCopyInResponse', connection);
         return;
@@ -140,7 +137,7 @@ class Session {
     }
   }
 
-  // What the submittable, or a type parser, cannot make sense of fails it like an error of the server.
+  // An exception of the submittable, or of a type parser, fails it like an error of the server.
   give(method, message) {
     const { active } = this;
     if (active === null || typeof active[method] !== 'function') return;
@@ -161,24 +158,24 @@ class Session {
       callUserCode(() => active.handleError(error, client.connection));
     }
     // After an error the server skips everything up to a Sync.
-    if (this.owed === 0 && !fatal) client.connection.sync();
+    if (this.readyExpected === 0 && !fatal) client.connection.sync();
   }
 
   takeReady(message) {
     const { active, client } = this;
-    this.owed--;
+    this.readyExpected--;
     if (this.syncs > 0) this.syncs--;
     client._txStatus = message.status;
     this.active = null;
-    // First, so that a release in answer to the end gives the connection back at once.
-    this.rest();
+    // The return comes first, so that a release in answer to the end gives the connection back at once.
+    this.returnIfDone();
     tell(active, 'handleReadyForQuery', client.connection);
   }
 
-  /** Gives the connection back if the server owes nothing. */
-  rest() {
+  /** Returns the connection to the core if no answer of the server is outstanding. */
+  returnIfDone() {
     const { client } = this;
-    if (this.owed > 0 || client._rawSession !== this) return;
+    if (this.readyExpected > 0 || client._rawSession !== this) return;
     if (!client._link.open) return;
     clearTimeout(this.timer);
     if (client._native.settle(client._link.id, this.id)) {
@@ -193,7 +190,7 @@ class Session {
     }
   }
 
-  /** As in pg: the submittable is told by its `callback` and by `handleError`; the server is asked to stop. */
+  /** Query timeout as in pg: the submittable gets it by `callback` and by `handleError`; the server is told to stop. */
   limit(millis) {
     const { query, client } = this;
     const callback = query.callback || (() => {});
@@ -214,7 +211,7 @@ class Session {
     };
   }
 
-  // From the bridge: the connection is there, has room again, or has brought bytes.
+  // From the bridge: raw mode has begun, the core has room again, or the server has sent bytes.
   takeRaw(flags, bytes) {
     if (flags === BEGUN) {
       this.begin();
@@ -232,7 +229,7 @@ class Session {
     this.client._requests.failed(this, failure, status);
   }
 
-  /** See Statement. */
+  /** The query as pg shows it, see Statement. */
   shown() {
     return this.query || this;
   }
@@ -247,7 +244,7 @@ class Session {
   }
 }
 
-// Once per row: no closure.
+// Called once per row, so without a closure.
 function tell(active, method, first, second) {
   if (active === null || typeof active[method] !== 'function') return;
   try {
@@ -266,31 +263,31 @@ function submit(client, query, values, callback) {
   if (client.binary && !query.binary) query.binary = true;
   if (query._result && !query._result._types) query._result._types = client._types;
   const session = open(client, query);
-  // As in pg, the caller of `query` hears of it if it is the one that submits.
+  // An exception of `submit` reaches the caller of `query` where that is the one that submits, as in pg.
   if (session.thrown !== undefined) throw session.thrown;
   return query;
 }
 
-/** Gives `query` the connection when its turn comes; returns its session. */
+/** Gives `query` the connection when it is its turn; returns the raw session. */
 function open(client, query) {
-  const session = new Session(client, query);
+  const session = new RawSession(client, query);
   const limit = query.query_timeout || client.connectionParameters.query_timeout;
   if (limit) session.limit(limit);
   client._requests.add(session, undefined);
   return session;
 }
 
-/** Writes on the connection of `client`; returns the bytes that have not left. */
+/** Writes on the connection of `client`; returns the number of bytes that have not left. */
 function transmit(client, bytes) {
   const { _rawSession: session, _link: link } = client;
   if (link === null || !link.open) return 0;
-  if (session !== null) session.quiet = false;
+  if (session !== null) session.isWaitingForUs = false;
   if (session !== null) return Math.max(client._native.write(link.id, session.id, bytes), 0);
   if (!link.lent) {
-    client.connection._owed = 0;
+    client.connection._readyExpected = 0;
     return 0;
   }
-  const own = new Session(client, null);
+  const own = new RawSession(client, null);
   own.backlog = bytes;
   client._requests.add(own, undefined);
   return 0;

@@ -1,13 +1,13 @@
 'use strict';
 
-// `client.connection`: what libraries look for behind a client. It emits the messages of the login (of a
-// client that stands alone), `parameterStatus`, `notice`, `notification`, `errorMessage`, `readyForQuery`,
-// `error` and `end`; while a submittable has the connection also every other message of the server under
-// pg's names. Its methods write messages. The socket belongs to the core.
+// Virtual connection: `client.connection`, for libraries that look behind a client. It emits the messages of the login
+// (of a client that stands alone), `parameterStatus`, `notice`, `notification`, `errorMessage`, `readyForQuery`, `error`
+// and `end`; in raw mode also every other message of the server, under pg's names. Its methods write messages. The
+// real socket belongs to the core.
 
 const { parse } = require('pg-protocol');
 const Connection = require('../connection');
-const WireStream = require('./virtual-socket');
+const VirtualSocket = require('./virtual-socket');
 const { DatabaseError } = require('../errors');
 const { throwAsync } = require('../async/uncaught');
 const { sever } = require('./connection-loss');
@@ -17,18 +17,18 @@ class VirtualConnection extends Connection {
   constructor(client, config) {
     super(config);
     Object.defineProperty(this, '_client', { value: client });
-    // ReadyForQuery messages asked for outside of a session.
-    Object.defineProperty(this, '_owed', { value: 0, writable: true });
+    // Number of ReadyForQuery messages asked for outside of a raw session.
+    Object.defineProperty(this, '_readyExpected', { value: 0, writable: true });
   }
 
   _streamOf() {
     return null;
   }
 
-  /** The stand-in for the socket, made when somebody wants it. */
+  /** The virtual socket, made at first use. */
   get stream() {
     if (this._stream === null) {
-      this._stream = new WireStream(this);
+      this._stream = new VirtualSocket(this);
       this._stream.on('error', (error) => this.tell('error', error));
       if (this._client._ended) this._stream.gone();
       else this._parse(this._stream);
@@ -36,8 +36,7 @@ class VirtualConnection extends Connection {
     return this._stream;
   }
 
-  // The core hands on whole messages only; what the parser cannot read all the same is the end of the
-  // connection, not of the process.
+  // The core hands on whole messages only. A message that the parser cannot read ends the connection, not the process.
   _parse(stream) {
     let read;
     parse({ on: (event, listener) => event === 'data' && (read = listener) }, (message) =>
@@ -70,23 +69,23 @@ class VirtualConnection extends Connection {
     }
   }
 
-  /** Emits to those who listen. */
+  /** Emits where there are listeners. */
   tell(event, message) {
     if (this.listenerCount(event) > 0) this.emit(event, message);
   }
 
-  /** A message of the server that the core has read. */
+  /** Emits a message of the server that the core has read. */
   relay(message) {
     this.tell('message', message);
     this.tell(eventOf(message), message);
   }
 
-  /** Tells the end of the login, or of a query that the core has run. */
+  /** Emits the end of the login, or of a query that the core has run. */
   ready(status) {
     this.relay({ name: 'readyForQuery', length: 5, status });
   }
 
-  /** Writes to the core; returns the bytes that have not left. */
+  /** Writes to the core; returns the number of bytes that have not left. */
   _transmit(bytes) {
     return transmit(this._client, bytes);
   }
@@ -105,10 +104,10 @@ class VirtualConnection extends Connection {
     if (this._stream !== null) this._stream.gone();
   }
 
-  _owe(sync) {
+  _expectReady(sync) {
     const session = this._client._rawSession;
-    if (session) session.owe(sync);
-    else this._owed++;
+    if (session) session.expectReady(sync);
+    else this._readyExpected++;
   }
 
   /** Closes the connection; the client did not ask for it, so it takes it for a loss. */
@@ -129,7 +128,7 @@ function eventOf({ name }) {
   return name === 'error' ? 'errorMessage' : name;
 }
 
-// To those who look it is pg's Connection.
+// Libraries that ask for the class find pg's Connection.
 Object.defineProperty(VirtualConnection, 'name', { value: 'Connection' });
 
 module.exports = VirtualConnection;

@@ -1,8 +1,8 @@
 'use strict';
 
-// `client.connection.stream`: stands for the socket, which belongs to the core. Bytes pass through it
-// while a submittable has the connection in raw mode; outside of it nothing is there to be read. What
-// is written within one turn leaves together, so that many small chunks cost one call into the core.
+// Virtual socket: `client.connection.stream`, in place of the real one, which belongs to the core. Bytes pass through
+// it in raw mode; outside of raw mode there is nothing to read. Writes of one turn of the event loop leave together, so
+// that many small chunks cost one call into the core.
 //
 // Back-pressure goes both ways: a reader that is behind stops the core's reading, and `write` answers
 // false until the core has sent what it holds. The reader gets no more at once than from a socket.
@@ -11,18 +11,18 @@ const { Duplex } = require('node:stream');
 
 const HIGH_WATER = 256 * 1024;
 const FLUSH_BYTES = 64 * 1024;
-// What a socket hands over at once.
+// Largest chunk, as of a socket.
 const CHUNK_BYTES = 64 * 1024;
 
-class WireStream extends Duplex {
+class VirtualSocket extends Duplex {
   constructor(connection) {
     super({ readableHighWaterMark: CHUNK_BYTES, writableHighWaterMark: HIGH_WATER, emitClose: true });
     Object.defineProperty(this, '_connection', { value: connection });
-    // What the core has brought and the reader has not asked for.
+    // Bytes of the core that the reader has not asked for.
     this._backlog = [];
-    this._behind = 0;
-    this._hungry = false;
-    this._held = false;
+    this._backlogBytes = 0;
+    this._wantsBytes = false;
+    this._isReadingPaused = false;
     this._chunks = [];
     this._bytes = 0;
     this._flushing = false;
@@ -34,20 +34,20 @@ class WireStream extends Duplex {
   feed(bytes) {
     if (this.destroyed) return;
     this._backlog.push(bytes);
-    this._behind += bytes.length;
+    this._backlogBytes += bytes.length;
     this._serve();
-    if (this._behind > HIGH_WATER) this._hold(true);
+    if (this._backlogBytes > HIGH_WATER) this._pauseReading(true);
   }
 
-  // Never at once, as a socket: else a `read` would take along what it has just asked for.
+  // As a socket, never in the same turn: else a `read` would return what it has just asked for.
   _read() {
-    this._hungry = true;
-    if (this._behind > 0) setImmediate(() => this._serve());
-    else this._hold(false);
+    this._wantsBytes = true;
+    if (this._backlogBytes > 0) setImmediate(() => this._serve());
+    else this._pauseReading(false);
   }
 
   _serve() {
-    while (this._hungry && this._behind > 0) {
+    while (this._wantsBytes && this._backlogBytes > 0) {
       let [bytes] = this._backlog;
       if (bytes.length > CHUNK_BYTES) {
         this._backlog[0] = bytes.subarray(CHUNK_BYTES);
@@ -55,16 +55,16 @@ class WireStream extends Duplex {
       } else {
         this._backlog.shift();
       }
-      this._behind -= bytes.length;
-      this._hungry = false;
-      if (this.push(bytes)) this._hungry = true;
+      this._backlogBytes -= bytes.length;
+      this._wantsBytes = false;
+      if (this.push(bytes)) this._wantsBytes = true;
     }
-    if (this._behind === 0) this._hold(false);
+    if (this._backlogBytes === 0) this._pauseReading(false);
   }
 
-  _hold(on) {
-    if (this._held === on) return;
-    this._held = on;
+  _pauseReading(on) {
+    if (this._isReadingPaused === on) return;
+    this._isReadingPaused = on;
     this._connection._pause(on);
   }
 
@@ -84,12 +84,12 @@ class WireStream extends Duplex {
     else callback();
   }
 
-  /** Whether something was written that the core does not have yet. */
+  /** Whether there are writes that the core does not have yet. */
   get isPending() {
     return this._bytes > 0;
   }
 
-  /** Hands what was written to the core. */
+  /** Hands the writes to the core. */
   flush() {
     if (this._bytes === 0) return;
     const bytes = this._chunks.length === 1 ? this._chunks[0] : Buffer.concat(this._chunks, this._bytes);
@@ -106,9 +106,9 @@ class WireStream extends Duplex {
     if (callback !== null) callback();
   }
 
-  /** The session in which it was read is over; what follows begins anew. */
+  /** The raw session is over; the next one begins anew. */
   reset() {
-    this._held = false;
+    this._isReadingPaused = false;
     this.drained();
   }
 
@@ -117,7 +117,7 @@ class WireStream extends Duplex {
     callback();
   }
 
-  /** Cuts the connection; the client sees it as lost. */
+  /** Severs the connection; the client takes that for a loss. */
   destroy() {
     if (!this.destroyed) {
       super.destroy();
@@ -149,7 +149,7 @@ class WireStream extends Duplex {
     return this.destroyed || client === undefined || !client._connected;
   }
 
-  /** True of a connection over TLS: whoever asks for TLS gets it, or no connection. */
+  /** True of a connection over TLS: a client that asks for TLS gets it, or no connection. */
   get encrypted() {
     return !this.pending && this._connection._client.ssl ? true : undefined;
   }
@@ -177,4 +177,4 @@ class WireStream extends Duplex {
   }
 }
 
-module.exports = WireStream;
+module.exports = VirtualSocket;

@@ -1,15 +1,15 @@
 'use strict';
 
-// Values in binary that the parsers of pg-types read wrong, or that it has no parser for and makes
-// text of: they are read here, into the type of value that pg-types means to make. Only where its own
-// parser is in charge; one that an application has set gets the bytes.
+// Binary values that the parsers of pg-types read wrong, or that it has no parser for and makes text of. They are read
+// here, into the type of value that pg-types means to make, where its own parser is in charge of the column. A parser
+// that the application has set gets the bytes.
 
 const { noParse } = require('./column-readers');
 const binaryParsers = require('pg-types/lib/binaryParsers');
 
 const theirs = new Map();
 binaryParsers.init((oid, parser) => theirs.set(oid, parser));
-// Made anew by each `init`, so that it is told by its name.
+// `init` makes this parser anew each time, so it is known by its name.
 const BOUND = 'bound parseDate';
 
 const MILLIS_TO_2000 = Date.UTC(2000, 0, 1);
@@ -30,7 +30,7 @@ function utf8(bytes) {
   return bytes.toString('utf8');
 }
 
-// The fields that the instant has in UTC, as local ones.
+// A Date whose local fields are the UTC fields of `utc`.
 function asLocal(utc) {
   const fields = [
     utc.getUTCMonth(),
@@ -47,7 +47,7 @@ function asLocal(utc) {
   return date;
 }
 
-// What pg-types hangs onto a Date: the microseconds that it cannot hold.
+// Microseconds, which a Date cannot hold: pg-types adds them as properties.
 function withMicroseconds(date, micros) {
   date.usec = micros;
   date.getMicroSeconds = function () {
@@ -78,7 +78,7 @@ function day(bytes) {
   return asLocal(new Date(MILLIS_TO_2000 + since2000 * MILLIS_OF_DAY));
 }
 
-// Digits to the base 10000, the first of them of that `weight`.
+// A numeric: digits to the base 10000, then the weight of the first.
 function numeric(bytes) {
   const sign = bytes.readUInt16BE(4);
   if (SPECIAL_NUMERIC.has(sign)) return SPECIAL_NUMERIC.get(sign);
@@ -144,7 +144,7 @@ function isTheirs(parser, known) {
   return parser === known || (parser.name === BOUND && known.name === BOUND);
 }
 
-/** What reads a binary column, where `parser` is the one that the registry or the application names. */
+/** The function that reads a binary column whose parser, by registry or application, is `parser`. */
 function binaryReader(oid, parser) {
   return isTheirs(parser, theirs.get(oid) ?? noParse) ? (VALUES.get(oid) ?? parser) : parser;
 }

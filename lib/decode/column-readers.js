@@ -1,11 +1,11 @@
 'use strict';
 
-// The type parsers that pg-types comes with, told apart by identity.
+// Column readers: how the value of a column is read, by the parser that is in charge of it. A parser of pg-types,
+// known by its identity, is not called: its value comes ready-made from the core, or needs no parser. Any other
+// function is the application's, and gets the text.
 //
-// Where one of them is in charge of a column, its value comes ready made from the core, or needs no
-// parser at all. Any other function is the application's and gets the text. They are read from the
-// module that defines them and not from the registry, because by the time this file is loaded an
-// application may have put its own parsers there.
+// pg-types' own parsers come from the module that defines them and not from the registry, where an application may
+// have put its own by the time this file is loaded.
 
 const registry = require('pg-types');
 const textParsers = require('pg-types/lib/textParsers');
@@ -17,16 +17,16 @@ const BYTEA = 17;
 const own = new Map();
 textParsers.init((oid, parser) => own.set(oid, parser));
 
-// An unknown format is answered with the parser that parses nothing.
+// pg-types answers an unknown format with the parser that parses nothing.
 const noParse = registry.getTypeParser(0, 'none');
-// Of a string it makes the same string.
+// pg-types' parser of bigint returns the string that it is given.
 const parseBigInteger = own.get(BIGINT);
 const parseBytea = own.get(BYTEA);
 
 const { TEXT, NUMBER, BOOLEAN, INSTANT, LOCAL, BINARY } = SLOTS;
 
-// How a column is read: one letter each, so that the letters of a row name its builder.
-const ways = {
+// A reader is one letter, so that the letters of a row identify its builder.
+const READERS = {
   string: 's', // the text itself
   parsed: 't', // the parser, given the text
   bytea: 'x', // bytes from hexadecimal digits
@@ -38,18 +38,18 @@ const ways = {
   binary: 'u', // the parser, given the bytes
 };
 
-const READY = {
-  [NUMBER]: ways.number,
-  [BOOLEAN]: ways.boolean,
-  [INSTANT]: ways.instant,
-  [LOCAL]: ways.local,
+const DECODED_BY_CORE = {
+  [NUMBER]: READERS.number,
+  [BOOLEAN]: READERS.boolean,
+  [INSTANT]: READERS.instant,
+  [LOCAL]: READERS.local,
 };
 
-function wayOf(field, slot, parser) {
-  if (slot === BINARY) return ways.binary;
-  if (slot !== TEXT) return own.get(field.dataTypeID) === parser ? READY[slot] : ways.raw;
-  if (parser === noParse || parser === parseBigInteger || parser === String) return ways.string;
-  return parser === parseBytea ? ways.bytea : ways.parsed;
+function readerOf(field, slot, parser) {
+  if (slot === BINARY) return READERS.binary;
+  if (slot !== TEXT) return own.get(field.dataTypeID) === parser ? DECODED_BY_CORE[slot] : READERS.raw;
+  if (parser === noParse || parser === parseBigInteger || parser === String) return READERS.string;
+  return parser === parseBytea ? READERS.bytea : READERS.parsed;
 }
 
-module.exports = { noParse, registry, ways, wayOf };
+module.exports = { READERS, noParse, readerOf, registry };

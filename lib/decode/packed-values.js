@@ -1,13 +1,13 @@
 'use strict';
 
-// Doubles that stand for more than a number: calendar fields, and the values hidden in a NaN.
+// Packed values: doubles that hold more than a number, namely calendar fields, or a value hidden in a NaN.
 
 const { NUMBER_SLOT } = require('../native/layout');
 const { ascii } = require('./strings');
 
 const TWO_TO_32 = 4294967296;
 
-// The fields from the day downwards fill exactly 32 bits, year and month stand above them.
+// Day to millisecond fill exactly 32 bits; year and month are above them.
 function local(packed) {
   const above = Math.floor(packed / TWO_TO_32);
   const below = packed >>> 0;
@@ -26,8 +26,8 @@ function local(packed) {
   return date;
 }
 
-// A slot that is NaN: NULL, or text that is not in the plain form, or the number.
-function odd(frame, slot, rawStart, parser) {
+// Reads a slot that is NaN: NULL, or a text that is not in the plain form, or the number NaN.
+function readNan(frame, slot, rawStart, parser) {
   const high = frame.words[slot * 2 + 1];
   if (high === NUMBER_SLOT.NULL) return null;
   if (high !== NUMBER_SLOT.SEE_TEXT) return NaN;
@@ -35,4 +35,4 @@ function odd(frame, slot, rawStart, parser) {
   return parser(ascii(frame.bytes, at, frame.bytes.readInt32BE(at - 4)));
 }
 
-module.exports = { local, odd };
+module.exports = { local, readNan };

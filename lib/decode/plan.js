@@ -1,10 +1,10 @@
 'use strict';
 
-// How the rows of one shape are built for one set of parsers. It starts without generated code, which
-// costs more to make than a few rows cost to build, and gets it once enough rows have passed.
+// Plan of a result: how its rows are built, for one row description and one set of parsers. It starts without
+// generated code, which costs more than a few rows cost, and generates it once enough rows have passed.
 
 const { binaryReader } = require('./binary');
-const { ways, wayOf } = require('./column-readers');
+const { READERS, readerOf } = require('./column-readers');
 const { builder } = require('./row-compiler');
 const { interpret } = require('./row-interpreter');
 
@@ -16,24 +16,25 @@ class Plan {
   constructor(shape, asArray, parsers) {
     this.asArray = asArray;
     this.parsers = parsers;
-    const letters = parsers.map((parser, i) => wayOf(shape.fields[i], shape.slots[i], parser));
-    this.readers = parsers.map((parser, i) =>
-      letters[i] === ways.binary ? binaryReader(shape.fields[i].dataTypeID, parser) : parser,
+    const readers = parsers.map((parser, i) => readerOf(shape.fields[i], shape.slots[i], parser));
+    // The parsers that are called: those of binary columns may be ours.
+    this.calledParsers = parsers.map((parser, i) =>
+      readers[i] === READERS.binary ? binaryReader(shape.fields[i].dataTypeID, parser) : parser,
     );
     this.layout = {
       names: shape.fields.map((field) => field.name),
-      ways: letters,
+      readers,
       asArray,
       empty: shape.empty,
-      // Whether some value is to be found only by walking through raw.
-      walks: letters.includes(ways.raw),
+      // Whether some value can be found only by walking through the raw bytes.
+      walks: readers.includes(READERS.raw),
     };
-    this.rows = letters.length > WIDEST_BUILT ? -Infinity : 0;
+    this.rows = readers.length > WIDEST_BUILT ? -Infinity : 0;
     this.built = null;
   }
 
-  // Appends `count` rows to `rows`. `slot` counts in units of 8 bytes and `rawStart` in bytes from the
-  // start of the frame's memory. What a parser throws comes out of here; the rows before it are there.
+  // Appends `count` rows to `rows`. `slot` counts in units of 8 bytes and `rawStart` in bytes from the start of the
+  // frame's memory. Throws what a parser throws; the rows before it have been appended.
   append(rows, frame, slot, count, rawStart, rawLength, flags) {
     if (this.built !== null) {
       this.built(rows, frame, slot, count, rawStart, rawLength, flags);
@@ -43,7 +44,7 @@ class Plan {
     if (this.rows > ROWS_BEFORE_BUILDER && this.build()) {
       this.built(rows, frame, slot, count, rawStart, rawLength, flags);
     } else {
-      interpret(this.layout, this.readers, rows, frame, slot, count, rawStart);
+      interpret(this.layout, this.calledParsers, rows, frame, slot, count, rawStart);
     }
   }
 
@@ -53,7 +54,7 @@ class Plan {
       this.rows = -Infinity;
       return false;
     }
-    this.built = make(this.readers);
+    this.built = make(this.calledParsers);
     return true;
   }
 }

@@ -1,16 +1,15 @@
 'use strict';
 
-// Generated row builders: one function that knows the columns of its rows by heart, so that every row
-// is a single object literal and no field is looked at twice.
+// Row compiler: generates a row builder, a function with the columns of its rows written out, so that every row is a
+// single object literal and no field is looked at twice.
 //
-// The code depends on the names of the columns and on the way each is read, never on the parsers,
-// which are handed in. So statements with the same columns share one builder and its optimised code,
-// on whatever connection they were prepared.
+// The code depends on the names of the columns and on their readers, never on the parsers, which are passed in. So
+// statements with the same columns share one builder and its optimised code, on any connection.
 
-const { ways } = require('./column-readers');
+const { READERS } = require('./column-readers');
 const { ROWS_FLAGS } = require('../native/layout');
 const { NULL, SLICED, text, bytea, copy, ascii } = require('./strings');
-const { local, odd } = require('./packed-values');
+const { local, readNan } = require('./packed-values');
 
 const KEPT_BUILDERS = 512;
 
@@ -18,14 +17,14 @@ const KEPT_BUILDERS = 512;
 const CHUNK = `const chunk = (flags & ${ROWS_FLAGS.SHORT_TEXTS}) !== 0
   ? bytes.latin1Slice(rawStart, rawStart + rawLength) : null;`;
 
-// What the generated code calls.
-const tools = { text, bytea, copy, ascii, local, odd };
+// Functions that the generated code calls.
+const tools = { text, bytea, copy, ascii, local, readNan };
 
 const builders = new Map();
 let disallowed = false;
 
-// A function of the parsers, giving the function that appends rows; undefined where code generation
-// is disallowed (`--disallow-code-generation-from-strings`).
+// Returns a function that takes the parsers and returns the row builder; undefined where code generation is disallowed
+// (`--disallow-code-generation-from-strings`).
 function builder(layout) {
   if (disallowed) return undefined;
   const source = sourceOf(layout);
@@ -44,13 +43,13 @@ function builder(layout) {
   return make;
 }
 
-function sourceOf({ names, ways: letters, asArray, walks }) {
-  const used = [...new Set(letters)];
-  const cuts = used.includes(ways.string) || used.includes(ways.parsed);
-  const values = letters.map((way, i) => valueOf(way, i));
+function sourceOf({ names, readers, asArray, walks }) {
+  const used = [...new Set(readers)];
+  const cuts = used.includes(READERS.string) || used.includes(READERS.parsed);
+  const values = readers.map((reader, i) => valueOf(reader, i));
   const steps = [];
   if (walks) {
-    // The values one by one, since the position in raw moves on between them.
+    // One value after the other, since the position in the raw bytes moves on between them.
     values.forEach((value, i) =>
       steps.push(
         'length = bytes[at] << 24 | bytes[at + 1] << 16 | bytes[at + 2] << 8 | bytes[at + 3];',
@@ -64,13 +63,13 @@ function sourceOf({ names, ways: letters, asArray, walks }) {
     ? `[${parts.join(',\n')}]`
     : `{${parts.map((part, i) => `${keyOf(names[i])}: ${part}`).join(',\n')}}`;
   return `'use strict';
-const { text, bytea, copy, ascii, local, odd } = tools;
-${letters.map((way, i) => (way === ways.string ? '' : `const parse${i} = parsers[${i}];`)).join('\n')}
+const { text, bytea, copy, ascii, local, readNan } = tools;
+${readers.map((reader, i) => (reader === READERS.string ? '' : `const parse${i} = parsers[${i}];`)).join('\n')}
 return (rows, frame, slot, count, rawStart, rawLength, flags) => {
   const { bytes, words, doubles } = frame;
   ${cuts ? CHUNK : ''}
   let word = slot * 2, at = rawStart, length = 0, start = 0, size = 0, number = 0;
-  for (let r = 0; r < count; r++, slot += ${letters.length}, word += ${letters.length * 2}) {
+  for (let r = 0; r < count; r++, slot += ${readers.length}, word += ${readers.length * 2}) {
     ${steps.join('\n    ')}
     rows.push(${row});
   }
@@ -82,30 +81,30 @@ function keyOf(name) {
   return name === '__proto__' ? '["__proto__"]' : JSON.stringify(name);
 }
 
-function valueOf(way, i) {
+function valueOf(reader, i) {
   const start = `rawStart + words[word + ${i * 2}]`;
   const size = `words[word + ${i * 2 + 1}]`;
   // A short string is cut from the chunk; other sizes, NULL among them, are larger numbers.
   const string = `(size = ${size}) < ${SLICED} && chunk !== null
     ? chunk.substring(start = words[word + ${i * 2}], start + size) : text(bytes, ${start}, size)`;
-  const odd = `odd(frame, slot + ${i}, rawStart, parse${i})`;
-  const double = (value) => `(number = doubles[slot + ${i}]) === number ? ${value} : ${odd}`;
-  switch (way) {
-    case ways.string:
+  const nan = `readNan(frame, slot + ${i}, rawStart, parse${i})`;
+  const double = (value) => `(number = doubles[slot + ${i}]) === number ? ${value} : ${nan}`;
+  switch (reader) {
+    case READERS.string:
       return string;
-    case ways.parsed:
+    case READERS.parsed:
       return `${size} === ${NULL} ? null : parse${i}(${string})`;
-    case ways.bytea:
+    case READERS.bytea:
       return `bytea(bytes, ${start}, ${size}, parse${i})`;
-    case ways.binary:
+    case READERS.binary:
       return `(size = ${size}) === ${NULL} ? null : parse${i}(copy(bytes, ${start}, size))`;
-    case ways.raw:
+    case READERS.raw:
       return `length < 0 ? null : parse${i}(ascii(bytes, at + 4, length))`;
-    case ways.boolean:
+    case READERS.boolean:
       return double('number === 1');
-    case ways.instant:
+    case READERS.instant:
       return double('new Date(number)');
-    case ways.local:
+    case READERS.local:
       return double('local(number)');
     default:
       return double('number');

@@ -1,10 +1,10 @@
 'use strict';
 
-// The columns of a result, as the core announces them once per statement, and the plans that build
-// rows from them.
+// Row description: the columns of a statement's results, which the core sends once (record SHAPE), and the plans that
+// build rows from them.
 //
-// Parsers are looked up for every result, since setting one takes effect on the next result. As a rule
-// they are those of the result before; then its plan is used again.
+// Parsers are looked up for every result, since setting one takes effect on the next result. Mostly they are those of
+// the result before; then its plan is used again.
 
 const { registry } = require('./column-readers');
 const Plan = require('./plan');
@@ -24,7 +24,7 @@ class Field {
   }
 }
 
-class Shape {
+class RowDescription {
   constructor(id, columns) {
     this.id = id;
     this.columns = columns;
@@ -34,8 +34,7 @@ class Shape {
     this.plans = [];
   }
 
-  // The plan for rows as arrays or as objects, with the parsers that `types` (or else the shared
-  // registry) has now.
+  // The plan for rows as arrays or as objects, with the parsers that `types`, or else the shared registry, has now.
   plan(asArray, types) {
     const known = this.plans;
     const first = known.length > 0 ? known[0] : null;
@@ -55,7 +54,7 @@ class Shape {
     return this.other(asArray, parsers || (first === null ? [] : first.parsers));
   }
 
-  // Another plan than that of the last result; the one used last stands first.
+  // Another plan than that of the last result. The plan used last stands first.
   other(asArray, parsers) {
     const known = this.plans;
     const same = (plan) =>
@@ -75,4 +74,4 @@ function emptyRow(fields) {
   return { ...row };
 }
 
-module.exports = Shape;
+module.exports = RowDescription;

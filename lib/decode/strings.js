@@ -1,7 +1,7 @@
 'use strict';
 
-// Strings and bytes out of the memory of a frame. None of them refers to that memory, or to a larger
-// string, afterwards: what an application keeps is as large as it looks.
+// Strings and bytes from the memory of a frame. None refers to that memory, or to a larger string, afterwards: a value
+// that an application keeps costs no more memory than its own size.
 
 const { TEXT_SLOT } = require('../native/layout');
 
@@ -16,7 +16,7 @@ const SPELLED = 24;
 
 const spell = speller() || ((bytes, at, length) => bytes.latin1Slice(at, at + length));
 
-// One case per length, written out. Undefined where code generation is disallowed.
+// One case per length, generated; undefined where code generation is disallowed.
 function speller() {
   const cases = [];
   for (let length = 0; length <= SPELLED; length++) {

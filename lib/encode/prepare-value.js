@@ -1,9 +1,9 @@
 'use strict';
 
-// What a JavaScript value becomes as a query parameter: text, bytes, or null for NULL.
+// Parameter of a query from a JavaScript value: text, bytes, or null for NULL.
 //
-// The conversions are those of node-postgres, texts of errors included, because an application
-// may depend on any of them. Nothing here knows the wire; `request.js` lays the result out.
+// The conversions are those of node-postgres, texts of errors included, because an application may depend on any of
+// them. Nothing here knows the wire; request.js packs the result.
 
 const { deprecate } = require('node:util');
 const { isDate } = require('node:util/types');
@@ -45,8 +45,8 @@ function asBuffer(view) {
   return Buffer.from(view.buffer, view.byteOffset, view.byteLength);
 }
 
-// An array literal with `,` between the elements. Elements that are text are always quoted, so
-// that an element 'NULL' or '' stays what it is.
+// Array literal with `,` between the elements. Text elements are always quoted, so that an element 'NULL' or '' stays
+// a text.
 function fromArray(list) {
   let literal = '{';
   for (let i = 0; i < list.length; i++) {
@@ -69,8 +69,7 @@ function fromElement(item) {
   return '"' + text + '"';
 }
 
-// Local time with its offset, so that both timestamp (which drops the offset) and timestamptz
-// columns get what the application sees on its clock.
+// Local time with its offset: a timestamp column drops the offset, so it too gets the time on the application's clock.
 function fromDate(date) {
   if (Number.isNaN(date.getTime())) warnOfInvalidDate();
   if (defaults.parseInputDatesAsUTC) {

@@ -1,11 +1,11 @@
 'use strict';
 
-// Lays one request out for the core (docs/design/boundary.md, "A request"), in a buffer that is
-// used again for the next one: the core copies it before its call returns.
+// Request of the core, packed into a buffer (docs/design/boundary.md, "A request") that is used again for
+// the next one: the core copies it before its call returns.
 //
-// Converting a value may run code of the application (`toPostgres`, `toJSON`), which may send a
-// query of its own. So the scratch is taken at the start and put back at the end; a request packed
-// in between finds none and makes its own.
+// Converting a value may run code of the application (`toPostgres`, `toJSON`), which may send a query of its
+// own. So the buffer is taken at the start and put back at the end; a request packed in between finds none and
+// makes its own.
 
 const { REQUEST, REQUEST_FLAGS, RETRY_OPTIONS } = require('../native/layout');
 const { toParameter } = require('./prepare-value');
@@ -28,7 +28,7 @@ const UNCOUNTED_CHARACTERS = 4096;
 const ENCODED_CHARACTERS = 256;
 
 const encoder = new TextEncoder();
-// What a view really has: as a property it may be anything.
+// The true length of a view: its property may be anything.
 const byteLengthOf = Object.getOwnPropertyDescriptor(
   Object.getPrototypeOf(Uint8Array.prototype),
   'byteLength',
@@ -61,27 +61,28 @@ const packed = { buffer: idle.bytes, length: 0 };
 
 // `values` is an array or absent; `rows` and `queryTimeout` are 0 where there is no limit.
 // Throws what a conversion throws, and errors of its own for what the protocol cannot carry.
-function pack({ text, name, values, flags, queryTimeout, rows, wishes, maxBytes }) {
+function pack({ text, name, values, flags, queryTimeout, rows, retryOptions, maxBytes }) {
   const scratch = idle === null ? new Scratch(FIRST_SIZE) : idle;
   idle = null;
   try {
     const textEnd = writeStatement(scratch, HEADER, text);
     const nameEnd = writeStatement(scratch, textEnd, name);
-    const wishesEnd = wishes === undefined ? nameEnd : writeBytes(scratch, nameEnd, bytesOf(wishes));
+    const optionsEnd =
+      retryOptions === undefined ? nameEnd : writeBytes(scratch, nameEnd, bytesOf(retryOptions));
     const count = values ? values.length : 0;
-    let end = count === 0 ? wishesEnd : writeParameters(scratch, wishesEnd, values, count);
+    let end = count === 0 ? optionsEnd : writeParameters(scratch, optionsEnd, values, count);
     if (maxBytes > 0) {
       end = writeLimit(scratch, end, maxBytes);
       flags |= REQUEST_FLAGS.LIMITED;
     }
     const words = scratch.words;
-    words[FLAGS] = wishes === undefined ? flags : flags | REQUEST_FLAGS.RETRY_OPTIONS;
+    words[FLAGS] = retryOptions === undefined ? flags : flags | REQUEST_FLAGS.RETRY_OPTIONS;
     words[TEXT_LENGTH] = textEnd - HEADER;
     words[NAME_LENGTH] = nameEnd - textEnd;
     words[PARAMETERS] = count;
     words[QUERY_TIMEOUT] = queryTimeout;
     words[FETCH] = rows;
-    // A large buffer is not referred to from here, so that it is freed with its request.
+    // A large buffer is not kept, so that it is freed with its request.
     if (scratch.bytes.length > KEPT_SIZE) return { buffer: scratch.bytes, length: end };
     packed.buffer = scratch.bytes;
     packed.length = end;
@@ -145,7 +146,7 @@ function bytesOf({ deadline, retryAttempts, retryDelay, retryOn }) {
 
 // First the format of every parameter, then length and bytes of each.
 function writeParameters(scratch, start, values, count) {
-  // Of a Proxy, `length` may be anything.
+  // The `length` of a Proxy may be anything.
   if (!Number.isInteger(count) || count < 0) throw new TypeError('Query values must be an array');
   if (count > MAX_PARAMETERS) {
     throw new Error(`a query takes at most ${MAX_PARAMETERS} parameters, not ${count}`);
@@ -179,7 +180,7 @@ function writeParameters(scratch, start, values, count) {
   return at;
 }
 
-// The most bytes that the rows may have stands behind everything else.
+// The limit of the bytes of all rows comes last.
 function writeLimit(scratch, at, maxBytes) {
   scratch.reserve(at + 4);
   return scratch.bytes.writeUInt32LE(Math.min(Math.floor(maxBytes), 0xffffffff), at);

@@ -8,7 +8,7 @@
 // results never freeze the application. User code that throws never stops the reading.
 
 const { performance } = require('node:perf_hooks');
-const Shape = require('../decode/row-description');
+const RowDescription = require('../decode/row-description');
 const { ConfigurationError } = require('../errors');
 const { throwAsync } = require('../async/uncaught');
 const { Frame } = require('./frame');
@@ -319,7 +319,7 @@ class Bridge {
     const argument = frame.words[word + ARGUMENT];
     switch (kind) {
       case SHAPE:
-        this.shapes.set(id, new Shape(id, frame.json(word, argument)));
+        this.shapes.set(id, new RowDescription(id, frame.json(word, argument)));
         return;
       case FORGET:
         this.shapes.delete(id);

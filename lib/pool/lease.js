@@ -121,7 +121,7 @@ function holdIdleTimeout(pool) {
 
 // The lease lasts until the submittable (cursor, COPY) that still has the connection is over.
 function releaseAfterSubmittable(pool, client, link) {
-  if (!client._rawSession.leave()) {
+  if (!client._rawSession.abandon()) {
     moveTo(client, 'ending');
     returnToCore(pool, link, true);
     return;

@@ -199,7 +199,7 @@ class Pool extends EventEmitter {
     if (this._binary) statement.binary();
     if (!statement.queryTimeout) statement.queryTimeout = this._queryTimeout;
     if (statement.maxBytes === 0) statement.maxBytes = this._maxResultBytes;
-    const refusal = statement.misuse();
+    const refusal = statement.validate();
     if (refusal === undefined) this._send(native, statement);
     else process.nextTick(() => statement.fail(refusal));
     return promise;

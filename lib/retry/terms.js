@@ -5,7 +5,7 @@
 
 const { performance } = require('node:perf_hooks');
 const { DatabaseError, RetryBudgetError } = require('../errors');
-const { misuseOf, wishesOf } = require('../statement/retry-options');
+const { invalidOption, retryOptionsOf } = require('../statement/retry-options');
 
 const MAX_CAUSES = 8;
 const MAX_ATTEMPTS = 0xffffffff;
@@ -52,20 +52,20 @@ function withBudgetCause(error, refusal) {
  * @param config the query as it was given
  */
 function termsOf(options = {}, config) {
-  const wishes = (config !== null && typeof config === 'object' && wishesOf(config)) || {};
-  const attempts = numberOf(wishes.retryAttempts ?? options.retryAttempts ?? options.maxRetries);
+  const given = (config !== null && typeof config === 'object' && retryOptionsOf(config)) || {};
+  const attempts = numberOf(given.retryAttempts ?? options.retryAttempts ?? options.maxRetries);
   // Invalid options are the statement's to report.
-  if (!(attempts > 0) || typeof config.submit === 'function' || misuseOf(wishes) !== undefined)
+  if (!(attempts > 0) || typeof config.submit === 'function' || invalidOption(given) !== undefined)
     return undefined;
-  const deadline = numberOf(wishes.deadline ?? options.deadline);
+  const deadline = numberOf(given.deadline ?? options.deadline);
   const text = typeof config === 'string' ? config : config.text;
   return {
     stage: 'statement',
     text: typeof text === 'string' ? text.toWellFormed() : undefined,
     idempotent: Boolean(config.idempotent || config.readOnly),
     attempts: Math.min(Math.round(attempts), MAX_ATTEMPTS),
-    baseMillis: numberOf(wishes.retryDelay ?? options.retryDelay ?? options.baseDelay),
-    codes: wishes.retryOn ?? [],
+    baseMillis: numberOf(given.retryDelay ?? options.retryDelay ?? options.baseDelay),
+    codes: given.retryOn ?? [],
     until: deadline ? performance.now() + deadline : undefined,
   };
 }

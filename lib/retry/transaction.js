@@ -13,7 +13,7 @@ const { isUsable } = require('../client/session-state');
 const { codeOf, isConnectionError, withBudgetCause } = require('./terms');
 const { traceTransaction } = require('../monitor/tracing-channels');
 const { CoreTimer, RetryDecision } = require('./decision');
-const { misuseOf } = require('../statement/retry-options');
+const { invalidOption } = require('../statement/retry-options');
 
 const DEFAULT_RETRIES = 3;
 const ISOLATION_LEVELS = ['serializable', 'repeatable read', 'read committed', 'read uncommitted'];
@@ -233,8 +233,8 @@ function count(name, value) {
 }
 
 function codes({ retryOn }) {
-  const misuse = misuseOf({ retryOn });
-  if (misuse !== undefined) throw misuse;
+  const invalid = invalidOption({ retryOn });
+  if (invalid !== undefined) throw invalid;
   return retryOn ?? [];
 }
 

@@ -1,12 +1,12 @@
 'use strict';
 
-// What the caller of one query says about running it again: `deadline`, `retryAttempts`, `retryDelay`, `retryOn`.
+// Retry options of one query: `deadline`, `retryAttempts`, `retryDelay`, `retryOn`.
 
 const MAX_MILLIS = 0x7fffffff;
 const SQLSTATE = /^[0-9A-Z]{5}$/;
 
-/** The wishes in a query's config; undefined when there are none. */
-function wishesOf(config) {
+/** The retry options in a query's config; undefined when there are none. */
+function retryOptionsOf(config) {
   const { deadline, retryOn } = config;
   const retryAttempts = config.retryAttempts ?? config.maxRetries;
   const retryDelay = config.retryDelay ?? config.baseDelay;
@@ -14,8 +14,8 @@ function wishesOf(config) {
   return { deadline, retryAttempts, retryDelay, retryOn };
 }
 
-/** The error of wishes that make no sense. */
-function misuseOf({ deadline, retryAttempts, retryDelay, retryOn }) {
+/** The error of an option that is out of its range; undefined: none is. */
+function invalidOption({ deadline, retryAttempts, retryDelay, retryOn }) {
   for (const [name, value] of Object.entries({ deadline, retryAttempts, retryDelay })) {
     if (value == null) continue;
     if (typeof value !== 'number' || !(value >= 0 && value <= MAX_MILLIS)) {
@@ -27,4 +27,4 @@ function misuseOf({ deadline, retryAttempts, retryDelay, retryOn }) {
   return new TypeError('retryOn must be an array of SQLSTATE codes');
 }
 
-module.exports = { wishesOf, misuseOf };
+module.exports = { retryOptionsOf, invalidOption };

@@ -1,7 +1,7 @@
 'use strict';
 
-// One statement on its way: what is asked, how it is answered (callback, promise or the events of a
-// Query) and the results as they arrive. One object per call. Its fields are read by `request.pack`.
+// Statement: one call of `query` on its way, with its text, values and options, its way of answering (callback, promise
+// or the events of a Query), and its results as they arrive. One object per call; `pack` reads its fields.
 
 const Result = require('../result');
 const { abortOn } = require('../async/abort-signal');
@@ -9,7 +9,7 @@ const { bare } = require('../async/callback-context');
 const { rejectWith } = require('../async/answer');
 const { throwAsync } = require('../async/uncaught');
 const { REQUEST_FLAGS } = require('../native/layout');
-const { misuseOf, wishesOf } = require('./retry-options');
+const { invalidOption, retryOptionsOf } = require('./retry-options');
 
 const { SIMPLE, BINARY, IDEMPOTENT, READ_ONLY, CANCELLABLE } = REQUEST_FLAGS;
 const NAME_LIMIT = 63;
@@ -28,21 +28,21 @@ class Statement {
     this.flags = 0;
     this.queryTimeout = 0;
     this.rows = 0;
-    // The most bytes its rows may have; 0: as the client or pool has it, below: no limit.
+    // Limit of the bytes of its rows; 0: that of the client or pool, UNLIMITED: none.
     this.maxBytes = 0;
     this.signal = undefined;
     this.rowMode = undefined;
-    // What it says about running again: deadline, retryAttempts, retryDelay, retryOn; mostly nothing.
-    this.wishes = undefined;
+    // Its retry options, mostly none.
+    this.retryOptions = undefined;
     this.types = types;
     this.callback = undefined;
     this.resolve = undefined;
-    // Where it runs, one of the two: a client, or a pool that chooses the connection.
+    // Its client, or the pool that chooses a connection for it; one of the two.
     this.client = null;
     this.pool = null;
-    // The Query that asked for it, if one did.
+    // The Query that it belongs to, if any.
     this.query = null;
-    // What a callback gets in place of an error: pg's clients say null, its pools undefined.
+    // First argument of a callback on success: null from pg's clients, undefined from its pools.
     this.success = null;
     this.result = null;
     this.results = null;
@@ -51,7 +51,7 @@ class Statement {
     this.failure = undefined;
   }
 
-  /** Takes over text, values, callback and the fields of a config, which stays as it is. */
+  /** Takes over text, values, callback and the fields of a config, which is not changed. */
   read(config, values, callback) {
     if (typeof config === 'string') {
       this.text = config;
@@ -69,7 +69,7 @@ class Statement {
       if (config.binary) this.flags |= BINARY;
       if (config.idempotent) this.flags |= IDEMPOTENT;
       if (config.readOnly) this.flags |= READ_ONLY;
-      this.wishes = wishesOf(config);
+      this.retryOptions = retryOptionsOf(config);
       if (config.queryMode === 'extended') this.flags |= SIMPLE;
     }
     if (values) {
@@ -77,7 +77,7 @@ class Statement {
       else this.values = values;
     }
     if (callback) this.callback = callback;
-    // Up to here the bit says "extended is wanted"; from here on what goes over the wire.
+    // Until here the flag says that the extended protocol is wanted; from here on, which protocol is used.
     const extended =
       (this.flags & SIMPLE) !== 0 ||
       this.name ||
@@ -90,13 +90,13 @@ class Statement {
     this.flags |= BINARY;
   }
 
-  /** Whether it goes over the wire as a text alone. */
+  /** Whether it goes over the simple protocol. */
   get isSimple() {
     return (this.flags & SIMPLE) !== 0;
   }
 
-  /** The error of a statement that cannot be sent; makes it fit for packing otherwise. */
-  misuse() {
+  /** The error of a statement that cannot be sent; undefined: it can, and is now ready for `pack`. */
+  validate() {
     if (typeof this.text !== 'string') {
       if (typeof this.name !== 'string') {
         return new Error('A query must have either text or a name. Supplying neither is unsupported.');
@@ -110,9 +110,9 @@ class Statement {
     } else {
       this.name = '';
     }
-    if (this.wishes !== undefined) {
-      const misuse = misuseOf(this.wishes);
-      if (misuse !== undefined) return misuse;
+    if (this.retryOptions !== undefined) {
+      const error = invalidOption(this.retryOptions);
+      if (error !== undefined) return error;
     }
     if (this.maxBytes !== 0 && !(this.maxBytes >= 1)) {
       if (this.maxBytes !== UNLIMITED) return new TypeError('maxResultBytes must be a positive number');
@@ -134,7 +134,7 @@ class Statement {
       this.result.append(frame, word);
       if (this.query !== null) this.query._emitRows(this.result, before);
     } catch (error) {
-      // The statement runs to its end on the server; then it fails with this very error.
+      // The server runs the statement to its end; then it fails with this error.
       this.failed = true;
       this.failure = error;
     }
@@ -173,7 +173,7 @@ class Statement {
     if (shape !== undefined) this.result.open(shape);
   }
 
-  /** The server is done with it: answers with its results, or with the exception of a type parser. */
+  /** Answers once the server has: with the results, or with the exception of a type parser. */
   finish() {
     if (this.failed) {
       this.fail(this.failure);
@@ -209,15 +209,12 @@ class Statement {
   }
 
   reject(resolve, error) {
-    // The reason of a signal belongs to whoever aborted: its stack stays as it is.
+    // The reason of a signal is the application's own: its stack stays.
     if (this.signal && this.signal.aborted && error === this.signal.reason) resolve(Promise.reject(error));
     else rejectWith(resolve, error);
   }
 
-  /**
-   * As whoever looks into the queue of a client sees it: it answers by `callback`, which may be replaced by one
-   * that chooses the context.
-   */
+  /** Itself as tracers see it in the queue of a client: it answers by `callback`, which they may replace. */
   shown() {
     if (this.query !== null) return this.query;
     if (this.resolve !== undefined) {
@@ -230,7 +227,7 @@ class Statement {
     return this;
   }
 
-  /** Its signal has aborted, and its caller knows: what is under way is taken back. */
+  /** From its signal: it has failed with the reason; withdraws what is under way. */
   withdraw() {
     if (this.client !== null) this.client._requests.withdraw(this);
     else if (this.id !== 0) this.pool._native.cancel(this.id);
@@ -239,7 +236,7 @@ class Statement {
 
 Statement.UNLIMITED = UNLIMITED;
 
-// Whole milliseconds, 0 for none. As with Node's timers, less than one is one.
+// Whole milliseconds, 0 for none; less than one is one, as with Node's timers.
 function timeoutOf(given) {
   const millis = Number(given) || 0;
   return millis === 0 ? 0 : Math.min(Math.max(Math.round(millis), 1), LONGEST_MILLIS);
