@@ -281,7 +281,9 @@ class Client extends EventEmitter {
   }
 
   _isIdleInPool() {
-    return this._pool !== null && this._link !== null && this._link.open && !this._link.lent && !this._ending;
+    return (
+      this._pool !== null && this._link !== null && this._link.open && !this._link.leased && !this._ending
+    );
   }
 
   /** Has the server of `client` cancel `query` when it is running, or withdraws it when it is waiting. */

@@ -48,7 +48,7 @@ class ConnectRequest {
 
   takeConnection(link) {
     const client = this.client;
-    link.lent = true;
+    link.leased = true;
     client._connectRequest = null;
     client._attach(this.native, link);
     if (this.abandoned) {

@@ -94,7 +94,7 @@ function untoldOf(client, errors) {
 
 function emitError(client, error) {
   // A client that was released in the meantime is an idle client of its pool.
-  if (client._pool !== null && !client._link.lent) client._pool._delegate.lostIdle(client, error);
+  if (client._pool !== null && !client._link.leased) client._pool._delegate.lostIdle(client, error);
   else callUserCode(() => client.emit('error', error));
 }
 
@@ -127,11 +127,11 @@ function close(client) {
 function giveBack(client, destroy) {
   const { _link: link, _native: native } = client;
   if (link === null || !link.open) return;
-  if (!link.lent || client._pool !== null) {
+  if (!link.leased || client._pool !== null) {
     if (destroy) native.closeConnection(link.id);
     return;
   }
-  link.lent = false;
+  link.leased = false;
   native.release(link.id, destroy);
 }
 

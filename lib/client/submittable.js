@@ -283,7 +283,7 @@ function transmit(client, bytes) {
   if (link === null || !link.open) return 0;
   if (session !== null) session.isWaitingForUs = false;
   if (session !== null) return Math.max(client._native.write(link.id, session.id, bytes), 0);
-  if (!link.lent) {
+  if (!link.leased) {
     client.connection._readyExpected = 0;
     return 0;
   }

@@ -81,7 +81,7 @@ class ConnectionHandle {
     this.delegate = delegate;
     this.info = info;
     this.client = null;
-    this.lent = false;
+    this.leased = false;
     this.open = true;
     this.fresh = true;
     this.keepsAlive = false;

@@ -21,10 +21,10 @@ class Checkout {
     this.terms = POOLS_TERMS;
   }
 
-  takeConnection(link) {
+  takeConnection(connection) {
     // The signal came first: nobody would release the client.
-    if (this.aborted) this.pool._native.release(link.id, false);
-    else acquire(this.pool, this, link);
+    if (this.aborted) this.pool._native.release(connection.id, false);
+    else acquire(this.pool, this, connection);
   }
 
   takeFailure(failure) {

@@ -18,7 +18,7 @@ class CustomConnect {
     this.client = client;
     // Callback of the core's connect, while that is under way.
     this.callback = null;
-    this.link = null;
+    this.connection = null;
     // The core's error, if it could not connect.
     this.failure = undefined;
     this.isCoreDone = false;
@@ -49,12 +49,12 @@ class CustomConnect {
   }
 
   /** From the delegate: the core has connected. */
-  coreConnected(link) {
+  coreConnected(connection) {
     const { client, isUserDone } = this;
     this.isCoreDone = true;
-    this.link = link;
+    this.connection = connection;
     client._customConnect = null;
-    client._attach(this.pool._native, link);
+    client._attach(this.pool._native, connection);
     try {
       this.callBack(null, client);
       client.emit('connect');
@@ -96,12 +96,12 @@ class CustomConnect {
 
   // Both sides have spoken.
   finish() {
-    const { pool, userError, link } = this;
-    if (link === null) {
+    const { pool, userError, connection } = this;
+    if (connection === null) {
       if (userError !== this.failure) pool._native.resolveConnect(this.attempt, this.text(userError));
       else this.confirm();
-    } else if (userError === undefined) runOnConnect(pool, link);
-    else reject(pool, link, this.client, userError);
+    } else if (userError === undefined) runOnConnect(pool, connection);
+    else reject(pool, connection, this.client, userError);
   }
 
   // The core goes by its own error, of which it knows more; who waits gets this one.

@@ -13,6 +13,7 @@ const { fromNative } = require('../errors');
 const { runOnConnect } = require('./on-connect');
 const { callUserCode } = require('../async/uncaught');
 const leakDetection = require('../monitor/leak-detection');
+const { clientOf, newClient, templateClient } = require('./clients');
 const removal = require('./removal');
 
 class PoolDelegate {
@@ -26,7 +27,7 @@ class PoolDelegate {
   admit(attempt) {
     const { pool } = this;
     try {
-      const connect = new CustomConnect(pool, attempt, pool._newClient());
+      const connect = new CustomConnect(pool, attempt, newClient(pool));
       this.customConnects.set(attempt, connect);
       pool._waitingContexts.run(() => connect.begin());
     } catch (error) {
@@ -41,29 +42,29 @@ class PoolDelegate {
     connect.coreFailed(failure);
   }
 
-  opened(link) {
+  opened(connection) {
     const { pool } = this;
-    bridge().setKeepsAlive(link, !pool.options.allowExitOnIdle && !pool._isPrefilledOnly);
+    bridge().setKeepsAlive(connection, !pool.options.allowExitOnIdle && !pool._isPrefilledOnly);
     callUserCode(() => pool.log('new client connected'));
-    const connect = this.customConnects.get(link.info.attempt);
+    const connect = this.customConnects.get(connection.info.attempt);
     if (connect !== undefined) {
-      this.customConnects.delete(link.info.attempt);
-      connect.coreConnected(link);
+      this.customConnects.delete(connection.info.attempt);
+      connect.coreConnected(connection);
       return;
     }
-    if (pool._everyConnectionHasClient) callUserCode(() => pool._clientOf(link));
-    if (link.info.awaitsOnConnect) runOnConnect(pool, link);
+    if (pool._everyConnectionHasClient) callUserCode(() => clientOf(pool, connection));
+    if (connection.info.awaitsOnConnect) runOnConnect(pool, connection);
   }
 
-  closed(link, info) {
-    removal.closed(this.pool, link, info);
+  closed(connection, info) {
+    removal.closed(this.pool, connection, info);
   }
 
   ask(attempt) {
     const { _native: native, _errors: errors } = this.pool;
     try {
       const answer = (password, failure) => native.givePassword(attempt, password, failure);
-      answerPassword(this.pool._templateClient(), answer, errors);
+      answerPassword(templateClient(this.pool), answer, errors);
     } catch (error) {
       native.givePassword(attempt, null, errors.keep(error));
     }
@@ -73,7 +74,7 @@ class PoolDelegate {
     const { pool } = this;
     const fail = (error) => pool._errors.keep(error);
     try {
-      return new NodeSocket(pool._native, id, place, pool._templateClient(), fail);
+      return new NodeSocket(pool._native, id, place, templateClient(pool), fail);
     } catch (error) {
       pool._native.dialed(id, fail(error));
       return undefined;

@@ -9,6 +9,8 @@ const { moveTo, refusalOf } = require('../client/session-state');
 const leakDetection = require('../monitor/leak-detection');
 const { emitRemove } = require('./removal');
 const { callUserCode } = require('../async/uncaught');
+const { clientOf, noteCustomQuery } = require('./clients');
+const { logPulse } = require('./pg-pool-log');
 
 // Second argument of `client.release(error, KEEP)` by the pool itself: `release` events get the error, the
 // connection stays.
@@ -17,25 +19,25 @@ const KEEP = Symbol('keep');
 const LONG_TURN_MILLIS = 1000;
 
 /** Gives the connection to the checkout that waits for it. */
-function acquire(pool, checkout, link) {
+function acquire(pool, checkout, connection) {
   let client;
   try {
-    client = pool._clientOf(link);
+    client = clientOf(pool, connection);
   } catch (error) {
     // The constructor of an application's own client class may throw.
-    pool._native.release(link.id, true);
+    pool._native.release(connection.id, true);
     checkout.fail(error);
     return;
   }
-  const isNew = link.fresh;
-  link.fresh = false;
-  link.lent = true;
+  const isNew = connection.fresh;
+  connection.fresh = false;
+  connection.leased = true;
   // The core has ended a transaction that the last lease left open.
   client._txStatus = 'I';
-  leakDetection.checkedOut(pool, link, checkout.lease);
-  if (pool.options.allowExitOnIdle) bridge().setKeepsAlive(link, true);
+  leakDetection.checkedOut(pool, connection, checkout.lease);
+  if (pool.options.allowExitOnIdle) bridge().setKeepsAlive(connection, true);
   callUserCode(() => pool.emit('acquire', client));
-  const release = releaseOnce(pool, client, link);
+  const release = releaseOnce(pool, client, connection);
   client.release = release;
   client._borrowed = true;
   const { verify } = pool.options;
@@ -61,51 +63,51 @@ function acquire(pool, checkout, link) {
   }
 }
 
-function releaseOnce(pool, client, link) {
+function releaseOnce(pool, client, connection) {
   let released = false;
   return (error, mark) => {
     if (released) throw new Error('Release called on client which has already been released to the pool.');
     released = true;
     client._borrowed = false;
-    release(pool, client, link, error, Boolean(error) && mark !== KEEP);
+    release(pool, client, connection, error, Boolean(error) && mark !== KEEP);
   };
 }
 
-function release(pool, client, link, error, destroy) {
+function release(pool, client, connection, error, destroy) {
   client._poolUseCount = (client._poolUseCount || 0) + 1;
-  pool._noteCustomQuery(client);
+  noteCustomQuery(pool, client);
   try {
     pool.emit('release', error, client);
   } finally {
     // An exception of a listener reaches the caller of `release`.
-    endLease(pool, client, link, destroy);
+    endLease(pool, client, connection, destroy);
   }
 }
 
-function endLease(pool, client, link, destroy) {
+function endLease(pool, client, connection, destroy) {
   const spent = client._poolUseCount >= pool.options.maxUses;
   if (spent) callUserCode(() => pool.log('remove expended client'));
   const closing = destroy || refusalOf(client) !== undefined;
   const serves = pool._isLogged && pool.waitingCount > 0;
   if (closing || spent) moveTo(client, 'ending');
-  if (pool.options.allowExitOnIdle) bridge().setKeepsAlive(link, false);
-  if (!closing && client._rawSession !== null) releaseAfterSubmittable(pool, client, link);
-  else returnToCore(pool, link, Boolean(closing));
-  if (!closing && !spent) pool._pulse(serves);
+  if (pool.options.allowExitOnIdle) bridge().setKeepsAlive(connection, false);
+  if (!closing && client._rawSession !== null) releaseAfterSubmittable(pool, client, connection);
+  else returnToCore(pool, connection, Boolean(closing));
+  if (!closing && !spent) logPulse(pool, serves);
   // The loss of a leased connection was its borrower's; the event `remove` comes with the release. A loss that nobody
   // has been told of yet is that of an idle client.
-  if (!link.open && closing) emitRemove(pool, client);
+  if (!connection.open && closing) emitRemove(pool, client);
 }
 
 /** Returns the connection to the core. */
-function returnToCore(pool, link, destroy) {
-  if (!link.lent) return;
-  link.lent = false;
-  leakDetection.checkedIn(pool, link);
+function returnToCore(pool, connection, destroy) {
+  if (!connection.leased) return;
+  connection.leased = false;
+  leakDetection.checkedIn(pool, connection);
   const { idleTimeoutMillis } = pool.options;
   // 0: idle connections are never closed.
   if (idleTimeoutMillis > 0 && idleTimeoutMillis < LONG_TURN_MILLIS) holdIdleTimeout(pool);
-  pool._native.release(link.id, destroy);
+  pool._native.release(connection.id, destroy);
 }
 
 // Idle timeouts are timers under pg: a released connection lives at least until the next turn of the event loop.
@@ -120,17 +122,17 @@ function holdIdleTimeout(pool) {
 }
 
 // The lease lasts until the submittable (cursor, COPY) that still has the connection is over.
-function releaseAfterSubmittable(pool, client, link) {
+function releaseAfterSubmittable(pool, client, connection) {
   if (!client._rawSession.abandon()) {
     moveTo(client, 'ending');
-    returnToCore(pool, link, true);
+    returnToCore(pool, connection, true);
     return;
   }
-  leakDetection.checkedIn(pool, link);
+  leakDetection.checkedIn(pool, connection);
   pool._releasedEarly.add(client);
   client._afterRawSession = () => {
     pool._releasedEarly.delete(client);
-    returnToCore(pool, link, false);
+    returnToCore(pool, connection, false);
   };
 }
 

@@ -5,39 +5,40 @@
 
 const { moveTo } = require('../client/session-state');
 const { callUserCode } = require('../async/uncaught');
+const { clientOf, noteCustomQuery } = require('./clients');
 
 /** Gives the connection to the pool once the application has seen it. */
-function runOnConnect(pool, link) {
+function runOnConnect(pool, connection) {
   let client;
   try {
-    client = pool._clientOf(link);
+    client = clientOf(pool, connection);
   } catch (error) {
-    reject(pool, link, undefined, error);
+    reject(pool, connection, undefined, error);
     return;
   }
   const { onConnect } = pool.options;
   if (!onConnect) {
-    accept(pool, link, client);
+    accept(pool, connection, client);
     return;
   }
   new pool.Promise((resolve) => resolve(onConnect(client))).then(
-    () => accept(pool, link, client),
-    (error) => reject(pool, link, client, error),
+    () => accept(pool, connection, client),
+    (error) => reject(pool, connection, client, error),
   );
 }
 
 /** Nobody gets the new connection; who waits for it fails with this error. */
-function reject(pool, link, client, error) {
-  pool._errors.keep(error, `connection ${link.id} was refused by its greeting`);
+function reject(pool, connection, client, error) {
+  pool._errors.keep(error, `connection ${connection.id} was refused by its greeting`);
   if (client !== undefined) moveTo(client, 'ending');
-  if (link.open) pool._native.onConnectDone(link.id, false);
+  if (connection.open) pool._native.onConnectDone(connection.id, false);
 }
 
-function accept(pool, link, client) {
+function accept(pool, connection, client) {
   callUserCode(() => pool.emit('connect', client));
-  pool._noteCustomQuery(client);
+  noteCustomQuery(pool, client);
   pool._sawFirstClient = true;
-  if (link.open) pool._native.onConnectDone(link.id, true);
+  if (connection.open) pool._native.onConnectDone(connection.id, true);
 }
 
 module.exports = { reject, runOnConnect };

@@ -1,11 +1,10 @@
 'use strict';
 
-// pg-pool's Pool on a native pool. Counting, waiting and closing are the core's; here are the call
-// forms, and the client objects, which are made when somebody will see one.
+// pg-pool's Pool on a native pool: the call forms of `connect`, `query`, `end` and our additions. The core counts,
+// waits and closes; it reports to the delegate. Client objects are made when somebody will see one (clients.js).
 //
-// `pool.query` goes straight to the core as long as nobody could notice: no listener for checkouts, no
-// patched method, no parser or method set on a single client. Otherwise it is a checkout, a query and a
-// release, as in pg. One class with pg's whole surface, hence its length.
+// `pool.query` goes straight to the core where nobody could notice: no listener of leases, no patched method, no
+// type parser or method set on a single client. Otherwise it is a checkout, a query and a release, as in pg.
 
 const { EventEmitter } = require('node:events');
 const Client = require('../client');
@@ -13,15 +12,17 @@ const Statement = require('../statement/statement');
 const TypeOverrides = require('../type-overrides');
 const { abortOn } = require('../async/abort-signal');
 const { Checkout } = require('./checkout');
+const { interceptConnectsIfCustom } = require('./clients');
 const { WaitingContexts } = require('./custom-connect');
 const { PoolDelegate } = require('./delegate');
 const { Shutdown } = require('./shutdown');
 const { completed } = require('./options');
+const { logPulse, logSupply } = require('./pg-pool-log');
+const { addPgPoolMembers } = require('./pg-pool-members');
 const { hide } = require('../config/secrets');
 const { fromNative } = require('../errors');
 const { inContext } = require('../async/callback-context');
 const { bridge } = require('../native/bridge');
-const { moveTo } = require('../client/session-state');
 const { plainMethods } = require('../client/patched-methods');
 const { returnToCore } = require('./lease');
 const leakDetection = require('../monitor/leak-detection');
@@ -43,7 +44,7 @@ const { foreignPool, isForeign } = require('./foreign-pool');
 
 const CONNECT_TIMEOUT = 'Connection terminated due to connection timeout';
 
-const { connect: plainClientConnect, query: plainQuery } = plainMethods(Client.prototype);
+const { query: plainQuery } = plainMethods(Client.prototype);
 
 class Pool extends EventEmitter {
   /**
@@ -155,7 +156,7 @@ class Pool extends EventEmitter {
     core.register(checkout);
     try {
       const { deadline, attempts, base } = checkout.terms;
-      if (this._isLogged) this._logSupply();
+      if (this._isLogged) logSupply(this);
       native.connect(checkout.id, deadline, attempts, base);
       if (this._interceptsConnects) this._waitingContexts.add(checkout);
     } catch (error) {
@@ -279,7 +280,7 @@ class Pool extends EventEmitter {
       return callback ? callback(error) : this.Promise.reject(error);
     }
     this.ending = true;
-    this._pulse();
+    logPulse(this);
     const answer = callbackOrPromise(this.Promise, callback);
     if (this._native === null) {
       this.ended = true;
@@ -297,7 +298,7 @@ class Pool extends EventEmitter {
   _opened() {
     if (this._native !== null) {
       if (this._isPrefilledOnly) this._startKeepingAlive();
-      this._interceptConnectsIfAsked();
+      interceptConnectsIfCustom(this);
       return this._native;
     }
     const template = new this.Client(this.options);
@@ -308,29 +309,8 @@ class Pool extends EventEmitter {
     this._native = native;
     this._isMeasured = native.vitals !== 0;
     if (this._hasOnConnect()) native.awaitOnConnect(true);
-    this._interceptConnectsIfAsked();
+    interceptConnectsIfCustom(this);
     return native;
-  }
-
-  // A client with the pool's options, to be asked about them.
-  _templateClient() {
-    return this._template || new this.Client(this.options);
-  }
-
-  // A client for a connection; the first connection gets the template.
-  _newClient() {
-    const client = this._templateClient();
-    this._template = null;
-    client._pool = this;
-    return client;
-  }
-
-  // A `connect` of the clients' own has a say in the making of connections from now on, or no more.
-  _interceptConnectsIfAsked() {
-    const asked = this.Client.prototype.connect !== plainClientConnect;
-    if (asked === this._interceptsConnects) return;
-    this._interceptsConnects = asked;
-    this._native.interceptConnects(asked);
   }
 
   _hasOnConnect() {
@@ -357,7 +337,7 @@ class Pool extends EventEmitter {
   _startKeepingAlive() {
     this._isPrefilledOnly = false;
     if (this.options.allowExitOnIdle) return;
-    for (const link of this._links()) bridge().setKeepsAlive(link, true);
+    for (const connection of bridge().connectionsOf(this._delegate)) bridge().setKeepsAlive(connection, true);
   }
 
   on(event, listener) {
@@ -372,80 +352,6 @@ class Pool extends EventEmitter {
   prependListener(event, listener) {
     if (event === 'connect') this._awaitOnConnect();
     return super.prependListener(event, listener);
-  }
-
-  // What pg-pool's own fields show; some tools look at them.
-  get _clients() {
-    this._everyConnectionHasClient = true;
-    const clients = this._links().map((link) => this._clientOf(link));
-    for (const { client } of this._delegate.customConnects.values()) clients.push(client);
-    if (this.totalCount > clients.length && this._template !== null) clients.push(this._template);
-    return clients;
-  }
-
-  get _idle() {
-    const idle = this._links()
-      .filter((link) => !link.lent)
-      .slice(0, this.idleCount);
-    return idle.map((link) => ({ client: this._clientOf(link) }));
-  }
-
-  get _pendingQueue() {
-    return new Array(this.waitingCount).fill(undefined);
-  }
-
-  _links() {
-    return this._native === null ? [] : bridge().connectionsOf(this._delegate);
-  }
-
-  _isFull() {
-    return this.totalCount >= this.options.max;
-  }
-
-  _isAboveMin() {
-    return this.totalCount > this.options.min;
-  }
-
-  // As in pg-pool, for those who throw a client out by hand: closed, whoever has it.
-  _remove(client, callback) {
-    const link = client._link;
-    moveTo(client, 'ending');
-    const heard = (removed) => {
-      if (removed !== client) return;
-      super.removeListener('remove', heard);
-      if (typeof callback === 'function') callback();
-    };
-    super.on('remove', heard);
-    if (link.lent) returnToCore(this, link, true);
-    else this._native.closeConnection(link.id);
-  }
-
-  _noteCustomQuery(client) {
-    if (Object.hasOwn(client, 'query')) this._hasCustomClients = true;
-  }
-
-  _clientOf(link) {
-    if (link.client !== null) return link.client;
-    const client = this._newClient();
-    client._attach(this._native, link);
-    client._begin();
-    return client;
-  }
-
-  // pg-pool's words for what the core does: for who supplies a checkout, and for the queue it looks after.
-  _logSupply() {
-    if (this.idleCount > 0) process.nextTick(() => this._pulse(true));
-    else if (!this._isFull()) {
-      this.log('checking client timeout');
-      this.log('connecting new client');
-    }
-  }
-
-  _pulse(serves = this._isLogged && this.waitingCount > 0) {
-    if (!this._isLogged) return;
-    this.log('pulse queue');
-    if (this.ending) this.log('pulse queue on ending');
-    else if (!serves) this.log('no queued requests');
   }
 
   /**
@@ -488,6 +394,8 @@ class Pool extends EventEmitter {
     request.fail(error);
   }
 }
+
+addPgPoolMembers(Pool.prototype);
 
 const plainConnect = Pool.prototype.connect;
 const plainPoolQuery = Pool.prototype.query;

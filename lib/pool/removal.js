@@ -5,16 +5,18 @@
 const { connectionClosed, finish, isSilent, isUnexpected, lossErrors } = require('../client/connection-loss');
 const { moveTo } = require('../client/session-state');
 const { callUserCode } = require('../async/uncaught');
+const { clientOf } = require('./clients');
+const { logPulse } = require('./pg-pool-log');
 
 /** The connection is gone. */
-function closed(pool, link, info) {
-  if (link.client !== null && pool._releasedEarly.delete(link.client)) link.lent = false;
-  const lent = link.lent;
+function closed(pool, connection, info) {
+  if (connection.client !== null && pool._releasedEarly.delete(connection.client)) connection.leased = false;
+  const leased = connection.leased;
   const unexpected = isUnexpected(info);
   const watched = pool.listenerCount('remove') > 0 || (unexpected && pool.listenerCount('error') > 0);
-  const client = link.client === null && watched ? pool._clientOf(link) : link.client;
+  const client = connection.client === null && watched ? clientOf(pool, connection) : connection.client;
   if (client === null) return;
-  if (lent) {
+  if (leased) {
     connectionClosed(client, lossErrors(info, client._sessionState.code));
     return;
   }
@@ -31,7 +33,7 @@ function closed(pool, link, info) {
   finish(client, []);
   if (died && isSilent(errors)) lostIdle(pool, client, errors[0]);
   else if (!died) emitRemove(pool, client);
-  if (info.reason !== 'drained' && !died) pool._pulse();
+  if (info.reason !== 'drained' && !died) logPulse(pool);
 }
 
 /**
