@@ -1,7 +1,7 @@
 //! Opens a connection: a socket, TLS if wanted, the startup packet, the login, and everything the
 //! server says until it is ready for the first query.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
@@ -19,8 +19,9 @@ pub async fn connect(
     config: &Config,
     listener: Arc<dyn Listener>,
 ) -> Result<Arc<Connection>, Error> {
+    let begun = Instant::now();
     let (transport, route) = open(host, config).await?;
-    let mut startup = Startup::new(transport, config.login_listener.clone());
+    let mut startup = Startup::new(transport, config.login_listener.clone(), begun.elapsed());
     startup.send(|out| frontend::startup_message(startup_parameters(config), out)).await?;
     authenticate(&mut startup, config).await?;
     startup.until_ready().await?;
@@ -46,7 +47,7 @@ async fn open(host: &Arc<Host>, config: &Config) -> Result<(Transport, Route), E
             Transport::Tls(Box::new(stream))
         }
     };
-    Ok((transport, Route::Direct(address)))
+    Ok((transport, Route::Direct { address, host: Arc::clone(host), tls: config.tls.clone() }))
 }
 
 fn hear(config: &Config, step: &LoginStep) {
@@ -55,7 +56,8 @@ fn hear(config: &Config, step: &LoginStep) {
     }
 }
 
-async fn secure(
+/// Encrypts a socket as the settings say.
+pub(super) async fn secure(
     mut socket: Socket,
     host: &str,
     settings: &TlsSettings,
