@@ -1107,7 +1107,7 @@ export interface Alert {
   }>;
 }
 
-/** What happened between two looks. */
+/** What happened between two samples. */
 export interface MetricsWindow {
   seconds: number;
   operations: number;
@@ -1121,14 +1121,23 @@ export interface MetricsWindow {
   acquire: TimesInMillis | null;
 }
 
-/** What a monitor saw at its latest look. */
+/** What a monitor saw in its latest sample; before the first one the counts are 0 and the rest is null or empty. */
 export interface MonitorMetrics {
-  at: number;
+  /** When the sample was taken. */
+  at: number | null;
+  /** The pool's own counts. */
+  totalConnections: number;
+  idleConnections: number;
+  waitingRequests: number;
+  /** Operations that failed since the pool was made; of a pool that is not ours, the errors that were recorded. */
+  errors: number;
+  /** The latest error of `recordError`, or of an idle connection of the pool. */
+  lastError: { message: string; timestamp: Date; code: string | null; name?: string } | null;
   name: string | null;
   connections: PoolMetrics['connections'] | null;
   waiting: number | null;
   oldestWait: number | null;
-  /** Since the look before, and in the last minute. */
+  /** Since the sample before, and in the last minute. */
   interval: MetricsWindow | null;
   minute: MetricsWindow | null;
   /** What the alerts watch; null: nothing is known, which holds their state. */
@@ -1136,12 +1145,12 @@ export interface MonitorMetrics {
   breaker: PoolMetrics['breaker'];
   lastConnectError: string | null;
   firing: AlertRule[];
-  /** p99 delay of the JavaScript thread since the look before, in milliseconds. */
+  /** p99 delay of the JavaScript thread since the sample before, in milliseconds. */
   eventLoopLag: number | null;
   /** Clients lent for longer than `leakMillis` (default 30000), with the stack of who borrowed them. */
   leaks: Array<{ heldMillis: number; stack?: string }>;
+  /** Errors that `recordError` was called with. */
   recordedErrors: number;
-  lastError: { at: number; code: string | null; name?: string } | null;
 }
 
 export interface MonitorEvents {
@@ -1150,7 +1159,16 @@ export interface MonitorEvents {
   metrics: [metrics: MonitorMetrics];
 }
 
-/** Looks at a pool regularly and tells of alerts. Listeners that throw are counted and harm nobody. */
+/** Options of `startMonitoring`. */
+export interface MonitorOptions {
+  /**
+   * Gets a line per sample and per change of an alert; false: nobody. Default: the global console, unless PGPOOL_LOG is
+   * `off`; alerts that the pool's own log writes to standard error are left out there.
+   */
+  log?: { log(line: string): void; warn(line: string): void } | false | undefined;
+}
+
+/** Samples a pool regularly and emits alerts. Listeners that throw are counted and harm nobody. */
 export class ConnectionHealthMonitor extends events.EventEmitter {
   constructor(
     pool: Watchable,
@@ -1158,28 +1176,33 @@ export class ConnectionHealthMonitor extends events.EventEmitter {
   );
   readonly pool: Watchable;
   readonly name: string | undefined;
-  /** The latest metrics; null before the first look. */
-  readonly metrics: MonitorMetrics | null;
-  /** Looks now and then every `interval` milliseconds (default 5000); keeps no process alive. */
-  startMonitoring(interval?: number): this;
+  /** The latest metrics. */
+  readonly metrics: MonitorMetrics;
+  /** The timer; null while the monitor is stopped. */
+  readonly intervalId: ReturnType<typeof setInterval> | null;
+  /** Samples now and then every `interval` milliseconds (default 30000); keeps no process alive. */
+  startMonitoring(interval?: number, options?: MonitorOptions): this;
   stopMonitoring(): this;
-  /** Looks now. `at`: milliseconds of a clock that only goes forward, for tests. */
+  /** Samples now. `at`: milliseconds of a clock that only goes forward, for tests. */
   updateMetrics(at?: number): MonitorMetrics;
-  /** Counts an error of a pool that is not ours. */
+  /** Counts an error that the application saw; the statements of our pools are counted without it. */
   recordError(error: unknown): void;
   on<E extends keyof MonitorEvents>(event: E, listener: (...values: MonitorEvents[E]) => void): this;
   once<E extends keyof MonitorEvents>(event: E, listener: (...values: MonitorEvents[E]) => void): this;
   off<E extends keyof MonitorEvents>(event: E, listener: (...values: MonitorEvents[E]) => void): this;
 }
 
-/** The monitors of the tiers; hears `alert`, `clear` and `metrics` of all of them, with the monitor. */
+/**
+ * The monitors of the tiers, its only enumerable properties; emits `alert`, `clear` and `metrics` of all of them, with the
+ * monitor.
+ */
 export interface Monitors extends events.EventEmitter {
   readonly highPriority: ConnectionHealthMonitor;
   readonly lowPriority: ConnectionHealthMonitor;
   readonly admin: ConnectionHealthMonitor;
   /** A monitor of a further pool, heard here too. */
   watch(pool: Watchable, options?: ConstructorParameters<typeof ConnectionHealthMonitor>[1]): ConnectionHealthMonitor;
-  startMonitoring(interval?: number): this;
+  startMonitoring(interval?: number, options?: MonitorOptions): this;
   stopMonitoring(): this;
   on<E extends keyof MonitorEvents>(
     event: E,
@@ -1214,7 +1237,7 @@ export function monitorServer(options?: {
    * loopback, required elsewhere; false: none anywhere.
    */
   token?: string | false | undefined;
-  /** Milliseconds between two looks. Default: 2000. */
+  /** Milliseconds between two samples. Default: 2000. */
   interval?: number | undefined;
   thresholds?: AlertThresholds | undefined;
 }): Promise<MonitorServer>;

@@ -49,7 +49,8 @@ async function overhead(open) {
     const figures = {};
     for (const name of round % 2 === 0 ? ['on', 'off'] : ['off', 'on']) {
       const pool = open({ tier: name, monitor: name === 'on' });
-      const monitor = name === 'on' ? new ConnectionHealthMonitor(pool).startMonitoring() : null;
+      const monitor =
+        name === 'on' ? new ConnectionHealthMonitor(pool).startMonitoring(5000, { log: false }) : null;
       await throughput(pool, 0.3);
       figures[name] = await throughput(pool, Number(options.seconds));
       if (monitor) monitor.stopMonitoring();

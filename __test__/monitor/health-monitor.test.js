@@ -77,7 +77,7 @@ describe.each([
 test('an alert says tier, value, threshold, since when and why', async () => {
   const pool = open({ max: 1, tier: 'told' });
   const monitor = watch(pool, { leakMillis: 0 });
-  monitor.startMonitoring(3600000);
+  monitor.startMonitoring(3600000, { log: false });
   const client = await pool.connect(); // the borrower
   const alerts = [];
   monitor.on('alert', (alert) => alerts.push(alert));
@@ -168,13 +168,118 @@ test('startMonitoring looks by itself, stopMonitoring ends it', async () => {
   const monitor = watch(pool);
   let looks = 0;
   monitor.on('metrics', () => looks++);
-  monitor.startMonitoring(5);
+  monitor.startMonitoring(5, { log: false });
   await until(() => looks > 3);
   expect(monitor.metrics.eventLoopLag === null || monitor.metrics.eventLoopLag >= 0).toBe(true);
   monitor.stopMonitoring();
   const seen = looks;
   await new Promise((resolve) => setTimeout(resolve, 30));
   expect(looks).toBe(seen);
+});
+
+describe('a monitor in the shape of an application’s own', () => {
+  const lines = (method, written) => ({ [method]: (line) => written.push(`${method} ${line}`) });
+
+  function consoleOf(written) {
+    return { ...lines('log', written), ...lines('warn', written) };
+  }
+
+  test('has metrics with the usual names from the start', async () => {
+    const pool = open({ max: 2, tier: 'shaped' });
+    const monitor = watch(pool);
+    const counts = {
+      totalConnections: 0,
+      idleConnections: 0,
+      waitingRequests: 0,
+      errors: 0,
+      lastError: null,
+    };
+    expect(monitor.metrics).toMatchObject({ ...counts, at: null, connections: null, firing: [], leaks: [] });
+    await pool.query('SELECT 1 / 0').catch(() => {});
+    monitor.recordError(new Error('seen by the application'));
+    expect(monitor.updateMetrics(0)).toMatchObject({
+      totalConnections: 1,
+      idleConnections: 1,
+      waitingRequests: 0,
+      errors: 1,
+      lastError: { message: 'seen by the application', timestamp: expect.any(Date) },
+    });
+  });
+
+  test('has the timer as intervalId while it runs', () => {
+    const monitor = watch({ totalCount: 0, idleCount: 0, waitingCount: 0 });
+    expect(monitor.intervalId).toBeNull();
+    monitor.startMonitoring(undefined, { log: false });
+    expect(monitor.intervalId).toMatchObject({ _idleTimeout: 30000 });
+    expect(monitor.intervalId.hasRef()).toBe(false);
+    monitor.stopMonitoring();
+    expect(monitor.intervalId).toBeNull();
+  });
+
+  test('writes a line per sample and per change of an alert to a console', () => {
+    const written = [];
+    const pool = { totalCount: 10, idleCount: 0, waitingCount: 3, options: { max: 10 } };
+    const monitor = watch(pool, {
+      name: 'news',
+      thresholds: { utilisation: { forMillis: 0, clearMillis: 0 } },
+    });
+    monitor.startMonitoring(3600000, { log: consoleOf(written) });
+    pool.idleCount = 10;
+    pool.waitingCount = 0;
+    monitor.recordError(new Error('out of luck'));
+    monitor.updateMetrics(performance.timeOrigin + performance.now() + 1000);
+    expect(written).toEqual([
+      'log [news] connections 10, idle 0, waiting 3, errors 0',
+      'warn [news] alert utilisation fired: 100%, limit 90%; all 10 connections are in use and 3 requests wait',
+      'log [news] connections 10, idle 10, waiting 0, errors 1, last error: out of luck',
+      'log [news] alert utilisation cleared: 0%, limit 80%',
+    ]);
+  });
+
+  test('writes to the global console unless PGPOOL_LOG is off, and not to one that throws twice', () => {
+    const before = process.env.PGPOOL_LOG;
+    const written = [];
+    const spies = ['log', 'warn'].map((method) =>
+      jest.spyOn(console, method).mockImplementation((line) => written.push(line)),
+    );
+    const monitor = watch({ totalCount: 1, idleCount: 1, waitingCount: 0 }, 'quiet');
+    try {
+      delete process.env.PGPOOL_LOG;
+      monitor.startMonitoring(3600000);
+      expect(written).toEqual(['[quiet] connections 1, idle 1, waiting 0, errors 0']);
+      process.env.PGPOOL_LOG = 'off';
+      monitor.startMonitoring(3600000);
+      expect(written).toHaveLength(1);
+      const fails = () => {
+        throw new Error('no console');
+      };
+      monitor.startMonitoring(3600000, { log: { log: fails, warn: fails } });
+    } finally {
+      if (before === undefined) delete process.env.PGPOOL_LOG;
+      else process.env.PGPOOL_LOG = before;
+      spies.forEach((spy) => spy.mockRestore());
+    }
+    expect(() => monitor.startMonitoring(3600000, { log: 'console' })).toThrow(TypeError);
+  });
+});
+
+test('the enumerable properties of monitors are the monitors, and start one by one', () => {
+  const { Monitors } = require('../../lib/monitor');
+  const pools = { highPriority: 1, lowPriority: 2, admin: 3 };
+  const own = new Monitors((tier) => ({
+    totalCount: pools[tier],
+    idleCount: 0,
+    waitingCount: 0,
+    options: { tier },
+  }));
+  undo.push(() => own.stopMonitoring());
+  expect(Object.keys(own)).toEqual(['highPriority', 'lowPriority', 'admin']);
+  Object.values(own).forEach((monitor) => monitor.startMonitoring(30000, { log: false }));
+  own.on('alert', () => {});
+  own.removeAllListeners();
+  expect(Object.entries(own).map(([name, { metrics }]) => [name, metrics.totalConnections])).toEqual(
+    Object.entries(pools),
+  );
 });
 
 test('monitors hears of every pool it watches', () => {

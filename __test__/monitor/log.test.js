@@ -174,7 +174,7 @@ test('a transaction that is left open, and a client that is not given back, are 
   const heard = listen();
   const pool = open({ tier: 'leaking' });
   const monitor = new ConnectionHealthMonitor(pool, { leakMillis: 0 });
-  monitor.startMonitoring(3600000);
+  monitor.startMonitoring(3600000, { log: false });
   undo.push(() => monitor.stopMonitoring());
   const client = await pool.connect();
   await client.query('BEGIN');

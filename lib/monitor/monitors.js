@@ -1,7 +1,8 @@
 'use strict';
 
-// The monitors of the tiers, made when they are first asked for, and one place to hear of all of them:
-// `alert`, `clear` and `metrics` come with the value and the monitor.
+// The monitors of the tiers, made when they are first asked for, and one place to hear of all of them: `alert`,
+// `clear` and `metrics` come with the value and the monitor. Its enumerable properties are the monitors and nothing
+// else: `Object.values(monitors).forEach((monitor) => monitor.startMonitoring())`.
 
 const { EventEmitter } = require('node:events');
 const { TIERS } = require('../config/environment');
@@ -11,6 +12,8 @@ class Monitors extends EventEmitter {
   constructor(getPool) {
     super();
     this._all = new Map();
+    // EventEmitter's own fields among them.
+    for (const name of Object.keys(this)) Object.defineProperty(this, name, { enumerable: false });
     for (const tier of TIERS) {
       Object.defineProperty(this, tier, { enumerable: true, get: () => this._of(tier, () => getPool(tier)) });
     }
@@ -24,10 +27,10 @@ class Monitors extends EventEmitter {
     return monitor;
   }
 
-  /** Starts the monitors of all tiers, and those of `watch`. */
-  startMonitoring(interval) {
+  /** Starts the monitors of all tiers, and those of `watch`; see ConnectionHealthMonitor. */
+  startMonitoring(interval, options) {
     for (const tier of TIERS) this[tier];
-    for (const monitor of this._all.values()) monitor.startMonitoring(interval);
+    for (const monitor of this._all.values()) monitor.startMonitoring(interval, options);
     return this;
   }
 
@@ -38,7 +41,7 @@ class Monitors extends EventEmitter {
 
   _of(tier, pool) {
     const found = pool();
-    // With DB_TIERS=off all tiers are one pool, and so one monitor.
+    // With DB_TIERS=off several tiers are one pool, and so one monitor.
     return this._all.get(found) || this.watch(found, { name: found.options.tier || tier });
   }
 }

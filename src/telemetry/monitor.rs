@@ -50,6 +50,8 @@ pub struct PoolMonitor {
 struct Seen {
     name: Option<String>,
     reading: Option<PoolReading>,
+    /// Operations that failed since the pool was made.
+    errors: u64,
     lately: Lately,
 }
 
@@ -85,13 +87,17 @@ impl PoolMonitor {
     fn see(&mut self, at: Duration, subject: &Subject) -> Seen {
         match subject {
             Subject::Ours(None) => {
-                Seen { name: None, reading: None, lately: Lately { interval: None, minute: None } }
+                Seen { name: None, reading: None, errors: 0, lately: Lately { interval: None, minute: None } }
             }
-            Subject::Ours(Some(metrics)) => Seen {
-                name: Some(metrics.name.clone()),
-                reading: metrics.try_reading(),
-                lately: self.window.look(Mark::of(metrics, at)),
-            },
+            Subject::Ours(Some(metrics)) => {
+                let mark = Mark::of(metrics, at);
+                Seen {
+                    name: Some(metrics.name.clone()),
+                    reading: metrics.try_reading(),
+                    errors: mark.faults,
+                    lately: self.window.look(mark),
+                }
+            }
             Subject::Foreign(foreign) => {
                 let (operations, faults) = (foreign.operations, foreign.faults);
                 let by_class = [0; FailureClass::ALL.len()];
@@ -106,6 +112,7 @@ impl PoolMonitor {
                 Seen {
                     name: Some(foreign.name.clone()),
                     reading: Some(reading),
+                    errors: faults,
                     lately: self.window.look(mark),
                 }
             }
@@ -181,6 +188,7 @@ impl PoolMonitor {
             "connections": connections,
             "waiting": seen.reading.as_ref().map(|reading| reading.waiting),
             "oldestWait": seen.reading.as_ref().and_then(|reading| reading.oldest_wait).map(|wait| wait.as_secs_f64() * 1000.0),
+            "errors": seen.errors,
             "interval": seen.lately.interval.as_ref().map(mark_to_json),
             "minute": seen.lately.minute.as_ref().map(mark_to_json),
             "values": values,
