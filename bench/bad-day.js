@@ -11,6 +11,8 @@ const { environmentLines, describeEnvironment } = require('./environment');
 const { writeMarkdown } = require('./markdown-file');
 const { isolation } = require('./bad-day/isolation');
 const { parseOptions, USAGE } = require('./bad-day/options');
+const { reasonToSkip } = require('./bad-day/rows');
+const { secondsOf } = require('./bad-day/run-row');
 const { RowRun } = require('./bad-day/row-run');
 const { markdownReport, textReport } = require('./bad-day/table');
 
@@ -20,15 +22,14 @@ async function build({ asBuilt }) {
   if (failed) throw new Error(`could not ${failed.title}`);
 }
 
-/** Runs the rows, `lanes` at a time; results in the order of the rows. */
-async function runRows(rows, { lanes, terms, quick, contenders }, running) {
-  const namespaces = isolation();
-  if (namespaces.length === 0)
-    process.stderr.write('no network of its own for a row: connects are not counted\n');
+/** Runs the rows, `lanes` at a time and the longest first; results in the order of the rows. */
+async function runRows(rows, { lanes, terms, quick, contenders }, namespaces, running) {
   const results = new Array(rows.length);
-  const todo = rows.entries();
+  const todo = rows.map((row, index) => ({ row, index, seconds: secondsOf(row, { ...terms, quick }) }));
+  todo.sort((a, b) => b.seconds - a.seconds);
+  const next = todo.values();
   const lane = async () => {
-    for (const [index, row] of todo) {
+    for (const { row, index } of next) {
       const run = new RowRun();
       running.add(run);
       const tell = (cell) => process.stderr.write(`${row.name}, ${cell.contender}: ${briefly(cell)}\n`);
@@ -68,15 +69,18 @@ async function main(argv) {
       process.exit(130);
     });
   }
+  const namespaces = isolation();
+  if (namespaces.length === 0)
+    process.stderr.write('rows have no network of their own: connects are not counted\n');
   const skipped = [];
   const rows = options.rows.filter((row) => {
-    const why = row.skip?.();
+    const why = reasonToSkip(row, namespaces.length > 0);
     if (why) skipped.push({ row: row.name, why });
     return !why;
   });
   for (const { row, why } of skipped) process.stderr.write(`skipped: ${row}: ${why}\n`);
   const environment = await environmentOfRun();
-  const results = await runRows(rows, options, running);
+  const results = await runRows(rows, options, namespaces, running);
   const report = { results, skipped, rows, environment, command: options.command };
   process.stdout.write(`${textReport(report)}\n`);
   if (options.markdown) writeMarkdown(options.markdown, markdownReport(report));

@@ -45,7 +45,7 @@ function described({ name, command, args }) {
 async function startPgBouncer(program, server, settings = {}) {
   const rights = unprivileged(program.command);
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'pgpool-rs-pgbouncer-'));
-  const port = await freePort();
+  const port = settings.listen_port ?? (await freePort());
   const lines = {
     listen_addr: '127.0.0.1',
     listen_port: port,

@@ -24,6 +24,7 @@ function figuresOf(records, { down, up, over, opened, times }) {
   return {
     requests: records.length,
     failed: records.length - succeeded.length,
+    failedReads: records.filter(({ kind, told }) => kind === 'read' && told !== 'done').length,
     unanswered: records.length - settled.length,
     ...audit(records, times),
     longest: Math.max(0, ...records.map(({ begun, ended }) => (ended ?? over) - begun)),

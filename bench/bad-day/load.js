@@ -1,17 +1,16 @@
 'use strict';
 
-// The load: requests arrive at a steady rate whatever becomes of those before, three reads to one insert. Each
-// insert has a key that nothing else has, so that the table tells afterwards what became of it.
+// The load: requests arrive at a steady rate whatever becomes of those before, three reads to one insert unless a row
+// says otherwise. Each insert has a key that nothing else has, so that the table tells afterwards what became of it.
 
 const { now, sleep } = require('./clock');
 const { nameOf, toldBy } = require('./told');
-
-const INSERT_EVERY = 4;
 
 class Load {
   #ask;
   #gap;
   #prefix;
+  #writes;
   #records = [];
   #open = new Set();
   #timer = null;
@@ -19,11 +18,12 @@ class Load {
 
   /**
    * @param {{ read: (key: string) => Promise, insert: (key: string) => Promise }} ask
-   * @param {{ rate: number, prefix: string }} settings requests a second, and how keys begin
+   * @param {{ rate: number, writes: number, prefix: string }} settings requests a second, the share of inserts, how keys begin
    */
-  constructor(ask, { rate, prefix }) {
+  constructor(ask, { rate, writes, prefix }) {
     this.#ask = ask;
     this.#gap = 1000 / rate;
+    this.#writes = writes;
     this.#prefix = prefix;
   }
 
@@ -49,7 +49,8 @@ class Load {
 
   #send() {
     const index = this.#records.length;
-    const kind = index % INSERT_EVERY === INSERT_EVERY - 1 ? 'insert' : 'read';
+    const isInsert = Math.floor((index + 1) * this.#writes) > Math.floor(index * this.#writes);
+    const kind = isInsert ? 'insert' : 'read';
     const record = {
       kind,
       key: `${this.#prefix}${index}`,

@@ -26,7 +26,7 @@ const USAGE = `Usage: npm run bench -- --bad-day [switches]
   --rows a,b          only these rows
   --contenders a,b    only these of: ${NAMES.join(', ')}
   --quick             shorter faults and less load
-  --lanes N           rows that run at a time (default 2, with --quick 4)
+  --lanes N           rows that run at a time (default 2, with --quick 5)
   --down S, --after S, --rate N
                       other seconds of the fault, seconds after it, requests a second
   --json FILE         write every figure
@@ -63,7 +63,7 @@ function parseOptions(argv) {
     quick: values.quick,
     lanes:
       number('lanes', (value) => Number.isInteger(value) && value > 0, 'a whole number above zero') ??
-      (values.quick ? 4 : 2),
+      (values.quick ? 5 : 2),
     terms: {
       down: number('down', isSeconds, 'a number of seconds'),
       after: number('after', isSeconds, 'a number of seconds'),

@@ -11,7 +11,7 @@ const { figuresOf } = require('./figures');
 const { TEXTS, readTable } = require('./ledger');
 const { Stage } = require('./stage');
 
-const DEFAULTS = { before: 1.5, down: 1, after: 6, rate: 40, warm: 10 };
+const DEFAULTS = { before: 1.5, down: 1, after: 6, rate: 40, writes: 0.25, warm: 10 };
 const QUICK = { before: 0.7, after: 3 };
 // How long after the load's end an answer may come.
 const PATIENCE = 12_000;
@@ -21,6 +21,12 @@ const SLACK = 15_000;
 function termsOf(row, { quick, ...overrides } = {}) {
   const given = Object.fromEntries(Object.entries(overrides).filter(([, value]) => value !== undefined));
   return { ...DEFAULTS, ...row.terms, ...(quick && { ...QUICK, ...row.quick }), ...given };
+}
+
+/** How long the load of all contenders lasts. */
+function secondsOf(row, options) {
+  const { before, down, after } = termsOf(row, options);
+  return (before + down + after) * (row.contenders ?? NAMES).length;
 }
 
 async function runContender(row, contender, stage, terms) {
@@ -50,8 +56,10 @@ async function runContender(row, contender, stage, terms) {
   } catch (error) {
     return { contender, broken: error.message };
   } finally {
-    await run.stop();
+    // The proxy first: it resets, and then no local port stays taken.
+    stage.front?.resume();
     stage.front?.cut();
+    await run.stop();
   }
 }
 
@@ -88,4 +96,4 @@ async function runRow(row, { contenders, isIsolated = false, tell = () => {}, ..
   return { row: row.name, cells };
 }
 
-module.exports = { runRow };
+module.exports = { runRow, secondsOf };

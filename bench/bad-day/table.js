@@ -11,6 +11,7 @@ const COLUMNS = [
     ({ failed, requests, unanswered }) =>
       `${failed} of ${requests}${unanswered > 0 ? ` (${unanswered} unanswered)` : ''}`,
   ],
+  ['reads', ({ failedReads }) => String(failedReads)],
   ['ambiguous', ({ ambiguous }) => String(ambiguous)],
   ['doubled', ({ doubled }) => String(doubled)],
   ['lost', ({ lost }) => String(lost)],
@@ -28,6 +29,7 @@ const LEGEND = [
     'failed',
     'requests that were rejected, of all; `unanswered`: their promise had not settled 12 s after the load',
   ],
+  ['reads', 'failed requests that only read'],
   ['ambiguous', 'failed writes whose error says that the connection was lost under them: done or not'],
   ['doubled', 'writes that are in the table more than once'],
   ['lost', 'writes that were acknowledged and are not there'],

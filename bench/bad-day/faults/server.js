@@ -2,8 +2,8 @@
 
 // The server's processes end or stand still: a planned restart, a crash, a machine that hangs.
 
-const fs = require('node:fs');
 const { sleep } = require('../clock');
+const { signalAll, standStill } = require('../processes');
 const { directly } = require('../stage');
 
 async function shutDown({ server }) {
@@ -14,36 +14,6 @@ async function shutDown({ server }) {
 async function crash({ server }) {
   server.kill('SIGKILL');
   await server.exited();
-}
-
-/** The postmaster and its children, by the system's list of processes. */
-function processesOf({ pid }) {
-  const parents = fs
-    .readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map((name) => {
-      try {
-        // The second field is the program's name in brackets and may hold blanks.
-        const fields = fs
-          .readFileSync(`/proc/${name}/stat`, 'utf8')
-          .replace(/^.*\) /s, '')
-          .split(' ');
-        return { pid: Number(name), parent: Number(fields[1]) };
-      } catch {
-        return { pid: 0, parent: 0 };
-      }
-    });
-  return [pid, ...parents.filter(({ parent }) => parent === pid).map((one) => one.pid)];
-}
-
-function signalAll(server, signal) {
-  for (const pid of processesOf(server)) {
-    try {
-      process.kill(pid, signal);
-    } catch (error) {
-      if (error.code !== 'ESRCH') throw error;
-    }
-  }
 }
 
 const restart = { open: directly(), strike: shutDown, heal: ({ server }) => server.start() };
@@ -97,7 +67,7 @@ const SERVER = [
     quick: { down: 8 },
     skip: () => process.platform !== 'linux' && 'the processes of a server are found on Linux only',
     open: directly(),
-    strike: ({ server }) => signalAll(server, 'SIGSTOP'),
+    strike: (stage) => standStill(stage, stage.server),
     heal: ({ server }) => signalAll(server, 'SIGCONT'),
   },
   {
