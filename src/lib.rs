@@ -1,6 +1,6 @@
 //! A connection pool for PostgreSQL behind the API of node-postgres.
 //!
-//! The folders are the path of a query. Which may use which is a table in `folder_rule.rs`:
+//! The folders are the path of a query. Which may use which is a table in `architecture/layers.rs`:
 //!
 //! - `binding`: JavaScript comes in here, and answers leave here
 //! - [`dispatch`]: which tier, and the spine of one request
@@ -18,4 +18,4 @@ pub mod resilience;
 pub mod telemetry;
 
 #[cfg(test)]
-mod folder_rule;
+mod architecture;

@@ -6,7 +6,7 @@ use bitflags::{Flags, bitflags};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::postgres::{Slot, slot};
+use crate::postgres::{SlotKind, slot};
 
 /// Declares the kinds of records and the list of them.
 macro_rules! record_kinds {
@@ -188,7 +188,7 @@ pub(super) fn to_json() -> Value {
             "CODE_BYTES": retry_options::CODE_BYTES,
             "UNSET": retry_options::UNSET,
         },
-        "SLOTS": numbers(Slot::ALL, |slot| *slot as u32),
+        "SLOTS": numbers(SlotKind::ALL, |slot| *slot as u32),
         "TEXT_SLOT": { "NULL": slot::NULL_TEXT, "NOT_ASCII": slot::NOT_ASCII },
         "NUMBER_SLOT": { "NULL": slot::NULL_NUMBER, "SEE_TEXT": slot::SEE_TEXT },
     })

@@ -1,6 +1,6 @@
 //! The only user of Node-API, and the only place with unsafe: convert, call, convert.
 //!
-//! JavaScript calls the methods of [`bridge::Bridge`] and [`pool::Pool`]; what happens later it finds in
+//! JavaScript calls the methods of [`bridge::Bridge`] and [`pool::NativePool`]; what happens later it finds in
 //! the [`outbox`], as records whose layout `docs/design/boundary.md` tells. One [`io_thread`] thread
 //! does the I/O of the whole process.
 

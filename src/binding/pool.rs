@@ -1,4 +1,4 @@
-//! `Pool`: one tier, as JavaScript drives it. Every call returns at once.
+//! [`NativePool`]: one tier, as JavaScript drives it. Every call returns at once.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -17,26 +17,26 @@ use super::{
     request::{self, Request},
 };
 use crate::{
-    dispatch::{Answer, CancelFlag, Changes, FailedRun, Failure, RequestOptions, Settings, Tier},
+    dispatch::{Answer, CancelFlag, Changes, Failure, RequestOptions, Run, Settings, Tier},
     postgres::{AskPassword, Error, LoginListener},
 };
 
 /// A pool of connections.
-#[napi]
-pub struct Pool {
+#[napi(js_name = "Pool")]
+pub struct NativePool {
     connections: Arc<Connections>,
     tier: Tier,
 }
 
 /// JavaScript has let go of the pool, or its thread has ended.
-impl Drop for Pool {
+impl Drop for NativePool {
     fn drop(&mut self) {
         self.connections.abandon();
     }
 }
 
 #[napi]
-impl Pool {
+impl NativePool {
     /// `pool`: the number under which JavaScript knows it; `settings`: JSON. Settings that make no sense
     /// are told as `InvalidArg`, a line each.
     #[napi(constructor, catch_unwind)]
@@ -236,7 +236,7 @@ impl Pool {
     #[napi(catch_unwind)]
     #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over a String")]
     pub fn decide_retry(&self, id: u32, run: String) -> Result<()> {
-        let run = serde_json::from_str::<FailedRun>(&run)
+        let run = serde_json::from_str::<Run>(&run)
             .map_err(|error| NapiError::from_reason(format!("the run cannot be read: {error}")))?;
         self.tier.decide_retry(id, run, self.connections.retry_answer_to(id));
         Ok(())

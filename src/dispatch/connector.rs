@@ -206,7 +206,7 @@ impl Connector for PgConnector {
         self.breakers.admit_connect()?;
         let observer = self.events.tier.observer.as_ref();
         let mut intercepted = InterceptedConnect { observer, attempt: observer.before_connect().await? };
-        let attempt = instrument::Connecting::begin(self.events.tier.metrics.as_ref());
+        let attempt = instrument::ConnectTimer::begin(self.events.tier.metrics.as_ref());
         let listener: Arc<dyn Listener> = self.events();
         let connected = connect_to_any(&self.events.hosts, &self.config, &listener, &self.breakers).await;
         attempt.ended(connected.as_ref().map(|connection| connection.id));

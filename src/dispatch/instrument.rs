@@ -119,12 +119,12 @@ pub(super) fn class_of(failure: &Failure) -> FailureClass {
 }
 
 /// One attempt to connect; dropped without an end it has run out of time, or the pool has ended.
-pub(super) struct Connecting<'a> {
+pub(super) struct ConnectTimer<'a> {
     metrics: Option<&'a PoolMetrics>,
     started: Instant,
 }
 
-impl<'a> Connecting<'a> {
+impl<'a> ConnectTimer<'a> {
     pub(super) fn begin(metrics: Option<&'a Arc<PoolMetrics>>) -> Self {
         Self { metrics: metrics.map(Arc::as_ref), started: Instant::now() }
     }
@@ -157,7 +157,7 @@ impl<'a> Connecting<'a> {
     }
 }
 
-impl Drop for Connecting<'_> {
+impl Drop for ConnectTimer<'_> {
     fn drop(&mut self) {
         self.tell(FailureClass::Connection, "no answer in time");
     }

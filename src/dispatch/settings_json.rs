@@ -285,7 +285,7 @@ impl JsonSettings {
             database: self.database,
             password,
             parameters: self.parameters.into_iter().collect(),
-            tls: self.tls.map(JsonTls::into_settings).map(Arc::new),
+            tls: self.tls.map(JsonTls::into_settings),
             channel_binding: self.channel_binding,
             scram_max_iterations: to_u32(self.scram_max_iterations),
             keep_alive,

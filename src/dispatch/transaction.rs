@@ -12,21 +12,18 @@ use tokio::time::Instant;
 
 use super::{
     RequestOptions, RetryNotice,
-    classify::{ClassifiedFailure, Phase},
+    classify::{ClassifiedFailure, Phase, may_commit_by_itself},
     retry_state::RetryState,
 };
 use crate::{
-    postgres::{
-        Action, SqlState,
-        sql_text::{SqlStatement, statements},
-    },
+    postgres::{Action, SqlState},
     resilience::{Deadline, Delay, NoRetry, Repeat, Retries, RetryDecision, RetryPolicy},
 };
 
-/// A run of a transaction, or of a statement on a client, that failed.
+/// What became of one run of a transaction.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct FailedRun {
+pub struct Run {
     stage: RunStage,
     /// The code of its error.
     code: Option<String>,
@@ -68,7 +65,7 @@ enum RunStage {
     Statement,
 }
 
-impl FailedRun {
+impl Run {
     fn fault(&self, has_other_hosts: bool) -> ClassifiedFailure {
         let phase = match self.stage {
             RunStage::Open => Phase::Transaction,
@@ -82,8 +79,10 @@ impl FailedRun {
             RunStage::Asking => Repeat::Unsent,
             RunStage::Aborted => Repeat::Safe,
             RunStage::Open if self.lost => Repeat::Safe,
+            RunStage::Open => self.repeat_after(action, has_other_hosts),
             RunStage::Statement if self.lost => Repeat::Ambiguous,
-            RunStage::Open | RunStage::Statement => self.repeat_after(action, has_other_hosts),
+            RunStage::Statement if self.is_single() => self.repeat_after(action, has_other_hosts),
+            RunStage::Statement => Repeat::Never,
         };
         let repeat = if self.committed && repeat == Repeat::Safe { Repeat::Never } else { repeat };
         ClassifiedFailure::new(phase, repeat, Delay::Statement)
@@ -92,21 +91,19 @@ impl FailedRun {
     fn repeat_after(&self, action: Option<Action>, has_other_hosts: bool) -> Repeat {
         let may_run_again = match action {
             Some(Action::Ambiguous) => return Repeat::Ambiguous,
-            Some(Action::Rerun) => self.is_undone(SqlStatement::leaves_nothing_behind),
-            Some(Action::LeaveHost) => has_other_hosts && self.is_undone(SqlStatement::is_one_transaction),
-            Some(Action::OnDemand) => self.is_listed() && self.is_undone(SqlStatement::is_one_transaction),
+            Some(Action::Rerun) => true,
+            Some(Action::LeaveHost) => has_other_hosts,
+            Some(Action::OnDemand) => self.is_listed(),
             _ => false,
         };
         if may_run_again { Repeat::Safe } else { Repeat::Never }
     }
 
-    /// Whether the server has undone all of it: a transaction, or a single statement of which `is_undone` is asked.
-    fn is_undone<'a>(&'a self, is_undone: fn(&SqlStatement<'a>) -> bool) -> bool {
-        if self.stage != RunStage::Statement {
-            return true;
-        }
-        let mut statements = statements(self.text.as_deref().unwrap_or_default());
-        statements.next().is_some_and(|only| is_undone(&only)) && statements.next().is_none()
+    /// Whether the server has undone all of it when it reports an error.
+    fn is_single(&self) -> bool {
+        let text = self.text.as_deref().unwrap_or_default();
+        let rest = text.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
+        !rest.contains(';') && !may_commit_by_itself(rest)
     }
 
     fn is_listed(&self) -> bool {
@@ -132,7 +129,7 @@ impl FailedRun {
 pub(super) fn decide_retry(
     retry_state: &Arc<RetryState>,
     id: u32,
-    run: FailedRun,
+    run: Run,
     answer: impl FnOnce(Result<(), NoRetry>) + Send + 'static,
 ) {
     let fault = run.fault(retry_state.has_other_hosts);

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::connect_task::{self, ConnectTask};
 use super::inner::PoolInner;
-use super::lease::EntryHandle;
 use super::recycle::{self, Recycle};
+use super::slots::EntryHandle;
 use super::slots::Slot;
 use super::waiters::Waiter;
 use super::{AcquireError, Claim, CloseReason, Condition, Connector, Lease, trampoline};

@@ -1,13 +1,15 @@
 //! A claim: somebody who wants a connection and will be told exactly once how that went.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 
-use super::{AcquireError, Connector, Lease, Pool};
+use super::{AcquireError, Connector, Lease, inner::PoolInner};
 
 /// Somebody who wants a connection.
 ///
 /// Exactly one of the two methods is called, exactly once, never under the pool's lock, possibly
-/// inside [`Pool::acquire`] on the caller's thread or on a thread that returns a connection. A
+/// inside [`Pool::acquire`](super::Pool::acquire) on the caller's thread or on a thread that returns a connection. A
 /// panic inside is caught and counted.
 pub trait Claim<C: Connector>: Send + 'static {
     /// The claim is served. Dropping the lease returns the connection.
@@ -35,7 +37,7 @@ impl Ticket {
 /// The outcome of a claim.
 pub(super) type LeaseResult<C> = Result<Lease<C>, AcquireError<<C as Connector>::Error>>;
 
-/// The claim behind [`Pool::lease`]. If the future is gone, sending hands the lease back and it
+/// The claim behind [`Pool::lease`](super::Pool::lease). If the future is gone, sending hands the lease back and it
 /// returns to the pool.
 pub(super) struct Awaited<C: Connector>(pub(super) oneshot::Sender<LeaseResult<C>>);
 
@@ -51,7 +53,7 @@ impl<C: Connector> Claim<C> for Awaited<C> {
 
 /// Withdraws the claim of a future that is dropped before it was settled.
 pub(super) struct WithdrawOnDrop<'a, C: Connector> {
-    pub(super) pool: &'a Pool<C>,
+    pub(super) pool: &'a Arc<PoolInner<C>>,
     pub(super) ticket: Option<Ticket>,
 }
 

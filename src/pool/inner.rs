@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use super::actions::{Actions, Done, Grant};
 use super::connect_task::ConnectFailure;
-use super::lease::EntryHandle;
 use super::recycle::{Purpose, Recycle};
+use super::slots::EntryHandle;
 use super::state::PoolState;
 use super::{
     AcquireError, Claim, CloseReason, Condition, Connector, Counts, PoolSettings, Statistics, Ticket,

@@ -8,14 +8,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::{CloseReason, Connector, inner::PoolInner};
-
-/// One connection taken out of the pool's table: which slot, which connection, and a handle.
-pub(super) struct EntryHandle<K> {
-    pub(super) slot: usize,
-    pub(super) number: u64,
-    pub(super) connection: K,
-}
+use super::{CloseReason, Connector, inner::PoolInner, slots::EntryHandle};
 
 /// The right to use one connection. Dropping it returns the connection to the pool.
 pub struct Lease<C: Connector> {

@@ -76,7 +76,7 @@ impl<C: Connector> Pool<C> {
     pub async fn lease(&self, deadline: Option<Instant>) -> Result<Lease<C>, AcquireError<C::Error>> {
         let (sender, receiver) = oneshot::channel();
         let ticket = self.acquire(Box::new(Awaited(sender)), deadline);
-        let mut guard = WithdrawOnDrop { pool: self, ticket: Some(ticket) };
+        let mut guard = WithdrawOnDrop { pool: &self.0.0, ticket: Some(ticket) };
         let outcome = receiver.await;
         guard.ticket = None;
         outcome.unwrap_or(Err(AcquireError::Closed))

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::inner::PoolInner;
-use super::lease::EntryHandle;
+use super::slots::EntryHandle;
 use super::{CloseReason, Connector};
 
 /// A healthy server answers in milliseconds; a claim may be waiting.

@@ -11,7 +11,6 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Quota;
-use super::lease::EntryHandle;
 
 pub(super) enum Slot<K> {
     Free,
@@ -47,6 +46,13 @@ impl<K> Entry<K> {
     pub(super) fn has_expired(&self, now: Instant) -> bool {
         self.expires.is_some_and(|at| at <= now)
     }
+}
+
+/// One connection taken out of the pool's table: which slot, which connection, and a handle.
+pub(super) struct EntryHandle<K> {
+    pub(super) slot: usize,
+    pub(super) number: u64,
+    pub(super) connection: K,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

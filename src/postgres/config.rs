@@ -2,24 +2,7 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use super::{Dialer, Error, LoginListener, shared_sessions::Sharing};
-
-/// One server address.
-#[derive(Debug)]
-pub struct Host {
-    /// A name, an IP address, or the directory of a unix socket (begins with `/`).
-    pub name: String,
-    /// The port; for a socket directory, the number in the socket's file name.
-    pub port: u16,
-    pub(super) sharing: Arc<Sharing>,
-}
-
-impl Host {
-    /// The host of that name.
-    pub fn new(name: impl Into<String>, port: u16) -> Self {
-        Self { name: name.into(), port, sharing: Arc::default() }
-    }
-}
+use super::{Dialer, Error, LoginListener};
 
 /// Everything a connection needs to know before it exists.
 pub struct Config {
@@ -32,7 +15,7 @@ pub struct Config {
     /// Startup parameters beyond user and database.
     pub parameters: Vec<(String, String)>,
     /// None: no TLS.
-    pub tls: Option<Arc<TlsSettings>>,
+    pub tls: Option<TlsSettings>,
     /// SCRAM binds to the TLS channel when the server offers it. Default false, as in pg.
     pub channel_binding: bool,
     /// The most SCRAM iterations a server may ask of us; 0: no limit. Default 100000.

@@ -1,15 +1,15 @@
 //! Opens a connection: a socket, TLS if wanted, the startup packet, the login, and everything the
 //! server says until it is ready for the first query.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    Config, Connection, Error, Host, Listener, LoginStep, TlsSettings, auth::authenticate,
-    external_stream::Route, socket::Socket, startup::Startup, tls, transport::Transport,
+    Config, Connection, Error, Host, Listener, LoginStep, TlsSettings, auth::authenticate, route::Route,
+    socket::Socket, startup::Startup, tls, transport::Transport,
 };
 
 /// Connects to the host, logs in, and leaves the connection to its driver. Dropping the future
@@ -19,9 +19,8 @@ pub async fn connect(
     config: &Config,
     listener: Arc<dyn Listener>,
 ) -> Result<Arc<Connection>, Error> {
-    let begun = Instant::now();
     let (transport, route) = open(host, config).await?;
-    let mut startup = Startup::new(transport, config.login_listener.clone(), begun.elapsed());
+    let mut startup = Startup::new(transport, config.login_listener.clone());
     startup.send(|out| frontend::startup_message(startup_parameters(config), out)).await?;
     authenticate(&mut startup, config).await?;
     startup.until_ready().await?;
@@ -47,7 +46,7 @@ async fn open(host: &Arc<Host>, config: &Config) -> Result<(Transport, Route), E
             Transport::Tls(Box::new(stream))
         }
     };
-    Ok((transport, Route::Direct { address, host: Arc::clone(host), tls: config.tls.clone() }))
+    Ok((transport, Route::Direct(address)))
 }
 
 fn hear(config: &Config, step: &LoginStep) {
@@ -56,8 +55,7 @@ fn hear(config: &Config, step: &LoginStep) {
     }
 }
 
-/// Encrypts a socket as the settings say.
-pub(super) async fn secure(
+async fn secure(
     mut socket: Socket,
     host: &str,
     settings: &TlsSettings,

@@ -9,7 +9,7 @@ use std::{
     collections::VecDeque,
     sync::Arc,
     task::{Context, Poll, Waker},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::{Buf, BytesMut};
@@ -18,12 +18,12 @@ use postgres_protocol::message::frontend;
 use serde::Serialize;
 
 use super::{
-    DatabaseError, Error, Exchange, Host, Outcome, QueryMode, Reply, Role,
+    DatabaseError, Error, Exchange, Host, Outcome, QueryMode, Reply, Role, Status,
     encode::encode,
-    external_stream::Route,
     in_flight::{InFlight, Preparation, Progress},
     portal::Suspended,
     raw_mode::RawMode,
+    route::Route,
     socket::Writer,
     statements::Statements,
     transaction_watch::TransactionWatch,
@@ -31,28 +31,6 @@ use super::{
 
 /// An outbox that one large request has grown beyond this is given back.
 const KEPT_OUTBOX: usize = 1024 * 1024;
-
-/// The transaction status the server reports when it is ready.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// No transaction.
-    Idle,
-    /// Inside one.
-    Transaction,
-    /// Inside a failed one.
-    Failed,
-}
-
-impl Status {
-    /// The letter of the protocol.
-    pub fn letter(self) -> u8 {
-        match self {
-            Self::Idle => b'I',
-            Self::Transaction => b'T',
-            Self::Failed => b'E',
-        }
-    }
-}
 
 /// What a connection tells that no exchange asked for.
 #[derive(Debug, Serialize)]
@@ -118,10 +96,6 @@ pub struct Connection {
     /// Where it leads.
     pub host: Arc<Host>,
     pub(super) route: Route,
-    /// Whether the server has sent a key; without it nothing can be cancelled.
-    pub(super) has_key: bool,
-    /// What it took to open the connection: a round trip, or a few.
-    pub(super) opened_in: Duration,
     pub(super) listener: Arc<dyn Listener>,
     pub(super) state: Mutex<ConnectionState>,
 }

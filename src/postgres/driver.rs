@@ -27,11 +27,7 @@ pub(super) async fn drive(connection: Arc<Connection>, transport: Transport, inb
     } else {
         drop(transport);
     }
-    let stop = handler.cancel_left_running();
     handler.end(end);
-    if let Some(stop) = stop {
-        stop.await;
-    }
 }
 
 struct Driver {

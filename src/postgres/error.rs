@@ -7,7 +7,8 @@ use std::{io, sync::Arc, time::SystemTime};
 
 use serde::Serialize;
 
-use super::SqlState;
+use super::{Action, SqlState};
+use crate::telemetry::FailureClass;
 
 /// An error of the wire. Cheap to clone: one lost connection may fail several requests.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -217,4 +218,81 @@ pub struct DatabaseError {
     pub line: Option<String>,
     /// Function in it.
     pub routine: Option<String>,
+}
+
+impl Error {
+    /// What metrics call this error.
+    pub fn class(&self) -> FailureClass {
+        match self {
+            Self::Database(error) => error.code.class(),
+            Self::System(_) | Self::Aggregate(_) | Self::Lost | Self::Broken(_) | Self::Ended => {
+                FailureClass::Connection
+            }
+            Self::Tls { .. } => FailureClass::Tls,
+            Self::QueryTimeout => FailureClass::QueryTimeout,
+            Self::Withdrawn => FailureClass::Cancelled,
+            Self::BreakerOpen(_) => FailureClass::CircuitOpen,
+            Self::Protocol(_) => FailureClass::Protocol,
+            Self::Type(_) => FailureClass::Data,
+            _ => FailureClass::Other,
+        }
+    }
+
+    /// What this error asks for.
+    pub fn action(&self) -> Action {
+        match self {
+            Self::Database(error) => error.code.action(),
+            Self::System(error) => error.action(),
+            Self::Aggregate(errors) => errors.first().map_or(Action::Final, SystemError::action),
+            Self::Lost | Self::Broken(_) => Action::ConnectionOver,
+            // A failover under way has no primary for a moment.
+            Self::NoSuitableHost(_) => Action::Refusing,
+            // A certificate that does not verify today does not verify tomorrow.
+            Self::Tls { .. }
+            | Self::Ended
+            | Self::QueryTimeout
+            | Self::Withdrawn
+            | Self::TooLarge(_)
+            | Self::Protocol(_)
+            | Self::Greeting(_)
+            | Self::BreakerOpen(_)
+            | Self::Plain(_)
+            | Self::Type(_) => Action::Final,
+        }
+    }
+}
+
+impl SystemError {
+    fn action(&self) -> Action {
+        let connecting = matches!(self.syscall, "connect" | "getaddrinfo");
+        match self.code {
+            // A socket file that is not there belongs to a server that is not up.
+            "ECONNREFUSED" | "ECONNRESET" | "ECONNABORTED" | "ETIMEDOUT" | "EHOSTUNREACH" | "ENETUNREACH"
+            | "EAI_AGAIN" | "EPIPE" | "ENOENT"
+                if connecting =>
+            {
+                Action::Unreachable
+            }
+            _ if connecting => Action::Final,
+            _ => Action::ConnectionOver,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_fails_while_connecting_may_be_tried_again() {
+        let error =
+            |syscall, code| SystemError { syscall, code, address: None, port: None, hostname: None }.action();
+        for code in ["ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EHOSTUNREACH"] {
+            assert_eq!(error("connect", code), Action::Unreachable, "{code}");
+        }
+        assert_eq!(error("getaddrinfo", "EAI_AGAIN"), Action::Unreachable);
+        assert_eq!(error("getaddrinfo", "ENOTFOUND"), Action::Final);
+        assert_eq!(error("connect", "EACCES"), Action::Final);
+        assert_eq!(error("read", "ECONNRESET"), Action::ConnectionOver);
+    }
 }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Error, RawReader, Rows, Shape, Status};
+use super::{Error, Rows, Shape, Status};
 
 /// A statement with its parameters, ready for the wire. Shared, because a retry sends it again.
 #[derive(Clone)]
@@ -162,4 +162,16 @@ pub trait Reply: Send {
     }
     /// The end.
     fn settle(self: Box<Self>, outcome: Outcome);
+}
+
+/// Reads the bytes of a connection in raw mode.
+pub trait RawReader: Send + Sync {
+    /// The exchange has the connection for itself.
+    fn begun(&self);
+    /// Whole messages, as the server sent them.
+    fn bytes(&self, bytes: &[u8]);
+    /// What was written has left.
+    fn drained(&self);
+    /// Pending while no more can be taken.
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()>;
 }

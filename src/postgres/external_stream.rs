@@ -13,7 +13,7 @@ use bytes::{Buf, BytesMut};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Error, Host, TlsSettings, socket::Address};
+use super::{Error, Host};
 
 /// Bytes that may be under way in each direction.
 const WINDOW: usize = 1024 * 1024;
@@ -149,16 +149,4 @@ impl Drop for ExternalStream {
     fn drop(&mut self) {
         self.0.socket.hang_up();
     }
-}
-
-/// The way to the server of a connection; a cancel request takes it, too.
-#[derive(Clone)]
-pub(super) enum Route {
-    /// A socket of ours, encrypted as these settings say.
-    Direct {
-        address: Address,
-        host: Arc<Host>,
-        tls: Option<Arc<TlsSettings>>,
-    },
-    External(Arc<dyn Dialer>, Arc<Host>),
 }

@@ -5,28 +5,13 @@
 //! mode ends between two messages only: when the server's last word was `ReadyForQuery` and nothing
 //! was written since.
 
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
 use super::{
-    Connection, Error, Status,
+    Connection, Error, RawReader, Status,
     connection::{ConnectionState, End, Refused},
     messages::Inbox,
 };
-
-/// Reads the bytes of a connection in raw mode.
-pub trait RawReader: Send + Sync {
-    /// The exchange has the connection for itself.
-    fn begun(&self);
-    /// Whole messages, as the server sent them.
-    fn bytes(&self, bytes: &[u8]);
-    /// What was written has left.
-    fn drained(&self);
-    /// Pending while no more can be taken.
-    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()>;
-}
 
 /// The raw exchange that has the connection.
 pub(super) struct RawMode {

@@ -24,11 +24,8 @@ use super::{
     statements::OWN_NAME,
 };
 
-/// How long the server may take to settle a statement whose caller has given up, a round trip left out. Then the
-/// connection is closed, so that its place in the pool is free.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// The most that opening the connection adds to that.
-const LONGEST_TRIP: Duration = Duration::from_secs(2);
+/// How long the server may take to settle a statement whose caller has given up.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// A cancel request may overtake the statement, and then hits nothing: so long after it another one follows,
 /// and each further one after twice the time.
 const CANCEL_AGAIN: Duration = Duration::from_millis(100);
@@ -47,8 +44,6 @@ pub(super) struct ResponseHandler {
     ready: Option<Status>,
     /// Until when the server may take to answer what was given up.
     pub(super) patience: Option<Instant>,
-    /// What was given up was not cancelled: others wait behind it.
-    is_left_running: bool,
     over: bool,
 }
 
@@ -63,7 +58,6 @@ impl ResponseHandler {
             pause: CANCEL_AGAIN,
             ready: None,
             patience: None,
-            is_left_running: false,
             over: false,
         }
     }
@@ -316,7 +310,6 @@ impl ResponseHandler {
     fn finish(&mut self, status: Status) {
         let finished = self.current.take();
         self.patience = None;
-        self.is_left_running = false;
         self.again = None;
         let connection = Arc::clone(&self.connection);
         let mut state = connection.state.lock();
@@ -379,39 +372,19 @@ impl ResponseHandler {
             current.given_up = true;
             current.deadline = None;
             current.exchange.reply.give_up(error);
-            // Without a key the server cannot be asked to stop: nothing is worth waiting for.
-            let patience = if self.connection.has_key {
-                PATIENCE + self.connection.opened_in.min(LONGEST_TRIP)
-            } else {
-                Duration::ZERO
-            };
-            self.patience = Some(Instant::now() + patience);
-            // In a pipeline a cancel request might hit what the server has gone on to.
+            // A cancel request might hit what the server has gone on to.
             if pipelined {
-                self.is_left_running = true;
                 return;
             }
-        }
-        if !self.connection.has_key {
-            return;
+            self.patience = Some(Instant::now() + PATIENCE);
         }
         self.pause = CANCEL_AGAIN;
         self.ask_to_cancel();
     }
 
     fn ask_to_cancel(&mut self) {
-        self.cancel = Some(Box::pin(self.cancel_request()));
-    }
-
-    fn cancel_request(&self) -> impl Future<Output = bool> + Send + 'static {
         let Connection { route, process_id, secret_key, .. } = &*self.connection;
-        cancel(route.clone(), *process_id, *secret_key)
-    }
-
-    /// What stops a statement that was given up and left running, now that its connection is closed and nothing else
-    /// can be hit.
-    pub(super) fn cancel_left_running(&self) -> Option<impl Future<Output = bool> + Send + 'static> {
-        (self.is_left_running && self.connection.has_key).then(|| self.cancel_request())
+        self.cancel = Some(Box::pin(cancel(route.clone(), *process_id, *secret_key)));
     }
 
     /// When the exchange, or the cancel of it, is late.

@@ -7,7 +7,6 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
 };
 
 use bytes::BytesMut;
@@ -16,8 +15,7 @@ use postgres_protocol::message::backend::Message;
 
 use super::{
     Config, Connection, Error, Host, Listener, LoginListener, LoginStep, Role, connection::ConnectionState,
-    driver::drive, external_stream::Route, messages::Inbox, statements::Statements, tls,
-    transport::Transport,
+    driver::drive, messages::Inbox, route::Route, statements::Statements, tls, transport::Transport,
 };
 
 /// A login takes a few kilobytes. A server that sends this much before it is ready never will be.
@@ -29,10 +27,8 @@ static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 pub(super) struct Startup {
     transport: Transport,
     inbox: Inbox,
-    /// Process and secret, where the server has sent them.
-    key: Option<(i32, i32)>,
-    /// What it took until the server could be spoken to.
-    opened_in: Duration,
+    process_id: i32,
+    secret_key: i32,
     parameters: Vec<(String, String)>,
     refusal: Option<Error>,
     /// Bytes of the messages so far.
@@ -43,18 +39,14 @@ pub(super) struct Startup {
 }
 
 impl Startup {
-    pub(super) fn new(
-        transport: Transport,
-        login_listener: Option<Arc<dyn LoginListener>>,
-        opened_in: Duration,
-    ) -> Self {
+    pub(super) fn new(transport: Transport, login_listener: Option<Arc<dyn LoginListener>>) -> Self {
         let inbox = Inbox::new();
         let parameters = Vec::new();
         Self {
             transport,
             inbox,
-            key: None,
-            opened_in,
+            process_id: 0,
+            secret_key: 0,
             parameters,
             refusal: None,
             received: 0,
@@ -135,7 +127,8 @@ impl Startup {
         loop {
             match self.next_or_error().await? {
                 Message::BackendKeyData(body) => {
-                    self.key = Some((body.process_id(), body.secret_key()));
+                    self.process_id = body.process_id();
+                    self.secret_key = body.secret_key();
                 }
                 Message::ParameterStatus(body) => {
                     let malformed = |_| Error::protocol("received a malformed parameter status");
@@ -155,8 +148,7 @@ impl Startup {
         config: &Config,
         listener: Arc<dyn Listener>,
     ) -> Arc<Connection> {
-        let Self { transport, mut inbox, key, opened_in, parameters, .. } = self;
-        let (process_id, secret_key) = key.unwrap_or_default();
+        let Self { transport, mut inbox, process_id, secret_key, parameters, .. } = self;
         inbox.lift_startup_limit();
         let plain = match &transport {
             Transport::Plain(_, writer) => Some(Arc::clone(writer)),
@@ -172,8 +164,6 @@ impl Startup {
             parameters,
             host,
             route,
-            has_key: key.is_some(),
-            opened_in,
             listener,
             state: Mutex::new(ConnectionState::new(plain, statements, role, config.pipelined)),
         });

@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use super::actions::{Actions, Done, Grant, Source};
 use super::clock_gap::ClockGap;
 use super::connect_backoff::ConnectBackoff;
-use super::lease::EntryHandle;
 use super::recycle::{Purpose, Recycle};
+use super::slots::EntryHandle;
 use super::slots::{EntryState, Slots};
 use super::waiters::{Waiter, Waiters};
 use super::{

@@ -9,4 +9,4 @@ mod text;
 pub(super) use rows::Packer;
 pub use rows::Rows;
 pub use shape::{Column, Shape};
-pub use slot::Slot;
+pub use slot::SlotKind;

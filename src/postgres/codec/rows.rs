@@ -5,7 +5,7 @@
 use super::{
     super::Error,
     shape::Shape,
-    slot::{NOT_ASCII, NULL_NUMBER, NULL_TEXT, SEE_TEXT, Slot},
+    slot::{NOT_ASCII, NULL_NUMBER, NULL_TEXT, SEE_TEXT, SlotKind},
     text,
 };
 
@@ -69,18 +69,18 @@ impl Packer {
         Ok(())
     }
 
-    fn slot(&mut self, slot: Slot, value: &[u8], offset: u32) -> u64 {
+    fn slot(&mut self, slot: SlotKind, value: &[u8], offset: u32) -> u64 {
         let number = match slot {
-            Slot::Text => {
+            SlotKind::Text => {
                 let ascii = value.is_ascii();
                 self.has_short_texts |= ascii && value.len() < SHORT;
                 return text_slot(offset, value.len(), if ascii { 0 } else { NOT_ASCII });
             }
-            Slot::Binary => return text_slot(offset, value.len(), 0),
-            Slot::Number => text::number(value),
-            Slot::Boolean => text::boolean(value),
-            Slot::Instant => text::instant(value),
-            Slot::Local => text::local(value),
+            SlotKind::Binary => return text_slot(offset, value.len(), 0),
+            SlotKind::Number => text::number(value),
+            SlotKind::Boolean => text::boolean(value),
+            SlotKind::Instant => text::instant(value),
+            SlotKind::Local => text::local(value),
         };
         number.map_or(high(SEE_TEXT) | u64::from(offset), f64::to_bits)
     }

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::{
     super::{Error, messages::RawMessage},
-    slot::Slot,
+    slot::SlotKind,
 };
 
 /// Shapes remembered at once. A statement whose shape was dropped gets a new number.
@@ -50,7 +50,7 @@ pub struct Column {
     modifier: i32,
     format: &'static str,
     #[serde(serialize_with = "slot_number")]
-    pub(super) slot: Slot,
+    pub(super) slot: SlotKind,
 }
 
 #[cfg(any(test, fuzzing))]
@@ -61,7 +61,7 @@ impl Column {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
-fn slot_number<S: serde::Serializer>(slot: &Slot, serializer: S) -> Result<S::Ok, S::Error> {
+fn slot_number<S: serde::Serializer>(slot: &SlotKind, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u8(*slot as u8)
 }
 
@@ -113,7 +113,7 @@ impl Column {
             size: i16::from_be_bytes(*size),
             modifier: i32::from_be_bytes(*modifier),
             format: if binary { "binary" } else { "text" },
-            slot: if binary { Slot::Binary } else { Slot::of_text(data_type) },
+            slot: if binary { SlotKind::Binary } else { SlotKind::of_text(data_type) },
         };
         Some((column, rest))
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// What the eight bytes of a field hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Slot {
+pub enum SlotKind {
     /// Where the text is in raw.
     Text = 0,
     /// A double.
@@ -29,7 +29,7 @@ pub const NULL_NUMBER: u32 = 0x7ff8_0001;
 /// High word of a double slot whose value is not in the plain form; the low word says where its text is.
 pub const SEE_TEXT: u32 = 0x7ff8_0002;
 
-impl Slot {
+impl SlotKind {
     /// Every slot.
     pub const ALL: &[Self] =
         &[Self::Text, Self::Number, Self::Boolean, Self::Instant, Self::Local, Self::Binary];

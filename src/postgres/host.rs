@@ -1,0 +1,22 @@
+//! The address of one server, and what its connections share.
+
+use std::sync::Arc;
+
+use super::shared_sessions::Sharing;
+
+/// One server address.
+#[derive(Debug)]
+pub struct Host {
+    /// A name, an IP address, or the directory of a unix socket (begins with `/`).
+    pub name: String,
+    /// The port; for a socket directory, the number in the socket's file name.
+    pub port: u16,
+    pub(super) sharing: Arc<Sharing>,
+}
+
+impl Host {
+    /// The host of that name.
+    pub fn new(name: impl Into<String>, port: u16) -> Self {
+        Self { name: name.into(), port, sharing: Arc::default() }
+    }
+}
