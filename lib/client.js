@@ -30,6 +30,7 @@ const { refuseUnserved, scramIterations } = require('./config/core-settings');
 const { hide } = require('./config/secrets');
 const { RowStream } = require('./client/row-stream');
 const tracing = require('./monitor/tracing-channels');
+const { nextTick } = require('./async/timers');
 
 const warnOfActiveQuery = deprecate(
   () => {},
@@ -164,7 +165,7 @@ class Client extends EventEmitter {
   _connect(callback, signal) {
     if (this._connecting || this._connected) {
       const error = new Error('Client has already been connected. You cannot reuse a client.');
-      process.nextTick(() => callback(error));
+      nextTick(() => callback(error));
       return;
     }
     if (this._customConnect !== null) this._customConnect.connectByCore(callback);

@@ -3,6 +3,12 @@
 // The stack of each checkout: whatever the application has made of `Error`, not for every one
 // of many, and no longer than the client is lent.
 
+const clock = { stoppedAt: undefined };
+jest.mock('../../lib/async/timers', () => {
+  const real = jest.requireActual('../../lib/async/timers');
+  return { ...real, monotonicNow: () => clock.stoppedAt ?? real.monotonicNow() };
+});
+
 const Cursor = require('pg-cursor');
 const { Pool } = require('../..');
 const leakDetection = require('../../lib/monitor/leak-detection');
@@ -11,7 +17,7 @@ const { until } = require('../support/until');
 
 const undo = [];
 afterEach(async () => {
-  jest.restoreAllMocks();
+  clock.stoppedAt = undefined;
   for (const step of undo.splice(0).reverse()) await step();
 });
 
@@ -38,8 +44,7 @@ function define(name, descriptor) {
 
 /** As if no time passed. */
 function stop() {
-  const now = performance.now();
-  jest.spyOn(performance, 'now').mockReturnValue(now);
+  clock.stoppedAt = performance.now();
 }
 
 test('the stack begins with the caller, and the limit of the application is as it was', () => {
@@ -86,8 +91,7 @@ test('of many checkouts at once some have a stack, and all while somebody watche
   undo.push(end);
   expect(Array.from({ length: 1000 }, isTold).every(Boolean)).toBe(true);
   end();
-  const later = performance.now() + 5;
-  jest.spyOn(performance, 'now').mockReturnValue(later);
+  clock.stoppedAt += 5;
   expect(Array.from({ length: 1000 }, isTold).filter(Boolean)).toHaveLength(5);
 });
 

@@ -3,9 +3,11 @@
 // Exceptions of application code that we call: each surfaces as an uncaught exception, as under pg, and stops
 // nothing that is under way.
 
+const { nextTick } = require('./timers');
+
 /** Throws `error` where nobody can catch it. */
 function throwAsync(error) {
-  process.nextTick(() => {
+  nextTick(() => {
     throw error;
   });
 }

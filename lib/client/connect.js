@@ -13,6 +13,7 @@ const { answerPassword } = require('./password');
 const { clientSettings } = require('../config/core-settings');
 const { moveTo } = require('./session-state');
 const { NodeSocket } = require('../native/node-socket');
+const { nextTick } = require('../async/timers');
 
 class ConnectRequest {
   constructor(client, callback) {
@@ -116,7 +117,7 @@ class ConnectRequest {
 function connectToServer(client, callback, signal) {
   const refusal = signal === undefined || signal === null ? undefined : refusalOf(signal);
   if (refusal !== undefined) {
-    process.nextTick(() => callback(refusal));
+    nextTick(() => callback(refusal));
     return;
   }
   moveTo(client, 'connecting');
@@ -134,7 +135,7 @@ function connectToServer(client, callback, signal) {
     request.begin();
   } catch (error) {
     if (request.id !== 0) bridge().take(request.id);
-    process.nextTick(() => request.takeFailure({ kind: 'plain', message: request.errors.keep(error) }));
+    nextTick(() => request.takeFailure({ kind: 'plain', message: request.errors.keep(error) }));
   }
 }
 

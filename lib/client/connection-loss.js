@@ -6,6 +6,7 @@
 const { callUserCode } = require('../async/uncaught');
 const { fromNative } = require('../errors');
 const { moveTo } = require('./session-state');
+const { nextTick, setImmediate } = require('../async/timers');
 
 const TERMINATED = 'Connection terminated';
 const UNEXPECTED = new Set(['broken', 'unresponsive']);
@@ -79,7 +80,7 @@ function finish(client, errors) {
   client._rawSession = null;
   client.connection._gone();
   client._requests.failAll(error ?? untold ?? (client._ending ? new Error(TERMINATED) : unexpected()));
-  process.nextTick(() => client.emit('end'));
+  nextTick(() => client.emit('end'));
   if (untold !== undefined) emitError(client, untold);
   client.connection.emit('end');
   for (const done of client._onEnd.splice(0)) done();

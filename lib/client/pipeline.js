@@ -3,6 +3,8 @@
 // Pipeline mode (`pipeline: true`): statements are written at once, each with a Sync of its own, so nothing is accepted
 // that needs the connection for itself.
 
+const { nextTick } = require('../async/timers');
+
 const SUBMITTABLE =
   'Custom query classes such as pg-cursor and pg-query-stream are not supported in pipeline mode';
 const ROWS = 'The `rows` option is not supported in pipeline mode';
@@ -14,7 +16,7 @@ function refusePaging(client, statement) {
 
 /** Refuses a submittable, by its `handleError`. */
 function refuseSubmittable(client, query) {
-  process.nextTick(() => query.handleError(new Error(SUBMITTABLE), client.connection));
+  nextTick(() => query.handleError(new Error(SUBMITTABLE), client.connection));
   return query;
 }
 

@@ -10,6 +10,7 @@ const { bridge } = require('../native/bridge');
 const { pack } = require('../encode/request');
 const { isFatal, isLoss, sever } = require('./connection-loss');
 const { moveTo, refusalOf } = require('./session-state');
+const { nextTick } = require('../async/timers');
 
 const QUERY_TIMEOUT = 'Query read timeout';
 
@@ -58,7 +59,7 @@ class RequestQueue {
     const { client } = this;
     const refusal = refusalOf(client) || invalid;
     if (refusal) {
-      process.nextTick(() => {
+      nextTick(() => {
         request.fail(refusal);
         if (invalid) this.emitDrainIfIdle();
       });
@@ -88,7 +89,7 @@ class RequestQueue {
     } catch (error) {
       if (request.id !== 0) core.take(request.id);
       this.remove(request);
-      process.nextTick(() => request.fail(error));
+      nextTick(() => request.fail(error));
     }
   }
 
@@ -129,7 +130,7 @@ class RequestQueue {
     client._txStatus = statusOf(status) ?? client._txStatus;
     const error = fromNative(failure);
     if (isLoss(failure)) {
-      if (client._ended) process.nextTick(() => request.fail(error));
+      if (client._ended) nextTick(() => request.fail(error));
       else this.lost.push(request);
       return;
     }
@@ -152,7 +153,7 @@ class RequestQueue {
 
   /** Fails all that the lost connection has left, each in a turn of its own. */
   failAll(error) {
-    for (const request of [...this.lost, ...this.waiting]) process.nextTick(() => request.fail(error));
+    for (const request of [...this.lost, ...this.waiting]) nextTick(() => request.fail(error));
     this.lost = [];
     this.waiting = [];
   }

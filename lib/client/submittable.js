@@ -10,6 +10,7 @@ const { isFatal } = require('./connection-loss');
 const { moveTo } = require('./session-state');
 const { callUserCode, throwAsync } = require('../async/uncaught');
 const { RAW_FLAGS } = require('../native/layout');
+const { clearTimeout, nextTick, setTimeout } = require('../async/timers');
 
 const { BEGUN, DRAINED } = RAW_FLAGS;
 // Messages after which an extended query goes on only when it is asked to.
@@ -67,7 +68,7 @@ class RawSession {
     }
     if (refusal) {
       this.active = null;
-      process.nextTick(() => {
+      nextTick(() => {
         active.handleError(refusal, connection);
         this.returnIfDone();
       });
@@ -196,7 +197,7 @@ class RawSession {
     const callback = query.callback || (() => {});
     this.timer = setTimeout(() => {
       const error = new Error('Query read timeout');
-      process.nextTick(() => {
+      nextTick(() => {
         const late = this.active === null;
         this.active = null;
         if (!late) callUserCode(() => query.handleError(error, client.connection));

@@ -8,6 +8,7 @@
 // false until the core has sent what it holds. The reader gets no more at once than from a socket.
 
 const { Duplex } = require('node:stream');
+const { nextTick, setImmediate } = require('../async/timers');
 
 const HIGH_WATER = 256 * 1024;
 const FLUSH_BYTES = 64 * 1024;
@@ -75,7 +76,7 @@ class VirtualSocket extends Duplex {
       this.flush();
     } else if (!this._flushing) {
       this._flushing = true;
-      process.nextTick(() => {
+      nextTick(() => {
         this._flushing = false;
         this.flush();
       });
@@ -130,7 +131,7 @@ class VirtualSocket extends Duplex {
   gone() {
     if (this.destroyed) return;
     super.destroy();
-    process.nextTick(() => this.emit('end'));
+    nextTick(() => this.emit('end'));
   }
 
   /** As of a socket: 'opening' until the client is let in, then 'open', in the end 'closed'. */

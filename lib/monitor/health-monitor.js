@@ -12,6 +12,7 @@ const { emitSafely } = require('./safe-emit');
 const { measureDelay } = require('./event-loop-delay');
 const { captureEveryStack, overdueLeases } = require('./leak-detection');
 const { thresholdsFor } = require('../config/alert-thresholds');
+const { clearInterval, epochNow, setInterval } = require('../async/timers');
 
 const DEFAULT_INTERVAL_MILLIS = 30000;
 const LONGEST_GAP_MILLIS = 120000;
@@ -90,7 +91,7 @@ class ConnectionHealthMonitor extends EventEmitter {
   }
 
   /** Samples now. `at`: milliseconds of a clock that only goes forward; for tests. */
-  updateMetrics(at = performance.timeOrigin + performance.now()) {
+  updateMetrics(at = epochNow()) {
     if (this._watch === null) this._open(0);
     const eventLoopLag = this._delay ? this._delay.p99() : null;
     const leaks = this._isForeign ? [] : overdueLeases(this.pool, this._leakMillis);

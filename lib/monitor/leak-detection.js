@@ -7,6 +7,8 @@
 // A stack costs about a third of a small query. When checkouts follow each other fast, only some of them get
 // one, so that stacks cost a thread about a hundredth of its time. While a monitor runs, every checkout gets one.
 
+const { monotonicNow } = require('../async/timers');
+
 const LEAK_MILLIS = 30000;
 // As Node's own; a limit that the application has set is for its errors.
 const STACK_FRAMES = 10;
@@ -36,7 +38,7 @@ function captureEveryStack() {
  */
 function startTracking(pool, above) {
   if (!pool._isMeasured && monitors === 0) return undefined;
-  const lease = { since: performance.now(), isReported: false, trace: undefined };
+  const lease = { since: monotonicNow(), isReported: false, trace: undefined };
   if (mayCapture(lease.since) || monitors > 0) lease.trace = captureStack(above);
   return lease;
 }
@@ -68,7 +70,7 @@ function captureStack(above) {
 /** The client of `link` is checked out under `lease`. */
 function checkedOut(pool, link, lease) {
   if (lease === undefined) return;
-  lease.since = performance.now();
+  lease.since = monotonicNow();
   pool._leases.set(link.id, lease);
 }
 
@@ -91,7 +93,7 @@ function report(pool, connection, lease, heldMillis) {
 }
 
 /** The leases of a pool that last longer than `limit` milliseconds, longest first. */
-function overdueLeases(pool, limit = LEAK_MILLIS, now = performance.now()) {
+function overdueLeases(pool, limit = LEAK_MILLIS, now = monotonicNow()) {
   const leaks = [];
   for (const [connection, lease] of pool._leases) {
     const heldMillis = now - lease.since;

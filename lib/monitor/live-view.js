@@ -9,6 +9,7 @@ const { captureEveryStack, overdueLeasesOf } = require('./leak-detection');
 const { metrics } = require('./metrics');
 const { thresholdsFor } = require('../config/alert-thresholds');
 const { Incident } = require('./incident');
+const { clearInterval, epochNow, setInterval } = require('../async/timers');
 
 const INTERVAL_MILLIS = 2000;
 const SPAN_MILLIS = 15 * 60 * 1000;
@@ -54,7 +55,7 @@ class LiveView extends EventEmitter {
   }
 
   /** Samples every pool, keeps that, and emits what is new as `sample`. */
-  sample(at = performance.timeOrigin + performance.now()) {
+  sample(at = epochNow()) {
     this.at = at;
     this.eventLoopLag = this._delay.p99();
     const open = metrics().pools;

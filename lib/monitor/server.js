@@ -12,6 +12,7 @@ const { accessRule } = require('./access');
 const { LiveView } = require('./live-view');
 const { metrics, metricsText } = require('./metrics');
 const { livePage } = require('./page');
+const { monotonicNow } = require('../async/timers');
 
 const MOST_PAGES = 200;
 const MOST_CONNECTIONS = 500;
@@ -106,7 +107,7 @@ function end(response, status, type, body, more) {
 
 let text = { at: -Infinity, body: '' };
 function recentText() {
-  const now = performance.now();
+  const now = monotonicNow();
   if (now - text.at > TEXT_MILLIS) text = { at: now, body: metricsText() };
   return text.body;
 }

@@ -7,12 +7,12 @@
 // One drain lasts a few milliseconds at most; the rest waits for the next turn of the event loop, so that large
 // results never freeze the application. User code that throws never stops the reading.
 
-const { performance } = require('node:perf_hooks');
 const RowDescription = require('../decode/row-description');
 const { ConfigurationError } = require('../errors');
 const { throwAsync } = require('../async/uncaught');
 const { Frame } = require('./frame');
 const { RECORD, RECORDS } = require('./layout');
+const { monotonicNow, setImmediate } = require('../async/timers');
 
 const BUFFER_BYTES = 256 * 1024;
 const DRAIN_MILLIS = 3;
@@ -203,7 +203,7 @@ class Bridge {
     if (this.draining || this.postponed) return;
     this.draining = true;
     try {
-      this.drainFor(performance.now() + DRAIN_MILLIS);
+      this.drainFor(monotonicNow() + DRAIN_MILLIS);
     } finally {
       this.draining = false;
     }
@@ -229,7 +229,7 @@ class Bridge {
       work += length + WORK_PER_RECORD;
       if (work < WORK_PER_CLOCK) continue;
       work = 0;
-      if (performance.now() >= until) return this.continueLater();
+      if (monotonicNow() >= until) return this.continueLater();
     }
   }
 

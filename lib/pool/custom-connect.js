@@ -9,6 +9,7 @@ const { AsyncResource } = require('node:async_hooks');
 const { moveTo } = require('../client/session-state');
 const { reject, runOnConnect } = require('./on-connect');
 const { connectionClosed, unexpected } = require('../client/connection-loss');
+const { nextTick } = require('../async/timers');
 
 class CustomConnect {
   /** @param attempt the core's number for it */
@@ -40,7 +41,7 @@ class CustomConnect {
   /** From the client: the call has arrived at our own `connect`. */
   connectByCore(callback) {
     if (this.isCoreDone) {
-      process.nextTick(() => callback(this.failure || unexpected()));
+      nextTick(() => callback(this.failure || unexpected()));
       return;
     }
     this.callback = callback;

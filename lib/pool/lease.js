@@ -11,6 +11,7 @@ const { emitRemove } = require('./removal');
 const { callUserCode } = require('../async/uncaught');
 const { clientOf, noteCustomQuery } = require('./clients');
 const { logPulse } = require('./pg-pool-log');
+const { setImmediate } = require('../async/timers');
 
 // Second argument of `client.release(error, KEEP)` by the pool itself: `release` events get the error, the
 // connection stays.

@@ -2,9 +2,11 @@
 
 // The lines that pg-pool logs on its own initiative, for what the core does here.
 
+const { nextTick } = require('../async/timers');
+
 /** Logs who serves a checkout: an idle client or a new one. */
 function logSupply(pool) {
-  if (pool.idleCount > 0) process.nextTick(() => logPulse(pool, true));
+  if (pool.idleCount > 0) nextTick(() => logPulse(pool, true));
   else if (!pool._isFull()) {
     pool.log('checking client timeout');
     pool.log('connecting new client');

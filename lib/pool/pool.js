@@ -41,6 +41,7 @@ const {
 } = require('../config/core-settings');
 const { RowStream } = require('../client/row-stream');
 const { foreignPool, isForeign } = require('./foreign-pool');
+const { nextTick, setImmediate } = require('../async/timers');
 
 const CONNECT_TIMEOUT = 'Connection terminated due to connection timeout';
 
@@ -136,7 +137,7 @@ class Pool extends EventEmitter {
     const checkout = new Checkout(this, answer.callback, leakDetection.startTracking(this, plainConnect));
     const refusal = signal === undefined || signal === null ? undefined : abortOn(checkout, signal);
     if (refusal === undefined) this._admit(checkout);
-    else process.nextTick(() => checkout.fail(refusal));
+    else nextTick(() => checkout.fail(refusal));
     return answer.promise;
   }
 
@@ -161,7 +162,7 @@ class Pool extends EventEmitter {
       if (this._interceptsConnects) this._waitingContexts.add(checkout);
     } catch (error) {
       if (checkout.id !== 0) core.take(checkout.id);
-      process.nextTick(() => checkout.fail(error));
+      nextTick(() => checkout.fail(error));
     }
   }
 
@@ -202,7 +203,7 @@ class Pool extends EventEmitter {
     if (statement.maxBytes === 0) statement.maxBytes = this._maxResultBytes;
     const refusal = statement.validate();
     if (refusal === undefined) this._send(native, statement);
-    else process.nextTick(() => statement.fail(refusal));
+    else nextTick(() => statement.fail(refusal));
     return promise;
   }
 
@@ -213,7 +214,7 @@ class Pool extends EventEmitter {
       if (this._interceptsConnects) this._waitingContexts.add(statement);
     } catch (error) {
       if (statement.id !== 0) bridge().take(statement.id);
-      process.nextTick(() => statement.fail(error));
+      nextTick(() => statement.fail(error));
     }
   }
 
@@ -243,7 +244,7 @@ class Pool extends EventEmitter {
     else error = new TypeError('Client was passed a null or undefined query');
     if (!callback) return this.Promise.reject(error);
     if (this.ending) callback(error);
-    else process.nextTick(() => callback(error));
+    else nextTick(() => callback(error));
     return undefined;
   }
 
@@ -284,7 +285,7 @@ class Pool extends EventEmitter {
     const answer = callbackOrPromise(this.Promise, callback);
     if (this._native === null) {
       this.ended = true;
-      process.nextTick(() => answer.callback());
+      nextTick(() => answer.callback());
       return answer.promise;
     }
     const shutdown = new Shutdown(this, answer.callback);

@@ -4,6 +4,7 @@
 
 const { fromNative } = require('../errors');
 const { bridge } = require('../native/bridge');
+const { setImmediate } = require('../async/timers');
 
 class Shutdown {
   constructor(pool, callback) {

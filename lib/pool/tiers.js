@@ -4,6 +4,7 @@
 // for, then filled to their minimum. With the tiers off all names lead to one pool.
 
 const { readEnvironment, TIERS } = require('../config/environment');
+const { nextTick } = require('../async/timers');
 
 const DEFAULT_TIER = 'highPriority';
 // Who is served first from a shared budget. Operators come rarely and mean it.
@@ -81,7 +82,7 @@ class Tiers {
     const pool = new this.PoolClass(withSecrets(options, this.budgetOf(options.tier)));
     pool.configure(this.changes);
     // Listeners that are added at once still hear of the first connections.
-    process.nextTick(() => pool._prefill());
+    nextTick(() => pool._prefill());
     return pool;
   }
 

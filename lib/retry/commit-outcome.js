@@ -8,9 +8,9 @@
 // ids in it. Hence the end of the log before COMMIT is kept as well: after a crash the server knows how far it
 // could read its log, and what lies beyond never happened.
 
-const { performance } = require('node:perf_hooks');
 const { DatabaseError } = require('../errors');
 const { isUsable } = require('../client/session-state');
+const { monotonicNow } = require('../async/timers');
 
 // The time to ask where the transaction has no deadline: about what a server takes to restart.
 const DEFAULT_ASKING_MILLIS = 30_000;
@@ -104,8 +104,8 @@ async function commitOutcome(transaction, commit) {
   // A transaction without an id has written nothing, so nothing can be doubled.
   if (transaction.readOnly || xid === null) return 'aborted';
   if (xid === undefined) return 'unknown';
-  const until = transaction.until ?? performance.now() + DEFAULT_ASKING_MILLIS;
-  const left = () => Math.max(0, Math.round(until - performance.now()));
+  const until = transaction.until ?? monotonicNow() + DEFAULT_ASKING_MILLIS;
+  const left = () => Math.max(0, Math.round(until - monotonicNow()));
   for (let asked = 0; ; asked++) {
     let code;
     try {

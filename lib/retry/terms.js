@@ -3,9 +3,9 @@
 // The terms of a retry: what the core gets to know of a failed run so that it can decide on another one, and
 // the error that the caller gets when there is none. The decision itself is the core's.
 
-const { performance } = require('node:perf_hooks');
 const { DatabaseError, RetryBudgetError } = require('../errors');
 const { invalidOption, retryOptionsOf } = require('../statement/retry-options');
+const { monotonicNow } = require('../async/timers');
 
 const MAX_CAUSES = 8;
 const MAX_ATTEMPTS = 0xffffffff;
@@ -66,7 +66,7 @@ function termsOf(options = {}, config) {
     attempts: Math.min(Math.round(attempts), MAX_ATTEMPTS),
     baseMillis: numberOf(given.retryDelay ?? options.retryDelay ?? options.baseDelay),
     codes: given.retryOn ?? [],
-    until: deadline ? performance.now() + deadline : undefined,
+    until: deadline ? monotonicNow() + deadline : undefined,
   };
 }
 
@@ -77,7 +77,7 @@ function numberOf(option) {
 
 /** The failed run, as `RetryDecision` takes it. */
 function failedRun({ until, ...terms }, retries, error, lost) {
-  const remainingMillis = until === undefined ? undefined : Math.max(0, until - performance.now());
+  const remainingMillis = until === undefined ? undefined : Math.max(0, until - monotonicNow());
   return { ...terms, remainingMillis, retries, code: codeOf(error), lost: lost && isConnectionError(error) };
 }
 

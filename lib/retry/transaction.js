@@ -5,7 +5,6 @@
 //
 // A COMMIT whose answer is lost is never guessed at: commit-outcome.js asks the server.
 
-const { performance } = require('node:perf_hooks');
 const { DatabaseError, CommitOutcomeUnknownError } = require('../errors');
 const { commitOutcome, detectDialect, transactionId } = require('./commit-outcome');
 const { callUserCode } = require('../async/uncaught');
@@ -14,6 +13,7 @@ const { codeOf, isConnectionError, withBudgetCause } = require('./terms');
 const { traceTransaction } = require('../monitor/tracing-channels');
 const { CoreTimer, RetryDecision } = require('./decision');
 const { invalidOption } = require('../statement/retry-options');
+const { monotonicNow } = require('../async/timers');
 
 const DEFAULT_RETRIES = 3;
 const ISOLATION_LEVELS = ['serializable', 'repeatable read', 'read committed', 'read uncommitted'];
@@ -43,11 +43,11 @@ class Transaction {
     this.codes = codes(options);
     this.retries = 0;
     const deadline = count('deadline', options.deadline ?? pool.options.deadline) || undefined;
-    this.until = deadline === undefined ? undefined : performance.now() + deadline;
+    this.until = deadline === undefined ? undefined : monotonicNow() + deadline;
   }
 
   remaining() {
-    return this.until === undefined ? undefined : Math.max(0, Math.round(this.until - performance.now()));
+    return this.until === undefined ? undefined : Math.max(0, Math.round(this.until - monotonicNow()));
   }
 
   async run() {
