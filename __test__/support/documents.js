@@ -10,7 +10,15 @@ const fs = require('node:fs');
 const path = require('node:path');
 
 const ROOT = path.resolve(__dirname, '..', '..');
-const PLACES = ['README.md', 'CHANGELOG.md', 'docs', 'bench/README.md', 'examples'];
+const PLACES = [
+  'README.md',
+  'CONTRIBUTING.md',
+  'SECURITY.md',
+  'CHANGELOG.md',
+  'docs',
+  'bench/README.md',
+  'examples',
+];
 
 /** Paths of all documents, relative to the repository. */
 function documents() {
