@@ -18,9 +18,18 @@ use rustls::{
 };
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use tokio_rustls::{TlsConnector, client::TlsStream};
-use x509_cert::{Certificate, der::Decode};
+use x509_cert::{
+    Certificate,
+    der::{
+        Decode,
+        oid::{ObjectIdentifier, db::rfc5912 as oids},
+    },
+};
 
 use super::{Error, TlsSettings, VerifyServer, socket::Socket};
+
+/// `ecdsa-with-SHA1`, the one that the table of the library lacks.
+const ECDSA_WITH_SHA_1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.1");
 
 /// Shakes hands on a socket.
 pub(super) async fn handshake(
@@ -250,16 +259,15 @@ fn in_openssl_words(error: &std::io::Error) -> Error {
 pub(super) fn server_end_point(stream: &TlsStream<Socket>) -> Option<Vec<u8>> {
     let der = stream.get_ref().1.peer_certificates()?.first()?;
     let certificate = Certificate::from_der(der).ok()?;
-    let algorithm = certificate.signature_algorithm.oid.to_string();
     // The hash of the signature algorithm, but SHA-256 in place of MD5 and SHA-1.
-    Some(match algorithm.as_str() {
-        "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" => Sha384::digest(der).to_vec(),
-        "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" => Sha512::digest(der).to_vec(),
-        "1.2.840.113549.1.1.4"
-        | "1.2.840.113549.1.1.5"
-        | "1.2.840.113549.1.1.11"
-        | "1.2.840.10045.4.1"
-        | "1.2.840.10045.4.3.2" => Sha256::digest(der).to_vec(),
+    Some(match certificate.signature_algorithm.oid {
+        oids::SHA_384_WITH_RSA_ENCRYPTION | oids::ECDSA_WITH_SHA_384 => Sha384::digest(der).to_vec(),
+        oids::SHA_512_WITH_RSA_ENCRYPTION | oids::ECDSA_WITH_SHA_512 => Sha512::digest(der).to_vec(),
+        oids::MD_5_WITH_RSA_ENCRYPTION
+        | oids::SHA_1_WITH_RSA_ENCRYPTION
+        | oids::SHA_256_WITH_RSA_ENCRYPTION
+        | ECDSA_WITH_SHA_1
+        | oids::ECDSA_WITH_SHA_256 => Sha256::digest(der).to_vec(),
         _ => return None,
     })
 }

@@ -105,12 +105,12 @@ impl PoolMetrics {
             name,
             id,
             reader: OnceLock::new(),
-            succeeded: Histogram::of_durations(),
+            succeeded: Histogram::new(),
             failed: std::array::from_fn(|_| OnceLock::new()),
-            rows: Histogram::of_counts(),
-            create_time: Histogram::of_durations(),
-            wait_time: Histogram::of_durations(),
-            use_time: Histogram::of_durations(),
+            rows: Histogram::new(),
+            create_time: Histogram::new(),
+            wait_time: Histogram::new(),
+            use_time: Histogram::new(),
             retries: AtomicU64::new(0),
             retries_denied: AtomicU64::new(0),
             breakers: OnceLock::new(),
@@ -267,7 +267,7 @@ impl PoolMetrics {
                 self.rows.record(rows);
             }
             Some(class) => {
-                self.failed[class as usize].get_or_init(Histogram::of_durations).record_duration(took);
+                self.failed[class as usize].get_or_init(Histogram::new).record_duration(took);
             }
         }
     }

@@ -1,88 +1,90 @@
 //! A distribution of fixed size that any thread adds to without waiting.
 //!
-//! Buckets are log-linear: 32 per power of two, so a value is known to 1/32 of itself, from
-//! [`LEAST`] on; what is smaller shares the first bucket, what is larger than the range the last.
-//! Recording is two relaxed additions. A reading may miss what is being recorded at that moment,
-//! never what was recorded before.
+//! The buckets are those of the `histogram` crate: 32 per power of two, so a value is known to 1/32 of itself, and
+//! each number below 64 has a bucket of its own. Beside them stands the sum, which Prometheus wants. Recording is two
+//! relaxed additions. A reading may miss what is being recorded at that moment, never what was recorded before.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use ::histogram::{AtomicHistogram, Bucket, Config, Histogram as Buckets};
 
 /// log2 of the buckets per power of two.
-const FINENESS: u32 = 5;
-/// log2 of the smallest value told apart: 1024, about a microsecond in nanoseconds.
-const LEAST: u32 = 10;
+const FINENESS: u8 = 5;
 /// log2 of the end of the range: 2^42 nanoseconds are 73 minutes.
-const END: u32 = 42;
-const BUCKETS: usize = (((END - LEAST) << FINENESS) + 1) as usize;
+const END: u8 = 42;
+const LARGEST: u64 = (1 << END) - 1;
+const CONFIG: Config = match Config::new(FINENESS, END) {
+    Ok(config) => config,
+    Err(_) => panic!("the end of the range is above its fineness"),
+};
 
-/// Counts by size.
+/// Counts by size: of durations in nanoseconds, or of rows.
 pub struct Histogram {
-    buckets: Box<[AtomicU64]>,
+    buckets: AtomicHistogram,
     sum: AtomicU64,
-    /// What one unit of a recorded value is worth on the inner scale, as a shift.
-    shift: u32,
 }
 
 impl Histogram {
-    /// For durations, in nanoseconds.
-    pub fn of_durations() -> Self {
-        Self::with_shift(0)
+    /// An empty histogram.
+    pub fn new() -> Self {
+        Self { buckets: AtomicHistogram::with_config(&CONFIG), sum: AtomicU64::new(0) }
     }
 
-    /// For counts of things: every number to 32 has a bucket of its own.
-    pub fn of_counts() -> Self {
-        Self::with_shift(LEAST)
-    }
-
-    fn with_shift(shift: u32) -> Self {
-        let buckets = (0..BUCKETS).map(|_| AtomicU64::new(0)).collect();
-        Self { buckets, sum: AtomicU64::new(0), shift }
-    }
-
-    /// Adds one value.
+    /// Adds one value. What is larger than the range counts as its end.
     pub fn record(&self, value: u64) {
-        let scaled = value.saturating_mul(1 << self.shift);
-        self.buckets[bucket_of(scaled)].fetch_add(1, Ordering::Relaxed);
+        let _ = self.buckets.increment(value.min(LARGEST));
         self.sum.fetch_add(value, Ordering::Relaxed);
     }
 
     /// Adds a duration.
-    pub fn record_duration(&self, duration: std::time::Duration) {
+    pub fn record_duration(&self, duration: Duration) {
         self.record(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// What was recorded so far.
     pub fn read(&self) -> Distribution {
-        let counts: Box<[u64]> = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
-        let count = counts.iter().sum();
-        Distribution { counts, count, sum: self.sum.load(Ordering::Relaxed), shift: self.shift }
+        Distribution::new(self.buckets.load(), self.sum.load(Ordering::Relaxed))
+    }
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 /// A reading of a histogram, or the difference of two.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Distribution {
-    counts: Box<[u64]>,
+    buckets: Buckets,
     /// How many values.
     pub count: u64,
     /// Their sum.
     pub sum: u64,
-    shift: u32,
 }
 
 impl Distribution {
+    fn new(buckets: Buckets, sum: u64) -> Self {
+        let count = buckets.as_slice().iter().sum();
+        Self { buckets, count, sum }
+    }
+
     /// What was recorded after `earlier` was read.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
-        let counts: Box<[u64]> =
-            self.counts.iter().zip(&earlier.counts).map(|(now, then)| now.saturating_sub(*then)).collect();
-        let count = counts.iter().sum();
-        Self { counts, count, sum: self.sum.wrapping_sub(earlier.sum), shift: self.shift }
+        let mut buckets = self.buckets.clone();
+        for (now, then) in buckets.as_mut_slice().iter_mut().zip(earlier.buckets.as_slice()) {
+            *now = now.saturating_sub(*then);
+        }
+        Self::new(buckets, self.sum.wrapping_sub(earlier.sum))
     }
 
     /// Adds the values of another one.
     pub fn add(&mut self, other: &Self) {
-        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
+        for (mine, theirs) in self.buckets.as_mut_slice().iter_mut().zip(other.buckets.as_slice()) {
             *mine += theirs;
         }
         self.count += other.count;
@@ -91,99 +93,45 @@ impl Distribution {
 
     /// The value below which this share of all values lies; none without values.
     pub fn quantile(&self, share: f64) -> Option<f64> {
-        if self.count == 0 {
-            return None;
-        }
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a rank among fewer than 2^53 values"
-        )]
-        let rank = ((self.count as f64 * share).ceil() as u64).clamp(1, self.count);
-        let mut seen = 0;
-        let index = self.counts.iter().position(|count| {
-            seen += count;
-            seen >= rank
-        })?;
-        Some(self.middle(index))
+        self.buckets.quantile_bucket(share).ok().flatten().as_ref().map(middle)
     }
 
     /// For each of the growing `bounds`, how many values are at most that.
     pub fn cumulative(&self, bounds: &[f64]) -> Vec<u64> {
-        let mut counts = Vec::with_capacity(bounds.len());
-        let (mut index, mut seen) = (0, 0);
-        for bound in bounds {
-            while index < BUCKETS && self.middle(index) <= *bound {
-                seen += self.counts[index];
-                index += 1;
+        let mut buckets = self.buckets.iter().peekable();
+        let mut seen = 0;
+        let up_to = bounds.iter().map(|bound| {
+            while let Some(bucket) = buckets.next_if(|bucket| middle(bucket) <= *bound) {
+                seen += bucket.count();
             }
-            counts.push(seen);
-        }
-        counts
-    }
-
-    fn middle(&self, index: usize) -> f64 {
-        let (start, end) = (self.start(index), self.end(index));
-        // Of counts, each small number is a bucket: it is its start.
-        if self.shift > 0 && end - start <= 1.0 { start } else { f64::midpoint(start, end) }
-    }
-
-    fn start(&self, index: usize) -> f64 {
-        unscaled(if index == 0 { 0 } else { start_of(index) }, self.shift)
-    }
-
-    fn end(&self, index: usize) -> f64 {
-        if index + 1 == BUCKETS { f64::INFINITY } else { unscaled(start_of(index + 1), self.shift) }
+            seen
+        });
+        up_to.collect()
     }
 }
 
+/// What the values of a bucket are taken for.
 #[expect(clippy::cast_precision_loss, reason = "bounds of buckets have few significant bits")]
-fn unscaled(value: u64, shift: u32) -> f64 {
-    value as f64 / (1_u64 << shift) as f64
-}
-
-/// Bucket 0 is below 2^LEAST; bucket 1 begins there.
-fn bucket_of(value: u64) -> usize {
-    if value < 1 << LEAST {
-        return 0;
-    }
-    let power = value.ilog2();
-    if power >= END {
-        return BUCKETS - 1;
-    }
-    let step = (value >> (power - FINENESS)) & ((1 << FINENESS) - 1);
-    1 + (((power - LEAST) << FINENESS) as usize) + usize::try_from(step).unwrap_or(0)
-}
-
-fn start_of(index: usize) -> u64 {
-    let place = u64::try_from(index - 1).unwrap_or(0);
-    let power = (place >> FINENESS) + u64::from(LEAST);
-    let step = place & ((1 << FINENESS) - 1);
-    ((1 << FINENESS) + step) << (power - u64::from(FINENESS))
+fn middle(bucket: &Bucket) -> f64 {
+    f64::midpoint(bucket.start() as f64, bucket.end() as f64)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;
 
     #[test]
-    fn buckets_follow_each_other_without_gaps() {
-        for index in 1..BUCKETS - 1 {
-            assert_eq!(bucket_of(start_of(index)), index);
-            assert_eq!(bucket_of(start_of(index + 1) - 1), index);
-        }
-        assert_eq!(bucket_of(0), 0);
-        assert_eq!(bucket_of(u64::MAX), BUCKETS - 1);
+    fn what_is_larger_than_the_range_counts_as_its_end() {
+        let times = Histogram::new();
+        times.record_duration(Duration::MAX);
+        assert!(times.read().quantile(0.5).is_some_and(|value| value > 2_f64.powi(41)));
     }
 
     #[test]
     fn small_counts_are_exact() {
-        let rows = Histogram::of_counts();
+        let rows = Histogram::new();
         for count in [0, 1, 1, 7, 32] {
             rows.record(count);
         }
@@ -196,7 +144,7 @@ mod tests {
 
     #[test]
     fn cumulative_counts_grow_with_their_bounds() {
-        let rows = Histogram::of_counts();
+        let rows = Histogram::new();
         for count in [0, 1, 1, 7, 32, 5000] {
             rows.record(count);
         }
@@ -205,12 +153,12 @@ mod tests {
 
     #[test]
     fn an_empty_histogram_has_no_quantiles() {
-        assert_eq!(Histogram::of_durations().read().quantile(0.99), None);
+        assert_eq!(Histogram::new().read().quantile(0.99), None);
     }
 
     #[test]
     fn a_difference_holds_what_came_between() {
-        let times = Histogram::of_durations();
+        let times = Histogram::new();
         times.record(1 << 20);
         let earlier = times.read();
         times.record(1 << 30);
@@ -222,7 +170,7 @@ mod tests {
     proptest! {
         #[test]
         fn quantiles_are_known_to_a_thirtysecond(mut values in prop::collection::vec(1024_u64..1 << 40, 1..200), share in 0.01..1.0_f64) {
-            let histogram = Histogram::of_durations();
+            let histogram = Histogram::new();
             for value in &values {
                 histogram.record(*value);
             }
