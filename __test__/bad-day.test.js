@@ -19,7 +19,14 @@ test('a row is run for each contender, no write is lost or doubled, and the tabl
     expect(cell).toMatchObject({ unanswered: 0, doubled: 0, lost: 0, misreported: 0 });
     expect(cell.requests).toBeGreaterThan(cell.failed);
   }
-  const report = { results: [result], skipped: [], rows, environment: ['here'], command: 'bench' };
+  const report = {
+    results: [result],
+    measurements: [],
+    skipped: [],
+    rows,
+    environment: ['here'],
+    command: 'bench',
+  };
   expect(textReport(report)).toContain(rows[0].title);
   for (const name of contenders) expect(markdownReport(report)).toContain(`| ${name} |`);
 });

@@ -81,11 +81,15 @@ async function main(argv) {
   for (const { row, why } of skipped) process.stderr.write(`skipped: ${row}: ${why}\n`);
   const environment = await environmentOfRun();
   const results = await runRows(rows, options, namespaces, running);
-  const report = { results, skipped, rows, environment, command: options.command };
+  const measurements = options.measures ? await require('./bad-day/measurements').measureAll(options) : [];
+  const report = { results, measurements, skipped, rows, environment, command: options.command };
   process.stdout.write(`${textReport(report)}\n`);
   if (options.markdown) writeMarkdown(options.markdown, markdownReport(report));
   if (options.json)
-    fs.writeFileSync(options.json, `${JSON.stringify({ environment, results, skipped }, null, 2)}\n`);
+    fs.writeFileSync(
+      options.json,
+      `${JSON.stringify({ environment, results, measurements, skipped }, null, 2)}\n`,
+    );
   if (results.some(({ broken, cells }) => broken || cells.some((cell) => cell.broken))) process.exitCode = 1;
 }
 

@@ -66,6 +66,16 @@ class ContenderRun {
     return this.#call('burst', count);
   }
 
+  /** Takes so many clients out of the pool for so long. */
+  lend(count, millis) {
+    return this.#call('lend', { count, millis });
+  }
+
+  /** One request beside the load: `{ took, error }`. `kind`: read, insert or transaction. */
+  ask(kind) {
+    return this.#call('ask', kind);
+  }
+
   /** What became of each request. */
   finish() {
     return this.#call('finish');

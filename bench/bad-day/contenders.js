@@ -1,7 +1,8 @@
 'use strict';
 
 // The five contenders: what an application does with plain pg, with a loop of its own around pg, and with the
-// three ways into this package. Each opens on a place and gives `read` and `insert`.
+// three ways into this package. Each opens on a place and gives `read`, `insert`, `transaction`, which
+// inserts two keys, and `connect`, which lends a client.
 // None is ended: the process ends with it.
 //
 // A place is { hosts: [{ host, port }], user, password, database, options, queryOptions }: `options` are for
@@ -37,16 +38,39 @@ class PgPools {
       throw error;
     }
   }
+
+  connect() {
+    return this.#pools[this.#current].connect();
+  }
+}
+
+/** As an application writes it with pg. */
+async function transactionByHand(pool, text, keys) {
+  const client = await pool.connect();
+  try {
+    await client.query('BEGIN');
+    for (const key of keys) await client.query(text, [key]);
+    await client.query('COMMIT');
+    client.release();
+  } catch (error) {
+    client.release(error);
+    throw error;
+  }
 }
 
 function openPg(place) {
   const pools = new PgPools(place);
   const ask = (text, values) => pools.query({ text, values, ...place.queryOptions });
-  return { read: ask, insert: ask };
+  return {
+    read: ask,
+    insert: ask,
+    transaction: (text, keys) => transactionByHand(pools, text, keys),
+    connect: () => pools.connect(),
+  };
 }
 
 function openPgWithLoop(place) {
-  const { read } = openPg(place);
+  const { read, transaction, connect } = openPg(place);
   return {
     read: (text, values) => withRetry(() => read(text, values), isConnectionError),
     insert: (text, values) =>
@@ -54,16 +78,21 @@ function openPgWithLoop(place) {
         () => read(text, values),
         (error) => wasNotSent(error) || error.code === '25006',
       ),
+    transaction: (text, keys) => withRetry(() => transaction(text, keys), wasNotSent),
+    connect: () => withRetry(connect, wasNotSent),
   };
 }
 
 function openExecuteQueryWithRetry({ queryOptions }) {
-  const { executeQueryWithRetry } = require('../..');
+  const { executeQueryWithRetry, executeTransactionWithRetry, getPool } = require('../..');
   const ask = (text, values, options) =>
     executeQueryWithRetry(text, values, undefined, undefined, { ...queryOptions, ...options });
   return {
     read: (text, values) => ask(text, values, { readOnly: true }),
     insert: ask,
+    transaction: (text, keys) =>
+      executeTransactionWithRetry(keys.map((key) => ({ query: text, values: [key] }))),
+    connect: () => getPool('highPriority').connect(),
   };
 }
 
@@ -75,6 +104,11 @@ function openTier({ queryOptions }) {
   return {
     read: (text, values) => ask(text, values, { readOnly: true }),
     insert: ask,
+    transaction: (text, keys) =>
+      pool.transaction(async (client) => {
+        for (const key of keys) await client.query(text, [key]);
+      }),
+    connect: () => pool.connect(),
   };
 }
 
@@ -93,7 +127,12 @@ function openPool({ hosts, user, password, database, options, queryOptions }) {
   });
   pool.on('error', () => {});
   const ask = (text, values) => pool.query({ text, values, ...queryOptions });
-  return { read: ask, insert: ask };
+  return {
+    read: ask,
+    insert: ask,
+    transaction: (text, keys) => transactionByHand(pool, text, keys),
+    connect: () => pool.connect(),
+  };
 }
 
 const CONTENDERS = {

@@ -20,6 +20,8 @@ function figuresOf(records, { down, up, over, opened, times }) {
     .map(({ ended }) => ended - up)
     .filter((millis) => millis >= 0)
     .sort((a, b) => a - b);
+  // A client in somebody's hands is neither slow nor quick.
+  const isTimed = ({ kind }) => kind !== 'lent';
   const lastFailure = Math.max(...failed.map(({ ended }) => ended - up));
   return {
     requests: records.length,
@@ -27,7 +29,7 @@ function figuresOf(records, { down, up, over, opened, times }) {
     failedReads: records.filter(({ kind, told }) => kind === 'read' && told !== 'done').length,
     unanswered: records.length - settled.length,
     ...audit(records, times),
-    longest: Math.max(0, ...records.map(({ begun, ended }) => (ended ?? over) - begun)),
+    longest: Math.max(0, ...records.filter(isTimed).map(({ begun, ended }) => (ended ?? over) - begun)),
     first: after[0] ?? null,
     hundredth: after[HUNDRED - 1] ?? null,
     lastFailure: lastFailure > 0 ? lastFailure : null,
@@ -36,7 +38,7 @@ function figuresOf(records, { down, up, over, opened, times }) {
       succeeded.length === 0
         ? null
         : quantile(
-            succeeded.map(({ begun, ended }) => ended - begun),
+            succeeded.filter(isTimed).map(({ begun, ended }) => ended - begun),
             0.99,
           ),
     reasons: countBy(failed, ({ error }) => error),

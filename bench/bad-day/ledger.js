@@ -10,6 +10,8 @@ const CREATE = `
 // No key is unique to the server: a write that happens twice is to be seen.
 const TEXTS = {
   read: 'SELECT at FROM bad_day WHERE key = $1',
+  // Slow, so that each of several asks for a connection of its own.
+  warm: 'SELECT $1::text AS key, pg_sleep(0.2)',
   insert: 'INSERT INTO bad_day (key) VALUES ($1)',
 };
 

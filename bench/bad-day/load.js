@@ -17,7 +17,7 @@ class Load {
   #due = 0;
 
   /**
-   * @param {{ read: (key: string) => Promise, insert: (key: string) => Promise }} ask
+   * @param {{ read, insert, lent: (key: string, argument) => Promise }} ask
    * @param {{ rate: number, writes: number, prefix: string }} settings requests a second, the share of inserts, how keys begin
    */
   constructor(ask, { rate, writes, prefix }) {
@@ -47,10 +47,19 @@ class Load {
     for (let index = 0; index < count; index++) this.#send();
   }
 
+  /** That many hold a client each for `millis`. */
+  lend(count, millis) {
+    for (let index = 0; index < count; index++) this.#record('lent', millis);
+  }
+
   #send() {
     const index = this.#records.length;
     const isInsert = Math.floor((index + 1) * this.#writes) > Math.floor(index * this.#writes);
-    const kind = isInsert ? 'insert' : 'read';
+    this.#record(isInsert ? 'insert' : 'read');
+  }
+
+  #record(kind, argument) {
+    const index = this.#records.length;
     const record = {
       kind,
       key: `${this.#prefix}${index}`,
@@ -68,7 +77,7 @@ class Load {
     };
     this.#open.add(record);
     Promise.resolve()
-      .then(() => this.#ask[kind](record.key))
+      .then(() => this.#ask[kind](record.key, argument))
       .then(
         () => settled('done', null),
         (error) => settled(toldBy(error), nameOf(error)),

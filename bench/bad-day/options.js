@@ -10,6 +10,7 @@ const SWITCHES = {
   'bad-day': { type: 'boolean' },
   rows: { type: 'string' },
   contenders: { type: 'string' },
+  'round-trips': { type: 'boolean', default: false },
   quick: { type: 'boolean', default: false },
   lanes: { type: 'string' },
   down: { type: 'string' },
@@ -24,6 +25,7 @@ const SWITCHES = {
 const USAGE = `Usage: npm run bench -- --bad-day [switches]
 
   --rows a,b          only these rows
+  --round-trips       only the small measurements: round trips per operation, and waits of a lone query
   --contenders a,b    only these of: ${NAMES.join(', ')}
   --quick             shorter faults and less load
   --lanes N           rows that run at a time (default 2, with --quick 5)
@@ -58,7 +60,9 @@ function parseOptions(argv) {
     problems.push(error.message);
   }
   const options = {
-    rows,
+    rows: values['round-trips'] ? [] : rows,
+    // With rows of one's own choice they are left out.
+    measures: values.rows === undefined,
     contenders,
     quick: values.quick,
     lanes:

@@ -95,7 +95,7 @@ function reasonLines(cells) {
     });
 }
 
-function textReport({ results, skipped, rows, environment, command }) {
+function textReport({ results, measurements, skipped, rows, environment, command }) {
   const lines = ['', command, ...environment];
   for (const { row, cells, broken } of results) {
     lines.push(
@@ -106,20 +106,25 @@ function textReport({ results, skipped, rows, environment, command }) {
     );
     if (broken) lines.push(`broken: ${broken}`);
   }
+  for (const table of measurements) lines.push('', table.title, ...aligned(table.lines));
   for (const { row, why } of skipped) lines.push('', `skipped: ${row}: ${why}`);
   return lines.join('\n');
 }
 
-function markdownReport({ results, skipped, rows, environment, command }) {
+function markdownReport({ results, measurements, skipped, rows, environment, command }) {
   const lines = ['Made by:', '', '```sh', command, '```', '', ...environment.map((line) => `- ${line}`)];
   for (const { row, why } of skipped) lines.push(`- skipped: ${row}: ${why}`);
-  lines.push('', 'Failed requests, and the time from the server serving again to the last of them:', '');
-  lines.push(...markdownTable(overview(results, rows)), '');
-  for (const [name, meaning] of LEGEND) lines.push(`- ${name}: ${meaning}`);
+  if (results.length > 0) {
+    lines.push('', 'Failed requests, and the time from the server serving again to the last of them:', '');
+    lines.push(...markdownTable(overview(results, rows)), '');
+    for (const [name, meaning] of LEGEND) lines.push(`- ${name}: ${meaning}`);
+  }
   for (const { row, cells } of results) {
     const { title, story } = rows.find(({ name }) => name === row);
     lines.push('', `### ${title}`, '', story, '', ...markdownTable(rowTable(cells)));
   }
+  for (const table of measurements)
+    lines.push('', `### ${table.title}`, '', table.story, '', ...markdownTable(table.lines));
   return `${lines.join('\n')}\n`;
 }
 

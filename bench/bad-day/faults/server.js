@@ -71,6 +71,21 @@ const SERVER = [
     heal: ({ server }) => signalAll(server, 'SIGCONT'),
   },
   {
+    ...restart,
+    name: 'restart-lent',
+    title: 'Server restart, down for 3 s, while 8 of 10 connections are lent',
+    story:
+      'The application holds 8 clients of a pool of 10 for 6 s, from just before a restart until after it.',
+    terms: { down: 3 },
+    options: { max: 10 },
+    env: { DB_HIGH_PRIORITY_MAX: '10' },
+    async strike(stage, run) {
+      await run.lend(8, 6_000);
+      await sleep(200);
+      await shutDown(stage);
+    },
+  },
+  {
     name: 'idle-restart',
     title: 'Server restart while nobody asks',
     story:
