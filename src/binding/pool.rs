@@ -17,7 +17,7 @@ use super::{
     request::{self, Request},
 };
 use crate::{
-    dispatch::{Answer, CancelFlag, Changes, Failure, RequestOptions, Run, Settings, Tier},
+    dispatch::{Answer, CancelFlag, Changes, FailedRun, Failure, RequestOptions, Settings, Tier},
     postgres::{AskPassword, Error, LoginListener},
 };
 
@@ -236,7 +236,7 @@ impl NativePool {
     #[napi(catch_unwind)]
     #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over a String")]
     pub fn decide_retry(&self, id: u32, run: String) -> Result<()> {
-        let run = serde_json::from_str::<Run>(&run)
+        let run = serde_json::from_str::<FailedRun>(&run)
             .map_err(|error| NapiError::from_reason(format!("the run cannot be read: {error}")))?;
         self.tier.decide_retry(id, run, self.connections.retry_answer_to(id));
         Ok(())

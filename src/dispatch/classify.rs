@@ -13,7 +13,10 @@ use tokio::time::Instant;
 use super::{Failure, RequestOptions};
 use crate::{
     pool::{self, AcquireError},
-    postgres::{Action, Error, SqlState, Statement, Status},
+    postgres::{
+        Action, Error, SqlState, Statement, Status,
+        sql_text::{SqlStatement, statements},
+    },
     resilience::{self, Delay, Repeat},
 };
 
@@ -142,12 +145,18 @@ impl ClassifiedFailure {
         }
         let fault = |repeat, delay| Self::new(phase, repeat, delay);
         match error.action() {
-            Action::Rerun if known.left_no_trace() => fault(Repeat::Safe, Delay::Statement),
-            Action::OnDemand if known.left_no_trace() && known.is_listed(error.sqlstate()) => {
+            Action::Rerun if known.is_undone(SqlStatement::leaves_nothing_behind) => {
+                fault(Repeat::Safe, Delay::Statement)
+            }
+            Action::OnDemand
+                if known.is_listed(error.sqlstate()) && known.is_undone(SqlStatement::is_one_transaction) =>
+            {
                 fault(Repeat::Safe, Delay::Statement)
             }
             // Rejected before it did anything.
-            Action::LeaveHost if known.has_other_hosts && known.left_no_trace() => {
+            Action::LeaveHost
+                if known.has_other_hosts && known.is_undone(SqlStatement::is_one_transaction) =>
+            {
                 fault(Repeat::Safe, Delay::Statement)
             }
             Action::Ambiguous => fault(Repeat::Ambiguous, Delay::Statement),
@@ -169,60 +178,17 @@ impl ClassifiedFailure {
 }
 
 impl FailureContext<'_> {
-    /// Whether the server, having reported the error, has undone all of it.
-    fn left_no_trace(&self) -> bool {
+    /// Whether its first statement, of which `is_undone` is asked, has failed, outside of a transaction of the
+    /// caller's. A statement that is known by its name alone cannot be asked.
+    fn is_undone<'a>(&'a self, is_undone: fn(&SqlStatement<'a>) -> bool) -> bool {
         !self.completed
             && !matches!(self.status, Some(Status::Transaction | Status::Failed))
-            && !may_commit_by_itself(&self.statement.text)
+            && statements(&self.statement.text).next().is_some_and(|first| is_undone(&first))
     }
 
     fn is_listed(&self, code: Option<SqlState>) -> bool {
         code.is_some_and(|code| self.options.codes.contains(&code))
     }
-}
-
-/// Procedures and DO blocks may commit a part of their work before they fail.
-pub(super) fn may_commit_by_itself(text: &str) -> bool {
-    let word = first_word(text);
-    ["call", "do"].iter().any(|verb| word.eq_ignore_ascii_case(verb))
-}
-
-/// The first word of a statement, comments and blanks before it left out.
-fn first_word(text: &str) -> &str {
-    let mut rest = text;
-    loop {
-        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ';' || c == '(');
-        if let Some(comment) = rest.strip_prefix("--") {
-            rest = comment.split_once('\n').map_or("", |(_, after)| after);
-        } else if let Some(comment) = rest.strip_prefix("/*") {
-            rest = after_comment(comment);
-        } else {
-            let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
-            return rest.get(..end).unwrap_or("");
-        }
-    }
-}
-
-/// What follows a comment, which may hold others.
-fn after_comment(text: &str) -> &str {
-    let mut depth = 1;
-    let mut rest = text;
-    while depth > 0 {
-        let (open, close) = (rest.find("/*"), rest.find("*/"));
-        let Some(close) = close else { return "" };
-        let at = match open {
-            Some(open) if open < close => {
-                depth += 1;
-                open
-            }
-            _ => {
-                depth -= 1;
-                close
-            }
-        };
-        rest = rest.get(at + 2..).unwrap_or("");
-    }
-    rest
 }
 
 /// The code of a failure, for events and logs.
@@ -353,23 +319,5 @@ mod tests {
         let full_server =
             ClassifiedFailure::of_refusal(&AcquireError::Connect(server_error("53300", "FATAL")), now);
         assert_eq!((full_server.repeat(), full_server.delay()), (Repeat::Unsent, Delay::Slow));
-    }
-
-    #[test]
-    fn the_first_word_is_found_behind_comments() {
-        for text in ["CALL p()", " \n-- x\n call p()", "/* a /* b */ c */ Call p()", ";;do $$ begin end $$"] {
-            assert!(may_commit_by_itself(text), "{text}");
-        }
-        for text in [
-            "SELECT 1",
-            "/* call */ SELECT 1",
-            "-- call",
-            "document",
-            "",
-            "/* open",
-            "INSERT INTO call VALUES (1)",
-        ] {
-            assert!(!may_commit_by_itself(text), "{text}");
-        }
     }
 }

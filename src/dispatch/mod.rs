@@ -42,7 +42,7 @@ pub use self::{
     retry_state::RetryNotice,
     settings::{Settings, SettingsError},
     settings_json::Changes,
-    transaction::Run,
+    transaction::FailedRun,
 };
 use self::{retry::Tries, retry_state::RetryState, tier_context::TierContext};
 use crate::{
@@ -123,7 +123,12 @@ impl Tier {
     }
 
     /// Whether a transaction that JavaScript ran runs again: `answer` hears so when its time has come.
-    pub fn decide_retry(&self, id: u32, run: Run, answer: impl FnOnce(Result<(), NoRetry>) + Send + 'static) {
+    pub fn decide_retry(
+        &self,
+        id: u32,
+        run: FailedRun,
+        answer: impl FnOnce(Result<(), NoRetry>) + Send + 'static,
+    ) {
         transaction::decide_retry(&self.retry_state, id, run, answer);
     }
 

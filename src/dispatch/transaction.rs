@@ -12,18 +12,21 @@ use tokio::time::Instant;
 
 use super::{
     RequestOptions, RetryNotice,
-    classify::{ClassifiedFailure, Phase, may_commit_by_itself},
+    classify::{ClassifiedFailure, Phase},
     retry_state::RetryState,
 };
 use crate::{
-    postgres::{Action, SqlState},
+    postgres::{
+        Action, SqlState,
+        sql_text::{SqlStatement, statements},
+    },
     resilience::{Deadline, Delay, NoRetry, Repeat, Retries, RetryDecision, RetryPolicy},
 };
 
-/// What became of one run of a transaction.
+/// A run of a transaction, or of a statement on a client, that failed.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Run {
+pub struct FailedRun {
     stage: RunStage,
     /// The code of its error.
     code: Option<String>,
@@ -65,7 +68,7 @@ enum RunStage {
     Statement,
 }
 
-impl Run {
+impl FailedRun {
     fn fault(&self, has_other_hosts: bool) -> ClassifiedFailure {
         let phase = match self.stage {
             RunStage::Open => Phase::Transaction,
@@ -79,10 +82,8 @@ impl Run {
             RunStage::Asking => Repeat::Unsent,
             RunStage::Aborted => Repeat::Safe,
             RunStage::Open if self.lost => Repeat::Safe,
-            RunStage::Open => self.repeat_after(action, has_other_hosts),
             RunStage::Statement if self.lost => Repeat::Ambiguous,
-            RunStage::Statement if self.is_single() => self.repeat_after(action, has_other_hosts),
-            RunStage::Statement => Repeat::Never,
+            RunStage::Open | RunStage::Statement => self.repeat_after(action, has_other_hosts),
         };
         let repeat = if self.committed && repeat == Repeat::Safe { Repeat::Never } else { repeat };
         ClassifiedFailure::new(phase, repeat, Delay::Statement)
@@ -91,19 +92,21 @@ impl Run {
     fn repeat_after(&self, action: Option<Action>, has_other_hosts: bool) -> Repeat {
         let may_run_again = match action {
             Some(Action::Ambiguous) => return Repeat::Ambiguous,
-            Some(Action::Rerun) => true,
-            Some(Action::LeaveHost) => has_other_hosts,
-            Some(Action::OnDemand) => self.is_listed(),
+            Some(Action::Rerun) => self.is_undone(SqlStatement::leaves_nothing_behind),
+            Some(Action::LeaveHost) => has_other_hosts && self.is_undone(SqlStatement::is_one_transaction),
+            Some(Action::OnDemand) => self.is_listed() && self.is_undone(SqlStatement::is_one_transaction),
             _ => false,
         };
         if may_run_again { Repeat::Safe } else { Repeat::Never }
     }
 
-    /// Whether the server has undone all of it when it reports an error.
-    fn is_single(&self) -> bool {
-        let text = self.text.as_deref().unwrap_or_default();
-        let rest = text.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
-        !rest.contains(';') && !may_commit_by_itself(rest)
+    /// Whether the server has undone all of it: a transaction, or a single statement of which `is_undone` is asked.
+    fn is_undone<'a>(&'a self, is_undone: fn(&SqlStatement<'a>) -> bool) -> bool {
+        if self.stage != RunStage::Statement {
+            return true;
+        }
+        let mut statements = statements(self.text.as_deref().unwrap_or_default());
+        statements.next().is_some_and(|only| is_undone(&only)) && statements.next().is_none()
     }
 
     fn is_listed(&self) -> bool {
@@ -129,7 +132,7 @@ impl Run {
 pub(super) fn decide_retry(
     retry_state: &Arc<RetryState>,
     id: u32,
-    run: Run,
+    run: FailedRun,
     answer: impl FnOnce(Result<(), NoRetry>) + Send + 'static,
 ) {
     let fault = run.fault(retry_state.has_other_hosts);

@@ -169,11 +169,11 @@ impl<'a> SqlStatement<'a> {
         self.first.is_one_of(KINDS)
     }
 
-    /// Whether it may commit a part of its work before it fails.
-    pub fn may_commit_a_part(&self) -> bool {
+    /// Whether all of it runs in one transaction. What does not may have committed a part before it fails.
+    pub fn is_one_transaction(&self) -> bool {
         const KINDS: &[&str] =
             &["call", "do", "execute", "explain", "vacuum", "cluster", "reindex", "repack"];
-        self.first.is_one_of(KINDS) || self.tokens().any(|token| token.is("concurrently"))
+        !self.first.is_one_of(KINDS) && !self.tokens().any(|token| token.is("concurrently"))
     }
 
     /// What it does to the transaction it is sent in.
@@ -252,7 +252,7 @@ mod tests {
             "MERGE INTO t USING s ON true WHEN MATCHED THEN DELETE",
         ] {
             assert!(only(text).leaves_nothing_behind(), "{text}");
-            assert!(!only(text).may_commit_a_part(), "{text}");
+            assert!(only(text).is_one_transaction(), "{text}");
         }
     }
 
@@ -272,18 +272,18 @@ mod tests {
             "REFRESH MATERIALIZED VIEW CONCURRENTLY v",
             "ALTER TABLE t DETACH PARTITION p CONCURRENTLY",
         ] {
-            assert!(only(text).may_commit_a_part(), "{text}");
+            assert!(!only(text).is_one_transaction(), "{text}");
             assert!(!only(text).leaves_nothing_behind(), "{text}");
         }
         for text in
             ["CREATE TABLE concurrent (a int)", "ALTER TABLE t ADD a int", "COPY t FROM STDIN", "LOCK t"]
         {
-            assert!(!only(text).may_commit_a_part(), "{text}");
+            assert!(only(text).is_one_transaction(), "{text}");
             assert!(!only(text).leaves_nothing_behind(), "{text}");
         }
         assert!(statements("").next().is_none());
         assert!(statements("/* open SELECT 1").next().is_none());
-        assert!(!only("document").may_commit_a_part());
+        assert!(only("document").is_one_transaction());
     }
 
     #[test]
