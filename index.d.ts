@@ -233,6 +233,8 @@ export interface TransactionOptions {
   isolationLevel?: 'serializable' | 'repeatable read' | 'read committed' | 'read uncommitted' | (string & {}) | undefined;
   /** Default: false. */
   readOnly?: boolean | undefined;
+  /** Running it twice does no harm: it runs again where the outcome of its COMMIT is unknown. Default: false. */
+  idempotent?: boolean | undefined;
   /** Default: false. */
   deferrable?: boolean | undefined;
   /** Runs after the first one. Default: the pool's `retryAttempts`, else 3. */
@@ -813,6 +815,8 @@ interface ServerFields {
 
 /** What the server refused, with every field it sent. */
 export class DatabaseError extends Error {
+  /** Set where the request may have taken effect: the answer to an attempt was lost. */
+  readonly ambiguous?: true;
   readonly length: number;
   readonly name: 'error';
   severity: string | undefined;
@@ -903,6 +907,8 @@ export function endPools(): Promise<void>;
 
 /** No connection became available in time. The message begins as pg's. */
 export class AcquireTimeoutError extends Error {
+  /** Set where the request may have taken effect: the answer to an attempt was lost. */
+  readonly ambiguous?: true;
   readonly code: 'ACQUIRE_TIMEOUT';
   /** Counts of the pool at that moment. */
   readonly total: number;
@@ -936,6 +942,8 @@ export function executeTransactionWithRetry<R extends QueryResultRow = any>(
 
 /** The breaker is open, of several hosts that of each which could serve: nothing was sent. */
 export class CircuitOpenError extends Error {
+  /** Set where the request may have taken effect: the answer to an attempt was lost. */
+  readonly ambiguous?: true;
   readonly code: 'CIRCUIT_OPEN';
   readonly tier: string | undefined;
   /** The host that is probed next, and its port. */
@@ -952,12 +960,16 @@ export class RetryBudgetError extends Error {
 
 /** The connection was lost while COMMIT was under way, and the server cannot say what became of it. */
 export class CommitOutcomeUnknownError extends Error {
+  /** Set where the request may have taken effect: the answer to an attempt was lost. */
+  readonly ambiguous?: true;
   readonly code: 'COMMIT_OUTCOME_UNKNOWN';
   readonly transactionId: string | undefined;
 }
 
 /** `maxWaiting` callers wait already. */
 export class PoolFullError extends Error {
+  /** Set where the request may have taken effect: the answer to an attempt was lost. */
+  readonly ambiguous?: true;
   readonly code: 'POOL_FULL';
   readonly waiting: number;
   readonly maxWaiting: number;

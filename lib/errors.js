@@ -135,10 +135,16 @@ function fromNative(description) {
   const cause = given.cause ? fromNative(given.cause) : undefined;
   const make = Object.hasOwn(KINDS, given.kind) ? KINDS[given.kind] : plainError;
   const error = make(given, cause);
+  if (given.ambiguous) setAmbiguous(error, given.ambiguous === 'earlier');
   if (cause !== undefined && error.cause === undefined) {
     Object.defineProperty(error, 'cause', { value: cause, configurable: true, writable: true });
   }
   return error;
+}
+
+/** Notes that what failed may have taken effect. Shown of an earlier attempt only: the last one looks as under pg. */
+function setAmbiguous(error, enumerable) {
+  Object.defineProperty(error, 'ambiguous', { value: true, enumerable, configurable: true, writable: true });
 }
 
 function noticeFromNative(given) {
@@ -214,4 +220,4 @@ function aggregateError(given) {
   return error;
 }
 
-module.exports = { DatabaseError, NoticeMessage, ...OWN, fromNative, noticeFromNative };
+module.exports = { DatabaseError, NoticeMessage, ...OWN, fromNative, noticeFromNative, setAmbiguous };

@@ -302,17 +302,6 @@ describe('a COMMIT whose answer is lost', () => {
     expect(error.cause).toBeInstanceOf(Error);
     expect(await count(key)).toBe(1);
   });
-
-  test('of a transaction that has written nothing runs again', async () => {
-    const pool = proxied();
-    let runs = 0;
-    await pool.transaction(async (client) => {
-      runs += 1;
-      await client.query('SELECT 1');
-      if (runs === 1) proxy.cutOnMessage('toClient', 'C', { nth: 2 });
-    }, quick);
-    expect(runs).toBe(2);
-  });
 });
 
 describe('the functions with retry', () => {

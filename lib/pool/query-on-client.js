@@ -9,7 +9,7 @@ const { KEEP } = require('./lease');
 const leakDetection = require('../monitor/leak-detection');
 const { callbackOrPromise } = require('../async/answer');
 const { throwAsync } = require('../async/uncaught');
-const { failedRun, termsOf, withBudgetCause } = require('../retry/terms');
+const { failedRun, termsOf, withAmbiguity, withBudgetCause } = require('../retry/terms');
 const { RetryDecision } = require('../retry/decision');
 
 /** See `Pool.query`. */
@@ -17,14 +17,17 @@ function queryOnClient(pool, text, values, callback) {
   const answer = callbackOrPromise(pool.Promise, inContext(callback));
   const terms = text == null ? undefined : termsOf(pool.options, text);
   let retries = 0;
+  // What the first run that may have taken effect failed with.
+  let ambiguous;
   const fail = (failure, lost) => {
     if (terms === undefined) {
       answer.callback(failure);
       return;
     }
-    const decided = (refusal) => {
-      if (refusal !== undefined) {
-        answer.callback(withBudgetCause(failure, refusal));
+    const decided = (decision) => {
+      if (decision.ambiguous) ambiguous ??= failure;
+      if (!decision.again) {
+        answer.callback(withAmbiguity(withBudgetCause(failure, decision), ambiguous));
         return;
       }
       retries += 1;
@@ -36,7 +39,7 @@ function queryOnClient(pool, text, values, callback) {
   };
   const run = (error, client) => {
     if (error) {
-      answer.callback(error);
+      answer.callback(withAmbiguity(error, ambiguous));
       return;
     }
     // A statement that takes long is no leak.

@@ -101,13 +101,13 @@ async function transactionId(pool, client) {
 /** The outcome: 'committed', 'aborted' or 'unknown'. */
 async function commitOutcome(transaction, commit) {
   const { xid, position, dialect } = commit;
-  // A transaction without an id has written nothing, so nothing can be doubled.
-  if (transaction.readOnly || xid === null) return 'aborted';
-  if (xid === undefined) return 'unknown';
+  if (transaction.readOnly) return 'aborted';
+  // No id proves nothing: writes through dblink and to foreign tables take none.
+  if (xid === null || xid === undefined) return 'unknown';
   const until = transaction.until ?? monotonicNow() + DEFAULT_ASKING_MILLIS;
   const left = () => Math.max(0, Math.round(until - monotonicNow()));
   for (let asked = 0; ; asked++) {
-    let code;
+    let failure;
     try {
       const answer = await ask(transaction.pool, {
         text: dialect.question,
@@ -118,10 +118,15 @@ async function commitOutcome(transaction, commit) {
       const outcome = outcomeOf(answer, commit);
       if (outcome !== undefined) return outcome;
     } catch (error) {
-      if (error instanceof DatabaseError) code = error.code;
+      if (error instanceof DatabaseError) failure = error;
     }
-    const refusal = await transaction.decide({ stage: 'asking', code, retries: asked, remaining: left() });
-    if (refusal !== undefined) return 'unknown';
+    const decision = await transaction.decide({
+      stage: 'asking',
+      error: failure,
+      retries: asked,
+      remaining: left(),
+    });
+    if (!decision.again) return 'unknown';
   }
 }
 

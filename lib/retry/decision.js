@@ -5,7 +5,10 @@
 
 const { bridge } = require('../native/bridge');
 
-/** The core's decision on a failed run: undefined when it is time to run again, else the refusal. */
+/**
+ * The core's decision on a failed run, when it is time: `{ again: true, ambiguous }`, or `{ again: false, ambiguous,
+ * reason, tier }`. `ambiguous`: the run may have taken effect.
+ */
 class RetryDecision {
   constructor() {
     this.id = 0;
@@ -26,12 +29,12 @@ class RetryDecision {
     });
   }
 
-  takeDone() {
-    this.resolve(undefined);
+  takeDone(ambiguous) {
+    this.resolve({ again: true, ambiguous: ambiguous !== 0 });
   }
 
-  takeFailure(refusal) {
-    this.resolve(refusal);
+  takeFailure({ message, tier, ambiguous }) {
+    this.resolve({ again: false, ambiguous, reason: message, tier });
   }
 }
 

@@ -3,7 +3,7 @@
 // The terms of a retry: what the core gets to know of a failed run so that it can decide on another one, and
 // the error that the caller gets when there is none. The decision itself is the core's.
 
-const { DatabaseError, RetryBudgetError } = require('../errors');
+const { DatabaseError, RetryBudgetError, setAmbiguous } = require('../errors');
 const { invalidOption, retryOptionsOf } = require('../statement/retry-options');
 const { monotonicNow } = require('../async/timers');
 
@@ -38,11 +38,22 @@ function isConnectionError(error) {
 }
 
 /** The error, with a RetryBudgetError as its cause where the budget refused another run. */
-function withBudgetCause(error, refusal) {
-  if (refusal.message === 'budget' && Object.isExtensible(error) && error.cause === undefined) {
-    const cause = new RetryBudgetError(undefined, { tier: refusal.tier ?? undefined });
+function withBudgetCause(error, { reason, tier }) {
+  if (reason === 'budget' && Object.isExtensible(error) && error.cause === undefined) {
+    const cause = new RetryBudgetError(undefined, { tier: tier ?? undefined });
     Object.defineProperty(error, 'cause', { value: cause, configurable: true, writable: true });
   }
+  return error;
+}
+
+/** The error, which says that a run may have taken effect; `first` is what that run failed with, if one may. */
+function withAmbiguity(error, first) {
+  if (first === undefined || !Object.isExtensible(error)) return error;
+  setAmbiguous(error, error !== first);
+  const last = [...causes(error)].at(-1);
+  if (error === first || last === first || !Object.isExtensible(last)) return error;
+  Object.defineProperty(last, 'cause', { value: first, configurable: true, writable: true });
+  if (isConnectionError(error)) error.message = `${error.message} (an earlier attempt may have taken effect)`;
   return error;
 }
 
@@ -81,4 +92,4 @@ function failedRun({ until, ...terms }, retries, error, lost) {
   return { ...terms, remainingMillis, retries, code: codeOf(error), lost: lost && isConnectionError(error) };
 }
 
-module.exports = { codeOf, failedRun, isConnectionError, termsOf, withBudgetCause };
+module.exports = { codeOf, failedRun, isConnectionError, termsOf, withAmbiguity, withBudgetCause };

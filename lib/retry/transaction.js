@@ -9,7 +9,7 @@ const { DatabaseError, CommitOutcomeUnknownError } = require('../errors');
 const { commitOutcome, detectDialect, transactionId } = require('./commit-outcome');
 const { callUserCode } = require('../async/uncaught');
 const { isUsable } = require('../client/session-state');
-const { codeOf, isConnectionError, withBudgetCause } = require('./terms');
+const { codeOf, isConnectionError, withAmbiguity, withBudgetCause } = require('./terms');
 const { traceTransaction } = require('../monitor/tracing-channels');
 const { CoreTimer, RetryDecision } = require('./decision');
 const { invalidOption } = require('../statement/retry-options');
@@ -17,11 +17,12 @@ const { monotonicNow } = require('../async/timers');
 
 const DEFAULT_RETRIES = 3;
 const ISOLATION_LEVELS = ['serializable', 'repeatable read', 'read committed', 'read uncommitted'];
-const AMBIGUOUS = { message: 'ambiguous' };
+const AMBIGUOUS = { again: false, ambiguous: true };
 
 /**
  * Runs `work(client)` inside a transaction and resolves with what it returns.
- * @param options `isolationLevel`, `readOnly`, `deferrable`, `retries`, `retryDelay`, `retryOn`, `deadline`
+ * @param options `isolationLevel`, `readOnly`, `idempotent`, `deferrable`, `retries`, `retryDelay`, `retryOn`,
+ *   `deadline`
  */
 async function transaction(pool, work, options = {}) {
   if (typeof work !== 'function') throw new TypeError('a transaction takes a function of its client');
@@ -35,6 +36,7 @@ class Transaction {
     this.work = work;
     this.begin = beginText(options);
     this.readOnly = Boolean(options.readOnly);
+    this.idempotent = Boolean(options.idempotent);
     this.attempts = count(
       'retries',
       options.retries ?? options.maxRetries ?? pool.options.retryAttempts ?? DEFAULT_RETRIES,
@@ -42,6 +44,8 @@ class Transaction {
     this.base = count('retryDelay', options.retryDelay ?? options.baseDelay);
     this.codes = codes(options);
     this.retries = 0;
+    // The error of the first run whose COMMIT may have taken effect.
+    this.unknown = undefined;
     const deadline = count('deadline', options.deadline ?? pool.options.deadline) || undefined;
     this.until = deadline === undefined ? undefined : monotonicNow() + deadline;
   }
@@ -51,39 +55,51 @@ class Transaction {
   }
 
   async run() {
+    try {
+      return await this.runUntilSettled();
+    } catch (error) {
+      throw withAmbiguity(error, this.unknown);
+    }
+  }
+
+  async runUntilSettled() {
     for (;;) {
       const run = await this.runOnce();
       if (!('error' in run)) return run.value;
-      let stage = 'open';
-      let refusal = run.isUnknown ? AMBIGUOUS : await this.decide({ ...run, stage, code: codeOf(run.error) });
+      let decision = run.isUnknown ? AMBIGUOUS : await this.decide({ ...run, stage: 'open' });
       // An ambiguous COMMIT: its answer is lost, or the server says that it does not know.
-      if (refusal !== undefined && refusal.message === 'ambiguous' && run.commit !== undefined) {
-        stage = await this.settle(run);
-        if (stage === 'committed') return run.value;
-        refusal = await this.decide({ ...run, stage, code: codeOf(run.error) });
+      if (!decision.again && decision.ambiguous && run.commit !== undefined) {
+        const outcome = await this.settle(run);
+        if (outcome === 'committed') return run.value;
+        decision = await this.decide({ ...run, stage: outcome });
+        if (!decision.again && outcome === 'unknown') throw this.unknown;
       }
-      if (refusal !== undefined) throw withBudgetCause(run.error, refusal);
+      if (!decision.again) throw withBudgetCause(run.error, decision);
       this.retries += 1;
     }
   }
 
-  /** The outcome of its COMMIT, 'committed' or 'aborted'; throws where it stays unknown. */
+  /** The outcome of its COMMIT. Throws where it stays unknown and the transaction may not run again. */
   async settle(run) {
     const outcome = await commitOutcome(this, run.commit);
     if (outcome !== 'unknown') return outcome;
     this.pool._native.commitUnknown();
     const transactionId = run.commit.xid ?? undefined;
-    throw new CommitOutcomeUnknownError(undefined, { transactionId, cause: run.error });
+    const error = new CommitOutcomeUnknownError(undefined, { transactionId, cause: run.error });
+    if (!this.idempotent) throw error;
+    this.unknown ??= error;
+    return outcome;
   }
 
-  /** The core's decision: undefined when it is time to go on, else the refusal. */
-  decide({ stage, code, lost, isCommitted, retries = this.retries, remaining = this.remaining() }) {
+  /** The core's decision on a run, when it is time to go on. */
+  decide({ stage, error, lost, isCommitted, retries = this.retries, remaining = this.remaining() }) {
     const { attempts, base, codes } = this;
     return new RetryDecision().of(this.pool._native, {
       stage,
-      code,
+      code: codeOf(error),
       lost,
       committed: isCommitted,
+      idempotent: this.idempotent && stage === 'unknown' && !isCommitted,
       retries,
       attempts,
       baseMillis: base,

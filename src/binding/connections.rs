@@ -109,13 +109,17 @@ impl Connections {
     pub(super) fn retry_answer_to(
         self: &Arc<Self>,
         request: u32,
-    ) -> impl FnOnce(Result<(), NoRetry>) + Send + 'static {
+    ) -> impl FnOnce(Result<(), NoRetry>, bool) + Send + 'static {
         let connections = Arc::clone(self);
-        move |decision| match decision {
-            Ok(()) => connections.outbox.push(RecordKind::Done, request, 0),
+        move |decision, is_ambiguous| match decision {
+            Ok(()) => connections.outbox.push(RecordKind::Done, request, is_ambiguous.into()),
             Err(why) => {
-                let value =
-                    json!({ "kind": "verdict", "message": why.name(), "tier": connections.tier.get() });
+                let value = json!({
+                    "kind": "verdict",
+                    "message": why.name(),
+                    "tier": connections.tier.get(),
+                    "ambiguous": is_ambiguous,
+                });
                 connections.outbox.push_json(RecordKind::Fail, 0, request, &value);
             }
         }

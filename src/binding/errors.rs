@@ -18,8 +18,32 @@ pub(super) fn of_failure(failure: &Failure, tier: Option<&str>) -> Value {
         Failure::Wire(error) => of_wire(error),
         Failure::Refused(refusal) => of_refusal(refusal, tier),
         Failure::OverBudget(failure) => over_budget(of_failure(failure, tier), tier),
+        Failure::Ambiguous { last, earlier } => {
+            let earlier = earlier.as_ref().map(|earlier| of_failure(earlier, tier));
+            ambiguous(of_failure(last, tier), earlier)
+        }
     }
 }
+
+/// The failure of a request that may have taken effect all the same; `earlier` is at the end of its causes.
+fn ambiguous(mut failure: Value, earlier: Option<Value>) -> Value {
+    let said = if earlier.is_some() { "earlier" } else { "last" };
+    failure["ambiguous"] = Value::String(said.to_owned());
+    let Some(earlier) = earlier else { return failure };
+    failure["message"] = match failure["message"].as_str() {
+        None | Some("") => Value::String(EARLIER.to_owned()),
+        Some(message) => Value::String(format!("{message} ({EARLIER})")),
+    };
+    let mut last = &mut failure;
+    while last.get("cause").is_some_and(Value::is_object) {
+        last = &mut last["cause"];
+    }
+    last["cause"] = earlier;
+    failure
+}
+
+/// Said in the message of a request of which an earlier attempt may have taken effect.
+const EARLIER: &str = "an earlier attempt may have taken effect";
 
 /// The failure itself, and why it was not tried again.
 fn over_budget(mut failure: Value, tier: Option<&str>) -> Value {

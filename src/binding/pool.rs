@@ -245,7 +245,8 @@ impl NativePool {
     /// Answered after so many milliseconds, or with a failure when it is cancelled.
     #[napi(catch_unwind)]
     pub fn sleep(&self, id: u32, millis: u32) {
-        self.tier.sleep(id, Duration::from_millis(millis.into()), self.connections.retry_answer_to(id));
+        let answer = self.connections.retry_answer_to(id);
+        self.tier.sleep(id, Duration::from_millis(millis.into()), |outcome| answer(outcome, false));
     }
 
     /// From now on it is noticed whether the open transaction of a lent connection is committed.

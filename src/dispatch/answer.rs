@@ -19,6 +19,13 @@ pub enum Failure {
     Refused(AcquireError<Error>),
     /// It is not run again, because the pool has spent its retries.
     OverBudget(Box<Failure>),
+    /// It may have taken effect: in the attempt that failed last, or in an earlier one.
+    Ambiguous {
+        /// What it failed with last.
+        last: Box<Failure>,
+        /// What the first attempt that may have taken effect failed with, where it was an earlier one.
+        earlier: Option<Box<Failure>>,
+    },
 }
 
 /// Receiver of the answer to a request. `done` or `failed` comes once; after `failed` nothing more.

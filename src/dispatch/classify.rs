@@ -195,7 +195,7 @@ impl FailureContext<'_> {
 pub(super) fn code_of(failure: &Failure) -> Option<String> {
     let error = match failure {
         Failure::Wire(error) | Failure::Refused(AcquireError::Connect(error)) => error,
-        Failure::OverBudget(failure) => return code_of(failure),
+        Failure::OverBudget(failure) | Failure::Ambiguous { last: failure, .. } => return code_of(failure),
         Failure::Refused(AcquireError::Timeout { .. }) => return Some("ACQUIRE_TIMEOUT".to_owned()),
         Failure::Refused(AcquireError::ConnectTimeout) => return Some("ETIMEDOUT".to_owned()),
         Failure::Refused(_) => return None,

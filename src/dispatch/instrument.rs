@@ -105,7 +105,7 @@ impl<A: Answer> Answer for Instrumented<A> {
 pub(super) fn class_of(failure: &Failure) -> FailureClass {
     match failure {
         Failure::Wire(error) | Failure::Refused(AcquireError::Connect(error)) => error.class(),
-        Failure::OverBudget(failure) => class_of(failure),
+        Failure::OverBudget(failure) | Failure::Ambiguous { last: failure, .. } => class_of(failure),
         Failure::Refused(refusal) => match refusal {
             AcquireError::Timeout { .. } => FailureClass::AcquireTimeout,
             AcquireError::Full { .. } => FailureClass::PoolFull,

@@ -127,7 +127,7 @@ impl Tier {
         &self,
         id: u32,
         run: FailedRun,
-        answer: impl FnOnce(Result<(), NoRetry>) + Send + 'static,
+        answer: impl FnOnce(Result<(), NoRetry>, bool) + Send + 'static,
     ) {
         transaction::decide_retry(&self.retry_state, id, run, answer);
     }

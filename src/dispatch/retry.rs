@@ -31,37 +31,63 @@ pub(super) struct Tries {
     retries: Retries,
     /// The failure of the first attempt, once there was a second one.
     first: Option<Box<Failure>>,
+    first_is_ambiguous: bool,
+    /// The failure of the first attempt that may have taken effect, where that is a later one.
+    ambiguous: Option<Box<Failure>>,
 }
 
 impl Tries {
     pub(super) fn new(id: u32, options: RequestOptions, retry_state: Arc<RetryState>) -> Self {
         let deadline = retry_state.begin(&options);
-        Self { id, retry_state, options, deadline, retries: Retries::default(), first: None }
+        let retries = Retries::default();
+        Self {
+            id,
+            retry_state,
+            options,
+            deadline,
+            retries,
+            first: None,
+            first_is_ambiguous: false,
+            ambiguous: None,
+        }
     }
 
-    /// The failure that the caller gets when there will be no further attempt.
-    fn last_word(&mut self, failure: Failure, why: NoRetry) -> Failure {
-        let first = self.first.take();
-        if why == NoRetry::Budget
-            && let Some(metrics) = &self.retry_state.tier.metrics
-        {
+    /// The failure that the caller gets when there will be no further attempt. It says so where an attempt may
+    /// have taken effect.
+    fn last_word(&mut self, failure: Failure, why: NoRetry, is_ambiguous: bool) -> Failure {
+        let is_over_budget = why == NoRetry::Budget;
+        if is_over_budget && let Some(metrics) = &self.retry_state.tier.metrics {
             metrics.retry_denied();
             warn!(target: "retry", pool = metrics.name, "denied");
         }
-        match (why, &failure, first) {
-            (NoRetry::Budget, _, first) => Failure::OverBudget(first.unwrap_or_else(|| Box::new(failure))),
-            // The pool ended meanwhile: what made the request wait says more.
-            (_, Failure::Refused(AcquireError::Closed), Some(first)) => *first,
-            _ => failure,
+        // The pool ended meanwhile: what made the request wait says more.
+        let is_first_told = is_over_budget || matches!(failure, Failure::Refused(AcquireError::Closed));
+        let (last, is_ambiguous) = match self.first.take() {
+            Some(first) if is_first_told => {
+                if is_ambiguous && !self.first_is_ambiguous {
+                    self.ambiguous.get_or_insert_with(|| Box::new(failure));
+                }
+                (first, self.first_is_ambiguous)
+            }
+            first => {
+                self.ambiguous = if self.first_is_ambiguous { first } else { self.ambiguous.take() };
+                (Box::new(failure), is_ambiguous)
+            }
+        };
+        let last = if is_over_budget { Box::new(Failure::OverBudget(last)) } else { last };
+        match self.ambiguous.take() {
+            None if !is_ambiguous => *last,
+            earlier => Failure::Ambiguous { last, earlier },
         }
     }
 
     /// Decides on a failure; a retry is counted and told.
     fn decide(&mut self, failure: Failure, fault: ClassifiedFailure) -> Result<std::time::Duration, Failure> {
         let retry_policy = self.retry_state.retry_policy(&self.options, self.deadline);
+        let is_ambiguous = fault.repeat() == Repeat::Ambiguous;
         let delay = match self.retry_state.decide(&fault, self.retries, &retry_policy) {
             RetryDecision::Retry(delay) => delay,
-            RetryDecision::Fail(why) => return Err(self.last_word(failure, why)),
+            RetryDecision::Fail(why) => return Err(self.last_word(failure, why, is_ambiguous)),
         };
         self.retries.count(delay);
         // What never left is bounded by the deadline alone, what moves at once by its own small number.
@@ -73,15 +99,22 @@ impl Tries {
             code: code_of(&failure),
             phase: fault.phase,
         });
-        self.first.get_or_insert_with(|| Box::new(failure));
+        if self.first.is_none() {
+            self.first = Some(Box::new(failure));
+            self.first_is_ambiguous = is_ambiguous;
+        } else if is_ambiguous && !self.first_is_ambiguous {
+            self.ambiguous.get_or_insert_with(|| Box::new(failure));
+        }
         Ok(delay)
     }
 
     /// The failure of a request that is stopped between two attempts.
     fn stopped(&mut self, woken: Woken) -> Failure {
-        match (woken, self.first.take()) {
-            (Woken::Ending, Some(first)) => *first,
-            _ => Failure::Wire(Error::Withdrawn),
+        match woken {
+            Woken::Ending if self.first.is_some() => {
+                self.last_word(Failure::Refused(AcquireError::Closed), NoRetry::Final, false)
+            }
+            Woken::Ending | Woken::Withdrawn => Failure::Wire(Error::Withdrawn),
         }
     }
 }

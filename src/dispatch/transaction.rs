@@ -20,7 +20,7 @@ use crate::{
         Action, SqlState,
         sql_text::{SqlStatement, statements},
     },
-    resilience::{Deadline, Delay, NoRetry, Repeat, Retries, RetryDecision, RetryPolicy},
+    resilience::{Deadline, Delay, Fault as _, NoRetry, Repeat, Retries, RetryDecision, RetryPolicy},
 };
 
 /// A run of a transaction, or of a statement on a client, that failed.
@@ -45,7 +45,7 @@ pub struct FailedRun {
     base_millis: Option<f64>,
     /// What is left of its deadline.
     remaining_millis: Option<f64>,
-    /// Of a statement: whether running it twice does no harm.
+    /// Whether running it twice does no harm.
     #[serde(default)]
     idempotent: bool,
     /// Of a statement.
@@ -64,6 +64,8 @@ enum RunStage {
     Aborted,
     /// COMMIT was lost, and the server cannot say yet.
     Asking,
+    /// COMMIT was lost, and nobody can say.
+    Unknown,
     /// It is one statement of the pool's that ran on a client, for somebody wanted to see the client.
     Statement,
 }
@@ -72,7 +74,7 @@ impl FailedRun {
     fn fault(&self, has_other_hosts: bool) -> ClassifiedFailure {
         let phase = match self.stage {
             RunStage::Open => Phase::Transaction,
-            RunStage::Aborted | RunStage::Asking => Phase::Commit,
+            RunStage::Aborted | RunStage::Asking | RunStage::Unknown => Phase::Commit,
             RunStage::Statement => Phase::Sent,
         };
         let action = self.code.as_deref().map(|code| SqlState::new(code.as_bytes()).action());
@@ -81,11 +83,12 @@ impl FailedRun {
             RunStage::Asking if action == Some(Action::Final) => Repeat::Never,
             RunStage::Asking => Repeat::Unsent,
             RunStage::Aborted => Repeat::Safe,
+            RunStage::Unknown => Repeat::Ambiguous,
             RunStage::Open if self.lost => Repeat::Safe,
             RunStage::Statement if self.lost => Repeat::Ambiguous,
             RunStage::Open | RunStage::Statement => self.repeat_after(action, has_other_hosts),
         };
-        let repeat = if self.committed && repeat == Repeat::Safe { Repeat::Never } else { repeat };
+        let repeat = if self.committed && repeat != Repeat::Ambiguous { Repeat::Never } else { repeat };
         ClassifiedFailure::new(phase, repeat, Delay::Statement)
     }
 
@@ -128,19 +131,21 @@ impl FailedRun {
     }
 }
 
-/// Decides on a run; `answer` hears, when its time has come, that it begins again, or why not.
+/// Decides on a run; `answer` hears, when its time has come, that it begins again, or why not, and whether the
+/// run may have taken effect.
 pub(super) fn decide_retry(
     retry_state: &Arc<RetryState>,
     id: u32,
     run: FailedRun,
-    answer: impl FnOnce(Result<(), NoRetry>) + Send + 'static,
+    answer: impl FnOnce(Result<(), NoRetry>, bool) + Send + 'static,
 ) {
     let fault = run.fault(retry_state.has_other_hosts);
     let retry_policy = run.retry_policy(retry_state);
+    let is_ambiguous = fault.repeat() == Repeat::Ambiguous;
     let so_far = Retries { moved: 0, delayed: run.retries };
     let delay = match retry_state.decide(&fault, so_far, &retry_policy) {
         RetryDecision::Retry(delay) => delay,
-        RetryDecision::Fail(why) => return answer(Err(why)),
+        RetryDecision::Fail(why) => return answer(Err(why), is_ambiguous),
     };
     if run.stage != RunStage::Asking {
         retry_state.tell(&RetryNotice {
@@ -151,7 +156,7 @@ pub(super) fn decide_retry(
             phase: fault.phase,
         });
     }
-    sleep(retry_state, id, delay, answer);
+    sleep(retry_state, id, delay, move |outcome| answer(outcome, is_ambiguous));
 }
 
 /// Sleeps; woken early the answer is `NoRetry::Final`.
