@@ -6,7 +6,7 @@ const Cursor = require('pg-cursor');
 const { Query: ForeignQuery } = require('pg');
 const { Client, Pool } = require('../..');
 const { alike, outcome } = require('../compat/alike');
-const { config } = require('../support/server');
+const { admin, asleep, config } = require('../support/server');
 
 const SERIES = 'SELECT g FROM generate_series(1, $1::int) g';
 
@@ -196,6 +196,23 @@ describe('in a pool', () => {
     expect(await reading).toHaveLength(3);
     expect((await next).rows).toEqual([{ six: 6 }]);
     await pool.end();
+  });
+
+  alike('leaves its place in the pool when its backend dies after the release', async (driver, config) => {
+    const pool = new driver.Pool(config({ max: 1 }));
+    const lost = new Promise((resolve) => pool.once('error', resolve));
+    const client = await pool.connect();
+    const { processID } = client;
+    const read = outcome(client.query(new Cursor('SELECT pg_sleep(60)')).read(1));
+    client.release();
+    await asleep(processID);
+    await admin('SELECT pg_terminate_backend($1)', [processID]);
+    const { error } = await read;
+    await lost;
+    const { rows } = await pool.query('SELECT 6 AS six');
+    const counts = [pool.totalCount, pool.idleCount];
+    await pool.end();
+    return [error.code, rows, counts];
   });
 
   test('a cursor left open ends with the release of its client', async () => {

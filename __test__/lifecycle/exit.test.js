@@ -52,6 +52,18 @@ describe.each(drivers)('with %s', (driver) => {
     'after a login that failed': `
       const pool = new driver.Pool(config({ database: 'nowhere' }));
       await pool.query('SELECT 1').catch(() => say([{ one: 1 }]));`,
+    'after pool.end(), though a client whose connection is gone was not given back': `
+      const pool = new driver.Pool(config({ max: 2 }));
+      const clients = [await pool.connect(), await pool.connect()];
+      for (const client of clients) client.on('error', () => {});
+      const lose = (client) => {
+        client.query('SELECT pg_terminate_backend(pg_backend_pid())').catch(() => {});
+        return new Promise((resolve) => client.once('end', resolve));
+      };
+      await lose(clients[0]);
+      pool.end();
+      await lose(clients[1]);
+      say([{ one: 1 }]);`,
     'only after the query that nobody awaits': `
       const pool = new driver.Pool(config({ allowExitOnIdle: true }));
       pool.query('SELECT pg_sleep(0.3), 1 AS one', (error, result) => say([{ one: result.rows[0].one }]));`,

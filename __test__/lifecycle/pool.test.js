@@ -216,6 +216,29 @@ describe('end()', () => {
       await until(async () => (await running()) === 0, { what: 'the server to have stopped' });
     }));
 
+  test('waits for no client whose connection is gone, and hears of its release later', () =>
+    withPool({ max: 2 }, async (pool) => {
+      const events = [];
+      for (const name of ['release', 'remove']) pool.on(name, () => events.push(name));
+      const clients = [await pool.connect(), await pool.connect()];
+      const lose = async (client) => {
+        const errors = [];
+        client.on('error', (error) => errors.push(error.message));
+        const ended = new Promise((resolve) => client.once('end', resolve));
+        await admin('SELECT pg_terminate_backend($1)', [client.processID]);
+        await ended;
+        expect(errors).toContain('Connection terminated unexpectedly');
+      };
+      await lose(clients[0]);
+      const ended = pool.end();
+      await lose(clients[1]);
+      await ended;
+      expect([pool.ended, pool.totalCount, events]).toEqual([true, 0, []]);
+      for (const client of clients) client.release();
+      expect(events).toEqual(['release', 'remove', 'release', 'remove']);
+      expect(() => clients[0].release()).toThrow('already been released');
+    }));
+
   test('a query in a callback after it is refused, and nothing is thrown', () =>
     withPool({ max: 1 }, async (pool) => {
       const told = await new Promise((resolve) => {

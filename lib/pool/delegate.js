@@ -102,7 +102,7 @@ class PoolDelegate {
     leakDetection.overdue(this.pool, connection, heldMillis);
   }
 
-  /** From an idle client: an error was emitted on it, see removal.js. */
+  /** From an idle client: somebody emitted an error on it, see removal.js. */
   discard(client, error) {
     removal.discard(this.pool, client, error);
   }

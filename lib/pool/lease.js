@@ -11,13 +11,11 @@ const { emitRemove } = require('./removal');
 const { callUserCode } = require('../async/uncaught');
 const { clientOf, noteCustomQuery } = require('./clients');
 const { logPulse } = require('./pg-pool-log');
-const { setImmediate } = require('../async/timers');
+const { returnToCore } = require('./return-to-core');
 
 // Second argument of `client.release(error, KEEP)` by the pool itself: `release` events get the error, the
 // connection stays.
 const KEEP = Symbol('keep');
-// No turn of the event loop is expected to last longer.
-const LONG_TURN_MILLIS = 1000;
 
 /** Gives the connection to the checkout that waits for it. */
 function acquire(pool, checkout, connection) {
@@ -100,28 +98,6 @@ function endLease(pool, client, connection, destroy) {
   if (!connection.open && closing) emitRemove(pool, client);
 }
 
-/** Returns the connection to the core. */
-function returnToCore(pool, connection, destroy) {
-  if (!connection.leased) return;
-  connection.leased = false;
-  leakDetection.checkedIn(pool, connection);
-  const { idleTimeoutMillis } = pool.options;
-  // 0: idle connections are never closed.
-  if (idleTimeoutMillis > 0 && idleTimeoutMillis < LONG_TURN_MILLIS) holdIdleTimeout(pool);
-  pool._native.release(connection.id, destroy);
-}
-
-// Idle timeouts are timers under pg: a released connection lives at least until the next turn of the event loop.
-function holdIdleTimeout(pool) {
-  if (pool._holdsIdleTimeout) return;
-  pool._holdsIdleTimeout = true;
-  pool._native.holdIdleTimeout(true);
-  setImmediate(() => {
-    pool._holdsIdleTimeout = false;
-    pool._native.holdIdleTimeout(false);
-  });
-}
-
 // The lease lasts until the submittable (cursor, COPY) that still has the connection is over.
 function releaseAfterSubmittable(pool, client, connection) {
   if (!client._rawSession.abandon()) {
@@ -137,4 +113,4 @@ function releaseAfterSubmittable(pool, client, connection) {
   };
 }
 
-module.exports = { KEEP, acquire, returnToCore };
+module.exports = { KEEP, acquire };

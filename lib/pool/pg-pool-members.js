@@ -6,7 +6,7 @@ const { EventEmitter } = require('node:events');
 const { clientOf } = require('./clients');
 const { moveTo } = require('../client/session-state');
 const { bridge } = require('../native/bridge');
-const { returnToCore } = require('./lease');
+const { returnToCore } = require('./return-to-core');
 
 const { on, removeListener } = EventEmitter.prototype;
 

@@ -24,7 +24,7 @@ const { fromNative } = require('../errors');
 const { inContext } = require('../async/callback-context');
 const { bridge } = require('../native/bridge');
 const { plainMethods } = require('../client/patched-methods');
-const { returnToCore } = require('./lease');
+const { returnToCore } = require('./return-to-core');
 const leakDetection = require('../monitor/leak-detection');
 const tracing = require('../monitor/tracing-channels');
 const { ApplicationErrors } = require('../native/application-errors');
@@ -75,6 +75,8 @@ class Pool extends EventEmitter {
     hide(this, '_errors', new ApplicationErrors());
     // Clients that were released before their submittable was over; their leases last until then.
     hide(this, '_releasedEarly', new Set());
+    // Leased connections that are closed; the end of the pool does not wait for their release.
+    hide(this, '_lostLeases', new Set());
     // Async contexts for a `connect` of the clients' own, and whether there is one.
     hide(this, '_waitingContexts', new WaitingContexts());
     hide(this, '_interceptsConnects', false);
@@ -289,7 +291,8 @@ class Pool extends EventEmitter {
       return answer.promise;
     }
     const shutdown = new Shutdown(this, answer.callback);
-    for (const client of this._releasedEarly) returnToCore(this, client._link, true);
+    const early = [...this._releasedEarly].map((client) => client._link);
+    for (const connection of [...early, ...this._lostLeases]) returnToCore(this, connection, true);
     bridge().register(shutdown);
     this._native.end(shutdown.id);
     return answer.promise;

@@ -1,26 +1,29 @@
 'use strict';
 
-// A connection of a pool is gone, or has to go: who hears of it, and in which order.
+// The removal of a connection from its pool: which client and listeners hear of it, and in which order.
 
 const { connectionClosed, finish, isSilent, isUnexpected, lossErrors } = require('../client/connection-loss');
 const { moveTo } = require('../client/session-state');
 const { callUserCode } = require('../async/uncaught');
 const { clientOf } = require('./clients');
+const { returnToCore } = require('./return-to-core');
 const { logPulse } = require('./pg-pool-log');
 
-/** The connection is gone. */
+/** From the delegate: the connection is closed. */
 function closed(pool, connection, info) {
-  if (connection.client !== null && pool._releasedEarly.delete(connection.client)) connection.leased = false;
-  const leased = connection.leased;
+  const isReleased = pool._releasedEarly.delete(connection.client);
+  if (isReleased) returnToCore(pool, connection, true);
+  const { leased } = connection;
   const unexpected = isUnexpected(info);
   const watched = pool.listenerCount('remove') > 0 || (unexpected && pool.listenerCount('error') > 0);
   const client = connection.client === null && watched ? clientOf(pool, connection) : connection.client;
   if (client === null) return;
   if (leased) {
     connectionClosed(client, lossErrors(info, client._sessionState.code));
+    whenEnded(client, () => keepUntilRelease(pool, connection));
     return;
   }
-  const died = unexpected && info.idle && !client._ending;
+  const died = unexpected && (info.idle || isReleased) && !client._ending;
   const errors = died ? lossErrors(info, client._sessionState.code) : [];
   if (info.reason === 'idle') pool.log('remove idle client');
   if (info.reason === 'lifetime') {
@@ -37,8 +40,8 @@ function closed(pool, connection, info) {
 }
 
 /**
- * An error was emitted on a client that is not lent: it is the client's last. If a query of the pool runs
- * there, it is the query that fails with it.
+ * From an idle client: somebody emitted an error on it, which ends it. If a query of the pool runs on its
+ * connection, the query fails with that error.
  */
 function discard(pool, client, error) {
   moveTo(client, 'ending');
@@ -56,12 +59,21 @@ function lostIdle(pool, client, error) {
 
 /** The event `remove` comes when the client has ended. */
 function emitRemove(pool, client) {
-  const emit = () => callUserCode(() => pool.emit('remove', client));
-  if (client._ended) emit();
-  else client._onEnd.push(emit);
+  whenEnded(client, () => callUserCode(() => pool.emit('remove', client)));
 }
 
-/** An idle connection that dies is told to those who listen, and ends no process that does not. */
+function whenEnded(client, call) {
+  if (client._ended) call();
+  else client._onEnd.push(call);
+}
+
+// The place of a lost connection is taken until its client is released, as under pg, or the pool ends.
+function keepUntilRelease(pool, connection) {
+  if (pool.ending) returnToCore(pool, connection, true);
+  else if (connection.leased) pool._lostLeases.add(connection);
+}
+
+/** Tells listeners of the loss of an idle client; without any it ends no process. */
 function tellIdleDeath(pool, client, error) {
   error.client = client;
   for (const emitter of [client, pool]) {
