@@ -49,7 +49,7 @@ impl Driver {
             if let Err(error) = self.poll_timer(cx) {
                 return Poll::Ready(End::Closed(error));
             }
-            if let Err(error) = self.handler.poll_cancel(cx) {
+            if let Err(error) = self.handler.poll_cancellation(cx) {
                 return Poll::Ready(End::Closed(error));
             }
             if let Some(current) = &mut self.handler.current {
@@ -112,7 +112,7 @@ impl Driver {
             if timer.as_mut().poll(cx).is_pending() {
                 break;
             }
-            if self.handler.patience.is_some() {
+            if self.handler.cancellation.deadline().is_some() {
                 return Err(Error::Lost);
             }
             if let Some(current) = &self.handler.current {

@@ -11,6 +11,7 @@
 
 mod auth;
 mod cancel;
+mod cancellation;
 mod codec;
 mod config;
 mod connect;
@@ -31,6 +32,7 @@ mod raw_mode;
 mod responses;
 mod route;
 mod server_role;
+mod settle;
 mod shared_sessions;
 mod socket;
 pub mod sql_text;

@@ -1,50 +1,29 @@
-//! What the messages of the server mean to the exchange they answer: rows and results, errors, the end. What
-//! was given up is cancelled on the server, and nothing else is sent before that is settled.
+//! The meaning of the server's messages for the exchange they answer: rows and results, errors, notices. How exchanges
+//! end is in [`settle`](super::settle).
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use postgres_protocol::message::frontend;
-use tokio::time::Sleep;
 
 use super::{
-    Connection, DatabaseError, Error, Event, Outcome, RawReader, Shape, SqlState, Status,
-    cancel::cancel,
+    Connection, DatabaseError, Error, Event, RawReader, Shape, Status,
+    cancellation::Cancellation,
     codec::Packer,
-    connection::{End, Refused},
-    exchange::Exchange,
     in_flight::{InFlight, Preparation, Progress},
     messages::{Inbox, RawMessage},
     portal::Suspended,
     statements::OWN_NAME,
 };
 
-/// How long the server may take to settle a statement whose caller has given up.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// A cancel request may overtake the statement, and then hits nothing: so long after it another one follows,
-/// and each further one after twice the time.
-const CANCEL_AGAIN: Duration = Duration::from_millis(100);
-
-/// What of the driver deals with messages.
+/// The part of the driver that understands messages.
 pub(super) struct ResponseHandler {
     pub(super) connection: Arc<Connection>,
     packer: Packer,
     pub(super) current: Option<InFlight>,
-    /// A cancel request on its way.
-    cancel: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
-    /// Until the next cancel request, and the time before the one after it.
-    again: Option<Pin<Box<Sleep>>>,
-    pause: Duration,
+    pub(super) cancellation: Cancellation,
     /// The server is ready, but the cancel request is not settled yet.
-    ready: Option<Status>,
-    /// Until when the server may take to answer what was given up.
-    pub(super) patience: Option<Instant>,
-    over: bool,
+    pub(super) ready: Option<Status>,
+    pub(super) over: bool,
 }
 
 impl ResponseHandler {
@@ -53,11 +32,8 @@ impl ResponseHandler {
             connection,
             packer: Packer::default(),
             current: None,
-            cancel: None,
-            again: None,
-            pause: CANCEL_AGAIN,
+            cancellation: Cancellation::default(),
             ready: None,
-            patience: None,
             over: false,
         }
     }
@@ -110,7 +86,7 @@ impl ResponseHandler {
     }
 
     /// The exchange that is being answered.
-    fn current(&mut self) -> Option<&mut InFlight> {
+    pub(super) fn current(&mut self) -> Option<&mut InFlight> {
         if self.current.is_none() {
             self.current = self.connection.state.lock().take_sent_locked();
         }
@@ -287,177 +263,6 @@ impl ResponseHandler {
     fn tell(&self, event: Event) -> Result<(), Error> {
         self.connection.listener.event(self.connection.id, event);
         Ok(())
-    }
-
-    fn ready(&mut self, message: RawMessage<'_>) -> Result<(), Error> {
-        let status = message.status()?;
-        // Each exchange is answered by a result or an error; the end alone belongs to another one.
-        if self
-            .current()
-            .is_some_and(|current| current.progress < Progress::Result && current.error.is_none())
-        {
-            return Err(message.unexpected());
-        }
-        if self.cancel.is_some() {
-            self.ready = Some(status);
-        } else {
-            self.finish(status);
-        }
-        Ok(())
-    }
-
-    /// Ends the current exchange and begins the next.
-    fn finish(&mut self, status: Status) {
-        let finished = self.current.take();
-        self.patience = None;
-        self.again = None;
-        let connection = Arc::clone(&self.connection);
-        let mut state = connection.state.lock();
-        state.status = status;
-        state.watch.on_ready(status);
-        let is_wanted = state.given_up.take().is_none();
-        if state.pipelined
-            && let Some(failed) = finished.as_ref().filter(|finished| finished.is_unprepared())
-        {
-            state.statements.abandon(&failed.exchange.statement);
-        }
-        let mut refused = Vec::new();
-        let is_name_taken = finished.as_ref().is_some_and(InFlight::met_taken_name);
-        let finished = match finished {
-            Some(finished) if finished.is_stale() => {
-                state.disown_locked(&finished);
-                if is_wanted && finished.is_healable(status) && state.sent.is_empty() {
-                    refused.extend(state.start_locked(finished.exchange, true).err());
-                    None
-                } else {
-                    Some(finished)
-                }
-            }
-            finished => finished,
-        };
-        state.busy = state.sent.front().map(|next| next.exchange.id);
-        if state.busy.is_none() {
-            refused.extend(state.start_next_locked());
-        }
-        state.flush_locked();
-        drop(state);
-        if is_name_taken {
-            connection.listener.name_taken(&connection);
-        }
-        if let Some(finished) = finished {
-            if finished.error.as_ref().and_then(Error::sqlstate).is_some_and(SqlState::is_read_only) {
-                connection.listener.refused_write(&connection, status);
-            }
-            finished.settle(status);
-        }
-        refused.into_iter().for_each(Refused::settle);
-    }
-
-    pub(super) fn give_up(&mut self, id: u32, error: Error) {
-        let mut state = self.connection.state.lock();
-        let is_raw = self.current.is_none() && state.cancel_raw_locked(id);
-        let pipelined = state.pipelined;
-        if state.suspended.take_if(|suspended| suspended.id == id).is_some() {
-            // Nothing runs that could be cancelled: the portal is closed instead.
-            state.sync_locked();
-        }
-        drop(state);
-        if !is_raw {
-            let Some(current) = self.current.as_mut().filter(|current| current.exchange.id == id) else {
-                return;
-            };
-            if self.patience.is_some() {
-                return;
-            }
-            current.given_up = true;
-            current.deadline = None;
-            current.exchange.reply.give_up(error);
-            // A cancel request might hit what the server has gone on to.
-            if pipelined {
-                return;
-            }
-            self.patience = Some(Instant::now() + PATIENCE);
-        }
-        self.pause = CANCEL_AGAIN;
-        self.ask_to_cancel();
-    }
-
-    fn ask_to_cancel(&mut self) {
-        let Connection { route, process_id, secret_key, .. } = &*self.connection;
-        self.cancel = Some(Box::pin(cancel(route.clone(), *process_id, *secret_key)));
-    }
-
-    /// When the exchange, or the cancel of it, is late.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.patience.or_else(|| self.current.as_ref().and_then(|current| current.deadline))
-    }
-
-    /// A cancel request that is not settled may hit a later statement: there must be none.
-    pub(super) fn poll_cancel(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        loop {
-            if let Some(cancel) = &mut self.cancel {
-                let Poll::Ready(settled) = cancel.as_mut().poll(cx) else { return Ok(()) };
-                self.cancel = None;
-                if !settled {
-                    return Err(Error::Lost);
-                }
-                self.connection.raw_cancel_settled();
-                if let Some(status) = self.ready.take() {
-                    self.finish(status);
-                } else if self.current.as_ref().is_some_and(|current| current.given_up) {
-                    self.again = Some(Box::pin(tokio::time::sleep(self.pause)));
-                    self.pause *= 2;
-                }
-            }
-            let Some(again) = &mut self.again else { return Ok(()) };
-            if again.as_mut().poll(cx).is_pending() {
-                return Ok(());
-            }
-            self.again = None;
-            self.ask_to_cancel();
-        }
-    }
-
-    pub(super) fn is_quiet(&self) -> bool {
-        self.current.is_none() && self.connection.state.lock().busy.is_none()
-    }
-
-    /// The connection is over: nobody waits for it any longer.
-    pub(super) fn end(&mut self, end: End) {
-        if std::mem::replace(&mut self.over, true) {
-            return;
-        }
-        let (error, told) = match end {
-            End::Closed(error) => (error.clone(), Some(error)),
-            End::Closing | End::Open => (Error::Ended, None),
-        };
-        let mut state = self.connection.state.lock();
-        state.end = End::Closed(error.clone());
-        // The socket is to be closed now, not when the last one lets go of the connection.
-        state.plain = None;
-        let pipelined = state.pipelined;
-        let sent = std::mem::take(&mut state.sent);
-        let in_flight = self.current.take().into_iter().chain(sent);
-        let unsent = state.outbox.len();
-        let queue = std::mem::take(&mut state.queue);
-        drop(state);
-        for InFlight { exchange, error: own, bytes, .. } in in_flight {
-            // In a pipeline, what has not left belongs to the last ones.
-            let sent = pipelined || unsent < bytes;
-            let error = own.unwrap_or_else(|| error.clone());
-            exchange.reply.settle(Outcome::Failed { error, sent, status: None });
-        }
-        for Exchange { reply, .. } in queue {
-            Refused { reply, error: error.clone(), status: None }.settle();
-        }
-        self.connection.listener.closed(self.connection.id, told);
-    }
-}
-
-/// A panic in here loses the connection, but nobody who waits for an answer.
-impl Drop for ResponseHandler {
-    fn drop(&mut self) {
-        self.end(End::Closed(Error::protocol("the connection was lost to an internal error")));
     }
 }
 
