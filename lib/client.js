@@ -304,7 +304,7 @@ class Client extends EventEmitter {
    * nothing else meanwhile.
    */
   stream(text, values, options) {
-    return new RowStream(() => Promise.resolve({ client: this, giveBack: () => {} }), text, values, options);
+    return new RowStream(() => Promise.resolve({ client: this, release: () => {} }), text, values, options);
   }
 
   setTypeParser(oid, format, parser) {

@@ -49,19 +49,19 @@ class PagedStatement extends Statement {
 
 class RowStream {
   /**
-   * @param borrow gives `(client, giveBack)` for the time of the iteration
+   * @param acquire gives `{ client, release }` for the time of the iteration
    * @param batchSize rows per page
    */
-  constructor(borrow, text, values, options = {}) {
+  constructor(acquire, text, values, options = {}) {
     const given = typeof text === 'object' && text !== null ? text : { text };
     const { batchSize = given.batchSize ?? BATCH_SIZE, ...rest } = options;
     if (!Number.isInteger(batchSize) || batchSize < 1)
       throw new TypeError('batchSize must be a positive integer');
-    this._borrow = borrow;
+    this._acquire = acquire;
     this._config = { ...given, ...rest, rows: batchSize };
     if (values !== undefined) this._config.values = values;
     this._statement = null;
-    this._giveBack = null;
+    this._release = null;
     this._current = [];
     this._at = 0;
     // A page that arrived while the one before is still read.
@@ -111,9 +111,9 @@ class RowStream {
 
   _begin() {
     this._begun = true;
-    this._borrow(this._config.signal)
-      .then(({ client, giveBack }) => {
-        this._giveBack = giveBack;
+    this._acquire(this._config.signal)
+      .then(({ client, release }) => {
+        this._release = release;
         if (this._stopping) this._end();
         else this._send(client);
       })
@@ -156,7 +156,7 @@ class RowStream {
     this._over = true;
     this._failed = failed && !this._stopping;
     this._error = error;
-    callUserCode(() => this._giveBack !== null && this._giveBack());
+    callUserCode(() => this._release !== null && this._release());
     for (const leave of this._leaving) leave();
     this._serve();
   }

@@ -1,8 +1,8 @@
 'use strict';
 
-// A pool of clients of another package: they open their connections themselves, so the pool is pg-pool's
-// own. It remains an instance of our classes, and what a derived class overrides stays overridden. pg-pool is an
-// optional peer: whoever has such clients has pg, which brings it.
+// A pool of clients of another package. They open their connections themselves, so the pool is pg-pool's own; it
+// remains an instance of our classes, and overridden methods stay overridden. pg-pool is an optional peer: whoever
+// has such clients has pg, which brings it.
 
 const { EventEmitter } = require('node:events');
 
@@ -21,7 +21,7 @@ function pgPool() {
   }
 }
 
-/** Whether clients of this class are none of ours. */
+/** Whether this class of clients is of another package. */
 function isForeign(ClientClass, Client) {
   return ClientClass !== Client && !(ClientClass.prototype instanceof Client);
 }
@@ -48,8 +48,7 @@ function layered(foreign, derived, base) {
   for (let layer = derived; layer !== base && layer !== null; layer = Object.getPrototypeOf(layer)) {
     for (const name of Object.getOwnPropertyNames(layer)) delete methods[name];
   }
-  // What our class defines anew: pg-pool has the methods from EventEmitter, and plain properties for what
-  // we compute.
+  // Members that our class adds: pg-pool has EventEmitter's methods and plain properties in their places.
   for (const name of Object.getOwnPropertyNames(base)) {
     if (Object.hasOwn(methods, name) || name === 'constructor') continue;
     const emitters = Object.getOwnPropertyDescriptor(EventEmitter.prototype, name);

@@ -113,4 +113,18 @@ function releaseAfterSubmittable(pool, client, connection) {
   };
 }
 
-module.exports = { KEEP, acquire };
+/** A lease for the time of a row stream, which hears of the connection's loss by itself. */
+async function leaseForStream(pool, signal) {
+  const client = await (signal ? pool.connect({ signal }) : pool.connect());
+  const ignore = () => {};
+  client.on('error', ignore);
+  return {
+    client,
+    release: () => {
+      client.removeListener('error', ignore);
+      client.release();
+    },
+  };
+}
+
+module.exports = { KEEP, acquire, leaseForStream };

@@ -1,6 +1,6 @@
 'use strict';
 
-// What `pool.options` holds: a copy of what was given, with pg-pool's defaults.
+// The options of a pool (`pool.options`): a copy of the given ones, with pg-pool's defaults.
 
 const { optionNamed } = require('../config/options');
 const { hide, hideConnectionString, hideKeys } = require('../config/secrets');

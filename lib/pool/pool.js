@@ -12,7 +12,6 @@ const Statement = require('../statement/statement');
 const TypeOverrides = require('../type-overrides');
 const { abortOn } = require('../async/abort-signal');
 const { Checkout } = require('./checkout');
-const { interceptConnectsIfCustom } = require('./clients');
 const { WaitingContexts } = require('./custom-connect');
 const { PoolDelegate } = require('./delegate');
 const { Shutdown } = require('./shutdown');
@@ -24,6 +23,8 @@ const { fromNative } = require('../errors');
 const { inContext } = require('../async/callback-context');
 const { bridge } = require('../native/bridge');
 const { plainMethods } = require('../client/patched-methods');
+const { awaitOnConnect, hasOnConnect, openedNative } = require('./open');
+const { leaseForStream } = require('./lease');
 const { returnToCore } = require('./return-to-core');
 const leakDetection = require('../monitor/leak-detection');
 const tracing = require('../monitor/tracing-channels');
@@ -32,13 +33,7 @@ const { callbackOrPromise } = require('../async/answer');
 const { queryOnClient } = require('./query-on-client');
 const { pack } = require('../encode/request');
 const { transaction } = require('../retry/transaction');
-const {
-  breakerMode,
-  checkOptions,
-  poolSettings,
-  refuseUnserved,
-  switchedOn,
-} = require('../config/core-settings');
+const { breakerMode, checkOptions, refuseUnserved, switchedOn } = require('../config/core-settings');
 const { RowStream } = require('../client/row-stream');
 const { foreignPool, isForeign } = require('./foreign-pool');
 const { nextTick, setImmediate } = require('../async/timers');
@@ -71,7 +66,7 @@ class Pool extends EventEmitter {
     // A client with the pool's options, until a connection takes it.
     hide(this, '_template', null);
     hide(this, '_types', new TypeOverrides(this.options.types));
-    // Errors of application code on their way to the checkout that they fail.
+    // Errors of application code on their way through the core.
     hide(this, '_errors', new ApplicationErrors());
     // Clients that were released before their submittable was over; their leases last until then.
     hide(this, '_releasedEarly', new Set());
@@ -95,7 +90,7 @@ class Pool extends EventEmitter {
     hide(this, '_binary', false);
     // A pool that was filled ahead of its first use; until that its connections keep no process alive.
     hide(this, '_isPrefilledOnly', false);
-    // The idle timeout is held until the next turn of the event loop, see lease.js.
+    // The idle timeout is held until the next turn of the event loop, see return-to-core.js.
     hide(this, '_holdsIdleTimeout', false);
   }
 
@@ -120,7 +115,7 @@ class Pool extends EventEmitter {
   }
 
   /**
-   * Takes a client out of the pool; give it back with `client.release()`.
+   * Acquires a client; `client.release()` gives it back.
    * @param callback `(error, client, release)`; without it a promise of the client is returned. It may
    *   come after `{ signal }`, an AbortSignal that ends the wait
    */
@@ -143,7 +138,7 @@ class Pool extends EventEmitter {
     return answer.promise;
   }
 
-  // A checkout with terms of its own, for a transaction.
+  // The checkout of a transaction, with its own deadline and attempts.
   _checkout(terms) {
     if (this.ending || this.connect !== plainConnect) return this.connect();
     const answer = callbackOrPromise(this.Promise);
@@ -154,7 +149,7 @@ class Pool extends EventEmitter {
   }
 
   _admit(checkout) {
-    const native = this._opened();
+    const native = openedNative(this);
     const core = bridge();
     core.register(checkout);
     try {
@@ -186,7 +181,7 @@ class Pool extends EventEmitter {
       return queryOnClient(this, text, values, callback);
     if (this.ending || text == null) return this._refuse(text, callback);
 
-    const native = this._opened();
+    const native = openedNative(this);
     const statement = new Statement(this._types);
     statement.pool = this;
     statement.read(text, values, undefined);
@@ -225,7 +220,7 @@ class Pool extends EventEmitter {
       this.connect === plainConnect &&
       !this._hasCustomClients &&
       !this._isLogged &&
-      (this._sawFirstClient || !this._hasOnConnect()) &&
+      (this._sawFirstClient || !hasOnConnect(this)) &&
       this.Client.prototype.query === plainQuery &&
       !this.options.verify &&
       this.listenerCount('acquire') === 0 &&
@@ -251,25 +246,11 @@ class Pool extends EventEmitter {
   }
 
   /**
-   * The rows of one statement as an async iterable that holds two pages of them at most. The connection
-   * is taken when the first row is asked for, and given back at the end, or when the iteration is left.
+   * The rows of one statement as an async iterable that holds two pages of them at most. A lease is acquired when the
+   * first row is asked for, and released at the end, or when the iteration is left.
    */
   stream(text, values, options) {
-    return new RowStream((signal) => this._borrow(signal), text, values, options);
-  }
-
-  async _borrow(signal) {
-    const client = await (signal ? this.connect({ signal }) : this.connect());
-    // The loss of the connection is told to whoever iterates.
-    const heard = () => {};
-    client.on('error', heard);
-    return {
-      client,
-      giveBack: () => {
-        client.removeListener('error', heard);
-        client.release();
-      },
-    };
+    return new RowStream((signal) => leaseForStream(this, signal), text, values, options);
   }
 
   /**
@@ -298,54 +279,8 @@ class Pool extends EventEmitter {
     return answer.promise;
   }
 
-  // The native pool, made at first use: pg reads defaults and environment no earlier.
-  _opened() {
-    if (this._native !== null) {
-      if (this._isPrefilledOnly) this._startKeepingAlive();
-      interceptConnectsIfCustom(this);
-      return this._native;
-    }
-    const template = new this.Client(this.options);
-    this._template = template;
-    this._queryTimeout = template.connectionParameters.query_timeout;
-    this._binary = template.binary;
-    const native = bridge().openPool(this._delegate, poolSettings(template, this.options));
-    this._native = native;
-    this._isMeasured = native.vitals !== 0;
-    if (this._hasOnConnect()) native.awaitOnConnect(true);
-    interceptConnectsIfCustom(this);
-    return native;
-  }
-
-  _hasOnConnect() {
-    return Boolean(this.options.onConnect) || this.listenerCount('connect') > 0;
-  }
-
-  // A listener of `connect` was added: the core waits for it from now on.
-  _awaitOnConnect() {
-    this._sawFirstClient = false;
-    if (this._native) this._native.awaitOnConnect(true);
-  }
-
-  // Opens the minimum ahead of the first request. A configuration that makes no sense fails that.
-  _prefill() {
-    if (this._native !== null || this.ending) return;
-    this._isPrefilledOnly = true;
-    try {
-      this._opened();
-    } catch {
-      this._isPrefilledOnly = false;
-    }
-  }
-
-  _startKeepingAlive() {
-    this._isPrefilledOnly = false;
-    if (this.options.allowExitOnIdle) return;
-    for (const connection of bridge().connectionsOf(this._delegate)) bridge().setKeepsAlive(connection, true);
-  }
-
   on(event, listener) {
-    if (event === 'connect') this._awaitOnConnect();
+    if (event === 'connect') awaitOnConnect(this);
     return super.on(event, listener);
   }
 
@@ -354,7 +289,7 @@ class Pool extends EventEmitter {
   }
 
   prependListener(event, listener) {
-    if (event === 'connect') this._awaitOnConnect();
+    if (event === 'connect') awaitOnConnect(this);
     return super.prependListener(event, listener);
   }
 

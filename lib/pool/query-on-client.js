@@ -1,7 +1,7 @@
 'use strict';
 
-// A query of a pool as under pg, where somebody could notice the difference: a checkout, a query on the
-// client, a release. Run again on the terms of the pool.
+// A query of a pool on a client, as under pg, where somebody could notice the difference: a checkout, a query, a
+// release. Retried on the terms of the pool.
 
 const { inContext } = require('../async/callback-context');
 const { isUsable } = require('../client/session-state');
@@ -42,7 +42,7 @@ function queryOnClient(pool, text, values, callback) {
       answer.callback(withAmbiguity(error, ambiguous));
       return;
     }
-    // A statement that takes long is no leak.
+    // A lease of the pool itself is no leak, however long its statement takes.
     if (client._link) leakDetection.checkedIn(pool, client._link);
     let over = false;
     const settle = (failure, result) => {
@@ -51,7 +51,7 @@ function queryOnClient(pool, text, values, callback) {
       client.removeListener('error', settle);
       const lost = !isUsable(client);
       try {
-        // A statement that fails leaves its connection as good as it was.
+        // KEEP: a failed statement leaves its connection usable.
         client.release(failure, KEEP);
       } catch (error) {
         throwAsync(error);

@@ -1,13 +1,14 @@
 'use strict';
 
-// The pools of the process, one per priority: configured by the environment when one is first asked
-// for, then filled to their minimum. With the tiers off all names lead to one pool.
+// The tiers of a process, one pool per priority: configured by the environment when one is first asked for, then
+// filled to their minimum. With tiers off all names lead to one pool.
 
 const { readEnvironment, TIERS } = require('../config/environment');
+const { prefill } = require('./open');
 const { nextTick } = require('../async/timers');
 
 const DEFAULT_TIER = 'highPriority';
-// Who is served first from a shared budget. Operators come rarely and mean it.
+// The order in which tiers are served from a shared budget; operators come rarely, and first.
 const BY_PRIORITY = ['admin', 'highPriority', 'lowPriority'];
 
 class Tiers {
@@ -21,10 +22,10 @@ class Tiers {
     this.env = env;
     this.budget = budget;
     this.configuration = undefined;
-    // What `configure` has said; undefined: as the environment says.
+    // Whether tiers are on, if `configure` has said so; undefined: as the environment says.
     this.tiered = undefined;
     this.open = new Map();
-    // What `configure` has changed since.
+    // Changes by `configure`, for tiers that are opened later.
     this.changes = {};
   }
 
@@ -81,8 +82,8 @@ class Tiers {
   make(options) {
     const pool = new this.PoolClass(withSecrets(options, this.budgetOf(options.tier)));
     pool.configure(this.changes);
-    // Listeners that are added at once still hear of the first connections.
-    nextTick(() => pool._prefill());
+    // A tick later: listeners that are added at once hear of the first connections.
+    nextTick(() => prefill(pool));
     return pool;
   }
 
@@ -96,7 +97,7 @@ class Tiers {
   }
 }
 
-// Spreading leaves a hidden password behind.
+// A copy: spreading leaves out a hidden password.
 function withSecrets(options, budget) {
   const own = { ...options, budget };
   if (options.password !== undefined) own.password = options.password;
