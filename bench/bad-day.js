@@ -23,7 +23,7 @@ async function build({ asBuilt }) {
 }
 
 /** Runs the rows, `lanes` at a time and the longest first; results in the order of the rows. */
-async function runRows(rows, { lanes, terms, quick, contenders }, namespaces, running) {
+async function runRows(rows, { lanes, terms, quick, contenders, env }, namespaces, running) {
   const results = new Array(rows.length);
   const todo = rows.map((row, index) => ({ row, index, seconds: secondsOf(row, { ...terms, quick }) }));
   todo.sort((a, b) => b.seconds - a.seconds);
@@ -33,7 +33,7 @@ async function runRows(rows, { lanes, terms, quick, contenders }, namespaces, ru
       const run = new RowRun();
       running.add(run);
       const tell = (cell) => process.stderr.write(`${row.name}, ${cell.contender}: ${briefly(cell)}\n`);
-      results[index] = await run.run(row, { ...terms, quick, contenders }, namespaces, tell);
+      results[index] = await run.run(row, { ...terms, quick, contenders, env }, namespaces, tell);
       running.delete(run);
     }
   };
@@ -80,8 +80,11 @@ async function main(argv) {
   });
   for (const { row, why } of skipped) process.stderr.write(`skipped: ${row}: ${why}\n`);
   const environment = await environmentOfRun();
-  const results = await runRows(rows, options, namespaces, running);
-  const measurements = options.measures ? await require('./bad-day/measurements').measureAll(options) : [];
+  // The measurements mostly wait, so they do it beside the rows.
+  const [results, measurements] = await Promise.all([
+    runRows(rows, options, namespaces, running),
+    options.measures ? require('./bad-day/measurements').measureAll(options) : [],
+  ]);
   const report = { results, measurements, skipped, rows, environment, command: options.command };
   process.stdout.write(`${textReport(report)}\n`);
   if (options.markdown) writeMarkdown(options.markdown, markdownReport(report));

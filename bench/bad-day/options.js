@@ -16,6 +16,7 @@ const SWITCHES = {
   down: { type: 'string' },
   after: { type: 'string' },
   rate: { type: 'string' },
+  set: { type: 'string' },
   json: { type: 'string' },
   markdown: { type: 'string' },
   'as-built': { type: 'boolean', default: false },
@@ -31,6 +32,7 @@ const USAGE = `Usage: npm run bench -- --bad-day [switches]
   --lanes N           rows that run at a time (default 2, with --quick 5)
   --down S, --after S, --rate N
                       other seconds of the fault, seconds after it, requests a second
+  --set A=x,B=y       variables of the tiers, for instance DB_BREAKER=metrics
   --json FILE         write every figure
   --markdown FILE     write the tables; replaces the marked part of an existing file
   --as-built          take pgpool-rs as it was built last, instead of a release build`;
@@ -73,6 +75,7 @@ function parseOptions(argv) {
       after: number('after', isSeconds, 'a number of seconds'),
       rate: number('rate', (value) => value > 0, 'a number above zero'),
     },
+    env: Object.fromEntries((list(values.set) ?? []).map((setting) => setting.split('=', 2))),
     json: values.json,
     markdown: values.markdown,
     asBuilt: values['as-built'],

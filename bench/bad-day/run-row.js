@@ -34,7 +34,7 @@ async function runContender(row, contender, stage, terms) {
   const place = { ...stage.place, options: row.options, queryOptions: row.queryOptions };
   const job = { contender, place, prefix, texts: { ...TEXTS, ...row.texts }, patience: PATIENCE, ...terms };
   const limit = (terms.before + terms.down + terms.after) * 1000 + PATIENCE + SLACK;
-  const run = new ContenderRun(job, { limit, env: row.env, wrap: row.wrap });
+  const run = new ContenderRun(job, { limit, env: { ...row.env, ...terms.env }, wrap: row.wrap });
   try {
     await row.prepare?.(stage, terms);
     await run.open();
