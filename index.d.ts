@@ -62,7 +62,7 @@ export interface ClientConfig {
   idle_in_transaction_session_timeout?: number | undefined;
   /**
    * Milliseconds after which a query rejects with "Query read timeout". It is then cancelled on the server, and
-   * its connection is not lent before that is settled. Default: none.
+   * its connection is not leased before that is settled. Default: none.
    */
   query_timeout?: number | undefined;
   /**
@@ -130,14 +130,14 @@ export interface PoolConfig extends ClientConfig {
    */
   acquireTimeoutMillis?: number | undefined;
   /**
-   * Milliseconds. A connection that was idle for longer is checked before it is lent, which costs a round trip.
+   * Milliseconds. A connection that was idle for longer is checked before it is leased, which costs a round trip.
    * Default: 0, never.
    */
   validateAfterIdleMillis?: number | undefined;
   /** Callers that may wait at once; one more rejects with PoolFullError. Default: no limit. */
   maxWaiting?: number | undefined;
   /**
-   * Milliseconds that `end()` waits for lent clients before it closes them; 0: for as long as it takes.
+   * Milliseconds that `end()` waits for leased clients before it closes them; 0: for as long as it takes.
    * Default: 0, no limit.
    */
   drainTimeoutMillis?: number | undefined;
@@ -303,7 +303,7 @@ export interface QueryConfig<I = any[]> {
   query_timeout?: number | undefined;
   /**
    * Ends the query, whether it waits or runs, with the signal's reason; what runs is cancelled on the server,
-   * and its connection is not lent before that is settled. Default: none.
+   * and its connection is not leased before that is settled. Default: none.
    */
   signal?: AbortSignal | undefined;
   /** A result whose rows have more bytes than this fails with code RESULT_TOO_LARGE. Default: the client's. */
@@ -510,12 +510,12 @@ export class Pool extends events.EventEmitter {
   /** Opens nothing; the first query or checkout does. */
   constructor(config?: PoolConfig);
 
-  /** Connections that are lent, idle or being opened. */
+  /** Connections that are leased, idle or being opened. */
   readonly totalCount: number;
   readonly idleCount: number;
   /** Queries and checkouts that wait for a connection. */
   readonly waitingCount: number;
-  /** Connections past their lifetime that are still lent. */
+  /** Connections past their lifetime that are still leased. */
   readonly expiredCount: number;
 
   /** `end` has been called, and: it is done. */
@@ -561,7 +561,7 @@ export class Pool extends events.EventEmitter {
   /** Switches retry and breaker while the pool runs. */
   configure(changes: FailsafeChanges): void;
 
-  /** Refuses new work, rejects who waits, closes idle connections and waits for lent ones. */
+  /** Refuses new work, rejects who waits, closes idle connections and waits for leased ones. */
   end(): Promise<void>;
   end(callback: () => void): void;
 
@@ -1018,7 +1018,7 @@ export interface PoolMetrics {
   opened: number;
   connectFailures: number;
   closed: Record<string, number>;
-  /** Clients lent for over 30 s; transactions left open at the return. */
+  /** Clients leased for over 30 s; transactions left open at the return. */
   leaks: { connections: number; transactions: number };
   retries: number;
   retriesDenied: number;
@@ -1159,7 +1159,7 @@ export interface MonitorMetrics {
   firing: AlertRule[];
   /** p99 delay of the JavaScript thread since the sample before, in milliseconds. */
   eventLoopLag: number | null;
-  /** Clients lent for longer than `leakMillis` (default 30000), with the stack of who borrowed them. */
+  /** Clients leased for longer than `leakMillis` (default 30000), with the stack of who acquired them. */
   leaks: Array<{ heldMillis: number; stack?: string }>;
   /** Errors that `recordError` was called with. */
   recordedErrors: number;

@@ -175,7 +175,7 @@ function panels() {
       target(increase('pgpool_rs.connection.closed'), `${NAME} closed: {{reason}}`),
     ]),
     graph('Time to connect', 's', quantiles('db.client.connection.create_time')),
-    graph('Time a connection is lent', 's', quantiles('db.client.connection.use_time')),
+    graph('Time a connection is leased', 's', quantiles('db.client.connection.use_time')),
     graph('Rows', 'none', [
       target(
         `sum by (${BY_POOL}) (${rate('db.client.response.returned_rows', { part: 'sum' })})`,

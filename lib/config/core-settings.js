@@ -93,7 +93,7 @@ function connectionSettings(client, options) {
   };
 }
 
-/** Settings of a client that stands alone: a pool of one, whose connection is lent for life. */
+/** Settings of a client that stands alone: a pool of one, whose connection is leased for life. */
 function clientSettings(client, options) {
   const alone = { tier: null, monitor: false, tellLogin: true, max: 1, min: 0, idleTimeoutMillis: 0 };
   return { ...connectionSettings(client, options), ...alone };

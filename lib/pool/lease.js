@@ -93,7 +93,7 @@ function endLease(pool, client, connection, destroy) {
   if (!closing && client._rawSession !== null) releaseAfterSubmittable(pool, client, connection);
   else returnToCore(pool, connection, Boolean(closing));
   if (!closing && !spent) logPulse(pool, serves);
-  // The loss of a leased connection was its borrower's; the event `remove` comes with the release. A loss that nobody
+  // The loss of a leased connection was its holder's; the event `remove` comes with the release. A loss that nobody
   // has been told of yet is that of an idle client.
   if (!connection.open && closing) emitRemove(pool, client);
 }

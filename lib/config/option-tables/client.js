@@ -136,7 +136,7 @@ module.exports = [
     kind: 'millis',
     from: 0,
     otherwise: 'none',
-    doc: 'the query rejects with `Query read timeout`, is cancelled on the server, and its connection is lent again only when that is settled. Also per query',
+    doc: 'the query rejects with `Query read timeout`, is cancelled on the server, and its connection is leased again only when that is settled. Also per query',
   },
   {
     name: 'statement_timeout',

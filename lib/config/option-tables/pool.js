@@ -86,7 +86,7 @@ const POOL = [
     from: 0,
     default: 0,
     otherwise: 'never',
-    doc: 'a connection that was idle for longer is checked with an empty query before it is lent, which costs a round trip',
+    doc: 'a connection that was idle for longer is checked with an empty query before it is leased, which costs a round trip',
   },
   {
     name: 'maxWaiting',
@@ -126,7 +126,7 @@ const POOL = [
     default: 0,
     otherwise: 'no limit',
     tiers: 10000,
-    doc: 'how long `end()` waits for lent clients before it has the server cancel what runs on them and closes them',
+    doc: 'how long `end()` waits for leased clients before it has the server cancel what runs on them and closes them',
   },
   {
     name: 'allowExitOnIdle',
