@@ -119,6 +119,47 @@ test('the error rate counts statements that fail, not those that were cancelled'
   expect(metrics().pools.find(({ name }) => name === 'failing').alerts).toEqual(['error_rate']);
 });
 
+test('timeouts of the server are errors, statements that the caller took back are not', async () => {
+  const pool = open({ max: 2, tier: 'timed out' });
+  await pool.query('CREATE TABLE IF NOT EXISTS timed_out ()');
+  const monitor = watch(pool);
+  monitor.updateMetrics(0);
+  const locker = await pool.connect();
+  await locker.query('BEGIN');
+  await locker.query('LOCK TABLE timed_out');
+  const failing = (texts) =>
+    pool.query(texts).then(
+      () => null,
+      ({ code }) => code,
+    );
+  expect(await failing('SET statement_timeout = 1; SELECT pg_sleep(10)')).toBe('57014');
+  expect(await failing('SET lock_timeout = 1; LOCK TABLE timed_out')).toBe('55P03');
+  await locker.query('ROLLBACK');
+  locker.release();
+  const signal = AbortSignal.timeout(10);
+  await expect(pool.query({ text: 'SELECT pg_sleep(10)', signal })).rejects.toMatchObject({
+    name: 'TimeoutError',
+  });
+  const victim = await pool.connect();
+  const { rows } = await victim.query('SELECT pg_backend_pid() AS pid');
+  const running = victim.query('SELECT pg_sleep(10)').catch(({ code }) => code);
+  await until(
+    async () =>
+      (
+        await pool.query(
+          'SELECT pg_cancel_backend($1) AS hit FROM pg_stat_activity WHERE pid = $1 AND state = $2',
+          [rows[0].pid, 'active'],
+        )
+      ).rowCount === 1,
+  );
+  expect(await running).toBe('57014');
+  victim.release();
+  const { interval } = monitor.updateMetrics(1000);
+  expect(interval.errorsByClass).toEqual({ query_timeout: 2, cancelled: 2 });
+  expect(interval.errors).toBe(2);
+  await pool.query('DROP TABLE timed_out');
+});
+
 test('errors of a foreign pool are those that it releases with and those that are recorded', async () => {
   const pool = open({ max: 1 }, pg.Pool);
   const monitor = watch(pool, 'theirs');

@@ -220,10 +220,20 @@ pub struct DatabaseError {
     pub routine: Option<String>,
 }
 
+impl DatabaseError {
+    /// Whether the server's own clock ended the statement (`statement_timeout`, `lock_timeout`). The code alone does
+    /// not say so.
+    fn is_timeout(&self) -> bool {
+        (self.code.is_cancelled() && !self.message.contains("user request"))
+            || (self.code.is_lock_not_available() && self.routine.as_deref() == Some("ProcessInterrupts"))
+    }
+}
+
 impl Error {
     /// What metrics call this error.
     pub fn class(&self) -> FailureClass {
         match self {
+            Self::Database(error) if error.is_timeout() => FailureClass::QueryTimeout,
             Self::Database(error) => error.code.class(),
             Self::System(_) | Self::Aggregate(_) | Self::Lost | Self::Broken(_) | Self::Ended => {
                 FailureClass::Connection

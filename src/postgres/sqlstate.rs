@@ -99,6 +99,16 @@ impl SqlState {
         }
     }
 
+    /// Cancelled: by the server's own clock, or on demand.
+    pub fn is_cancelled(self) -> bool {
+        &self.0 == b"57014"
+    }
+
+    /// A lock was not to be had: within `lock_timeout`, or at once (NOWAIT).
+    pub fn is_lock_not_available(self) -> bool {
+        &self.0 == b"55P03"
+    }
+
     /// Preparing the statement again heals it.
     pub fn is_stale_statement(self) -> bool {
         self.action() == Action::PrepareAgain
