@@ -253,8 +253,26 @@ export interface TransactionOptions {
 
 /** What may be changed while a pool runs. */
 export interface FailsafeChanges {
+  /** `off`: no retries. */
   retry?: Switch | undefined;
+  /** What the breaker does. */
   breaker?: boolean | BreakerMode | undefined;
+}
+
+/** What may be changed while a pool runs; what is undefined stays. */
+export interface PoolChanges extends FailsafeChanges {
+  /** Connections at most, from 1. Above a lowered maximum idle ones are closed at once, lent ones when they come back. */
+  max?: number | undefined;
+  /** From 0. */
+  min?: number | undefined;
+  /** See PoolConfig. */
+  failFast?: boolean | undefined;
+}
+
+/** The sizes of a tier; what is undefined stays. */
+export interface TierSizes {
+  max?: number | undefined;
+  min?: number | undefined;
 }
 
 /** The event `retry` of a pool: a request runs again. */
@@ -559,7 +577,7 @@ export class Pool extends events.EventEmitter {
   transaction<T>(work: (client: PoolClient) => Promise<T> | T, options?: TransactionOptions): Promise<T>;
 
   /** Switches retry and breaker while the pool runs. */
-  configure(changes: FailsafeChanges): void;
+  configure(changes: PoolChanges): void;
 
   /** Refuses new work, rejects who waits, closes idle connections and waits for leased ones. */
   end(): Promise<void>;
@@ -893,11 +911,16 @@ export type Tier = 'highPriority' | 'lowPriority' | 'admin';
 export function getPool(name?: Tier | (string & {})): Pool;
 
 /**
- * Turns pieces off and on at run time, as the DB_* variables do at start. `tiers: 'off'`: all names lead to
- * one pool; pools that are held already go on as they are. `retry` and `breaker`: of all tiers, see Pool.configure.
- * @throws TypeError naming every switch that is unknown or has no such position; then nothing is changed
+ * Changes the tiers while the application runs, those included that are opened later. `tiers: 'off'`: all names lead to
+ * one pool; the pools of before close their connections as these become free. `retry: 'off'` equals DB_RETRY=off.
+ * @throws TypeError naming every member that is unknown or makes no sense; then nothing is changed
  */
-export function configure(switches: { tiers?: 'on' | 'off' | undefined } & FailsafeChanges): void;
+export function configure(
+  changes: {
+    tiers?: 'on' | 'off' | undefined;
+    sizes?: { readonly [name in Tier]?: TierSizes } | undefined;
+  } & FailsafeChanges,
+): void;
 
 /** The same pools as properties; each is made when it is first read. */
 export const pools: { readonly [name in Tier]: Pool };
@@ -1000,7 +1023,16 @@ export interface PoolMetrics {
   id: number;
   /** The tier; of a pool without one, where it leads. Unique in the process. */
   name: string;
-  connections: { total: number; idle: number; used: number; connecting: number; max: number; min: number };
+  /** `limit`: how many there may be at this moment: `max`, or what a shared budget leaves of it. */
+  connections: {
+    total: number;
+    idle: number;
+    used: number;
+    connecting: number;
+    max: number;
+    min: number;
+    limit: number;
+  };
   /** Requests that wait for a connection, and how long the oldest has waited. */
   waiting: number;
   oldestWait: number | null;

@@ -27,7 +27,13 @@ class BoundPool extends Pool {
 const tiers = new Tiers(BoundPool);
 const monitors = new monitor.Monitors((name) => tiers.getPool(name));
 addSwitch('tiers', { check: choiceOf('tiers', 'on', 'off'), apply: (position) => tiers.switch(position) });
-addSwitch('retry', { check: checkRetry, apply: (retry) => tiers.configure({ retry }) });
+// As DB_RETRY=off: without retries a failed connect fails its caller at once.
+const failFast = (retry) => retry === false || retry === 'off';
+addSwitch('retry', {
+  check: checkRetry,
+  apply: (retry) => tiers.configure({ retry, failFast: failFast(retry) }),
+});
+addSwitch('sizes', { check: (sizes) => tiers.checkSizes(sizes), apply: (sizes) => tiers.resize(sizes) });
 addSwitch('breaker', { check: checkBreaker, apply: (breaker) => tiers.configure({ breaker }) });
 
 module.exports = {

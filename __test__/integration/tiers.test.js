@@ -36,6 +36,34 @@ function tiersOf(more) {
   return tiers;
 }
 
+const totals = (tiers) => [...tiers.open.values()].map((pool) => pool.totalCount);
+
+/** Runs `work` while it watches that the tiers together stay within their budget. */
+async function watched(tiers, total, work) {
+  let most = 0;
+  let over = false;
+  const watching = (async () => {
+    while (!over) {
+      // One after the other is not one moment: a connection may move in between. Twice the same is.
+      const [once, again] = [totals(tiers), totals(tiers)];
+      if (String(once) === String(again))
+        most = Math.max(
+          most,
+          once.reduce((sum, total) => sum + total, 0),
+        );
+      await new Promise(setImmediate);
+    }
+  })();
+  try {
+    await work();
+  } finally {
+    over = true;
+    await watching;
+  }
+  expect(most).toBeLessThanOrEqual(total);
+  return most;
+}
+
 afterEach(async () => {
   await Promise.all(
     opened.flatMap((tiers) => [...tiers.open.values()].map((pool) => pool.ending || pool.end())),
@@ -162,6 +190,54 @@ describe('tiers off', () => {
     expect(tiers.getPool('highPriority')).toBe(high);
   });
 
+  test('at run time: the pools of before close their connections, and serve who still holds them', async () => {
+    const tiers = tiersOf({ DB_LOW_PRIORITY_MIN: '3' });
+    const low = tiers.getPool('lowPriority');
+    const busy = await low.connect();
+    await until(() => low.totalCount === 3, { what: 'the minimum' });
+    tiers.switch('off');
+    await until(() => low.totalCount === 1, { what: 'idle connections to be closed' });
+    busy.release();
+    await until(() => low.totalCount === 0, { what: 'the last connection to be closed' });
+    expect((await low.query('SELECT 1 AS held')).rows).toEqual([{ held: 1 }]);
+    tiers.switch('on');
+    await until(() => low.totalCount === 3, { what: 'the minimum again' });
+  });
+
+  test('the one pool stays within DB_TOTAL_MAX', async () => {
+    const tiers = tiersOf({ DB_TIERS: 'off', DB_TOTAL_MAX: '6' });
+    const pool = tiers.getPool();
+    await watched(tiers, 6, () => Promise.all(Array.from({ length: 40 }, () => pool.query(SLEEP))));
+    expect(pool.totalCount).toBe(6);
+    expect(() => tiersOf({ DB_TIERS: 'off', DB_TOTAL_MAX: '4' }).getPool()).toThrow(
+      'DB_TOTAL_MAX (4) must not be below the minimums of the tiers together (5)',
+    );
+  });
+
+  test('admin keeps a user of its own, within the same budget', async () => {
+    await admin("CREATE ROLE off_admin LOGIN PASSWORD 'of the tier'");
+    const more = {
+      DB_TIERS: 'off',
+      DB_ADMIN_USER: 'off_admin',
+      DB_ADMIN_PASSWORD: 'of the tier',
+      DB_TOTAL_MAX: '8',
+    };
+    const tiers = tiersOf(more);
+    try {
+      const who = async (name) => (await tiers.getPool(name).query('SELECT current_user AS who')).rows[0].who;
+      expect([await who('admin'), await who('lowPriority')]).toEqual(['off_admin', server().user]);
+      expect(tiers.getPool('highPriority')).toBe(tiers.getPool('lowPriority'));
+      const flood = () =>
+        ['admin', 'lowPriority'].flatMap((name) =>
+          Array.from({ length: 20 }, () => tiers.getPool(name).query(SLEEP)),
+        );
+      await watched(tiers, 8, () => Promise.all(flood()));
+    } finally {
+      await tiers.end();
+      await admin('DROP ROLE off_admin');
+    }
+  });
+
   test('configure names what makes no sense and changes nothing', () => {
     expect(() => pgpool.configure({ tiers: 'maybe', speed: 'high' })).toThrow(
       /tiers must be one of on, off, not "maybe"; speed is no switch/,
@@ -174,36 +250,8 @@ describe('tiers off', () => {
   });
 });
 
-const totals = (tiers) => [...tiers.open.values()].map((pool) => pool.totalCount);
-
 describe('a shared budget', () => {
   const sizes = { DB_TOTAL_MAX: '8', DB_HIGH_PRIORITY_MIN: '2', DB_LOW_PRIORITY_MIN: '1', DB_ADMIN_MIN: '1' };
-
-  /** Runs `work` while it watches that the tiers together stay within their budget. */
-  async function watched(tiers, total, work) {
-    let most = 0;
-    let over = false;
-    const watching = (async () => {
-      while (!over) {
-        // One after the other is not one moment: a connection may move in between. Twice the same is.
-        const [once, again] = [totals(tiers), totals(tiers)];
-        if (String(once) === String(again))
-          most = Math.max(
-            most,
-            once.reduce((sum, total) => sum + total, 0),
-          );
-        await new Promise(setImmediate);
-      }
-    })();
-    try {
-      await work();
-    } finally {
-      over = true;
-      await watching;
-    }
-    expect(most).toBeLessThanOrEqual(total);
-    return most;
-  }
 
   test('is never exceeded, and all of it is used', async () => {
     const tiers = tiersOf(sizes);
@@ -267,6 +315,22 @@ describe('a shared budget', () => {
     await Promise.all(readers);
   });
 
+  test('is what utilisation is measured against', async () => {
+    const tiers = tiersOf(sizes);
+    const high = tiers.getPool('highPriority');
+    const monitor = new pgpool.ConnectionHealthMonitor(high, {
+      thresholds: { utilisation: { forMillis: 0 } },
+    });
+    await high.query('SELECT 1');
+    // What the guarantees of the others leave: 8 - 1 - 1, of a maximum of 30.
+    expect(monitor.updateMetrics(0).connections).toMatchObject({ max: 30, limit: 6 });
+    const clients = await Promise.all(Array.from({ length: 6 }, () => high.connect()));
+    const { values, firing } = monitor.updateMetrics(1000);
+    clients.forEach((client) => client.release());
+    monitor.stopMonitoring();
+    expect([values.utilisation, firing]).toEqual([1, ['utilisation']]);
+  });
+
   test('is given back by a tier that ends', async () => {
     const tiers = tiersOf(sizes);
     const [high, low] = [tiers.getPool('highPriority'), tiers.getPool('lowPriority')];
@@ -277,4 +341,85 @@ describe('a shared budget', () => {
     // Its guarantee is kept for when it is opened again.
     expect(low.totalCount).toBe(5);
   });
+});
+
+describe('sizes at run time', () => {
+  test('change the pools that are open and those that are opened later', async () => {
+    const tiers = tiersOf({ DB_LOW_PRIORITY_MIN: '1' });
+    const low = tiers.getPool('lowPriority');
+    await until(() => low.totalCount === 1, { what: 'the minimum' });
+    tiers.resize({ lowPriority: { max: 2, min: 2 }, admin: { max: 3, min: 3 } });
+    await until(() => low.totalCount === 2, { what: 'the new minimum' });
+    await Promise.all(Array.from({ length: 10 }, () => low.query(SLEEP)));
+    expect([low.totalCount, low.options.max]).toEqual([2, 2]);
+    const other = tiers.getPool('admin');
+    await until(() => other.totalCount === 3, { what: 'the minimum of a tier that is opened later' });
+    tiers.resize({ admin: { min: 0 } });
+    expect(other.options).toMatchObject({ max: 3, min: 0 });
+  });
+
+  test('are refused as a whole when one of them makes no sense', () => {
+    const tiers = tiersOf({ DB_TOTAL_MAX: '20' });
+    const problems = (sizes) => {
+      try {
+        return tiers.checkSizes(sizes);
+      } catch (error) {
+        expect(error).toBeInstanceOf(pgpool.ConfigurationError);
+        return error.problems;
+      }
+    };
+    expect(problems({ lowPriority: { max: 4 } })).toBeUndefined();
+    expect(problems({ lowPriority: { max: 0 }, admin: { min: 6 }, reports: { max: 1 } })).toEqual([
+      'sizes.reports is none of highPriority, lowPriority, admin',
+      'sizes.lowPriority.max must be a whole number of at least 1',
+      'sizes.admin.min (6) must not exceed max (5)',
+    ]);
+    expect(problems({ highPriority: { min: 18 } })).toEqual([
+      'DB_TOTAL_MAX (20) must not be below the minimums of the tiers together (21)',
+    ]);
+  });
+
+  test('of a pool of its own serve who waits at once', async () => {
+    const pool = new pgpool.Pool(config({ max: 1 }));
+    try {
+      const [first, second] = [await pool.connect(), pool.connect()];
+      pool.configure({ max: 2 });
+      (await second).release();
+      first.release();
+      expect(pool.totalCount).toBe(2);
+      pool.configure({ max: 1 });
+      expect(pool.totalCount).toBe(1);
+      expect(() => pool.configure({ max: 0, retry: 'off' })).toThrow(pgpool.ConfigurationError);
+      expect(pool.options).toMatchObject({ max: 1 });
+    } finally {
+      await pool.end();
+    }
+  });
+});
+
+test('a tier without retries at run time fails as with DB_RETRY=off', async () => {
+  const proxy = await Proxy.start(server());
+  const tiers = tiersOf({
+    DB_HOST: proxy.host,
+    DB_PORT: String(proxy.port),
+    DB_ADMIN_MIN: '0',
+    DB_BREAKER: 'off',
+  });
+  try {
+    const pool = tiers.getPool('admin');
+    await pool.query('SELECT 1');
+    await proxy.refuse();
+    proxy.cut();
+    await until(() => pool.totalCount === 0, { what: 'the connection to be lost' });
+    tiers.configure({ retry: 'off', failFast: true });
+    await expect(pool.query('SELECT 1')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    tiers.configure({ retry: 'on', failFast: false });
+    const waiting = pool.query('SELECT 1 AS one');
+    await until(() => pool.waitingCount === 1, { what: 'the query to wait' });
+    await proxy.listen();
+    expect((await waiting).rows).toEqual([{ one: 1 }]);
+  } finally {
+    await tiers.end();
+    await proxy.stop();
+  }
 });

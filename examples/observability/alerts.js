@@ -28,7 +28,7 @@ const VALUES = {
   },
   utilisation: {
     name: 'PgpoolUtilisation',
-    value: `(sum by (${BY}) (${series('db.client.connection.count', { where: { 'db.client.connection.state': '="used"' } })}) / sum by (${BY}) (${series('db.client.connection.max')}))`,
+    value: `(sum by (${BY}) (${series('db.client.connection.count', { where: { 'db.client.connection.state': '="used"' } })}) / sum by (${BY}) (${series('pgpool_rs.connection.limit')}))`,
     tells: `{{ $value | humanizePercentage }} of the connections of ${WHERE} are in use`,
   },
 };

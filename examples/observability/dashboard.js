@@ -113,6 +113,7 @@ function panels() {
         `${NAME} {{db_client_connection_state}}`,
       ),
       target(chosen('db.client.connection.max'), `${NAME} max`),
+      target(chosen('pgpool_rs.connection.limit'), `${NAME} at this moment`),
       target(chosen('db.client.connection.idle.min'), `${NAME} kept idle`),
       target(chosen('db.client.connection.idle.max'), `${NAME} idle at most`),
     ]),
@@ -121,7 +122,7 @@ function panels() {
       'percentunit',
       [
         target(
-          `sum by (${BY_POOL}) (${chosen('db.client.connection.count', { where: { 'db.client.connection.state': '="used"' } })}) / sum by (${BY_POOL}) (${chosen('db.client.connection.max')})`,
+          `sum by (${BY_POOL}) (${chosen('db.client.connection.count', { where: { 'db.client.connection.state': '="used"' } })}) / sum by (${BY_POOL}) (${chosen('pgpool_rs.connection.limit')})`,
           NAME,
         ),
       ],

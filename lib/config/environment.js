@@ -40,7 +40,6 @@ function readEnvironment(env = process.env) {
   if (given.retry === 'off') given.failFast = true;
 
   const sizes = Object.fromEntries([...TIERS, SHARED].map((tier) => [tier, readSizes(reader, tier)]));
-  checkBudget(reader, totalMax, tiered, sizes);
   const tiers = {};
   for (const tier of [...TIERS, SHARED]) {
     tiers[tier] = {
@@ -52,9 +51,13 @@ function readEnvironment(env = process.env) {
       tier,
     };
   }
-  if (reader.problems.length > 0) throw new ConfigurationError(reader.problems);
   const { shared, ...own } = tiers;
-  return freeze({ tiered, shared, tiers: own, totalMax });
+  // With tiers off, too, admin has a pool of its own where it has a user of its own.
+  const adminIsOther = own.admin.user !== shared.user || own.admin.password !== shared.password;
+  const pools = tiered ? Object.values(own) : [shared, ...(adminIsOther ? [own.admin] : [])];
+  reader.problems.push(...budgetProblems(totalMax, pools));
+  if (reader.problems.length > 0) throw new ConfigurationError(reader.problems);
+  return freeze({ tiered, shared, tiers: own, adminIsOther, totalMax });
 }
 
 function valuesOf(given, tier) {
@@ -133,14 +136,11 @@ function readSizes(reader, tier) {
   return { max, min: min ?? Math.min(smallest.tiers[tier], max) };
 }
 
-function checkBudget(reader, totalMax, tiered, sizes) {
-  if (totalMax === undefined || !tiered) return;
-  const guaranteed = TIERS.reduce((sum, tier) => sum + sizes[tier].min, 0);
-  if (guaranteed > totalMax) {
-    reader.problems.push(
-      `DB_TOTAL_MAX (${totalMax}) must not be below the minimums of the tiers together (${guaranteed})`,
-    );
-  }
+/** What is wrong with a budget for these pools. */
+function budgetProblems(totalMax, pools) {
+  const guaranteed = pools.reduce((sum, { min }) => sum + min, 0);
+  if (totalMax === undefined || guaranteed <= totalMax) return [];
+  return [`DB_TOTAL_MAX (${totalMax}) must not be below the minimums of the tiers together (${guaranteed})`];
 }
 
 // All the way down, but for TLS options: pg makes their key non-enumerable, which needs them open.
@@ -153,4 +153,4 @@ function freeze(configuration) {
   return Object.freeze(configuration);
 }
 
-module.exports = { readEnvironment, TIERS };
+module.exports = { budgetProblems, readEnvironment, TIERS };

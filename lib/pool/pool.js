@@ -33,7 +33,8 @@ const { callbackOrPromise } = require('../async/answer');
 const { queryOnClient } = require('./query-on-client');
 const { pack } = require('../encode/request');
 const { transaction } = require('../retry/transaction');
-const { breakerMode, checkOptions, refuseUnserved, switchedOn } = require('../config/core-settings');
+const { checkOptions, refuseUnserved } = require('../config/core-settings');
+const { poolChanges } = require('../config/pool-changes');
 const { RowStream } = require('../client/row-stream');
 const { foreignPool, isForeign } = require('./foreign-pool');
 const { nextTick, setImmediate } = require('../async/timers');
@@ -304,19 +305,20 @@ class Pool extends EventEmitter {
   }
 
   /**
-   * Switches retry and breaker while the pool runs.
-   * @param changes `retry`: 'on' or 'off'; `breaker`: 'enforce', 'metrics', 'forced-open' or 'off'
+   * Changes what may change while the pool runs.
+   * @param changes `retry`: 'on' or 'off'; `breaker`: 'enforce', 'metrics', 'forced-open' or 'off'; `failFast`; `max`:
+   *   above a lowered one idle connections close now, lent ones when they come back; `min`
    */
-  configure({ retry, breaker } = {}) {
-    const changes = {};
-    if (retry !== undefined) changes.retry = this.options.retry = switchedOn('retry', retry);
-    if (breaker !== undefined) {
-      const mode = breakerMode(breaker);
-      const { breaker: given } = this.options;
-      this.options.breaker = given !== null && typeof given === 'object' ? { ...given, mode } : mode;
-      changes.breaker = mode;
-    }
-    if (this._native !== null) this._native.configure(JSON.stringify(changes));
+  configure(changes = {}) {
+    const { options, core } = poolChanges(this.options, changes);
+    Object.assign(this.options, options);
+    if (this._native !== null) this._native.configure(JSON.stringify(core));
+  }
+
+  // Nobody is led to this pool any more: its connections close as they become free. Who still holds it may go on.
+  _abandon() {
+    if (this._native === null || this.ending) return;
+    this._native.configure(JSON.stringify({ min: 0, retire: true }));
   }
 
   // A request of the pool has failed: the error that its caller gets.

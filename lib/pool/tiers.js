@@ -1,19 +1,23 @@
 'use strict';
 
-// The tiers of a process, one pool per priority: configured by the environment when one is first asked for, then
-// filled to their minimum. With tiers off all names lead to one pool.
+// The pools of the process, one per priority: configured by the environment when one is first asked for, then filled
+// to their minimum. With the tiers off all names lead to one pool; only admin keeps a pool of its own where it has
+// a user of its own. DB_TOTAL_MAX bounds them together in either position.
 
-const { readEnvironment, TIERS } = require('../config/environment');
-const { prefill } = require('./open');
 const { nextTick } = require('../async/timers');
+const { ConfigurationError } = require('../errors');
+const { TIERS, budgetProblems, readEnvironment } = require('../config/environment');
+const { sizeProblems } = require('../config/pool-changes');
+const { prefill } = require('./open');
 
 const DEFAULT_TIER = 'highPriority';
-// The order in which tiers are served from a shared budget; operators come rarely, and first.
-const BY_PRIORITY = ['admin', 'highPriority', 'lowPriority'];
+const SHARED = 'shared';
+// Ranks in a shared budget. Operators come rarely and mean it.
+const RANKS = { admin: 0, highPriority: 1, shared: 1, lowPriority: 2 };
 
 class Tiers {
   /**
-   * @param PoolClass what the tiers are made of
+   * @param PoolClass the class of the pools
    * @param env where they are configured
    * @param budget the name under which DB_TOTAL_MAX is shared; all tiers of that name share it
    */
@@ -22,11 +26,12 @@ class Tiers {
     this.env = env;
     this.budget = budget;
     this.configuration = undefined;
-    // Whether tiers are on, if `configure` has said so; undefined: as the environment says.
+    // What `configure` has set; undefined: as the environment says.
     this.tiered = undefined;
     this.open = new Map();
-    // Changes by `configure`, for tiers that are opened later.
+    // What `configure` has changed, for all pools and by tier.
     this.changes = {};
+    this.sizes = {};
   }
 
   /**
@@ -34,14 +39,12 @@ class Tiers {
    * @throws ConfigurationError naming every bad DB_* variable
    */
   getPool(name) {
-    if (this.configuration === undefined) this.configuration = readEnvironment(this.env);
-    const { shared, tiers } = this.configuration;
-    const tier = TIERS.includes(name) ? name : DEFAULT_TIER;
-    const options = this.isTiered() ? tiers[tier] : shared;
-    let pool = this.open.get(options.tier);
+    this.readConfiguration();
+    const key = this.poolOf(TIERS.includes(name) ? name : DEFAULT_TIER);
+    let pool = this.open.get(key);
     if (pool === undefined || pool.ending) {
-      pool = this.make(options);
-      this.open.set(options.tier, pool);
+      pool = this.make(key);
+      this.open.set(key, pool);
     }
     return pool;
   }
@@ -55,22 +58,76 @@ class Tiers {
     return Object.freeze(pools);
   }
 
-  isTiered() {
-    return this.tiered ?? this.configuration.tiered;
+  readConfiguration() {
+    if (this.configuration === undefined) this.configuration = readEnvironment(this.env);
+    return this.configuration;
+  }
+
+  /** The name of the pool that a tier leads to. */
+  poolOf(tier) {
+    const isTiered = this.tiered ?? this.configuration.tiered;
+    if (isTiered || (tier === 'admin' && this.configuration.adminIsOther)) return tier;
+    return SHARED;
+  }
+
+  optionsOf(key) {
+    const { shared, tiers } = this.configuration;
+    return key === SHARED ? shared : tiers[key];
   }
 
   /**
-   * At run time: 'off' leads all names to one pool, 'on' to their own again. A pool that somebody holds
-   * goes on as it is.
+   * At run time: 'off' leads all names to one pool, 'on' to their own again. Pools that no name leads to any more
+   * close their connections as they become free; whoever holds such a pool may go on using it.
    */
   switch(position) {
     this.tiered = position === 'on';
+    if (this.configuration === undefined) return;
+    const wanted = TIERS.map((tier) => this.poolOf(tier));
+    for (const [key, pool] of this.open) {
+      if (!wanted.includes(key)) pool._abandon();
+      else if (!pool.ending) pool.configure({ min: this.sizesOf(key).min });
+    }
   }
 
-  /** Switches retry and breaker of all tiers, those included that are opened later; see `Pool.configure`. */
+  /** Changes all pools, those included that are opened later; see `Pool.configure`. */
   configure(changes) {
     Object.assign(this.changes, changes);
     for (const pool of this.open.values()) pool.configure(changes);
+  }
+
+  /**
+   * Refuses sizes that make no sense.
+   * @param sizes `{ max, min }` by tier
+   * @throws ConfigurationError naming each of them
+   */
+  checkSizes(sizes) {
+    if (sizes === null || typeof sizes !== 'object') throw new TypeError('sizes must be an object of tiers');
+    const { totalMax } = this.readConfiguration();
+    const unknown = Object.keys(sizes).filter((tier) => !TIERS.includes(tier));
+    const problems = unknown.map((tier) => `sizes.${tier} is none of ${TIERS.join(', ')}`);
+    const all = TIERS.map((tier) => ({ tier, ...this.sizesOf(tier), ...sizes[tier] }));
+    for (const { tier, max, min } of all) {
+      const wrong = sizeProblems({ max, min }, `sizes.${tier}.`);
+      if (wrong.length === 0 && min > max)
+        wrong.push(`sizes.${tier}.min (${min}) must not exceed max (${max})`);
+      problems.push(...wrong);
+    }
+    if (problems.length === 0) problems.push(...budgetProblems(totalMax, all));
+    if (problems.length > 0) throw new ConfigurationError(problems);
+  }
+
+  /** Changes the sizes of tiers, those included that are opened later. */
+  resize(sizes) {
+    for (const [tier, own] of Object.entries(sizes)) {
+      this.sizes[tier] = { ...this.sizes[tier], ...own };
+      const pool = this.open.get(tier);
+      if (pool !== undefined && this.poolOf(tier) === tier) pool.configure(own);
+    }
+  }
+
+  sizesOf(key) {
+    const { max, min } = this.optionsOf(key);
+    return { max, min, ...this.sizes[key] };
   }
 
   /** Ends the pools that are open, each once, also those of before a switch; see `Pool.end`. */
@@ -79,29 +136,30 @@ class Tiers {
     await Promise.all(open.map((pool) => pool.end()));
   }
 
-  make(options) {
-    const pool = new this.PoolClass(withSecrets(options, this.budgetOf(options.tier)));
+  make(key) {
+    const options = { ...this.optionsOf(key), ...this.sizesOf(key) };
+    const pool = new this.PoolClass(withSecrets(options, this.optionsOf(key).password, this.budgetOf(key)));
     pool.configure(this.changes);
     // A tick later: listeners that are added at once hear of the first connections.
     nextTick(() => prefill(pool));
     return pool;
   }
 
-  // The one pool of DB_TIERS=off has its own limit and shares with nobody.
-  budgetOf(tier) {
-    const { totalMax, tiers } = this.configuration;
-    const rank = BY_PRIORITY.indexOf(tier);
-    if (totalMax === undefined || rank < 0) return undefined;
-    const guarantees = BY_PRIORITY.map((name) => tiers[name].min);
-    return { name: this.budget, total: totalMax, rank, guarantees };
+  budgetOf(key) {
+    const { totalMax } = this.configuration;
+    if (totalMax === undefined) return undefined;
+    const guarantees = [0, 0, 0];
+    for (const tier of TIERS) {
+      const own = this.poolOf(tier);
+      guarantees[RANKS[own]] = this.sizesOf(own).min;
+    }
+    return { name: this.budget, total: totalMax, rank: RANKS[key], guarantees };
   }
 }
 
 // A copy: spreading leaves out a hidden password.
-function withSecrets(options, budget) {
-  const own = { ...options, budget };
-  if (options.password !== undefined) own.password = options.password;
-  return own;
+function withSecrets(options, password, budget) {
+  return password === undefined ? { ...options, budget } : { ...options, budget, password };
 }
 
 module.exports = Tiers;

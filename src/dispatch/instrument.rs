@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::{Answer, Failure, PgConnector, Settings};
 use crate::{
-    pool::{AcquireError, CloseReason, Pool, WeakPool},
+    pool::{AcquireError, CloseReason, Pool, Sizes, WeakPool},
     postgres::{Error, Host, Rows, Shape, Status},
     telemetry::{FailureClass, Operation, PoolMetrics, PoolReading, registry},
 };
@@ -22,13 +22,14 @@ pub(super) fn open(settings: &Settings) -> Option<Arc<PoolMetrics>> {
 }
 
 /// Has the record fetch what the pool counts itself.
-pub(super) fn attach(metrics: &PoolMetrics, pool: &Pool<PgConnector>, max: usize, min: usize) {
+pub(super) fn attach(metrics: &PoolMetrics, pool: &Pool<PgConnector>) {
     let pool = pool.downgrade();
-    metrics.attach(Box::new(move || read(&pool, max, min)));
+    metrics.attach(Box::new(move || read(&pool)));
 }
 
-fn read(pool: &WeakPool<PgConnector>, max: usize, min: usize) -> Option<PoolReading> {
+fn read(pool: &WeakPool<PgConnector>) -> Option<PoolReading> {
     let pool = pool.upgrade()?;
+    let Sizes { max, min, limit } = pool.sizes();
     let counts = pool.counts();
     let statistics = pool.statistics();
     Some(PoolReading {
@@ -36,6 +37,7 @@ fn read(pool: &WeakPool<PgConnector>, max: usize, min: usize) -> Option<PoolRead
         used: counts.used,
         connecting: counts.connecting,
         max,
+        limit: Some(limit),
         min,
         waiting: counts.waiting,
         oldest_wait: counts.oldest_wait,

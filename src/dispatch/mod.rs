@@ -68,7 +68,6 @@ impl Tier {
         let metrics = instrument::open(&settings);
         let Settings { config, hosts, mut pool, budget, policy, .. } = settings;
         let member = budget.map(|part| shared_quotas::join(&part, &mut pool, &runtime));
-        let (max, min) = (pool.max, pool.min);
         let hosts = Arc::new(hosts);
         let context = Arc::new(TierContext { observer, runtime: runtime.clone(), metrics: metrics.clone() });
         let retry_state = Arc::new(RetryState::new(&policy, &hosts, &context));
@@ -81,7 +80,7 @@ impl Tier {
             shared_quotas::attach(&member, &pool);
         }
         if let Some(metrics) = &metrics {
-            instrument::attach(metrics, &pool, max, min);
+            instrument::attach(metrics, &pool);
         }
         Self { pool, metrics, retry_state }
     }
@@ -154,6 +153,10 @@ impl Tier {
         }
         if let Some(mode) = changes.breaker {
             self.retry_state.set_breaker(mode.into());
+        }
+        self.pool.configure(changes.of_pool());
+        if changes.retire {
+            self.pool.retire_generation();
         }
     }
 

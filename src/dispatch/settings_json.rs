@@ -56,17 +56,37 @@ fn unreadable(what: &str, error: &serde_json::Error) -> SettingsError {
 
 /// Settings that may be changed while a tier runs.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Changes {
     /// The off switch of retries.
     pub retry: Option<bool>,
     /// What the breaker does.
     pub breaker: Option<JsonMode>,
+    /// Whether a failed connect fails the request that waits longest.
+    fail_fast: Option<bool>,
+    max: Option<f64>,
+    min: Option<f64>,
+    /// Closes the present connections: idle ones now, leased ones when they come back.
+    #[serde(default)]
+    pub retire: bool,
 }
 
 impl Changes {
     /// Reads JSON.
     pub fn from_json(json: &str) -> Result<Self, SettingsError> {
-        serde_json::from_str(json).map_err(|error| unreadable("changes", &error))
+        let changes: Self = serde_json::from_str(json).map_err(|error| unreadable("changes", &error))?;
+        let counts = [("max", changes.max, 1.0), ("min", changes.min, 0.0)];
+        let problems: Vec<_> =
+            counts.into_iter().filter_map(|(name, count, least)| too_small(name, count, least)).collect();
+        if problems.is_empty() { Ok(changes) } else { Err(SettingsError(problems)) }
+    }
+
+    pub(super) fn of_pool(&self) -> pool::PoolChanges {
+        pool::PoolChanges {
+            max: self.max.map(to_usize),
+            min: self.min.map(to_usize),
+            fail_fast: self.fail_fast,
+        }
     }
 }
 

@@ -19,7 +19,8 @@ use super::recycle::{Purpose, Recycle};
 use super::slots::EntryHandle;
 use super::state::PoolState;
 use super::{
-    AcquireError, Claim, CloseReason, Condition, Connector, Counts, PoolSettings, Statistics, Ticket,
+    AcquireError, Claim, CloseReason, Condition, Connector, Counts, PoolChanges, PoolSettings, Sizes,
+    Statistics, Ticket,
 };
 
 pub(super) struct PoolInner<C: Connector> {
@@ -213,6 +214,14 @@ impl<C: Connector> PoolInner<C> {
             state.forget_delay_locked();
             state.supply_locked(now, actions);
         });
+    }
+
+    pub(super) fn configure(self: &Arc<Self>, changes: PoolChanges) {
+        self.step(|state, now, actions| state.configure_locked(changes, now, actions));
+    }
+
+    pub(super) fn sizes(&self) -> Sizes {
+        self.state.lock().sizes_locked()
     }
 
     pub(super) fn reconsider(self: &Arc<Self>) {

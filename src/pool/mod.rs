@@ -43,9 +43,9 @@ pub use self::claim::{Claim, Ticket};
 pub use self::connector::{CloseReason, Condition, Connector};
 pub use self::lease::Lease;
 pub use self::quota::{Need, Quota};
-pub use self::settings::PoolSettings;
+pub use self::settings::{PoolChanges, PoolSettings};
 pub use self::shared_quota::{QuotaShare, SharedQuota};
-pub use self::stats::{Counts, Statistics};
+pub use self::stats::{Counts, Sizes, Statistics};
 
 use self::claim::{Awaited, WithdrawOnDrop};
 use self::inner::PoolInner;
@@ -131,6 +131,16 @@ impl<C: Connector> Pool<C> {
     /// Goes on making connections at once: what made them fail is known to be over.
     pub fn resume(&self) {
         self.0.0.resume();
+    }
+
+    /// Changes settings while the pool runs.
+    pub fn configure(&self, changes: PoolChanges) {
+        self.0.0.configure(changes);
+    }
+
+    /// The sizes in force at this moment.
+    pub fn sizes(&self) -> Sizes {
+        self.0.0.sizes()
     }
 
     /// Looks again at what can be served and what is to be given up: the quota has changed.

@@ -19,6 +19,12 @@ pub trait Quota: Debug + Send + Sync + 'static {
 
     /// Whether the pool is to close a connection that is free. True: it closes one now.
     fn asks_one_back(&self) -> bool;
+
+    /// How many connections the pool may have at this moment, those that it has included.
+    fn limit(&self) -> usize;
+
+    /// The pool's `min` has changed: what it is guaranteed follows, as far as there is room.
+    fn set_guarantee(&self, min: usize);
 }
 
 /// What a pool needs and what it has to spare.

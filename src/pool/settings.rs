@@ -55,6 +55,17 @@ pub struct PoolSettings {
     pub quota: Option<Arc<dyn Quota>>,
 }
 
+/// What may change while a pool runs. `None`: as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PoolChanges {
+    /// As [`PoolSettings::max`]. Above a lowered `max` idle connections close now, leased ones when they are returned.
+    pub max: Option<usize>,
+    /// As [`PoolSettings::min`]; the guarantee in a shared quota follows.
+    pub min: Option<usize>,
+    /// As [`PoolSettings::fail_fast`].
+    pub fail_fast: Option<bool>,
+}
+
 impl Default for PoolSettings {
     fn default() -> Self {
         Self {

@@ -48,6 +48,8 @@ struct MemberState {
     wanted: usize,
     /// What it wanted when room was last made.
     planned: usize,
+    /// Connections that nobody uses.
+    idle: usize,
     /// Since when its oldest claim waits.
     since: Option<Instant>,
     /// When it last got a connection beyond its guarantee.
@@ -127,6 +129,7 @@ impl SharedQuota {
             held: 0,
             wanted: 0,
             planned: 0,
+            idle: 0,
             since: None,
             served: None,
             share: Arc::downgrade(&share),
@@ -309,6 +312,7 @@ impl Quota for QuotaShare {
         // A queue that only sways is left alone.
         let has_changed = need.wanted > member.planned || (need.wanted == 0 && member.wanted > 0);
         member.wanted = need.wanted;
+        member.idle = need.idle;
         member.since = need.since;
         let is_awaited =
             has_changed || (need.idle > before && members.iter().flatten().any(MemberState::is_waiting));
@@ -316,6 +320,32 @@ impl Quota for QuotaShare {
         if is_awaited {
             self.quota.wakeup.notify_one();
         }
+    }
+
+    fn limit(&self) -> usize {
+        let members = self.quota.members.lock();
+        let Some(member) = &members[self.index] else { return 0 };
+        // Whoever ranks lower closes idle connections for this member when it asks.
+        let spare: usize = members
+            .iter()
+            .flatten()
+            .filter(|other| other.rank > member.rank)
+            .map(|other| other.surplus().min(other.idle))
+            .sum();
+        member.held.max(member.guarantee) + self.quota.free(&members) + spare
+    }
+
+    fn set_guarantee(&self, min: usize) {
+        let mut members = self.quota.members.lock();
+        if let Some(member) = &mut members[self.index] {
+            member.guarantee = 0;
+        }
+        let free = self.quota.free(&members);
+        if let Some(member) = &mut members[self.index] {
+            member.guarantee = min.min(member.held + free);
+        }
+        drop(members);
+        self.quota.wakeup.notify_one();
     }
 
     fn asks_one_back(&self) -> bool {

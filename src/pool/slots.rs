@@ -123,6 +123,20 @@ impl<K: Clone> Slots<K> {
         &self.idle
     }
 
+    pub(super) fn set_max_locked(&mut self, max: usize) {
+        self.max = max;
+    }
+
+    /// How many connections there may be at this moment.
+    pub(super) fn limit(&self) -> usize {
+        self.quota.as_ref().map_or(self.max, |quota| quota.limit().min(self.max))
+    }
+
+    /// Whether there are more connections than there may be, since `max` was lowered.
+    pub(super) fn is_over_full(&self) -> bool {
+        self.total() > self.max
+    }
+
     pub(super) fn has_room(&self) -> bool {
         self.total() < self.max
     }

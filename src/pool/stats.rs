@@ -60,3 +60,14 @@ impl Statistics {
         self.closed[reason as usize] += 1;
     }
 }
+
+/// The sizes of a pool that are in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Most connections at a time.
+    pub max: usize,
+    /// Connections the idle timeout leaves alone.
+    pub min: usize,
+    /// Connections there may be at this moment: `max`, or what the quota leaves of it.
+    pub limit: usize,
+}

@@ -29,6 +29,8 @@ pub struct PoolReading {
     pub connecting: usize,
     /// The most connections at a time.
     pub max: usize,
+    /// How many of them there may be at this moment; none: `max`.
+    pub limit: Option<usize>,
     /// Connections the idle timeout leaves alone.
     pub min: usize,
     /// Requests that wait for a connection.
@@ -45,6 +47,13 @@ pub struct PoolReading {
     pub closed: Vec<(&'static str, u64)>,
     /// Transactions left open at the return.
     pub leaked_transactions: u64,
+}
+
+impl PoolReading {
+    /// How many connections there may be at this moment.
+    pub fn limit(&self) -> usize {
+        self.limit.unwrap_or(self.max)
+    }
 }
 
 /// The state of a circuit breaker.

@@ -112,8 +112,10 @@ fn slow(rule: Rule, signals: &Signals<'_>) -> Option<Cause> {
 }
 
 fn load(rule: Rule, signals: &Signals<'_>) -> Option<Cause> {
-    let reading = signals.reading.filter(|reading| rule != Rule::ErrorRate && reading.used >= reading.max)?;
-    let text = format!("all {} connections are in use and {} requests wait", reading.max, reading.waiting);
+    let reading =
+        signals.reading.filter(|reading| rule != Rule::ErrorRate && reading.used >= reading.limit())?;
+    let text =
+        format!("all {} connections are in use and {} requests wait", reading.limit(), reading.waiting);
     Some(Cause { kind: "load", text })
 }
 

@@ -77,6 +77,8 @@ metrics! {
         "Time it took to get a connection from the pool.";
     USE_TIME Histogram "db.client.connection.use_time" "s" []
         "Time between getting a connection and giving it back.";
+    CONNECTION_LIMIT Gauge "pgpool_rs.connection.limit" "{connection}" []
+        "Connections there may be at this moment: the maximum, or what a shared budget leaves of it.";
     OLDEST_WAIT Gauge "pgpool_rs.connection.oldest_wait" "s" []
         "How long the oldest waiting request has waited.";
     CONNECT_FAILURES Counter "pgpool_rs.connection.connect_failures" "{attempt}" []

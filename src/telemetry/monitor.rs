@@ -130,8 +130,8 @@ impl PoolMonitor {
         let enough = minute.filter(|minute| minute.operations >= least.max(1));
         let errors = enough.map(|minute| ratio(minute.faults, minute.operations));
         let utilisation = reading
-            .filter(|reading| reading.max > 0)
-            .map(|reading| ratio(reading.used as u64, reading.max as u64));
+            .filter(|reading| reading.limit() > 0)
+            .map(|reading| ratio(reading.used as u64, reading.limit() as u64));
         let mut values: Values = [None; Rule::ALL.len()];
         values[Rule::Waiting as usize] = reading.map(|reading| ratio(reading.waiting as u64, 1));
         values[Rule::Acquire as usize] = acquire;
@@ -180,7 +180,7 @@ impl PoolMonitor {
             let PoolReading { idle, used, connecting, max, min, .. } = *reading;
             json!({
                 "total": idle + used + connecting, "idle": idle, "used": used, "connecting": connecting,
-                "max": max, "min": min,
+                "max": max, "min": min, "limit": reading.limit(),
             })
         });
         json!({

@@ -115,6 +115,7 @@ fn of_pool(metrics: &PoolMetrics, sheet: &mut Sheet<'_>) {
     sheet.number(&metrics::CONNECTION_IDLE_MAX, &[], reading.max);
     sheet.number(&metrics::CONNECTION_IDLE_MIN, &[], reading.min);
     sheet.number(&metrics::CONNECTION_MAX, &[], reading.max);
+    sheet.number(&metrics::CONNECTION_LIMIT, &[], reading.limit());
     sheet.number(&metrics::PENDING_REQUESTS, &[], reading.waiting);
     sheet.number(&metrics::TIMEOUTS, &[], reading.timeouts);
     sheet.distribution(&metrics::CREATE_TIME, &[], metrics.create_time.read());
@@ -198,6 +199,7 @@ fn point_to_json(metric: &Metric, point: &Point) -> Value {
 /// What the person on duty asks of one pool. Times are in milliseconds.
 fn pool_to_json(metrics: &Arc<PoolMetrics>) -> Value {
     let reading = metrics.reading();
+    let limit = reading.limit();
     let PoolReading { idle, used, connecting, max, min, waiting, oldest_wait, .. } = reading;
     let counts = metrics.counts();
     let mut all = metrics.successes().read();
@@ -214,7 +216,7 @@ fn pool_to_json(metrics: &Arc<PoolMetrics>) -> Value {
         "name": metrics.name,
         "connections": {
             "total": idle + used + connecting, "idle": idle, "used": used, "connecting": connecting,
-            "max": max, "min": min,
+            "max": max, "min": min, "limit": limit,
         },
         "waiting": waiting,
         "oldestWait": oldest_wait.map(|wait| wait.as_secs_f64() * 1000.0),

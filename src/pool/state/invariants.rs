@@ -33,7 +33,11 @@ impl<C: Connector> PoolState<C> {
         assert_eq!((connecting, used, idle.len()), (counts.connecting, counts.used, counts.idle));
         assert_eq!(checking, self.slots.checking());
         assert_eq!(counts.total, connecting + used + idle.len());
-        assert!(counts.total <= self.settings.max, "more connections than max: {counts:?}");
+        // Above a `max` that was lowered there are only connections that somebody has.
+        assert!(
+            counts.total <= self.settings.max || idle.is_empty(),
+            "more connections than max: {counts:?}"
+        );
         let mut stacked = self.slots.idle().to_vec();
         assert!(stacked.is_sorted_by_key(|&slot| self.slots.live(slot).map(|entry| entry.idle_since)));
         stacked.sort_unstable();
@@ -41,7 +45,7 @@ impl<C: Connector> PoolState<C> {
         if self.is_open() && self.settings.fail_fast {
             let is_served = self.waiters.is_empty()
                 || self.is_denied
-                || counts.total == self.settings.max
+                || counts.total >= self.settings.max
                 || self.under_way() >= self.waiters.len();
             assert!(is_served, "claims wait although there is room: {counts:?}");
             assert!(

@@ -22,8 +22,8 @@ use super::slots::EntryHandle;
 use super::slots::{EntryState, Slots};
 use super::waiters::{Waiter, Waiters};
 use super::{
-    AcquireError, AcquirePhase, Claim, CloseReason, Condition, Connector, Counts, Need, PoolSettings,
-    Statistics,
+    AcquireError, AcquirePhase, Claim, CloseReason, Condition, Connector, Counts, Need, PoolChanges,
+    PoolSettings, Sizes, Statistics,
 };
 use crate::resilience::Jitter;
 
@@ -117,6 +117,35 @@ impl<C: Connector> PoolState<C> {
             self.supply_locked(now, actions);
         }
         ticket
+    }
+
+    /// Takes over changed settings, and does at once what follows from them.
+    pub(super) fn configure_locked(&mut self, changes: PoolChanges, now: Instant, actions: &mut Actions<C>) {
+        let PoolChanges { max, min, fail_fast } = changes;
+        self.settings.fail_fast = fail_fast.unwrap_or(self.settings.fail_fast);
+        self.settings.max = max.unwrap_or(self.settings.max);
+        self.slots.set_max_locked(self.settings.max);
+        if let Some(min) = min {
+            self.settings.min = min;
+            if let Some(quota) = &self.settings.quota {
+                quota.set_guarantee(min.min(self.settings.max));
+            }
+        }
+        while self.slots.is_over_full()
+            && let Some(&slot) = self.slots.idle().first()
+        {
+            self.close_locked(slot, CloseReason::Retired, actions);
+        }
+        // Idle timeouts that did not count below the former `min` may count now.
+        for slot in self.slots.idle().to_vec() {
+            let deadline = self.idle_deadline(slot, now);
+            self.note_deadline_locked(deadline, actions);
+        }
+        self.supply_locked(now, actions);
+    }
+
+    pub(super) fn sizes_locked(&self) -> Sizes {
+        Sizes { max: self.settings.max, min: self.settings.min, limit: self.slots.limit() }
     }
 
     pub(super) fn withdraw_locked(&mut self, ticket: u64) -> Option<Waiter<C>> {

@@ -192,7 +192,10 @@ impl<C: Connector> PoolState<C> {
             Some(CloseReason::Broken)
         } else if !self.is_open() && self.waiters.is_empty() {
             Some(CloseReason::Drained)
-        } else if condition == Condition::Unwanted || entry.generation != self.generation {
+        } else if condition == Condition::Unwanted
+            || entry.generation != self.generation
+            || self.slots.is_over_full()
+        {
             Some(CloseReason::Retired)
         } else if self.settings.max_uses.is_some_and(|max| entry.uses >= max) {
             Some(CloseReason::Uses)

@@ -80,7 +80,7 @@ impl<C: Connector> PoolState<C> {
         let may_begin = self.settings.fail_fast || self.connect_backoff.allows_attempt(now, connecting);
         let wanted = if self.is_open() && may_begin {
             let missing = self.waiters.len().saturating_sub(self.under_way());
-            missing.min(self.settings.max - self.slots.total())
+            missing.min(self.settings.max.saturating_sub(self.slots.total()))
         } else {
             0
         };

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::gate::{Gate, Reply};
 use super::harness::{Harness, pass, settle};
-use crate::pool::{CloseReason, Condition, PoolSettings};
+use crate::pool::{CloseReason, Condition, PoolChanges, PoolSettings};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -23,6 +23,7 @@ enum Step {
     /// An idle connection dies; whether its owner tells the pool.
     BreakIdle(usize, bool),
     Retire,
+    Configure(PoolChanges),
     Pass(u16),
     End,
 }
@@ -33,6 +34,11 @@ fn reply() -> impl Strategy<Value = Reply> {
 
 fn condition() -> impl Strategy<Value = Condition> {
     prop_oneof![6 => Just(Condition::Fit), 1 => Just(Condition::Dirty), 1 => Just(Condition::Unwanted), 1 => Just(Condition::Broken)]
+}
+
+fn changes() -> impl Strategy<Value = PoolChanges> {
+    (prop::option::of(1..5_usize), prop::option::of(0..3_usize), prop::option::of(any::<bool>()))
+        .prop_map(|(max, min, fail_fast)| PoolChanges { max, min, fail_fast })
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -46,6 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => reply().prop_map(Step::Resets),
         2 => (any::<usize>(), any::<bool>()).prop_map(|(which, told)| Step::BreakIdle(which, told)),
         1 => Just(Step::Retire),
+        1 => changes().prop_map(Step::Configure),
         8 => (0..4000_u16).prop_map(Step::Pass),
         1 => Just(Step::End),
     ]
@@ -137,6 +144,12 @@ impl History {
             Step::Resets(reply) => harness.gate.resets(reply),
             Step::BreakIdle(which, told) => self.break_idle(which, told),
             Step::Retire => harness.pool.retire_generation(),
+            Step::Configure(changes) => {
+                // A connection that somebody has outlives a lowered maximum.
+                self.max = self.max.max(changes.max.unwrap_or(0));
+                self.min = self.min.max(changes.min.unwrap_or(0));
+                harness.pool.configure(changes);
+            }
             Step::Pass(millis) => pass(Duration::from_millis(millis.into())).await,
             Step::End => self.end(),
         }

@@ -191,8 +191,34 @@ async fn a_guarantee_is_kept_for_who_has_yet_to_join_and_for_who_has_left() {
     assert!(!low.take());
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_limit_is_what_a_member_could_have_now() {
+    let mut table = Table::new(10, &[2, 1, 3]);
+    let limits = |table: &Table| table.members.iter().map(|member| member.limit()).collect::<Vec<_>>();
+    assert_eq!(limits(&table), [6, 5, 7]);
+    for _ in 0..4 {
+        assert!(table.take(1));
+    }
+    assert_eq!(limits(&table), [3, 5, 4], "what others use is gone");
+    table.report(1, 0, 2);
+    assert_eq!(limits(&table), [5, 5, 4], "what a lower rank does not use could be had");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guarantee_may_change_as_far_as_there_is_room() {
+    let mut table = Table::new(5, &[3, 1]);
+    table.members[0].set_guarantee(0);
+    assert_eq!((0..9).filter(|_| table.take(1)).count(), 5);
+    table.members[0].set_guarantee(2);
+    assert_eq!(table.members[0].guarantee(), 0);
+    table.release(1);
+    table.members[0].set_guarantee(2);
+    assert_eq!(table.members[0].guarantee(), 1);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
+    Guarantee(usize, usize),
     Take(usize),
     GiveBack(usize),
     Report(usize, usize, usize),
@@ -202,6 +228,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
+        1 => (0..3_usize, 0..5_usize).prop_map(|(who, min)| Step::Guarantee(who, min)),
         8 => (0..3_usize).prop_map(Step::Take),
         5 => (0..3_usize).prop_map(Step::GiveBack),
         5 => (0..3_usize, 0..4_usize, 0..3_usize).prop_map(|(who, wanted, idle)| Step::Report(who, wanted, idle)),
@@ -228,6 +255,10 @@ proptest! {
             let mut table = Table::new(total, &guarantees);
             for step in steps {
                 match step {
+                    Step::Guarantee(who, min) => {
+                        table.members[who].set_guarantee(min);
+                        table.guarantees[who] = table.members[who].guarantee();
+                    }
                     Step::Take(who) => {
                         let is_guaranteed = table.held[who] < table.guarantees[who];
                         assert!(table.take(who) || !is_guaranteed, "a guarantee was refused");

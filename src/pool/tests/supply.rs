@@ -2,7 +2,7 @@
 
 use super::gate::{Gate, Reply};
 use super::harness::{Harness, SECOND, calm, pass, settle};
-use crate::pool::{AcquireError, CloseReason, PoolSettings};
+use crate::pool::{AcquireError, CloseReason, PoolChanges, PoolSettings};
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_made_before_it_is_asked_for() {
@@ -234,4 +234,61 @@ async fn a_pool_that_is_told_the_outage_is_over_does_not_wait_for_its_next_attem
     harness.pool.resume();
     settle().await;
     assert_eq!(harness.gate.attempts(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_raised_maximum_serves_who_waits_and_a_raised_minimum_is_filled() {
+    let mut harness = Harness::new(Gate::open(), PoolSettings { max: 1, min: 1, prefill: true, ..calm() });
+    let keys = [harness.claim(), harness.claim()];
+    settle().await;
+    assert!(!harness.is_settled(keys[1]));
+    harness.pool.configure(PoolChanges { max: Some(4), min: Some(4), fail_fast: None });
+    settle().await;
+    assert!(harness.connection(keys[1]).is_some());
+    assert_eq!(harness.pool.counts().total, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lowered_maximum_closes_what_is_idle_now_and_what_is_leased_when_it_comes_back() {
+    let mut harness = Harness::new(Gate::open(), PoolSettings { max: 4, ..calm() });
+    let keys: Vec<_> = (0..4).map(|_| harness.claim()).collect();
+    settle().await;
+    harness.release(keys[0]);
+    let last = harness.claim();
+    harness.release(keys[1]);
+    settle().await;
+    assert_eq!(harness.pool.counts().idle, 1);
+    harness.pool.configure(PoolChanges { max: Some(1), ..PoolChanges::default() });
+    assert_eq!((harness.pool.counts().total, harness.pool.counts().idle), (3, 0));
+    for key in [keys[2], keys[3], last] {
+        harness.release(key);
+    }
+    settle().await;
+    assert_eq!((harness.pool.counts().total, harness.pool.counts().idle), (1, 1));
+    let reasons: Vec<_> = harness.gate.closed().iter().map(|closed| closed.1).collect();
+    assert_eq!(reasons, [CloseReason::Retired; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lowered_minimum_lets_the_idle_timeout_count_again() {
+    let settings = PoolSettings { min: 2, prefill: true, idle_timeout: Some(5 * SECOND), ..calm() };
+    let harness = Harness::new(Gate::open(), settings);
+    pass(20 * SECOND).await;
+    assert_eq!(harness.pool.counts().idle, 2);
+    harness.pool.configure(PoolChanges { min: Some(0), ..PoolChanges::default() });
+    pass(6 * SECOND).await;
+    assert_eq!(harness.pool.counts().total, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn claims_that_wait_out_failures_are_told_the_next_one_once_fail_fast_is_on() {
+    let gate = Gate::default();
+    gate.connects(Some(Reply::Fail));
+    let mut harness = Harness::new(gate, PoolSettings { fail_fast: false, ..calm() });
+    let key = harness.claim();
+    pass(SECOND).await;
+    assert!(!harness.is_settled(key));
+    harness.pool.configure(PoolChanges { fail_fast: Some(true), ..PoolChanges::default() });
+    settle().await;
+    assert!(matches!(harness.error(key), Some(AcquireError::Connect("refused"))));
 }
