@@ -118,7 +118,7 @@ class Client extends EventEmitter {
     // The CustomConnect of its pool, while its connection is made through a `connect` of its own.
     hide(this, '_customConnect', null);
     // Whether a pool has leased it to somebody.
-    hide(this, '_borrowed', false);
+    hide(this, '_isLeased', false);
     hide(this, '_maxResultBytes', options.maxResultBytes || 0);
     hide(this, '_onEnd', []);
     hide(this, '_referenced', true);
@@ -361,7 +361,7 @@ class Client extends EventEmitter {
 // `await using client = await pool.connect()` gives it back; one that stands alone is ended.
 async function dispose() {
   if (this._pool === null) await this.end();
-  else if (this._borrowed) this.release();
+  else if (this._isLeased) this.release();
 }
 if (Symbol.asyncDispose)
   Object.defineProperty(Client.prototype, Symbol.asyncDispose, {

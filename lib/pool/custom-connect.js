@@ -1,9 +1,8 @@
 'use strict';
 
-// The making of one connection of a pool whose clients have a `connect` of their own: patched by a tracer
-// or a test, or overridden in a derived class. It is called as pg's pool calls it, in the context of a
-// request that waits; the core connects when the call arrives at our own `connect`, and the pool goes by
-// what it calls back with in the end.
+// One connect through the clients' own `connect`: patched by a tracer or a test, or overridden in a derived class. It
+// is called as pg's pool calls it, in the async context of a waiting request. The core connects when the call arrives
+// at our own `connect`; what the custom `connect` calls back with decides.
 
 const { AsyncResource } = require('node:async_hooks');
 const { moveTo } = require('../client/session-state');
@@ -90,12 +89,12 @@ class CustomConnect {
     this.isUserDone = true;
     this.userError = error || undefined;
     if (this.isCoreDone) this.finish();
-    // It never came to us: what does not fail is connected all the same.
+    // The call never arrived at our `connect`: without an error the core connects all the same.
     else if (this.callback === null)
       this.pool._native.resolveConnect(this.attempt, this.text(this.userError));
   }
 
-  // Both sides have spoken.
+  // Both the core and the custom `connect` are done.
   finish() {
     const { pool, userError, connection } = this;
     if (connection === null) {
@@ -117,7 +116,7 @@ class CustomConnect {
   }
 }
 
-/** The requests of a pool that may have a connection made for them, each with the context of its caller. */
+/** The waiting requests of a pool, each with the async context of its caller. */
 class WaitingContexts {
   constructor() {
     this.waiting = [];
@@ -128,7 +127,7 @@ class WaitingContexts {
     this.waiting.push({ request, context: new AsyncResource('pg.connect') });
   }
 
-  /** Runs `work` in the context of the one that has waited longest. */
+  /** Runs `work` in the context of the request that has waited longest. */
   run(work) {
     while (this.waiting.length > 0) {
       const { request, context } = this.waiting.shift();

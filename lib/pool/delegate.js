@@ -107,7 +107,7 @@ class PoolDelegate {
     removal.discard(this.pool, client, error);
   }
 
-  /** From a client that was given back: its connection is lost. */
+  /** From a released client: its connection is lost. */
   lostIdle(client, error) {
     removal.lostIdle(this.pool, client, error);
   }

@@ -38,7 +38,7 @@ function acquire(pool, checkout, connection) {
   callUserCode(() => pool.emit('acquire', client));
   const release = releaseOnce(pool, client, connection);
   client.release = release;
-  client._borrowed = true;
+  client._isLeased = true;
   const { verify } = pool.options;
   if (!isNew || !verify) {
     checkout.succeed(client, release);
@@ -67,7 +67,7 @@ function releaseOnce(pool, client, connection) {
   return (error, mark) => {
     if (released) throw new Error('Release called on client which has already been released to the pool.');
     released = true;
-    client._borrowed = false;
+    client._isLeased = false;
     release(pool, client, connection, error, Boolean(error) && mark !== KEEP);
   };
 }

@@ -1,13 +1,13 @@
 'use strict';
 
-// A new connection of a pool is shown to the application before anybody gets it: `onConnect`, then the
-// event `connect`. Whatever fails there refuses the connection.
+// What the application does with a new connection before anybody gets it: the option `onConnect`, then the event
+// `connect`. An error of `onConnect` rejects the connection.
 
 const { moveTo } = require('../client/session-state');
 const { callUserCode } = require('../async/uncaught');
 const { clientOf, noteCustomQuery } = require('./clients');
 
-/** Gives the connection to the pool once the application has seen it. */
+/** Runs `onConnect` and the event; the core may lease the connection afterwards. */
 function runOnConnect(pool, connection) {
   let client;
   try {
@@ -27,7 +27,7 @@ function runOnConnect(pool, connection) {
   );
 }
 
-/** Nobody gets the new connection; who waits for it fails with this error. */
+/** Has the core close the connection and fail the request that waits for it, with this error. */
 function reject(pool, connection, client, error) {
   pool._errors.keep(error, `connection ${connection.id} was refused by its greeting`);
   if (client !== undefined) moveTo(client, 'ending');
