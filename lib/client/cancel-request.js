@@ -1,26 +1,29 @@
 'use strict';
 
-// Cancel request as pg's clients send it: on a connection of its own, without TLS, to the host of the client that
-// asks. The server does not answer it; the query that is cancelled fails with 57014.
+// Cancel request as pg's clients send it: on a connection of its own to where the asking client leads. It carries the
+// key of the session, so it is encrypted and checked as the client's connections are. The server does not answer it;
+// the query that it meets fails with 57014.
 
-const net = require('node:net');
-
-const CANCEL_REQUEST_BYTES = 16;
-const CANCEL_REQUEST_CODE = 80877102;
+const Connection = require('../connection');
 
 /**
- * @param place `{ host, port }` of the server
- * @param onError told when the server cannot be reached
+ * @param client the asking client: `host`, `port`, `ssl`, `sslNegotiation` lead to the server
+ * @param onError told when the server cannot be reached, or is not who it should be
  */
-function requestCancel({ host, port }, processID, secretKey, onError) {
-  const message = Buffer.alloc(CANCEL_REQUEST_BYTES);
-  message.writeInt32BE(CANCEL_REQUEST_BYTES, 0);
-  message.writeInt32BE(CANCEL_REQUEST_CODE, 4);
-  message.writeInt32BE(processID, 8);
-  message.writeInt32BE(secretKey, 12);
-  const place = host && host.startsWith('/') ? { path: `${host}/.s.PGSQL.${port}` } : { host, port };
-  const socket = net.connect(place, () => socket.end(message));
-  socket.on('error', onError);
+function requestCancel({ host, port, ssl, sslNegotiation }, processID, secretKey, onError) {
+  const connection = new Connection({ ssl, sslNegotiation });
+  const send = () => {
+    connection.cancel(processID, secretKey);
+    connection.stream.end();
+  };
+  connection.on('error', onError);
+  connection.once('sslconnect', send);
+  connection.once('connect', () => {
+    if (!ssl) send();
+    else if (sslNegotiation !== 'direct') connection.requestSsl();
+  });
+  if (host?.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`);
+  else connection.connect(port, host);
 }
 
 module.exports = { requestCancel };

@@ -305,7 +305,7 @@ impl JsonSettings {
             database: self.database,
             password,
             parameters: self.parameters.into_iter().collect(),
-            tls: self.tls.map(JsonTls::into_settings),
+            tls: self.tls.map(JsonTls::into_settings).map(Arc::new),
             channel_binding: self.channel_binding,
             scram_max_iterations: to_u32(self.scram_max_iterations),
             keep_alive,

@@ -1,6 +1,9 @@
 //! Cancel requests: a second connection that says which process to interrupt, and is closed by the
 //! server once the interrupt was sent. Whoever waits for that close knows that a later statement
 //! cannot be hit by it.
+//!
+//! The request carries the key of the session, so it travels as the session does: encrypted and checked alike, or not
+//! at all.
 
 use std::time::Duration;
 
@@ -11,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{route::Route, socket::Socket};
+use super::{route::Route, socket::Socket, tls::secure};
 
 /// After this the request counts as lost.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -21,8 +24,15 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub(super) async fn cancel(route: Route, process_id: i32, secret_key: i32) -> bool {
     let request = async {
         match route {
-            Route::Direct(address) => {
-                ask(Socket::connect(&address, None).await.ok()?, process_id, secret_key).await
+            Route::Direct { address, host, tls } => {
+                let socket = Socket::connect(&address, None).await.ok()?;
+                match tls {
+                    None => ask(socket, process_id, secret_key).await,
+                    Some(settings) => {
+                        let stream = secure(socket, &host.name, &settings).await.ok()?;
+                        ask(stream, process_id, secret_key).await
+                    }
+                }
             }
             Route::External(dialer, host) => {
                 ask(dialer.dial(&host).await.ok()?, process_id, secret_key).await
@@ -40,6 +50,7 @@ async fn ask(
     let mut bytes = BytesMut::new();
     frontend::cancel_request(process_id, secret_key, &mut bytes);
     stream.write_all(&bytes).await.ok()?;
+    stream.flush().await.ok()?;
     // The answer is the end of the stream.
     let mut nothing = [0; 1];
     stream.read(&mut nothing).await.ok()

@@ -12,8 +12,11 @@ use tokio::time::{Sleep, sleep};
 
 use super::{Connection, cancel::cancel};
 
-/// How long the server may take to settle an exchange that was given up.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the server may take to settle an exchange that was given up, a round trip left out. Then the connection is
+/// closed, so that its place in the pool is free.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The most that opening the connection adds to that.
+const LONGEST_TRIP: Duration = Duration::from_secs(2);
 /// A cancel request may overtake the statement, and then hits nothing: another one follows after this time, and each
 /// further one after twice the time before.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -27,19 +30,43 @@ pub(super) struct Cancellation {
     pause: Option<Pin<Box<Sleep>>>,
     next_pause: Duration,
     deadline: Option<Instant>,
+    /// The exchange was not cancelled: others wait behind it.
+    is_left_running: bool,
 }
 
 impl Cancellation {
-    /// Sends the first request. `is_bounded`: the server has [`PATIENCE`] to settle the exchange.
-    pub(super) fn begin(&mut self, connection: &Connection, is_bounded: bool) {
-        self.deadline = is_bounded.then(|| Instant::now() + PATIENCE);
-        self.next_pause = FIRST_PAUSE;
-        self.send(connection);
+    /// Bounds the time that the server may take to settle the exchange. Without a key it cannot be asked to: nothing
+    /// is worth waiting for.
+    pub(super) fn limit(&mut self, connection: &Connection) {
+        let opened_in = connection.opened_in.min(LONGEST_TRIP);
+        let patience = if connection.has_key { PATIENCE + opened_in } else { Duration::ZERO };
+        self.deadline = Some(Instant::now() + patience);
+    }
+
+    /// Sends the first request, if the server has given a key.
+    pub(super) fn begin(&mut self, connection: &Connection) {
+        if connection.has_key {
+            self.next_pause = FIRST_PAUSE;
+            self.send(connection);
+        }
+    }
+
+    /// Sends no request: others wait behind the exchange, and might be hit.
+    pub(super) fn leave_running(&mut self) {
+        self.is_left_running = true;
+    }
+
+    /// The request that stops an exchange that was left running, for when its connection is closed and nothing else
+    /// can be hit.
+    pub(super) fn of_left_running(
+        &self,
+        connection: &Connection,
+    ) -> Option<impl Future<Output = bool> + Send + use<>> {
+        (self.is_left_running && connection.has_key).then(|| request(connection))
     }
 
     fn send(&mut self, connection: &Connection) {
-        let Connection { route, process_id, secret_key, .. } = connection;
-        self.request = Some(Box::pin(cancel(route.clone(), *process_id, *secret_key)));
+        self.request = Some(Box::pin(request(connection)));
     }
 
     /// Sends another request, after a pause.
@@ -52,6 +79,7 @@ impl Cancellation {
     pub(super) fn end(&mut self) {
         self.deadline = None;
         self.pause = None;
+        self.is_left_running = false;
     }
 
     /// Whether a request is under way.
@@ -78,4 +106,9 @@ impl Cancellation {
             self.send(connection);
         }
     }
+}
+
+fn request(connection: &Connection) -> impl Future<Output = bool> + Send + use<> {
+    let Connection { route, process_id, secret_key, .. } = connection;
+    cancel(route.clone(), *process_id, *secret_key)
 }

@@ -15,7 +15,7 @@ pub struct Config {
     /// Startup parameters beyond user and database.
     pub parameters: Vec<(String, String)>,
     /// None: no TLS.
-    pub tls: Option<TlsSettings>,
+    pub tls: Option<Arc<TlsSettings>>,
     /// SCRAM binds to the TLS channel when the server offers it. Default false, as in pg.
     pub channel_binding: bool,
     /// The most SCRAM iterations a server may ask of us; 0: no limit. Default 100000.

@@ -1,15 +1,13 @@
 //! Opens a connection: a socket, TLS if wanted, the startup packet, the login, and everything the
 //! server says until it is ready for the first query.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
-use bytes::BytesMut;
 use postgres_protocol::message::frontend;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    Config, Connection, Error, Host, Listener, LoginStep, TlsSettings, auth::authenticate, route::Route,
-    socket::Socket, startup::Startup, tls, transport::Transport,
+    Config, Connection, Error, Host, Listener, LoginStep, auth::authenticate, route::Route, socket::Socket,
+    startup::Startup, tls::secure, transport::Transport,
 };
 
 /// Connects to the host, logs in, and leaves the connection to its driver. Dropping the future
@@ -19,8 +17,9 @@ pub async fn connect(
     config: &Config,
     listener: Arc<dyn Listener>,
 ) -> Result<Arc<Connection>, Error> {
+    let begun = Instant::now();
     let (transport, route) = open(host, config).await?;
-    let mut startup = Startup::new(transport, config.login_listener.clone());
+    let mut startup = Startup::new(transport, config.login_listener.clone(), begun.elapsed());
     startup.send(|out| frontend::startup_message(startup_parameters(config), out)).await?;
     authenticate(&mut startup, config).await?;
     startup.until_ready().await?;
@@ -46,34 +45,13 @@ async fn open(host: &Arc<Host>, config: &Config) -> Result<(Transport, Route), E
             Transport::Tls(Box::new(stream))
         }
     };
-    Ok((transport, Route::Direct(address)))
+    Ok((transport, Route::Direct { address, host: Arc::clone(host), tls: config.tls.clone() }))
 }
 
 fn hear(config: &Config, step: &LoginStep) {
     if let Some(login_listener) = &config.login_listener {
         login_listener.hear(step);
     }
-}
-
-async fn secure(
-    mut socket: Socket,
-    host: &str,
-    settings: &TlsSettings,
-) -> Result<tokio_rustls::client::TlsStream<Socket>, Error> {
-    if !settings.direct {
-        let mut request = BytesMut::new();
-        frontend::ssl_request(&mut request);
-        socket.write_all(&request).await.map_err(|error| Error::from_io(&error, "write"))?;
-        match socket.read_u8().await {
-            Ok(b'S') => {}
-            Ok(b'N') => return Err(Error::Plain("The server does not support SSL connections".into())),
-            Ok(_) => {
-                return Err(Error::Plain("There was an error establishing an SSL connection".into()));
-            }
-            Err(_) => return Err(Error::Lost),
-        }
-    }
-    tls::handshake(socket, host, settings).await
 }
 
 fn startup_parameters(config: &Config) -> impl Iterator<Item = (&str, &str)> {

@@ -9,7 +9,7 @@ use std::{
     collections::VecDeque,
     sync::Arc,
     task::{Context, Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::{Buf, BytesMut};
@@ -96,6 +96,10 @@ pub struct Connection {
     /// Where it leads.
     pub host: Arc<Host>,
     pub(super) route: Route,
+    /// Whether the server has sent a key; without it nothing can be cancelled.
+    pub(super) has_key: bool,
+    /// What it took to open the connection: a round trip, or a few.
+    pub(super) opened_in: Duration,
     pub(super) listener: Arc<dyn Listener>,
     pub(super) state: Mutex<ConnectionState>,
 }

@@ -27,7 +27,11 @@ pub(super) async fn drive(connection: Arc<Connection>, transport: Transport, inb
     } else {
         drop(transport);
     }
+    let stop = handler.cancellation.of_left_running(&handler.connection);
     handler.end(end);
+    if let Some(stop) = stop {
+        stop.await;
+    }
 }
 
 struct Driver {

@@ -102,12 +102,13 @@ impl ResponseHandler {
             current.given_up = true;
             current.deadline = None;
             current.exchange.reply.give_up(error);
-            // A cancel request might hit what the server has gone on to.
+            self.cancellation.limit(&self.connection);
+            // In a pipeline a cancel request might hit what the server has gone on to.
             if pipelined {
-                return;
+                return self.cancellation.leave_running();
             }
         }
-        self.cancellation.begin(&self.connection, !is_raw);
+        self.cancellation.begin(&self.connection);
     }
 
     /// When the exchange, or the cancel of it, is late.

@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::BytesMut;
@@ -27,8 +28,10 @@ static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 pub(super) struct Startup {
     transport: Transport,
     inbox: Inbox,
-    process_id: i32,
-    secret_key: i32,
+    /// Process and secret, where the server has sent them.
+    key: Option<(i32, i32)>,
+    /// What it took until the server could be spoken to.
+    opened_in: Duration,
     parameters: Vec<(String, String)>,
     refusal: Option<Error>,
     /// Bytes of the messages so far.
@@ -39,14 +42,18 @@ pub(super) struct Startup {
 }
 
 impl Startup {
-    pub(super) fn new(transport: Transport, login_listener: Option<Arc<dyn LoginListener>>) -> Self {
+    pub(super) fn new(
+        transport: Transport,
+        login_listener: Option<Arc<dyn LoginListener>>,
+        opened_in: Duration,
+    ) -> Self {
         let inbox = Inbox::new();
         let parameters = Vec::new();
         Self {
             transport,
             inbox,
-            process_id: 0,
-            secret_key: 0,
+            key: None,
+            opened_in,
             parameters,
             refusal: None,
             received: 0,
@@ -127,8 +134,7 @@ impl Startup {
         loop {
             match self.next_or_error().await? {
                 Message::BackendKeyData(body) => {
-                    self.process_id = body.process_id();
-                    self.secret_key = body.secret_key();
+                    self.key = Some((body.process_id(), body.secret_key()));
                 }
                 Message::ParameterStatus(body) => {
                     let malformed = |_| Error::protocol("received a malformed parameter status");
@@ -148,7 +154,8 @@ impl Startup {
         config: &Config,
         listener: Arc<dyn Listener>,
     ) -> Arc<Connection> {
-        let Self { transport, mut inbox, process_id, secret_key, parameters, .. } = self;
+        let Self { transport, mut inbox, key, opened_in, parameters, .. } = self;
+        let (process_id, secret_key) = key.unwrap_or_default();
         inbox.lift_startup_limit();
         let plain = match &transport {
             Transport::Plain(_, writer) => Some(Arc::clone(writer)),
@@ -164,6 +171,8 @@ impl Startup {
             parameters,
             host,
             route,
+            has_key: key.is_some(),
+            opened_in,
             listener,
             state: Mutex::new(ConnectionState::new(plain, statements, role, config.pipelined)),
         });

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use bytes::BytesMut;
+use postgres_protocol::message::frontend;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::{
@@ -17,6 +19,7 @@ use rustls::{
     server::ParsedCertificate,
 };
 use sha2::{Digest, Sha256, Sha384, Sha512};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use x509_cert::{
     Certificate,
@@ -31,12 +34,30 @@ use super::{Error, TlsSettings, VerifyServer, socket::Socket};
 /// `ecdsa-with-SHA1`, the one that the table of the library lacks.
 const ECDSA_WITH_SHA_1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.1");
 
-/// Shakes hands on a socket.
-pub(super) async fn handshake(
-    socket: Socket,
+/// Encrypts a socket as the settings say.
+pub(super) async fn secure(
+    mut socket: Socket,
     host: &str,
     settings: &TlsSettings,
 ) -> Result<TlsStream<Socket>, Error> {
+    if !settings.direct {
+        let mut request = BytesMut::new();
+        frontend::ssl_request(&mut request);
+        socket.write_all(&request).await.map_err(|error| Error::from_io(&error, "write"))?;
+        match socket.read_u8().await {
+            Ok(b'S') => {}
+            Ok(b'N') => return Err(Error::Plain("The server does not support SSL connections".into())),
+            Ok(_) => {
+                return Err(Error::Plain("There was an error establishing an SSL connection".into()));
+            }
+            Err(_) => return Err(Error::Lost),
+        }
+    }
+    handshake(socket, host, settings).await
+}
+
+/// Shakes hands on a socket.
+async fn handshake(socket: Socket, host: &str, settings: &TlsSettings) -> Result<TlsStream<Socket>, Error> {
     let mut config = client_config(settings)?;
     if settings.direct {
         config.alpn_protocols = vec![b"postgresql".to_vec()];
