@@ -4,7 +4,7 @@
 
 const { execFileSync } = require('node:child_process');
 const net = require('node:net');
-const { once } = require('node:events');
+const { getEventListeners, once } = require('node:events');
 const { Client, Pool, Query } = require('../..');
 const { asleep, config } = require('../support/server');
 
@@ -84,6 +84,31 @@ describe('a query of the pool', () => {
     controller.abort(REASON);
     await expect(query).rejects.toBe(REASON);
     client.release();
+  });
+
+  test('fails with the exception of its type parser, in every form, and leaves its signal', async () => {
+    const thrown = new Error('cannot read it');
+    const types = {
+      getTypeParser: () => () => {
+        throw thrown;
+      },
+    };
+    const { signal } = new AbortController();
+    const one = { text: 'SELECT 1 AS one', types, signal };
+    const calledBack = (query) => new Promise((resolve) => query(one, resolve));
+    const rows = async (stream) => {
+      for await (const row of stream) return row;
+    };
+    await expect(pool.query(one)).rejects.toBe(thrown);
+    expect(await calledBack((...args) => pool.query(...args))).toBe(thrown);
+    await expect(rows(pool.stream(one))).rejects.toBe(thrown);
+    const client = await pool.connect();
+    await expect(client.query(one)).rejects.toBe(thrown);
+    expect(await calledBack((...args) => client.query(...args))).toBe(thrown);
+    expect((await once(client.query(new Query(one)), 'error').catch((error) => [error]))[0]).toBe(thrown);
+    client.release();
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
+    expect((await pool.query('SELECT 2 AS two')).rows).toEqual([{ two: 2 }]);
   });
 
   test('refuses what is no signal', async () => {

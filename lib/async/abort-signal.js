@@ -20,7 +20,7 @@ function refusalOf(signal) {
 
 /**
  * Ends `request` with the reason of `signal` when it aborts. Of the request's answers (`fail`, `finish`,
- * `succeed`) only the first call counts from now on; `withdraw` takes back what is under way.
+ * `succeed`) only the first counts; `withdraw` takes back what is under way.
  * @returns the error of a request that must not begin, see `refusalOf`
  */
 function abortOn(request, signal) {
@@ -28,20 +28,18 @@ function abortOn(request, signal) {
   if (refusal !== undefined) return refusal;
   const plain = Object.getPrototypeOf(request);
   const answers = ANSWERS.filter((name) => typeof plain[name] === 'function');
-  const close = () => {
-    signal.removeEventListener('abort', abort);
-    for (const name of answers) request[name] = ignore;
-  };
   const abort = () => {
-    close();
+    for (const name of answers) request[name] = ignore;
     request.aborted = true;
     plain.fail.call(request, reasonOf(signal));
     request.withdraw();
   };
   for (const name of answers) {
     request[name] = (...args) => {
-      close();
-      plain[name].apply(request, args);
+      signal.removeEventListener('abort', abort);
+      // The plain answers are back: one may call another, as `finish` calls `fail` where a type parser threw.
+      for (const each of answers) request[each] = plain[each];
+      request[name](...args);
     };
   }
   signal.addEventListener('abort', abort, { once: true });
