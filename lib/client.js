@@ -113,7 +113,8 @@ class Client extends EventEmitter {
     hide(this, '_connectRequest', null);
     // The submittable that has the connection for itself.
     hide(this, '_rawSession', null);
-    hide(this, '_afterRawSession', null);
+    // The release by the pool's borrower that came before its submittables had ended.
+    hide(this, '_earlyRelease', null);
     hide(this, '_onAbandoned', null);
     // The CustomConnect of its pool, while its connection is made through a `connect` of its own.
     hide(this, '_customConnect', null);

@@ -115,6 +115,9 @@ class Connection extends EventEmitter {
   // Called for every message that the server answers with ReadyForQuery.
   _expectReady() {}
 
+  // Called for every message that runs a portal.
+  _expectRows() {}
+
   requestSsl() {
     this.stream.write(serialize.requestSsl());
   }
@@ -157,6 +160,7 @@ class Connection extends EventEmitter {
   }
 
   execute(config) {
+    this._expectRows();
     this._send(serialize.execute(config));
   }
 

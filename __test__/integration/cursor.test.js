@@ -204,8 +204,8 @@ describe('in a pool', () => {
     const client = await pool.connect();
     const { processID } = client;
     const read = outcome(client.query(new Cursor('SELECT pg_sleep(60)')).read(1));
-    client.release();
     await asleep(processID);
+    client.release();
     await admin('SELECT pg_terminate_backend($1)', [processID]);
     const { error } = await read;
     await lost;

@@ -35,6 +35,11 @@ class RequestQueue {
     return this.sent.length === 0 && this.waiting.length === 0;
   }
 
+  /** Submittables that have the connection for themselves, or wait for it. */
+  get submittables() {
+    return [...this.sent, ...this.waiting].filter((request) => request.isRaw && !request.isReturned);
+  }
+
   /** The query that the server is working on, as pg shows it; null: none. */
   get active() {
     return this.sent.length === 0 ? null : this.sent[0].shown();

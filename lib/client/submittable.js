@@ -10,11 +10,13 @@ const { isFatal } = require('./connection-loss');
 const { moveTo } = require('./session-state');
 const { callUserCode, throwAsync } = require('../async/uncaught');
 const { RAW_FLAGS } = require('../native/layout');
-const { clearTimeout, nextTick, setTimeout } = require('../async/timers');
+const { clearTimeout, nextTick, setImmediate, setTimeout } = require('../async/timers');
 
 const { BEGUN, DRAINED } = RAW_FLAGS;
 // Messages after which an extended query goes on only when it is asked to.
 const PAUSES = new Set(['rowDescription', 'noData', 'portalSuspended']);
+// Messages that answer an Execute.
+const PORTAL_ENDS = new Set(['portalSuspended', 'commandComplete', 'emptyQuery', 'error']);
 
 class RawSession {
   /** @param query the submittable; null for bytes that were written outside of any session */
@@ -29,9 +31,16 @@ class RawSession {
     // Number of ReadyForQuery messages that are expected, and of those that a Sync asked for.
     this.readyExpected = 0;
     this.syncs = 0;
-    // Whether the server has done what it was asked for, and waits for us.
+    // Number of portals that were to run and have not come to a pause or an end.
+    this.executing = 0;
+    // Whether the server may have done what it was asked for, and wait for us.
     this.isWaitingForUs = false;
     this.timer = undefined;
+    // Whether the connection has been returned to the core.
+    this.isReturned = false;
+    // Whether the client was released in the meantime.
+    this.isAbandoned = false;
+    this.pauses = 0;
     // Exception of `submit`.
     this.thrown = undefined;
     this.isRaw = true;
@@ -80,22 +89,43 @@ class RawSession {
     if (sync) this.syncs++;
   }
 
-  /** The client was released while the session is open. False: only closing the connection ends it. */
+  /**
+   * The client was released: the query goes on until it waits for its application, and then fails. False: only
+   * closing the connection ends it.
+   */
   abandon() {
-    const { connection } = this.client;
-    // Whoever took over the reading reads no more.
-    const { _stream: stream } = connection;
+    const { _stream: stream } = this.client.connection;
+    // A reader that took over the stream reads no more.
     if (this.query !== null && this.query.destroyed && stream !== null && stream.listenerCount('data') === 0)
       return false;
-    const idle = this.isWaitingForUs && this.readyExpected === 0 && (stream === null || !stream.isPending);
-    if (idle) this.takeError(new Error('the client was released while its query was still open'));
+    this.isAbandoned = true;
+    this.failIfWaiting();
     return true;
+  }
+
+  failIfWaiting() {
+    const { client } = this;
+    if (!this.isWaitingForUs || this.executing > 0 || this.readyExpected > 0 || client._rawSession !== this)
+      return;
+    const { _stream: stream } = client.connection;
+    if (stream === null || !stream.isPending) this.takeError(released());
   }
 
   /** One message of the server. */
   take(message) {
+    this.pass(message);
+    if (!this.isAbandoned || !this.isWaitingForUs) return;
+    // The reader of a cursor gets its rows in the next turn, and may ask for more.
+    const pause = ++this.pauses;
+    setImmediate(() => {
+      if (pause === this.pauses) this.failIfWaiting();
+    });
+  }
+
+  pass(message) {
     const { active } = this;
     this.isWaitingForUs = PAUSES.has(message.name);
+    if (PORTAL_ENDS.has(message.name) && this.executing > 0) this.executing--;
     const { connection } = this.client;
     switch (message.name) {
       case 'rowDescription':
@@ -181,11 +211,10 @@ class RawSession {
     clearTimeout(this.timer);
     if (client._native.settle(client._link.id, this.id)) {
       client._rawSession = null;
+      this.isReturned = true;
       const { _stream: stream } = client.connection;
       if (stream !== null) stream.reset();
-      const then = client._afterRawSession;
-      client._afterRawSession = null;
-      if (then !== null) then();
+      if (client._earlyRelease !== null) client._earlyRelease.submittableDone();
     } else {
       client.connection.sync();
     }
@@ -245,6 +274,11 @@ class RawSession {
   }
 }
 
+/** The error of a query whose client was released before it had ended. */
+function released() {
+  return new Error('the client was released while its query was still open');
+}
+
 // Called once per row, so without a closure.
 function tell(active, method, first, second) {
   if (active === null || typeof active[method] !== 'function') return;
@@ -294,4 +328,4 @@ function transmit(client, bytes) {
   return 0;
 }
 
-module.exports = { open, submit, transmit };
+module.exports = { open, released, submit, transmit };

@@ -9,6 +9,7 @@ const { parse } = require('pg-protocol');
 const Connection = require('../connection');
 const VirtualSocket = require('./virtual-socket');
 const { DatabaseError } = require('../errors');
+const { nextTick } = require('../async/timers');
 const { throwAsync } = require('../async/uncaught');
 const { sever } = require('./connection-loss');
 const { transmit } = require('./submittable');
@@ -19,6 +20,8 @@ class VirtualConnection extends Connection {
     Object.defineProperty(this, '_client', { value: client });
     // Number of ReadyForQuery messages asked for outside of a raw session.
     Object.defineProperty(this, '_readyExpected', { value: 0, writable: true });
+    // Whether a cursor that has closed its portal may wait for ReadyForQuery.
+    Object.defineProperty(this, '_awaitsReady', { value: false, writable: true });
   }
 
   _streamOf() {
@@ -71,6 +74,7 @@ class VirtualConnection extends Connection {
 
   /** Emits where there are listeners. */
   tell(event, message) {
+    if (event === 'readyForQuery') this._awaitsReady = false;
     if (this.listenerCount(event) > 0) this.emit(event, message);
   }
 
@@ -102,12 +106,34 @@ class VirtualConnection extends Connection {
   // From the client: the connection is closed.
   _gone() {
     if (this._stream !== null) this._stream.gone();
+    this._readyWithoutServer();
+  }
+
+  /** Closes a portal or statement; one of a connection that is lost or given back is closed already. */
+  close(target) {
+    this._awaitsReady = true;
+    const { _link: link } = this._client;
+    if (link !== null && link.open && link.leased) super.close(target);
+    else this._readyWithoutServer();
+  }
+
+  // Nothing more comes from the server: a cursor that waits for ReadyForQuery, to have closed its portal, gets it here.
+  _readyWithoutServer() {
+    if (!this._awaitsReady) return;
+    nextTick(() => {
+      if (this._awaitsReady) this.tell('readyForQuery', { name: 'readyForQuery', length: 5, status: 'I' });
+    });
   }
 
   _expectReady(sync) {
     const session = this._client._rawSession;
     if (session) session.expectReady(sync);
     else this._readyExpected++;
+  }
+
+  _expectRows() {
+    const session = this._client._rawSession;
+    if (session !== null) session.executing++;
   }
 
   /** Closes the connection; the client did not ask for it, so it takes it for a loss. */

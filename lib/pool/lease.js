@@ -11,6 +11,7 @@ const { emitRemove } = require('./removal');
 const { callUserCode } = require('../async/uncaught');
 const { clientOf, noteCustomQuery } = require('./clients');
 const { logPulse } = require('./pg-pool-log');
+const { EarlyRelease } = require('./early-release');
 const { returnToCore } = require('./return-to-core');
 
 // Second argument of `client.release(error, KEEP)` by the pool itself: `release` events get the error, the
@@ -90,27 +91,12 @@ function endLease(pool, client, connection, destroy) {
   const serves = pool._isLogged && pool.waitingCount > 0;
   if (closing || spent) moveTo(client, 'ending');
   if (pool.options.allowExitOnIdle) bridge().setKeepsAlive(connection, false);
-  if (!closing && client._rawSession !== null) releaseAfterSubmittable(pool, client, connection);
+  if (!closing && client._requests.submittables.length > 0) new EarlyRelease(pool, connection).begin();
   else returnToCore(pool, connection, Boolean(closing));
   if (!closing && !spent) logPulse(pool, serves);
   // The loss of a leased connection was its holder's; the event `remove` comes with the release. A loss that nobody
   // has been told of yet is that of an idle client.
   if (!connection.open && closing) emitRemove(pool, client);
-}
-
-// The lease lasts until the submittable (cursor, COPY) that still has the connection is over.
-function releaseAfterSubmittable(pool, client, connection) {
-  if (!client._rawSession.abandon()) {
-    moveTo(client, 'ending');
-    returnToCore(pool, connection, true);
-    return;
-  }
-  leakDetection.checkedIn(pool, connection);
-  pool._releasedEarly.add(client);
-  client._afterRawSession = () => {
-    pool._releasedEarly.delete(client);
-    returnToCore(pool, connection, false);
-  };
 }
 
 /** A lease for the time of a row stream, which hears of the connection's loss by itself. */

@@ -69,8 +69,8 @@ class Pool extends EventEmitter {
     hide(this, '_types', new TypeOverrides(this.options.types));
     // Errors of application code on their way through the core.
     hide(this, '_errors', new ApplicationErrors());
-    // Clients that were released before their submittable was over; their leases last until then.
-    hide(this, '_releasedEarly', new Set());
+    // Releases that came before the submittables of the client had ended.
+    hide(this, '_earlyReleases', new Set());
     // Leased connections that are closed; the end of the pool does not wait for their release.
     hide(this, '_lostLeases', new Set());
     // Async contexts for a `connect` of the clients' own, and whether there is one.
@@ -273,8 +273,8 @@ class Pool extends EventEmitter {
       return answer.promise;
     }
     const shutdown = new Shutdown(this, answer.callback);
-    const early = [...this._releasedEarly].map((client) => client._link);
-    for (const connection of [...early, ...this._lostLeases]) returnToCore(this, connection, true);
+    for (const release of this._earlyReleases) release.close();
+    for (const connection of this._lostLeases) returnToCore(this, connection, true);
     bridge().register(shutdown);
     this._native.end(shutdown.id);
     return answer.promise;

@@ -11,8 +11,8 @@ const { logPulse } = require('./pg-pool-log');
 
 /** From the delegate: the connection is closed. */
 function closed(pool, connection, info) {
-  const isReleased = pool._releasedEarly.delete(connection.client);
-  if (isReleased) returnToCore(pool, connection, true);
+  const release = connection.client === null ? null : connection.client._earlyRelease;
+  if (release !== null) release.end(true);
   const { leased } = connection;
   const unexpected = isUnexpected(info);
   const watched = pool.listenerCount('remove') > 0 || (unexpected && pool.listenerCount('error') > 0);
@@ -23,7 +23,7 @@ function closed(pool, connection, info) {
     whenEnded(client, () => keepUntilRelease(pool, connection));
     return;
   }
-  const died = unexpected && (info.idle || isReleased) && !client._ending;
+  const died = unexpected && (info.idle || release !== null) && !client._ending;
   const errors = died ? lossErrors(info, client._sessionState.code) : [];
   if (info.reason === 'idle') pool.log('remove idle client');
   if (info.reason === 'lifetime') {
