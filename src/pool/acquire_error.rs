@@ -1,8 +1,8 @@
-//! Why a claim got no connection.
+//! The error of a claim that got no connection.
 
 use thiserror::Error;
 
-/// Why a claim got no connection. `E` is the connector's error.
+/// The reason why a claim got no connection. `E` is the connector's error.
 #[derive(Clone, Debug, Error)]
 pub enum AcquireError<E> {
     /// No connection became free before the claim's deadline.
@@ -21,7 +21,7 @@ pub enum AcquireError<E> {
         waiting: usize,
         /// The error of the last attempt to connect, if no attempt succeeded since.
         last_connect_error: Option<E>,
-        /// What the claim was waiting for.
+        /// What the claim waited for.
         phase: AcquirePhase,
     },
     /// The attempt to connect that was to serve this claim failed.
@@ -33,12 +33,12 @@ pub enum AcquireError<E> {
     /// The attempt to connect was lost: its task panicked or its runtime is gone.
     #[error("the attempt to connect was lost")]
     ConnectLost,
-    /// As many claims are waiting as may wait.
+    /// The limit of waiting claims is reached.
     #[error("the pool is full: {waiting} already waiting")]
     Full {
         /// Claims waiting, this one not included.
         waiting: usize,
-        /// How many may wait for a connection that is not under way.
+        /// The limit, which claims with a connection under way do not count against.
         most: usize,
     },
     /// The pool has ended.
@@ -49,7 +49,7 @@ pub enum AcquireError<E> {
     Withdrawn,
 }
 
-/// What a claim was waiting for when its time ran out.
+/// What a claim waited for when its time ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AcquirePhase {
     /// For a leased connection to come back.

@@ -1,7 +1,7 @@
-//! What a transition leaves to be done once the lock is released.
+//! The actions of a transition, carried out after the lock is released.
 //!
-//! Claims, the connector and tasks are called from here only. Every call into foreign code is
-//! guarded: a panic is counted and ends there, so it cannot reach whoever returned a connection.
+//! Claims, the connector and tasks are called from here only. Every call into foreign code is guarded: a panic is counted
+//! and goes no further, so it cannot reach the thread that returned a connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,12 +22,12 @@ pub(super) struct Grant<C: Connector> {
     pub(super) waited: Duration,
 }
 
-/// Where a granted connection comes from.
+/// The origin of a granted connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
-    /// From the idle stack: it may have broken there, so its condition is asked first.
+    /// The idle stack: it may have broken there, so its condition is asked first.
     Idle,
-    /// Just made, returned or checked.
+    /// A connect, a return or a check of this moment.
     Vetted,
 }
 
@@ -35,38 +35,38 @@ pub(super) type Done = Box<dyn FnOnce() + Send>;
 
 type Refused<C> = (Box<dyn Claim<C>>, AcquireError<<C as Connector>::Error>);
 
-/// The usual transition grants one claim or none and does nothing else, so everything rarer is kept
-/// apart: the hot path neither clears nor moves it.
+/// The actions of one transition. The usual one grants one claim or none and does nothing else; everything rarer is kept
+/// apart in a box, so that the hot path neither clears nor moves it.
 pub(super) struct Actions<C: Connector> {
     grant: Option<Grant<C>>,
-    /// The housekeeper sleeps past a new deadline.
+    /// Whether the housekeeper is to be woken, because it would sleep past a new deadline.
     pub(super) wake: bool,
-    rest: Option<Box<Rest<C>>>,
+    rare: Option<Box<RareActions<C>>>,
 }
 
-/// What a transition seldom leaves to be done.
-pub(super) struct Rest<C: Connector> {
+/// The actions that few transitions have.
+pub(super) struct RareActions<C: Connector> {
     grants: Vec<Grant<C>>,
     refusals: Vec<Refused<C>>,
     pub(super) closes: Vec<(C::Connection, CloseReason)>,
     pub(super) connects: Vec<ConnectTask>,
     pub(super) recycles: Vec<Recycle<C::Connection>>,
     pub(super) overdue: Vec<(C::Connection, Duration)>,
-    /// Leased connections on which nothing is to run any longer.
+    /// Leased connections whose statements are to be cancelled.
     pub(super) interrupts: Vec<C::Connection>,
-    /// Emptied slots whose content is dropped outside the lock.
+    /// Contents of freed slots, to be dropped outside the lock.
     pub(super) emptied: Vec<Slot<C::Connection>>,
     pub(super) done: Vec<Done>,
 }
 
 impl<C: Connector> Actions<C> {
     pub(super) fn none() -> Self {
-        Self { grant: None, wake: false, rest: None }
+        Self { grant: None, wake: false, rare: None }
     }
 
-    pub(super) fn rest(&mut self) -> &mut Rest<C> {
-        self.rest.get_or_insert_with(|| {
-            Box::new(Rest {
+    pub(super) fn rare(&mut self) -> &mut RareActions<C> {
+        self.rare.get_or_insert_with(|| {
+            Box::new(RareActions {
                 grants: Vec::new(),
                 refusals: Vec::new(),
                 closes: Vec::new(),
@@ -84,12 +84,12 @@ impl<C: Connector> Actions<C> {
         if self.grant.is_none() {
             self.grant = Some(grant);
         } else {
-            self.rest().grants.push(grant);
+            self.rare().grants.push(grant);
         }
     }
 
     pub(super) fn refuse(&mut self, waiter: Waiter<C>, error: AcquireError<C::Error>) {
-        self.rest().refusals.push((waiter.claim, error));
+        self.rare().refusals.push((waiter.claim, error));
     }
 
     pub(super) fn carry_out(self, pool: &Arc<PoolInner<C>>) {
@@ -107,16 +107,16 @@ impl<C: Connector> Actions<C> {
         if self.wake {
             pool.wakeup.notify_one();
         }
-        if let Some(rest) = self.rest {
-            rest.perform(pool, self.grant);
+        if let Some(rare) = self.rare {
+            rare.perform(pool, self.grant);
         } else if let Some(grant) = self.grant {
             settle(pool, grant);
         }
     }
 }
 
-impl<C: Connector> Rest<C> {
-    /// Starts what takes long first, then settles claims.
+impl<C: Connector> RareActions<C> {
+    /// Starts tasks first, since they take long, then settles claims.
     fn perform(self, pool: &Arc<PoolInner<C>>, grant: Option<Grant<C>>) {
         for task in self.connects {
             connect_task::start(pool, task);
@@ -148,7 +148,7 @@ impl<C: Connector> Rest<C> {
     }
 }
 
-/// Where nothing runs there is nothing to wait for.
+/// Cancels what runs on leased connections. Where nothing runs there is nothing to wait for, and the drain ends.
 fn interrupt<C: Connector>(pool: &Arc<PoolInner<C>>, leased: &[C::Connection]) {
     let interrupted = leased
         .iter()

@@ -1,4 +1,4 @@
-//! A claim: somebody who wants a connection and will be told exactly once how that went.
+//! A claim: a request for a connection. It is settled exactly once, with a lease or an error.
 
 use std::sync::Arc;
 
@@ -6,24 +6,24 @@ use tokio::sync::oneshot;
 
 use super::{AcquireError, Connector, Lease, inner::PoolInner};
 
-/// Somebody who wants a connection.
+/// A request for a connection.
 ///
-/// Exactly one of the two methods is called, exactly once, never under the pool's lock, possibly
-/// inside [`Pool::acquire`](super::Pool::acquire) on the caller's thread or on a thread that returns a connection. A
-/// panic inside is caught and counted.
+/// Exactly one of `granted` and `refused` is called, exactly once, never under the pool's lock, possibly inside
+/// [`Pool::acquire`](super::Pool::acquire) on the caller's thread, or on a thread that returns a connection. A panic in it is
+/// caught and counted.
 pub trait Claim<C: Connector>: Send + 'static {
     /// The claim is served. Dropping the lease returns the connection.
     fn granted(self: Box<Self>, lease: Lease<C>);
     /// The claim gets no connection.
     fn refused(self: Box<Self>, error: AcquireError<C::Error>);
-    /// Whether its user has to give the connection back. A lease that ends by itself, however long it
-    /// takes, is no leak.
+    /// Whether its lease may leak, because the application has to end it. A lease that ends by itself is no leak, however
+    /// long it takes.
     fn may_leak(&self) -> bool {
         true
     }
 }
 
-/// Names a claim, to withdraw it.
+/// The name of a claim, to withdraw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub(super) u64);
 
@@ -37,7 +37,7 @@ impl Ticket {
 /// The outcome of a claim.
 pub(super) type LeaseResult<C> = Result<Lease<C>, AcquireError<<C as Connector>::Error>>;
 
-/// The claim behind [`Pool::lease`](super::Pool::lease). If the future is gone, sending hands the lease back and it
+/// The claim of [`Pool::lease`](super::Pool::lease). If the future is gone, the lease cannot be sent, is dropped, and so
 /// returns to the pool.
 pub(super) struct Awaited<C: Connector>(pub(super) oneshot::Sender<LeaseResult<C>>);
 

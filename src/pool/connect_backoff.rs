@@ -1,8 +1,8 @@
-//! How the pool behaves while connecting fails: when to try again, and how many at a time.
+//! The backoff of connects that fail: when the next attempt may begin, and how many at a time.
 //!
-//! After a failure there is one prober; each success doubles the number of attempts at a time, up to
-//! four, until everybody is served and the pool is full. Delays double with full jitter, so that the
-//! pools of many processes do not knock in step.
+//! After a failure there is one attempt at a time; each success doubles their number, up to four, until all claims are
+//! served and the pool is full. Delays double with full jitter, so that the pools of many processes do not connect in
+//! step.
 
 use std::time::Duration;
 
@@ -10,27 +10,28 @@ use tokio::time::Instant;
 
 use crate::resilience::{Backoff, Jitter};
 
-/// One attempt a second is nothing to a server, and a pool is back soon after it.
+/// For failures that pass. An attempt a second does not burden a server, and a pool is back soon after its server.
 const PASSING: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(1) };
-/// A wrong password does not pass by itself, and servers lock out who repeats it.
+/// For failures that last. A wrong password does not pass by itself, and servers lock out who repeats it.
 const LASTING: Backoff = Backoff { cap: Duration::from_secs(5), ..PASSING };
+/// The most attempts at a time while not everything is back.
 const WIDEST: usize = 4;
 
 pub(super) struct ConnectBackoff<E> {
     failures: u32,
     retry_at: Option<Instant>,
     width: usize,
-    /// Whether claims, too, are held to `width`.
+    /// Whether attempts for claims, too, are limited to `width`.
     is_recovering: bool,
     last_error: Option<E>,
 }
 
 impl<E: Clone> ConnectBackoff<E> {
-    pub(super) fn none() -> Self {
+    pub(super) fn new() -> Self {
         Self { failures: 0, retry_at: None, width: WIDEST, is_recovering: false, last_error: None }
     }
 
-    /// Notes a failure. `error` is absent when the attempt timed out or was lost.
+    /// Counts a failure. `error` is absent when the attempt timed out or was lost.
     pub(super) fn failed(&mut self, now: Instant, error: Option<E>, is_passing: bool, jitter: &mut Jitter) {
         let backoff = if is_passing { PASSING } else { LASTING };
         self.retry_at = now.checked_add(backoff.delay(self.failures, jitter));
@@ -49,19 +50,19 @@ impl<E: Clone> ConnectBackoff<E> {
         self.last_error = None;
     }
 
-    /// Whether something has failed and not everything is back.
+    /// Whether a connect has failed since all claims were served and the pool was full.
     pub(super) fn is_recovering(&self) -> bool {
         self.is_recovering
     }
 
-    /// Nothing is missing any more.
-    pub(super) fn is_over(&mut self) {
+    /// Ends the recovery: all claims are served and the pool is full.
+    pub(super) fn recovered(&mut self) {
         if self.failures == 0 {
             self.is_recovering = false;
         }
     }
 
-    /// Lets the next attempt begin at once.
+    /// Drops the delay: the next attempt may begin at once.
     pub(super) fn forget_delay(&mut self) {
         self.retry_at = None;
     }
@@ -96,7 +97,7 @@ mod tests {
     #[test]
     fn filling_widens_from_one_to_four_after_an_outage() {
         let now = Instant::now();
-        let mut connect_backoff = ConnectBackoff::<()>::none();
+        let mut connect_backoff = ConnectBackoff::<()>::new();
         assert!(connect_backoff.allows_filling(now, 3));
         connect_backoff.failed(now, None, true, &mut Jitter::new());
         let later = now + PASSING.cap;
@@ -107,14 +108,14 @@ mod tests {
             assert!(!connect_backoff.allows_attempt(later, width));
             connect_backoff.succeeded();
         }
-        connect_backoff.is_over();
+        connect_backoff.recovered();
         assert!(connect_backoff.allows_attempt(later, 50));
     }
 
     #[test]
     fn an_outage_allows_one_attempt_at_a_time_and_not_before_its_delay() {
         let now = Instant::now();
-        let mut connect_backoff = ConnectBackoff::none();
+        let mut connect_backoff = ConnectBackoff::new();
         assert!(connect_backoff.allows_attempt(now, 7));
         connect_backoff.failed(now, Some("refused"), true, &mut Jitter::new());
         assert!(connect_backoff.retry_at().is_some_and(|at| at < now + PASSING.base));

@@ -1,8 +1,7 @@
 //! The task of one attempt to connect.
 //!
-//! It holds the pool weakly, and reports exactly once: the connection, the error, or, if it
-//! panicked or its runtime went away, that it was lost. The pool bounds and stops it by dropping
-//! the other end of `aborted`.
+//! It holds the pool weakly, and reports exactly once: the connection, the error, or that it was lost, because it panicked or
+//! its runtime went away. The pool stops it by dropping the other end of `aborted`.
 
 use std::sync::{Arc, Weak};
 
@@ -11,14 +10,14 @@ use tokio::sync::oneshot;
 use super::inner::PoolInner;
 use super::{CloseReason, Connector};
 
-/// An attempt to be started.
+/// An attempt that is to be started, and its slot.
 pub(super) struct ConnectTask {
     pub(super) slot: usize,
     pub(super) number: u64,
     pub(super) aborted: oneshot::Receiver<()>,
 }
 
-/// How an attempt failed.
+/// The failure of an attempt.
 pub(super) enum ConnectFailure<E> {
     Error(E),
     Timeout,
@@ -58,7 +57,7 @@ impl<C: Connector> ReportOnDrop<C> {
             (Some(Err(error)), Some(pool)) => {
                 pool.attempt_failed(self.slot, self.number, ConnectFailure::Error(error));
             }
-            // Stopped: the pool has settled this attempt already.
+            // A stopped attempt is settled already.
             (Some(Err(_)), None) | (None, _) => {}
         }
     }

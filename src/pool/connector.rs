@@ -1,8 +1,7 @@
-//! What the pool asks of the side that makes connections.
+//! The connector: makes, judges, checks, resets and closes the connections of a pool.
 //!
-//! The pool knows nothing of Postgres: it makes, judges, checks, resets and closes connections
-//! through this trait alone, so it is tested with integers behind gates. None of these methods is
-//! called while the pool's lock is held.
+//! The pool knows nothing of Postgres but through this trait, so it is tested with integers in place of connections. No
+//! method is called while the pool's lock is held.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -14,50 +13,49 @@ pub trait Connector: Send + Sync + 'static {
     /// as the connection lives, each lease holds another.
     type Connection: Clone + Send + Sync + 'static;
 
-    /// Why a connection could not be made.
+    /// The error of a connect.
     type Error: Clone + Debug + Send + Sync + 'static;
 
     /// Makes a connection. The future is dropped when the connect timeout passes or the pool ends.
     fn connect(&self) -> impl Future<Output = Result<Self::Connection, Self::Error>> + Send;
 
-    /// Whether such a failure may pass by itself. Only then do claims wait it out, where
+    /// Whether such an error may pass by itself. Only then do claims wait for further attempts, where
     /// `PoolSettings::fail_fast` is off.
     fn is_passing(&self, error: &Self::Error) -> bool {
         let _ = error;
         true
     }
 
-    /// What a returned or idle connection is fit for. Cheap: it is asked once per lease and return.
+    /// The condition of a returned or idle connection. Cheap: it is asked for each lease and each return.
     fn condition(&self, connection: &Self::Connection) -> Condition;
 
-    /// One round trip that shows the server still answers. The pool bounds it to one second.
+    /// One round trip, to see that the server still answers. The pool bounds it to one second.
     fn check(&self, connection: &Self::Connection) -> impl Future<Output = bool> + Send;
 
-    /// Rolls back what the last user left open. The pool bounds it to one second.
+    /// Rolls back a transaction that the last user left open. The pool bounds it to one second.
     fn reset(&self, connection: &Self::Connection) -> impl Future<Output = bool> + Send;
 
-    /// Has what runs on a leased connection stop, because the pool has ended and waits no longer; false:
-    /// nothing runs on it.
+    /// Cancels what runs on a leased connection, because the pool has ended and waits no longer. False: nothing runs.
     fn interrupt(&self, connection: &Self::Connection) -> bool {
         let _ = connection;
         false
     }
 
-    /// Starts closing and returns at once. Called exactly once per connection; when a drain runs
-    /// out of time, also for connections whose lease is still held.
+    /// Starts to close a connection and returns at once. Called exactly once per connection; when a drain runs out of
+    /// time, also for those whose lease is still held.
     fn close(&self, connection: Self::Connection, reason: CloseReason);
 
-    /// A claim is served after this wait. Cheap, and does not panic: it is called for every lease.
+    /// A lease begins, after the claim waited this long. Cheap, and does not panic: it is called for every lease.
     fn leased(&self, waited: Duration) {
         let _ = waited;
     }
 
-    /// A lease came back after it was held this long. As cheap as `leased`.
+    /// A lease has ended, after it was held this long. As cheap as `leased`.
     fn returned(&self, held: Duration) {
         let _ = held;
     }
 
-    /// The lease of a connection is held longer than `PoolSettings::leak_after`. Called once per lease.
+    /// A lease is held longer than `PoolSettings::leak_after`. Called once per lease.
     fn overdue(&self, connection: &Self::Connection, held: Duration) {
         let _ = (connection, held);
     }
@@ -66,38 +64,38 @@ pub trait Connector: Send + Sync + 'static {
 /// What a connection may be used for next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// Ready for the next user.
+    /// Fit for the next user.
     Fit,
-    /// A transaction is open: it is reset before anybody else gets it.
+    /// In a transaction: it is reset before anybody else gets it.
     Dirty,
-    /// Sound, but not to be used any more: it is closed.
+    /// Fit, but not wanted any more: it is closed.
     Unwanted,
-    /// Closed or of unknown state: it is closed.
+    /// Lost, or of unknown state: it is closed.
     Broken,
 }
 
-/// Why the pool closes a connection.
+/// The reason why the pool closes a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloseReason {
-    /// Its user gave it back as unfit (`release(error)`).
+    /// Released as unfit by its user (`release(error)`).
     Released,
     /// Idle for longer than the idle timeout.
     Idle,
     /// Older than its lifetime.
     Lifetime,
-    /// Used as often as it may be.
+    /// Leased as often as it may be.
     Uses,
-    /// Found broken, or lost by the task that held it.
+    /// Broken, or lost by the task that held it.
     Broken,
-    /// It did not answer a check in time.
+    /// Without an answer to a check in time.
     Unresponsive,
-    /// A transaction was left open and could not be rolled back.
+    /// In a transaction that was left open and could not be rolled back.
     Leak,
-    /// Given up for another pool of the same budget.
+    /// Given up for another pool of the same quota.
     Yielded,
     /// Made before `Pool::retire_generation`, meant by `Pool::retire`, or unwanted.
     Retired,
-    /// The pool ended.
+    /// Left when the pool ended.
     Drained,
 }
 

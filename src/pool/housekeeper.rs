@@ -1,8 +1,8 @@
-//! The one task that watches all deadlines of a pool.
+//! The housekeeper: the one task that watches all deadlines of a pool.
 //!
-//! It sleeps until the earliest of them, sweeps, and sleeps again; a transition that sets an
-//! earlier one wakes it. Deadlines that moved away are not disarmed: the housekeeper finds
-//! nothing to do and goes back to sleep, so a busy pool rings it about once per shortest timeout.
+//! It sleeps until the earliest deadline, sweeps, and sleeps again; a transition that sets an earlier one wakes it. A
+//! deadline that moves away is not disarmed: the housekeeper finds nothing to do and sleeps again. So in a busy pool it runs
+//! about once per shortest timeout.
 
 use std::sync::{Arc, Weak};
 
@@ -13,9 +13,9 @@ use super::inner::PoolInner;
 
 pub(super) fn start<C: Connector>(pool: &Arc<PoolInner<C>>) {
     let wakeup = Arc::clone(&pool.wakeup);
-    let watch = Watch(Arc::downgrade(pool));
+    let watched = WatchedPool(Arc::downgrade(pool));
     drop(pool.runtime.spawn(async move {
-        while let Some(pool) = watch.0.upgrade() {
+        while let Some(pool) = watched.0.upgrade() {
             let next = pool.sweep();
             drop(pool);
             match next {
@@ -29,10 +29,11 @@ pub(super) fn start<C: Connector>(pool: &Arc<PoolInner<C>>) {
     }));
 }
 
-/// Without a housekeeper no deadline holds, so a pool whose runtime goes away is closed.
-struct Watch<C: Connector>(Weak<PoolInner<C>>);
+/// The pool that the housekeeper watches. Without a housekeeper no deadline holds, so a pool whose runtime goes away is
+/// closed.
+struct WatchedPool<C: Connector>(Weak<PoolInner<C>>);
 
-impl<C: Connector> Drop for Watch<C> {
+impl<C: Connector> Drop for WatchedPool<C> {
     fn drop(&mut self) {
         if let Some(pool) = self.0.upgrade() {
             pool.abandon();

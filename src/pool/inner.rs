@@ -1,7 +1,7 @@
-//! What the handles, leases and tasks of one pool share: the connector, the lock, the wakeup of the housekeeper.
+//! The inside of a pool, which its handles, leases and tasks share: the connector, the state behind its lock, the wakeup of
+//! the housekeeper.
 //!
-//! Each method is one transition: the time is taken, the state changed under the lock, and what
-//! follows from it carried out after.
+//! Each method is one transition: it takes the time, changes the state under the lock, and carries the actions out after.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -96,7 +96,7 @@ impl<C: Connector> PoolInner<C> {
         }
     }
 
-    /// An idle connection turned out unfit as it was to be leased: the claim waits again, at its rank.
+    /// The idle connection of a grant is unfit: the claim waits again, at its rank.
     pub(super) fn found_unfit(self: &Arc<Self>, grant: Grant<C>, condition: Condition) {
         let Grant { waiter, handle, .. } = grant;
         self.step(|state, now, actions| {
@@ -105,7 +105,7 @@ impl<C: Connector> PoolInner<C> {
     }
 
     pub(super) fn connected(self: &Arc<Self>, slot: usize, number: u64, connection: C::Connection) {
-        // What broke already is its first user's to find out: to make another one at once might never end.
+        // A new connection that is broken already goes to its first user: making another one at once might never end.
         let condition = match self.condition(&connection) {
             Condition::Unwanted => Condition::Unwanted,
             Condition::Fit | Condition::Dirty | Condition::Broken => Condition::Fit,
@@ -126,7 +126,7 @@ impl<C: Connector> PoolInner<C> {
                 self.guarded(|| self.connector.is_passing(error)).unwrap_or(false)
             }
             ConnectFailure::Timeout => true,
-            // Without a task to make connections waiting is pointless.
+            // Nobody is left to make connections: waiting is pointless.
             ConnectFailure::Lost => false,
         };
         self.step(|state, now, actions| {
@@ -243,7 +243,7 @@ impl<C: Connector> PoolInner<C> {
         self.step(|state, now, actions| state.end_locked(done, now, actions));
     }
 
-    /// The last `Pool` is gone: a drain under way goes on, otherwise the pool closes.
+    /// The last `Pool` is dropped: a drain under way goes on, otherwise the pool closes.
     pub(super) fn leave(self: &Arc<Self>) {
         self.step(|state, _, actions| {
             if state.is_open() {
@@ -261,7 +261,7 @@ impl<C: Connector> PoolInner<C> {
         self.step(|state, _, actions| state.abandon_locked(actions));
     }
 
-    /// What is due is done first, so that nobody counts a connection whose time is over.
+    /// The counts, after a sweep where one is due: nobody counts a connection whose time is over.
     pub(super) fn counts(self: &Arc<Self>) -> Counts {
         let now = Instant::now();
         let state = self.state.lock();

@@ -1,8 +1,7 @@
 //! A lease: the right to use one connection, given back by dropping it.
 //!
-//! The slot table stays the owner of the connection; a lease names its slot and its number. So a
-//! drain can close a connection whose lease never comes back, and a lease that comes back after
-//! that finds its number gone and does nothing.
+//! The slot table stays the owner of the connection; a lease knows its slot and number. So a drain can close a connection
+//! whose lease never comes back. A lease that comes back later finds its number gone and does nothing.
 
 use std::fmt;
 use std::ops::Deref;

@@ -1,12 +1,12 @@
 //! The pool: slots, waiters, leases. Generic over a connector, so it knows nothing of Postgres.
 //!
-//! All state sits behind one lock, and every transition of it is a `_locked` method of
-//! `state`: synchronous, without callbacks. A transition returns `actions`, what is to be done
-//! outside: claims to settle, connections to close, tasks to start. Whatever becomes free, whether
-//! returned or newly made, goes to the oldest claim; a connect goes on when its claim leaves.
+//! All state sits behind one lock, and every transition of it is a `_locked` method of `state`: synchronous, without
+//! callbacks. A transition collects `actions` to be carried out after the lock is released: claims to settle,
+//! connections to close, tasks to start. A connection that becomes free, whether returned or newly made, goes to the
+//! oldest claim; a connect goes on when its claim leaves.
 //!
 //! ```text
-//! acquire ─► idle? granted here ─► Lease ─ drop ─► fit?  oldest waiter, else idle
+//! acquire ─► idle? granted here ─► Lease ─ drop ─► fit? oldest waiter, else idle
 //!        └─► wait ◄─ connect task, recycle (check, reset), housekeeper (deadlines, reaping)
 //! ```
 
@@ -50,8 +50,8 @@ pub use self::stats::{Counts, Sizes, Statistics};
 use self::claim::{Awaited, WithdrawOnDrop};
 use self::inner::PoolInner;
 
-/// A pool of connections. Clones are the same pool; when the last one is dropped, waiting claims
-/// are refused, idle connections are closed, and leased ones are closed as they come back.
+/// A pool of connections. Clones are the same pool. When the last one is dropped, waiting claims are refused, idle
+/// connections are closed, and leased ones are closed as they come back.
 pub struct Pool<C: Connector>(Arc<LastHandle<C>>);
 
 /// Abandons the pool when no `Pool` is left; leases and tasks hold [`PoolInner`] only.
@@ -66,8 +66,8 @@ impl<C: Connector> Pool<C> {
         Self(Arc::new(LastHandle(pool)))
     }
 
-    /// Claims a connection. The claim waits until `deadline` or the pool's own limit, whichever
-    /// comes first. May be called on any thread; the claim may be settled before this returns.
+    /// Claims a connection. The claim waits until `deadline` or the pool's own limit, whichever comes first. May be called
+    /// on any thread; the claim may be settled before this returns.
     pub fn acquire(&self, claim: Box<dyn Claim<C>>, deadline: Option<Instant>) -> Ticket {
         self.0.0.acquire(claim, deadline)
     }
@@ -82,36 +82,36 @@ impl<C: Connector> Pool<C> {
         outcome.unwrap_or(Err(AcquireError::Closed))
     }
 
-    /// Takes a claim back. True: it was still waiting, and has been refused as withdrawn. False: it
-    /// is settled, or is being settled at this moment.
+    /// Withdraws a claim. True: it was still waiting, and has been refused as withdrawn. False: it is settled, or is
+    /// being settled at this moment.
     pub fn withdraw(&self, ticket: Ticket) -> bool {
         self.0.0.withdraw(ticket)
     }
 
-    /// What the pool holds now.
+    /// The connections and claims of this moment.
     pub fn counts(&self) -> Counts {
         self.0.0.counts()
     }
 
-    /// What has happened since the pool was made.
+    /// The totals since the pool was made.
     pub fn statistics(&self) -> Statistics {
         self.0.0.statistics()
     }
 
-    /// Closes the idle connections for which `is_gone` holds, and returns how many. For the
-    /// connector's owner, who learns first that an idle connection died.
+    /// Closes the idle connections for which `is_gone` holds, and returns how many. For the owner of the connector, who
+    /// learns first that an idle connection died.
     pub fn forget(&self, is_gone: impl Fn(&C::Connection) -> bool, reason: CloseReason) -> usize {
         self.0.0.forget(is_gone, reason)
     }
 
-    /// Checks the idle connections for which `is_meant` holds, all at the same time. For the connector's owner, who
-    /// learns first that a connection was lost and the others may be.
+    /// Checks the idle connections for which `is_meant` holds, all at the same time. For the owner of the connector, who
+    /// learns first that a connection was lost, and that others may be.
     pub fn check_idle(&self, is_meant: impl Fn(&C::Connection) -> bool) {
         self.0.0.check_idle(is_meant);
     }
 
-    /// While `held`, no connection is closed for having been idle: what the caller gave back and counts in one
-    /// turn of its event loop is there, however short the idle timeout.
+    /// Suspends the idle timeout while `held`. So a connection that the application gives back is still there, and still
+    /// counted, to the end of this turn of its event loop, however short the timeout.
     pub fn hold_idle_timeout(&self, held: bool) {
         self.0.0.hold_idle_timeout(held);
     }
@@ -128,7 +128,7 @@ impl<C: Connector> Pool<C> {
         self.0.0.retire(is_meant)
     }
 
-    /// Goes on making connections at once: what made them fail is known to be over.
+    /// Connects again without waiting for the backoff: the cause of the failures is known to be over.
     pub fn resume(&self) {
         self.0.0.resume();
     }
@@ -143,7 +143,7 @@ impl<C: Connector> Pool<C> {
         self.0.0.sizes()
     }
 
-    /// Looks again at what can be served and what is to be given up: the quota has changed.
+    /// Serves claims and gives up connections as the quota now wants it. To be called when the quota has changed.
     pub fn reconsider(&self) {
         self.0.0.reconsider();
     }
@@ -155,7 +155,7 @@ impl<C: Connector> Pool<C> {
         self.0.0.end(Box::new(done));
     }
 
-    /// A handle that does not keep the pool.
+    /// A weak handle, which does not keep the pool open.
     pub fn downgrade(&self) -> WeakPool<C> {
         WeakPool(Arc::downgrade(&self.0))
     }
@@ -172,7 +172,7 @@ impl<C: Connector> Clone for Pool<C> {
     }
 }
 
-/// A pool that may be gone.
+/// A weak handle to a pool that may be gone.
 pub struct WeakPool<C: Connector>(Weak<LastHandle<C>>);
 
 impl<C: Connector> WeakPool<C> {
@@ -190,7 +190,7 @@ impl<C: Connector> Drop for LastHandle<C> {
 
 #[cfg(test)]
 impl<C: Connector> Pool<C> {
-    /// Recounts the state and fails where it disagrees with itself.
+    /// Recounts the state and fails where its counters disagree with it.
     fn check_invariants(&self) {
         self.0.0.state.lock().check_invariants_locked();
     }

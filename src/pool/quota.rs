@@ -1,23 +1,23 @@
-//! The hook by which several pools keep to a limit together: asked before a slot is taken, told when
-//! one is free again.
+//! A quota: the limit that several pools keep together. The pool asks it before it takes a slot, and tells it when one is free
+//! again.
 
 use std::fmt::Debug;
 
 use tokio::time::Instant;
 
-/// Bounds the connections of a pool from outside. Its methods are called under the pool's lock: they
-/// neither call the pool nor wait.
+/// A limit on the connections of a pool from outside. Its methods are called under the pool's lock: they neither call the
+/// pool nor wait.
 pub trait Quota: Debug + Send + Sync + 'static {
-    /// Whether there may be one connection more; if so, it counts from now on.
+    /// Takes one connection, if there may be one more.
     fn take(&self) -> bool;
 
-    /// A connection that counted is no more.
+    /// Gives one connection back: it is closed.
     fn release(&self);
 
-    /// What the pool needs and what it has to spare. Called whenever it has changed.
+    /// Reports the need of the pool. Called whenever it has changed.
     fn report(&self, need: Need);
 
-    /// Whether the pool is to close a connection that is free. True: it closes one now.
+    /// Whether the pool is to give a free connection up. True: it closes one now.
     fn asks_one_back(&self) -> bool;
 
     /// How many connections the pool may have at this moment, those that it has included.
@@ -27,12 +27,12 @@ pub trait Quota: Debug + Send + Sync + 'static {
     fn set_guarantee(&self, min: usize);
 }
 
-/// What a pool needs and what it has to spare.
+/// The connections that a pool needs, and those that it can spare.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Need {
-    /// Connections it would begin at once.
+    /// Connects that it would begin at once.
     pub wanted: usize,
-    /// Since when the claim waits that waits longest; none: nothing is wanted.
+    /// Since when its oldest claim waits; none: nothing is wanted.
     pub since: Option<Instant>,
     /// Connections nobody uses.
     pub idle: usize,

@@ -1,7 +1,6 @@
-//! The task of one check or reset: a round trip on a connection nobody uses, bounded.
+//! The task of one check or reset: a bounded round trip on a connection nobody uses.
 //!
-//! It keeps the pool alive, for a second at most. A task that is dropped or panics reports the
-//! connection as broken.
+//! It keeps the pool alive, for a second at most. The connection of a task that is dropped or panics is closed as broken.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +11,10 @@ use super::inner::PoolInner;
 use super::slots::EntryHandle;
 use super::{CloseReason, Connector};
 
-/// A healthy server answers in milliseconds; a claim may be waiting.
+/// The bound of a round trip. A healthy server answers in milliseconds, and a claim may be waiting.
 const BOUND: Duration = Duration::from_secs(1);
 
-/// What is done to the connection.
+/// The purpose of the round trip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     Check,

@@ -1,4 +1,4 @@
-//! The settings of one pool, already parsed and validated by whoever builds them.
+//! The settings of one pool, parsed and validated already by whoever builds them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +9,15 @@ use super::Quota;
 const DEFAULT_MAX: usize = 10;
 /// pg's default idle timeout.
 const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Below the idle limits of firewalls and load balancers, and soon enough to find a dead link before a query does.
+/// Shorter than the idle limits of firewalls and load balancers, and soon enough to find a dead link before a query does.
 const DEFAULT_KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
-/// What orchestrators commonly leave between the signal and the kill, with room to spare.
+/// Well within the time that orchestrators leave between the signal and the kill.
 const DEFAULT_DRAIN: Duration = Duration::from_secs(10);
 
 /// The settings of one pool. `None` means "no limit" or "never".
 #[derive(Clone, Debug)]
 pub struct PoolSettings {
-    /// Most connections at a time, those being made included; at least 1. Default 10.
+    /// The most connections at a time, those being made included; at least 1. Default 10.
     pub max: usize,
     /// Connections the idle timeout leaves alone; with `prefill`, also made ahead. Default 0.
     pub min: usize,
@@ -35,12 +35,12 @@ pub struct PoolSettings {
     /// Shortens each lifetime by a random part of at most this share, 0 to 0.25, so that
     /// connections made together do not end together. Default 0.
     pub lifetime_jitter: f64,
-    /// Most claims that may wait without a connection being made for them. Default none.
+    /// The most claims that may wait without a connection being made for them. Default none.
     pub max_waiting: Option<usize>,
-    /// Checks a connection before lending it, if nothing was heard of it for this long. It costs whoever waits a round
+    /// Checks a connection before it is leased, if nothing was heard of it for this long. It costs whoever waits a round
     /// trip. Default none: idle connections are checked in the background.
     pub check_after: Option<Duration>,
-    /// How long [`super::Pool::end`] waits for leased connections. Default 10 s.
+    /// The time that [`super::Pool::end`] waits for leased connections. Default 10 s.
     pub drain: Option<Duration>,
     /// Makes `min` connections ahead of any claim and replaces them when lost. Default false.
     pub prefill: bool,
@@ -90,7 +90,7 @@ impl Default for PoolSettings {
 }
 
 impl PoolSettings {
-    /// How long a claim may wait, unless its own deadline is earlier.
+    /// The time that a claim may wait, unless its own deadline is earlier.
     pub(super) fn longest_wait(&self) -> Option<Duration> {
         self.acquire_timeout.or(self.connect_timeout)
     }

@@ -1,8 +1,8 @@
 //! A quota of connections that several pools share.
 //!
-//! Each member is guaranteed its share; what is left goes to who waits, by rank. A member that was
-//! denied for long is served before all others, so that nobody starves. To make room, idle
-//! connections of lower ranks are given up first, then those that are returned.
+//! Each member has a guarantee; the connections beyond the guarantees go to members that wait, by rank. A member that has
+//! waited for long is served before all others, so that nobody starves. To make room, idle connections of lower ranks are
+//! given up first, then those that are returned.
 //!
 //! Invariant: the sum of `max(held, guarantee)` over the members never exceeds the total, so a
 //! guarantee can always be taken up.
@@ -25,28 +25,29 @@ use tokio::{
 
 use super::{Need, Quota};
 
-/// A member denied for this long goes first.
-pub(super) const AGE: Duration = Duration::from_secs(2);
-/// While somebody waits the quota is looked at again after this long, whatever has been told.
+/// A member that has waited this long goes first.
+pub(super) const LONG_WAIT: Duration = Duration::from_secs(2);
+/// Room is made again after this time while a member waits, even if no report has come.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The quota. It lives as long as one of its members.
+/// A quota, which lives as long as one of its members.
 pub struct SharedQuota {
     total: usize,
-    /// By rank, for members that are not there yet, or no more.
+    /// Connections kept by rank for members that have not joined yet, or have left.
     reserved: Vec<usize>,
     members: Mutex<Vec<Option<MemberState>>>,
     /// Wakes the task that makes room.
     wakeup: Arc<Notify>,
 }
 
+/// A member, as the quota knows it.
 struct MemberState {
     guarantee: usize,
     rank: usize,
     held: usize,
-    /// Connections it would begin at once.
+    /// Connects that it would begin at once.
     wanted: usize,
-    /// What it wanted when room was last made.
+    /// The value of `wanted` when room was last made.
     planned: usize,
     /// Connections that nobody uses.
     idle: usize,
@@ -62,21 +63,21 @@ impl MemberState {
         self.wanted > 0 && self.held >= self.guarantee
     }
 
-    /// When it will have waited for long. Each connection it gets begins that anew, so that a queue
-    /// that is always long is served at intervals and takes nothing over.
-    fn ages_at(&self) -> Option<Instant> {
+    /// When it will have waited for long. Each connection that it gets restarts this time, so that a member whose queue is
+    /// always long is served at intervals and does not get everything.
+    fn has_waited_long_at(&self) -> Option<Instant> {
         let since = self.since.filter(|_| self.is_waiting())?;
-        since.max(self.served.unwrap_or(since)).checked_add(AGE)
+        since.max(self.served.unwrap_or(since)).checked_add(LONG_WAIT)
     }
 
-    fn is_aged(&self, now: Instant) -> bool {
-        self.ages_at().is_some_and(|at| at <= now)
+    fn has_waited_long(&self, now: Instant) -> bool {
+        self.has_waited_long_at().is_some_and(|at| at <= now)
     }
 
-    /// Who is less goes first: the aged by their age, the others by rank.
+    /// The order in which members are served, least first: those that have waited for long by age, the others by rank.
     fn precedence(&self, now: Instant) -> (bool, Option<Instant>, usize) {
-        let is_aged = self.is_aged(now);
-        (!is_aged, self.ages_at().filter(|_| is_aged), self.rank)
+        let has_waited_long = self.has_waited_long(now);
+        (!has_waited_long, self.has_waited_long_at().filter(|_| has_waited_long), self.rank)
     }
 
     fn surplus(&self) -> usize {
@@ -106,7 +107,7 @@ impl SharedQuota {
         quota
     }
 
-    /// Without the task.
+    /// A quota without the task that makes room.
     pub(super) fn idle(total: usize, reserved: Vec<usize>) -> Arc<Self> {
         Arc::new(Self { total, reserved, members: Mutex::default(), wakeup: Arc::default() })
     }
@@ -142,7 +143,7 @@ impl SharedQuota {
         share
     }
 
-    /// What nobody holds and nobody is guaranteed.
+    /// The connections that nobody holds and nobody is guaranteed.
     fn free(&self, members: &[Option<MemberState>]) -> usize {
         let taken: usize = members.iter().flatten().map(|member| member.held.max(member.guarantee)).sum();
         let kept: usize = (0..self.reserved.len()).map(|rank| self.reserved_for(rank, members)).sum();
@@ -154,8 +155,8 @@ impl SharedQuota {
         if is_there { 0 } else { self.reserved.get(rank).copied().unwrap_or(0) }
     }
 
-    /// Tells who may take what is free, and asks for connections back where that is not enough.
-    /// Returns when somebody will have waited for long.
+    /// Wakes the members that may take what is free, and asks for connections back where that is not enough. Returns when a
+    /// member will have waited for long.
     pub(super) fn make_room(&self, now: Instant) -> Option<Instant> {
         let mut members = self.members.lock();
         // Dropped after the lock is released: a member that nobody else holds takes the lock as it goes.
@@ -167,14 +168,14 @@ impl SharedQuota {
         waiting.sort_by_key(|&index| members[index].as_ref().map(|member| member.precedence(now)));
         for &index in &waiting {
             let Some(member) = &members[index] else { continue };
-            let is_aged = member.is_aged(now);
-            let mut missing = if is_aged { 1 } else { member.wanted };
+            let has_waited_long = member.has_waited_long(now);
+            let mut missing = if has_waited_long { 1 } else { member.wanted };
             let served = missing.min(free);
             free -= served;
             missing -= served;
             awake[index] |= served > 0;
             while missing > 0
-                && let Some(giver) = giver_for(&members, &present, index, is_aged, &asked)
+                && let Some(giver) = giver_for(&members, &present, index, has_waited_long, &asked)
             {
                 asked[giver] += 1;
                 missing -= 1;
@@ -191,9 +192,10 @@ impl SharedQuota {
         for member in members.iter_mut().flatten() {
             member.planned = member.wanted;
         }
-        let ages = members.iter().flatten().filter_map(MemberState::ages_at).filter(|&at| at > now);
+        let long_waits =
+            members.iter().flatten().filter_map(MemberState::has_waited_long_at).filter(|&at| at > now);
         let tick = if waiting.is_empty() { None } else { now.checked_add(TICK) };
-        let next = ages.chain(tick).min();
+        let next = long_waits.chain(tick).min();
         drop(members);
         for share in calls {
             share.reconsider();
@@ -218,44 +220,45 @@ fn is_waiting(members: &[Option<MemberState>], index: usize) -> bool {
     members[index].as_ref().is_some_and(MemberState::is_waiting)
 }
 
-/// Who gives a connection up: of those below the taker (an aged one takes from all), first who has an
-/// idle one, then the lowest rank.
+/// The member that gives a connection up: of those below the taker (one that has waited for long takes from all), first those
+/// with an idle connection, then the lowest rank.
 fn giver_for(
     members: &[Option<MemberState>],
     present: &[Option<Arc<QuotaShare>>],
     taker: usize,
-    is_aged: bool,
+    has_waited_long: bool,
     asked: &[usize],
 ) -> Option<usize> {
     let rank = members[taker].as_ref()?.rank;
     let candidates = members.iter().enumerate().filter_map(|(index, member)| {
         let member = member.as_ref()?;
-        let may = index != taker && (is_aged || member.rank > rank) && member.surplus() > asked[index];
+        let may =
+            index != taker && (has_waited_long || member.rank > rank) && member.surplus() > asked[index];
         let idle = present[index].as_ref().map_or(0, |share| share.idle());
         may.then_some((idle > asked[index], member.rank, index))
     });
     candidates.max().map(|(_, _, index)| index)
 }
 
-/// One pool's part in a shared quota.
+/// The share of one pool.
 pub struct QuotaShare {
     quota: Arc<SharedQuota>,
     index: usize,
     idle: AtomicUsize,
-    /// Connections it is to give up as they become free.
+    /// Connections that it is to give up as they become free.
     asked: AtomicUsize,
     reconsider: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl QuotaShare {
-    /// What has the pool look again at whom it can serve. Called without any lock.
+    /// Sets the call by which the pool serves its claims again. It is called without any lock.
     pub fn attach(&self, reconsider: impl Fn() + Send + Sync + 'static) {
         let _ = self.reconsider.set(Box::new(reconsider));
-        // What was decided before is told now.
+        // A decision of before is told now.
         self.quota.wakeup.notify_one();
     }
 
-    /// What is left of it for this member after those before it.
+    /// The guarantee, which may be cut to what earlier members have left.
     #[cfg(test)]
     pub(super) fn guarantee(&self) -> usize {
         self.quota.members.lock()[self.index].as_ref().map_or(0, |member| member.guarantee)
@@ -309,7 +312,7 @@ impl Quota for QuotaShare {
         let before = self.idle.swap(need.idle, Ordering::Relaxed);
         let mut members = self.quota.members.lock();
         let Some(member) = &mut members[self.index] else { return };
-        // A queue that only sways is left alone.
+        // A queue that only grows and shrinks a little wakes nobody.
         let has_changed = need.wanted > member.planned || (need.wanted == 0 && member.wanted > 0);
         member.wanted = need.wanted;
         member.idle = need.idle;

@@ -1,8 +1,8 @@
-//! The slot table: which connections exist, where each of them is, and the idle stack.
+//! The slot table: the connections of a pool, the state of each, and the idle stack.
 //!
-//! A slot is free, reserved for an attempt to connect, or holds a connection. `reserve_slot_locked`
-//! and `free_slot_locked` are the only ways in and out, so `total <= max` is decided here alone. A
-//! connection is in exactly one [`EntryState`]; its number tells it from the former ones of its slot.
+//! A slot is free, reserved for an attempt to connect, or holds the entry of a connection. `reserve_slot_locked` and
+//! `free_slot_locked` are the only ways in and out, so `total <= max` is decided here alone. An entry is in exactly one
+//! [`EntryState`]; its number tells it from former entries of its slot.
 
 use std::mem;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(super) enum Slot<K> {
     Live(Entry<K>),
 }
 
-/// An attempt to connect. Dropping `abort` stops it.
+/// An attempt to connect. Dropping `abort` stops its task.
 pub(super) struct ConnectAttempt {
     pub(super) number: u64,
     pub(super) begun: Instant,
@@ -28,16 +28,16 @@ pub(super) struct ConnectAttempt {
     pub(super) abort: oneshot::Sender<()>,
 }
 
-/// A connection and what decides over its future.
+/// A connection of the table, with its history as far as its future depends on it.
 pub(super) struct Entry<K> {
     pub(super) number: u64,
     pub(super) connection: K,
     pub(super) generation: u64,
     pub(super) uses: u64,
     pub(super) expires: Option<Instant>,
-    /// When its last user left.
+    /// When its last lease ended.
     pub(super) idle_since: Instant,
-    /// When it was last known to answer.
+    /// When the server last answered on it.
     pub(super) verified: Instant,
     pub(super) state: EntryState,
 }
@@ -48,7 +48,7 @@ impl<K> Entry<K> {
     }
 }
 
-/// One connection taken out of the pool's table: which slot, which connection, and a handle.
+/// A handle to an entry: its slot, its number, and the connection.
 pub(super) struct EntryHandle<K> {
     pub(super) slot: usize,
     pub(super) number: u64,
@@ -58,7 +58,7 @@ pub(super) struct EntryHandle<K> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EntryState {
     Idle,
-    /// Leased, to be reported at `report_at` if still leased then.
+    /// Leased; reported as overdue if it still is at `report_at`.
     Leased {
         since: Instant,
         report_at: Option<Instant>,
@@ -76,7 +76,7 @@ impl EntryState {
 pub(super) struct Slots<K> {
     table: Vec<Slot<K>>,
     free: Vec<usize>,
-    /// Idle slots by `idle_since`; the end is leased first.
+    /// Idle slots by `idle_since`; the last is leased first.
     idle: Vec<usize>,
     max: usize,
     quota: Option<Arc<dyn Quota>>,
@@ -141,7 +141,7 @@ impl<K: Clone> Slots<K> {
         self.total() < self.max
     }
 
-    /// Whether a connection that is free is to be given up for other pools.
+    /// Whether the quota asks for a connection back. True: one is to be closed now.
     pub(super) fn is_one_asked_back(&self) -> bool {
         self.quota.as_ref().is_some_and(|quota| quota.asks_one_back())
     }
@@ -150,8 +150,8 @@ impl<K: Clone> Slots<K> {
         self.table.iter().enumerate()
     }
 
-    /// Takes a slot for an attempt to connect, if there is room. Returns the slot and the number
-    /// the connection will have.
+    /// Reserves a slot for an attempt to connect, if there is room. Returns the slot and the number of the connection to
+    /// be.
     pub(super) fn reserve_slot_locked(
         &mut self,
         begun: Instant,
@@ -176,7 +176,7 @@ impl<K: Clone> Slots<K> {
         Some((slot, number))
     }
 
-    /// Empties a slot and returns what it held, to be disposed of outside the lock.
+    /// Frees a slot and returns its content, to be dropped outside the lock.
     pub(super) fn free_slot_locked(&mut self, slot: usize) -> Slot<K> {
         let former = mem::replace(&mut self.table[slot], Slot::Free);
         match &former {
@@ -191,8 +191,7 @@ impl<K: Clone> Slots<K> {
         former
     }
 
-    /// Puts a new connection into the slot its attempt reserved, as being checked: the caller
-    /// sets its state next.
+    /// Inserts a new connection into the slot that its attempt reserved, as being checked: the caller sets its state next.
     pub(super) fn insert_locked(&mut self, slot: usize, entry: Entry<K>) -> Slot<K> {
         self.connecting -= 1;
         self.checking += 1;
@@ -213,7 +212,7 @@ impl<K: Clone> Slots<K> {
         }
     }
 
-    /// The connection of that number, unless it has left.
+    /// The entry of that number, unless it has left.
     pub(super) fn entry_mut(&mut self, slot: usize, number: u64) -> Option<&mut Entry<K>> {
         match self.table.get_mut(slot) {
             Some(Slot::Live(entry)) if entry.number == number => Some(entry),
@@ -221,7 +220,7 @@ impl<K: Clone> Slots<K> {
         }
     }
 
-    /// A handle to the connection in that slot.
+    /// A handle to the entry of that slot.
     pub(super) fn handle(&self, slot: usize) -> Option<EntryHandle<K>> {
         self.live(slot).map(|entry| EntryHandle {
             slot,
@@ -230,7 +229,7 @@ impl<K: Clone> Slots<K> {
         })
     }
 
-    /// Moves a connection to another state.
+    /// Moves an entry to another state.
     pub(super) fn set_state_locked(&mut self, slot: usize, state: EntryState) {
         let Some(Slot::Live(entry)) = self.table.get_mut(slot) else { return };
         let former = mem::replace(&mut entry.state, state);
@@ -256,7 +255,7 @@ impl<K: Clone> Slots<K> {
         }
     }
 
-    /// Keeps the idle stack sorted: a connection back from a check resumes its old rank.
+    /// Puts a slot on the idle stack, which stays sorted: a connection back from a check gets its old rank again.
     fn stack_locked(&mut self, slot: usize) {
         let since = |slot: usize| self.live(slot).map(|entry| entry.idle_since);
         let rank = match self.idle.last() {

@@ -1,10 +1,10 @@
-//! What the pool tells of itself: what it holds now, and what has happened so far.
+//! The numbers that a pool tells: the counts of this moment, and totals since it was made.
 
 use std::time::Duration;
 
 use super::CloseReason;
 
-/// What the pool holds at one moment. All figures are of the same moment.
+/// The connections and claims of one moment, all counted at the same time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Connections, those being made included: `idle + used + connecting`.
@@ -17,7 +17,7 @@ pub struct Counts {
     pub connecting: usize,
     /// Claims not settled yet.
     pub waiting: usize,
-    /// How long the oldest of them has waited.
+    /// The time that the oldest of them has waited.
     pub oldest_wait: Option<Duration>,
     /// Claims for which no connection is being made or checked: pg's `waitingCount`.
     pub queued: usize,
@@ -25,7 +25,7 @@ pub struct Counts {
     pub expired: usize,
 }
 
-/// What has happened since the pool was made.
+/// Totals since the pool was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// Claims served.
@@ -38,7 +38,7 @@ pub struct Statistics {
     pub connect_failures: u64,
     /// Connections returned with a transaction open.
     pub leaked_transactions: u64,
-    /// Times the connector was restarted because claims waited and nothing was being made.
+    /// Restarts of the connector, because claims waited and nothing was being made.
     pub restarts: u64,
     /// Panics caught in claims and in the connector.
     pub panics: u64,

@@ -1,12 +1,13 @@
-//! Bounds the recursion of claims that are settled inside claims.
+//! A trampoline: bounds the recursion of claims that are settled inside claims.
 //!
-//! A granted claim that drops its lease at once grants the next one on the same stack. Below a
-//! few levels that is what makes a hand-over fast; beyond, the work is left to the outermost level
-//! of this thread, so that no length of queue can exhaust the stack.
+//! A granted claim that drops its lease at once grants the next one on the same stack. A few levels of that make a
+//! hand-over fast; work of deeper levels is left to the outermost level of this thread, so that no length of queue can
+//! exhaust the stack.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
+/// Levels that run on the stack.
 const DEEPEST: u32 = 8;
 
 type Work = Box<dyn FnOnce()>;
@@ -16,11 +17,11 @@ thread_local! {
     static LATER: RefCell<VecDeque<Work>> = const { RefCell::new(VecDeque::new()) };
 }
 
-/// Runs `work` here, or, if the stack is deep already, when the outermost level is done.
+/// Performs `work` here, or, on a deep stack, when the outermost level is done.
 ///
-/// `hoist` turns the work into what can be kept for later; it is not called on the usual path.
+/// `hoist` makes the work into a closure to be kept for later; it is not called on the usual path.
 pub(super) fn run<W>(work: W, perform: impl FnOnce(W), hoist: impl FnOnce(W) -> Work) {
-    // A thread that is being torn down has no depth any more: it performs directly.
+    // A thread that is being torn down has no depth any more and performs directly.
     let depth = DEPTH.try_with(Cell::get).unwrap_or(0);
     if depth >= DEEPEST {
         let work = hoist(work);
@@ -38,7 +39,7 @@ pub(super) fn run<W>(work: W, perform: impl FnOnce(W), hoist: impl FnOnce(W) -> 
 }
 
 fn set_depth(depth: u32) {
-    // Failing means the thread is being torn down: there is no depth to keep.
+    // A failure means that the thread is being torn down: there is no depth to keep.
     let _ = DEPTH.try_with(|cell| cell.set(depth));
 }
 

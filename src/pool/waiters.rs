@@ -1,8 +1,7 @@
-//! The claims that wait, oldest first, and their deadlines.
+//! The waiters: claims that wait, oldest first, and their deadlines.
 //!
-//! A claim that leaves early leaves a gap in the queue and a stale entry in the heap of deadlines;
-//! both are swept once they outnumber the claims, so every operation is cheap on average and no
-//! claim needs a timer of its own.
+//! A claim that leaves early leaves a gap in the queue and a stale element in the heap of deadlines. Both are swept once
+//! they outnumber the claims, so every operation is cheap on average, and no claim needs a timer of its own.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -11,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{Claim, Connector};
 
-/// Below this many entries sweeping is not worth it.
+/// Gaps that are not worth a sweep.
 const SLACK: usize = 64;
 
 pub(super) struct Waiter<C: Connector> {
@@ -85,7 +84,7 @@ impl<C: Connector> Waiters<C> {
         Some(waiter)
     }
 
-    /// The next claim whose deadline has passed; `None` when there is none left.
+    /// The next claim whose deadline has passed; none: no such claim is left.
     pub(super) fn pop_expired_locked(&mut self, now: Instant) -> Option<Waiter<C>> {
         while self.next_deadline_locked()? <= now {
             let Reverse((_, ticket)) = self.deadlines.pop()?;

@@ -1,9 +1,8 @@
 //! The end of a pool: open, draining, closed, in this order and never back.
 //!
-//! Draining waits for leased connections, and for those being made for claims that were there before:
-//! as many of the oldest claims as connects are under way are still served. It is over when every slot
-//! is free, which its deadline brings about by having what runs interrupted, and then
-//! closing what is still out.
+//! A drain waits for leased connections, and for connects that are under way: as many of the oldest claims are still
+//! served. It is over when every slot is free. At its deadline it has what runs on leased connections cancelled, and a
+//! second later it closes them.
 
 use std::time::Duration;
 
@@ -12,13 +11,13 @@ use tokio::time::Instant;
 use super::super::slots::Slot;
 use super::{AcquireError, Actions, CloseReason, Connector, Done, Life, PoolState, after};
 
-/// What an interrupted statement has to come to its end.
+/// The time that a cancelled statement has to end.
 const INTERRUPTION: Duration = Duration::from_secs(1);
 
 impl<C: Connector> PoolState<C> {
     pub(in super::super) fn end_locked(&mut self, done: Done, now: Instant, actions: &mut Actions<C>) {
         match &mut self.life {
-            Life::Closed => actions.rest().done.push(done),
+            Life::Closed => actions.rare().done.push(done),
             Life::Draining { done: others, .. } => others.push(done),
             Life::Open => {
                 let deadline = after(now, self.settings.drain);
@@ -36,13 +35,12 @@ impl<C: Connector> PoolState<C> {
     /// Closes at once: leased connections are closed when they come back.
     pub(in super::super) fn abandon_locked(&mut self, actions: &mut Actions<C>) {
         if let Life::Draining { done, .. } = std::mem::replace(&mut self.life, Life::Closed) {
-            actions.rest().done.extend(done);
+            actions.rare().done.extend(done);
         }
         self.empty_locked(actions);
     }
 
-    /// When the drain has taken too long: has what runs interrupted, and closes what is still out a
-    /// moment later.
+    /// Ends a drain that has taken too long: first it has what runs cancelled, a second later it closes what is left.
     pub(super) fn end_drain_if_due_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
         let Life::Draining { deadline: Some(at), is_interrupted, .. } = &mut self.life else { return };
         if *at > now {
@@ -62,11 +60,11 @@ impl<C: Connector> PoolState<C> {
         if leased.is_empty() {
             self.close_out_locked(actions);
         } else {
-            actions.rest().interrupts = leased;
+            actions.rare().interrupts = leased;
         }
     }
 
-    /// Closes what is still out.
+    /// Closes the connections that are still leased.
     pub(in super::super) fn close_out_locked(&mut self, actions: &mut Actions<C>) {
         if !matches!(self.life, Life::Draining { .. }) {
             return;
@@ -80,14 +78,14 @@ impl<C: Connector> PoolState<C> {
         self.finish_drain_locked(actions);
     }
 
-    /// Settles a drain once nothing is left.
+    /// Completes a drain once no slot is taken.
     pub(super) fn finish_drain_locked(&mut self, actions: &mut Actions<C>) {
         if self.slots.total() > 0 || !matches!(self.life, Life::Draining { .. }) {
             return;
         }
         self.refuse_beyond_locked(0, actions);
         if let Life::Draining { done, .. } = std::mem::replace(&mut self.life, Life::Closed) {
-            actions.rest().done.extend(done);
+            actions.rare().done.extend(done);
         }
     }
 
@@ -119,7 +117,7 @@ impl<C: Connector> PoolState<C> {
             .collect();
         for slot in connecting {
             let emptied = self.slots.free_slot_locked(slot);
-            actions.rest().emptied.push(emptied);
+            actions.rare().emptied.push(emptied);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Recounts everything for the tests: the counters must agree with the slots themselves.
+//! The invariants of the state, recounted for the tests: the counters agree with the slots.
 
 use super::super::slots::{EntryState, Slot};
 use super::{Connector, Instant, PoolState};

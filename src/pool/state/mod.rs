@@ -1,4 +1,4 @@
-//! The state behind the pool's lock and its transitions, all synchronous, none calling out.
+//! The state behind the pool's lock, and its transitions: all are synchronous, none calls foreign code.
 //!
 //! Here: claims and leases. In [`release`]: where a connection goes next. In [`supply`]: making
 //! connections. In [`reaper`]: everything that happens because time passed. In [`drain`]: the end.
@@ -36,24 +36,24 @@ pub(super) struct PoolState<C: Connector> {
     jitter: Jitter,
     generation: u64,
     next_ticket: u64,
-    /// When the housekeeper wakes.
+    /// When the housekeeper wakes next.
     wakes_at: Option<Instant>,
-    /// The quota has refused the last slot that was wanted.
+    /// Whether the quota has refused the last slot that was wanted.
     is_denied: bool,
-    /// Whether no connection is closed for having been idle: the application is still at work in the turn of its
-    /// event loop in which it gave one back.
+    /// Whether the idle timeout is suspended: the application's event loop is still in the turn in which a connection was
+    /// given back.
     idle_timeout_held: bool,
     clock_gap: ClockGap,
-    /// When the process was found to have stood still: what was idle then is checked before it is lent.
+    /// When the process was last found to have stood still: a connection idle since before is checked before it is leased.
     thawed_at: Option<Instant>,
-    /// What the quota was last told.
+    /// The last report to the quota.
     reported: Need,
     /// Since when claims wait, there is room, and nothing is being made.
     stalled_since: Option<Instant>,
     pub(super) statistics: Statistics,
 }
 
-/// How far the pool is on its way to its end.
+/// The phases of a pool's life.
 enum Life {
     Open,
     Draining { deadline: Option<Instant>, is_interrupted: bool, done: Vec<Done> },
@@ -67,7 +67,7 @@ impl<C: Connector> PoolState<C> {
             settings,
             waiters: Waiters::new(),
             life: Life::Open,
-            connect_backoff: ConnectBackoff::none(),
+            connect_backoff: ConnectBackoff::new(),
             jitter: Jitter::new(),
             generation: 0,
             next_ticket: 1,
@@ -86,7 +86,7 @@ impl<C: Connector> PoolState<C> {
         matches!(self.life, Life::Open)
     }
 
-    /// Admits a claim: serves it from the idle stack, or queues it and sees to its supply.
+    /// Admits a claim: serves it from the idle stack, or queues it and begins a connect for it.
     pub(super) fn acquire_locked(
         &mut self,
         claim: Box<dyn Claim<C>>,
@@ -224,15 +224,14 @@ impl<C: Connector> PoolState<C> {
         (is_fresh && is_trusted && !self.is_over(slot, now)).then_some(slot)
     }
 
-    /// How many may wait, if a further claim would be one too many of those that wait for a
-    /// connection that nobody is making.
+    /// The limit of waiting claims, if a further one would exceed it. Claims with a connection under way do not count.
     fn reached_limit(&self) -> Option<usize> {
         let queued = self.waiters.len().checked_sub(self.under_way())?;
         let has_supply = !self.slots.idle().is_empty() || self.may_grow();
         self.settings.max_waiting.filter(|&most| !has_supply && queued >= most)
     }
 
-    /// Whether a claim may hope for a connection of its own.
+    /// Whether a connect may be begun for a claim.
     fn may_grow(&self) -> bool {
         let is_away = !self.settings.fail_fast && self.connect_backoff.is_recovering();
         self.slots.has_room() && !self.is_denied && !is_away

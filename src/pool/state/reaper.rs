@@ -1,4 +1,5 @@
-//! What happens because time passed: timeouts, reaping, checks of idle connections, reports, the end of a drain.
+//! The sweep of the housekeeper, for everything that happens because time passed: timeouts, reaping, checks of idle
+//! connections, reports of leaks, the end of a drain.
 
 use std::time::SystemTime;
 
@@ -10,15 +11,14 @@ use super::supply::SUCCESSION;
 use super::{Actions, CloseReason, Connector, EntryState, Life, PoolState, Purpose, after};
 
 impl<C: Connector> PoolState<C> {
-    /// Whether the housekeeper ought to have come by now.
+    /// Whether a sweep is due.
     pub(in super::super) fn is_due(&self, now: Instant) -> bool {
         self.wakes_at.is_some_and(|at| at <= now)
     }
 
-    /// Does everything that is due and returns when to come back.
+    /// Does everything that is due, and returns when the next sweep is.
     ///
-    /// Attempts go first: a claim whose own connect timed out is told that, even where its deadline
-    /// is the same instant.
+    /// Attempts go first: a claim whose connect timed out fails with that, even where its deadline is the same instant.
     pub(in super::super) fn sweep_locked(
         &mut self,
         now: Instant,
@@ -36,7 +36,7 @@ impl<C: Connector> PoolState<C> {
         self.restart_if_stalled_locked(now);
         self.supply_locked(now, actions);
         self.wakes_at = self.next_deadline_locked(now);
-        // The caller is the housekeeper: it needs no waking.
+        // The housekeeper is the caller and needs no waking.
         actions.wake = false;
         self.wakes_at
     }
@@ -57,11 +57,11 @@ impl<C: Connector> PoolState<C> {
         }
     }
 
-    /// Closes idle connections past their lifetime or, above `min`, past the idle timeout; checks
-    /// those that would be forgotten by a firewall.
+    /// Closes idle connections past their lifetime or, above `min`, past the idle timeout; checks those that a firewall may
+    /// soon forget.
     fn reap_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        // From the longest idle on.
+        // The longest idle go first.
         for slot in self.slots.idle().to_vec() {
             let Some(entry) = self.slots.live(slot) else { continue };
             if self.is_over(slot, now) {
@@ -74,7 +74,7 @@ impl<C: Connector> PoolState<C> {
         }
     }
 
-    /// Looks whether the process stood still; then no idle connection is trusted.
+    /// Looks whether the process has stood still; then no idle connection is trusted.
     fn look_at_clock_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
         if self.slots.idle().is_empty() {
             self.clock_gap.stop();
@@ -98,7 +98,7 @@ impl<C: Connector> PoolState<C> {
         self.slots.total() > self.settings.min && !self.idle_timeout_held
     }
 
-    /// While this holds nothing is closed for having been idle.
+    /// Suspends the idle timeout while `held`.
     pub(in super::super) fn hold_idle_timeout_locked(
         &mut self,
         held: bool,
@@ -112,7 +112,7 @@ impl<C: Connector> PoolState<C> {
         }
     }
 
-    /// Closes idle connections past their lifetime whose successors have come.
+    /// Closes idle connections past their lifetime whose successor is there.
     pub(super) fn close_replaced_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
         if self.settings.max_lifetime.is_none() {
             return;
@@ -124,7 +124,7 @@ impl<C: Connector> PoolState<C> {
         }
     }
 
-    /// Whether an idle connection is past its lifetime, and nothing is waited for.
+    /// Whether an idle connection is past its lifetime and waits for no successor.
     pub(super) fn is_over(&self, slot: usize, now: Instant) -> bool {
         let expires = self.slots.live(slot).and_then(|entry| entry.expires);
         expires.is_some_and(|at| at <= now && !self.awaits_successor(at, now))
@@ -141,7 +141,7 @@ impl<C: Connector> PoolState<C> {
             {
                 reported.push((slot, since));
                 let held = now.saturating_duration_since(since);
-                actions.rest().overdue.push((entry.connection.clone(), held));
+                actions.rare().overdue.push((entry.connection.clone(), held));
             }
         }
         for (slot, since) in reported {
@@ -169,9 +169,8 @@ impl<C: Connector> PoolState<C> {
         slots.chain(drain).chain(claims).chain(supply).chain(clock).min()
     }
 
-    /// When something is to be done about an idle connection. Its idle timeout counts only above
-    /// `min`: nothing is idle while a further connection is made, so it cannot come to count later
-    /// without this being asked again.
+    /// When an idle connection is to be closed or checked. Its idle timeout counts only above `min`; it cannot begin to
+    /// count later without this being asked again, since nothing is idle while a further connection is made.
     pub(super) fn idle_deadline(&self, slot: usize, now: Instant) -> Option<Instant> {
         let entry = self.slots.live(slot)?;
         let timeout = after(entry.idle_since, self.settings.idle_timeout).filter(|_| self.may_reap_idle());

@@ -1,7 +1,6 @@
-//! Where a connection goes when its user is done with it: to a claim, to the idle stack, on an
-//! check or reset, or away.
+//! The release of a connection: it goes to a claim, to the idle stack, to a check or reset, or is closed.
 //!
-//! Whatever frees a connection passes through `hand_on_locked` or `close_locked`.
+//! Every connection that becomes free passes through `hand_on_locked` or `close_locked`.
 
 use std::time::Duration;
 
@@ -13,11 +12,11 @@ use super::{
     Source, Waiter,
 };
 
-/// The generation of a connection that was retired by itself; no pool gets there by counting.
+/// The generation of a connection that was retired alone. No pool gets there by counting.
 const RETIRED: u64 = u64::MAX;
 
 impl<C: Connector> PoolState<C> {
-    /// How long this connection has been leased, if it is.
+    /// The time that this connection has been leased, if it is.
     pub(in super::super) fn held_locked(&self, slot: usize, number: u64, now: Instant) -> Option<Duration> {
         let entry = self.slots.live(slot).filter(|entry| entry.number == number)?;
         match entry.state {
@@ -26,7 +25,7 @@ impl<C: Connector> PoolState<C> {
         }
     }
 
-    /// A lease came back.
+    /// Ends a lease.
     pub(in super::super) fn release_locked(
         &mut self,
         slot: usize,
@@ -35,7 +34,7 @@ impl<C: Connector> PoolState<C> {
         now: Instant,
         actions: &mut Actions<C>,
     ) {
-        // The number is gone if a drain has closed the connection meanwhile.
+        // A drain may have closed the connection meanwhile; then the number is gone.
         let Some(entry) = self.slots.entry_mut(slot, number) else { return };
         entry.uses += 1;
         entry.idle_since = now;
@@ -80,7 +79,7 @@ impl<C: Connector> PoolState<C> {
         self.supply_locked(now, actions);
     }
 
-    /// A check or reset succeeded.
+    /// Ends a check or reset that succeeded.
     pub(in super::super) fn recycled_locked(
         &mut self,
         slot: usize,
@@ -119,8 +118,8 @@ impl<C: Connector> PoolState<C> {
         }
     }
 
-    /// Closes a connection, at once if it is idle, else when it is free; false: it has left, or was
-    /// to be closed already.
+    /// Retires a connection: closes it at once if it is idle, else when its lease ends. False: it has left, or is retired
+    /// already.
     pub(in super::super) fn retire_locked(
         &mut self,
         slot: usize,
@@ -145,7 +144,7 @@ impl<C: Connector> PoolState<C> {
         self.supply_locked(now, actions);
     }
 
-    /// Decides what becomes of a connection that nobody uses any more.
+    /// Decides where a connection goes that nobody uses any more.
     pub(super) fn dispose_locked(
         &mut self,
         slot: usize,
@@ -167,7 +166,7 @@ impl<C: Connector> PoolState<C> {
         }
     }
 
-    /// A connection that was just made goes to the claim it was made for, whoever else wants it.
+    /// Whether it has been leased. A connection that was just made goes to its claim, even if the quota wants one back.
     fn has_served(&self, slot: usize) -> bool {
         self.slots.live(slot).is_some_and(|entry| entry.uses > 0)
     }
@@ -206,7 +205,7 @@ impl<C: Connector> PoolState<C> {
         }
     }
 
-    /// Gives a free connection to the oldest claim, else to the idle stack.
+    /// Hands a free connection to the oldest claim, else to the idle stack.
     fn hand_on_locked(&mut self, slot: usize, now: Instant, actions: &mut Actions<C>) {
         if let Some(waiter) = self.waiters.pop_oldest_locked() {
             self.lease_locked(waiter, slot, Source::Vetted, now, actions);
@@ -225,18 +224,18 @@ impl<C: Connector> PoolState<C> {
         };
         self.slots.set_state_locked(slot, state);
         if let Some(handle) = self.slots.handle(slot) {
-            actions.rest().recycles.push(Recycle { purpose, handle });
+            actions.rare().recycles.push(Recycle { purpose, handle });
         }
     }
 
-    /// Closes a connection wherever it is. Its slot may serve a claim: `supply_locked` follows.
+    /// Closes a connection in whatever state. Its slot may serve a claim: `supply_locked` is to follow.
     pub(super) fn close_locked(&mut self, slot: usize, reason: CloseReason, actions: &mut Actions<C>) {
         match self.slots.free_slot_locked(slot) {
             Slot::Live(entry) => {
                 self.statistics.count_closed(reason);
-                actions.rest().closes.push((entry.connection, reason));
+                actions.rare().closes.push((entry.connection, reason));
             }
-            rest => actions.rest().emptied.push(rest),
+            rest => actions.rare().emptied.push(rest),
         }
         self.finish_drain_locked(actions);
     }

@@ -1,7 +1,7 @@
-//! Supply: which connections are made or checked, for whom, and what their outcome does.
+//! The supply of connections: which are made or checked, for whom, and the outcome of that.
 //!
-//! Connects under way never exceed what waiting claims and `min` need. They belong to nobody: the
-//! oldest claim takes the connection, or the failure.
+//! Connects under way never exceed what waiting claims and `min` need. They belong to no claim: the oldest one takes the
+//! connection, or the failure.
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -13,11 +13,11 @@ use super::{
     after,
 };
 
-/// How long a connection past its lifetime waits for its successor.
+/// The longest time that a connection past its lifetime waits for its successor.
 pub(super) const SUCCESSION: Duration = Duration::from_secs(30);
 
 impl<C: Connector> PoolState<C> {
-    /// Serves claims from the idle stack and begins the connects that are missing.
+    /// Serves claims from the idle stack, and begins the connects that are missing.
     pub(in super::super) fn supply_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
         if !self.is_open() {
             return;
@@ -33,16 +33,17 @@ impl<C: Connector> PoolState<C> {
                 break;
             };
             self.note_deadline_locked(deadline, actions);
-            actions.rest().connects.push(ConnectTask { slot, number, aborted });
+            actions.rare().connects.push(ConnectTask { slot, number, aborted });
         }
         if !self.has_claim_to_supply() && !self.needs_filling(now) {
-            self.connect_backoff.is_over();
+            self.connect_backoff.recovered();
         }
         let deadline = self.supply_deadline_locked(now);
         self.note_deadline_locked(deadline, actions);
     }
 
-    /// Lends what is ready, checks what was idle for long, closes what has expired.
+    /// Serves claims from the idle stack: leases ready connections, checks those that were idle for long, closes expired
+    /// ones.
     fn serve_from_idle_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
         while !self.waiters.is_empty()
             && let Some(&slot) = self.slots.idle().last()
@@ -73,7 +74,7 @@ impl<C: Connector> PoolState<C> {
         self.waiters.len() > self.under_way()
     }
 
-    /// Tells the quota what is needed, where there is one.
+    /// Reports the need to the quota, where there is one.
     pub(in super::super) fn report_locked(&mut self, now: Instant) {
         let Some(quota) = &self.settings.quota else { return };
         let connecting = self.slots.connecting();
@@ -91,8 +92,8 @@ impl<C: Connector> PoolState<C> {
         }
     }
 
-    /// Whether the minimum is not there. What is past its lifetime does not count: it is replaced
-    /// before it goes.
+    /// Whether there are fewer connections than the minimum. Those past their lifetime do not count: they are replaced before
+    /// they are closed.
     fn needs_filling(&self, now: Instant) -> bool {
         if !self.settings.prefill || !self.slots.has_room() {
             return false;
@@ -101,14 +102,14 @@ impl<C: Connector> PoolState<C> {
         total < min || (self.settings.max_lifetime.is_some() && total - self.expired(now) < min)
     }
 
-    /// Connections past their lifetime, whoever has them.
+    /// Connections past their lifetime, in whatever state.
     fn expired(&self, now: Instant) -> usize {
         let live = self.slots.iter().filter_map(|(slot, _)| self.slots.live(slot));
         live.filter(|entry| entry.has_expired(now)).count()
     }
 
-    /// Whether an idle connection past its lifetime stays until another has taken its place; in vain
-    /// where there is no room, and not for ever where none can be made.
+    /// Whether an idle connection past its lifetime stays until its successor is there. It does not stay where there is no
+    /// room for one, and not longer than [`SUCCESSION`].
     pub(super) fn awaits_successor(&self, expires: Instant, now: Instant) -> bool {
         let there = self.slots.total() - self.slots.connecting();
         let is_missed = self.settings.prefill && there <= self.settings.min;
@@ -116,8 +117,8 @@ impl<C: Connector> PoolState<C> {
         is_missed && may_come && now < expires + SUCCESSION
     }
 
-    /// When supply is to be looked at again: at the end of a backoff, and regularly while claims
-    /// wait, there is room, and nothing is being made.
+    /// When `supply_locked` is to run again: at the end of a backoff, and regularly while claims wait, there is room, and
+    /// nothing is being made.
     pub(super) fn supply_deadline_locked(&mut self, now: Instant) -> Option<Instant> {
         // A check serves one claim and wakes nobody else.
         let is_starved = self.has_claim_to_supply() && self.slots.has_room() && self.slots.connecting() == 0;
@@ -138,7 +139,7 @@ impl<C: Connector> PoolState<C> {
         self.connect_backoff.forget_delay();
     }
 
-    /// Restarts a connector that has been at rest although claims wait.
+    /// Restarts connecting where it has stopped although claims wait.
     pub(super) fn restart_if_stalled_locked(&mut self, now: Instant) {
         if let Some(since) = self.stalled_since
             && now.saturating_duration_since(since) >= Self::STALL
@@ -162,9 +163,9 @@ impl<C: Connector> PoolState<C> {
         now: Instant,
         actions: &mut Actions<C>,
     ) {
-        // The attempt timed out or the pool ended in the moment the connection was ready.
+        // The attempt timed out, or the pool ended, at the moment when the connection was ready.
         let Some(attempt) = self.slots.attempt(slot, number) else {
-            actions.rest().closes.push((connection, super::CloseReason::Drained));
+            actions.rare().closes.push((connection, super::CloseReason::Drained));
             return;
         };
         let generation = attempt.generation;
@@ -178,7 +179,7 @@ impl<C: Connector> PoolState<C> {
             verified: now,
             state: EntryState::Checking,
         };
-        actions.rest().emptied.push(self.slots.insert_locked(slot, entry));
+        actions.rare().emptied.push(self.slots.insert_locked(slot, entry));
         self.connect_backoff.succeeded();
         self.statistics.opened += 1;
         self.dispose_locked(slot, condition, now, actions);
@@ -186,8 +187,8 @@ impl<C: Connector> PoolState<C> {
         self.supply_locked(now, actions);
     }
 
-    /// Ends an attempt. The oldest claim bears the failure, unless failures are to be waited out. One that
-    /// came after the attempt was begun has no part in it: the next attempt is for that one.
+    /// Ends an attempt that failed. The oldest claim gets the error, unless claims are to wait for further attempts. A claim
+    /// that came after the attempt was begun does not get it: the next attempt is for that one.
     pub(in super::super) fn attempt_failed_locked(
         &mut self,
         slot: usize,
@@ -200,7 +201,7 @@ impl<C: Connector> PoolState<C> {
         let Some(attempt) = self.slots.attempt(slot, number) else { return };
         let came_later = self.waiters.oldest_since().is_some_and(|since| since > attempt.begun);
         self.statistics.connect_failures += 1;
-        // With no further attempt to come, waiting is pointless.
+        // Waiting is pointless where no further attempt comes.
         let is_told = !self.is_open() || if self.settings.fail_fast { !came_later } else { !is_passing };
         let is_error = matches!(failure, ConnectFailure::Error(_));
         let (error, acquire_error) = match failure {
@@ -210,11 +211,11 @@ impl<C: Connector> PoolState<C> {
         };
         self.connect_backoff.failed(now, error, is_passing, &mut self.jitter);
         let emptied = self.slots.free_slot_locked(slot);
-        actions.rest().emptied.push(emptied);
+        actions.rare().emptied.push(emptied);
         if is_told && let Some(waiter) = self.waiters.pop_oldest_locked() {
             actions.refuse(waiter, acquire_error.clone());
         }
-        // Claims that would wait it out wait for nothing: there is nobody who could return a connection.
+        // Further claims would wait for nothing: no connection is left that could be released.
         if is_told && is_error && !self.settings.fail_fast && self.slots.total() == 0 {
             while let Some(waiter) = self.waiters.pop_oldest_locked() {
                 actions.refuse(waiter, acquire_error.clone());

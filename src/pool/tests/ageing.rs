@@ -1,4 +1,4 @@
-//! Idle timeout, lifetime, uses, keepalive, and loans that last too long.
+//! Idle timeout, lifetime, uses, keepalive, and leases that last too long.
 
 use super::gate::{Gate, Reply};
 use super::harness::{Harness, SECOND, calm, pass, settle};
@@ -86,7 +86,7 @@ async fn a_connection_of_the_minimum_is_replaced_before_it_goes() {
         assert_eq!((harness.gate.closed().len(), harness.pool.counts().idle), (gone, 2));
     }
     assert_eq!(harness.pool.statistics().closed(CloseReason::Lifetime), 2);
-    // Who comes meanwhile gets what is there.
+    // A claim that comes meanwhile gets what is there.
     pass(60 * SECOND).await;
     let key = harness.claim();
     assert!(harness.is_settled(key));
@@ -182,7 +182,7 @@ async fn keepalive_does_not_postpone_the_idle_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_loan_that_lasts_too_long_is_reported_once() {
+async fn a_lease_that_lasts_too_long_is_reported_once() {
     let mut harness = Harness::new(Gate::open(), PoolSettings { leak_after: Some(30 * SECOND), ..calm() });
     let key = harness.claim();
     settle().await;

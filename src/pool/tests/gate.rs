@@ -1,4 +1,4 @@
-//! The gate: makes numbered connections when told to, and remembers what became of them.
+//! The gate: a connector that makes numbered connections when told to, and remembers each of them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::pending;
@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::pool::{CloseReason, Condition, Connector};
 
-/// What an attempt, a check or a reset comes to.
+/// The outcome of an attempt, a check or a reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reply {
     Succeed,
@@ -31,7 +31,7 @@ struct Ledger {
     next: u64,
     /// Attempts that wait at the gate.
     attempts: VecDeque<oneshot::Sender<Reply>>,
-    /// What attempts come to without waiting.
+    /// The outcome of attempts that do not wait.
     connect: Option<Reply>,
     check: Option<Reply>,
     reset: Option<Reply>,
@@ -57,7 +57,7 @@ impl Gate {
         gate
     }
 
-    /// What attempts come to from now on; `None`: they wait for [`Gate::answer`].
+    /// Sets the outcome of attempts from now on; `None`: they wait for [`Gate::answer`].
     pub(super) fn connects(&self, reply: Option<Reply>) {
         self.0.lock().connect = reply;
     }
@@ -90,7 +90,7 @@ impl Gate {
         self.0.lock().attempts.iter().filter(|attempt| !attempt.is_closed()).count()
     }
 
-    /// Something runs on the connection until it is interrupted.
+    /// Lets something run on the connection until it is interrupted.
     pub(super) fn run(&self, connection: u64) {
         self.0.lock().running.insert(connection);
     }

@@ -1,4 +1,4 @@
-//! The harness: lays claims under names of its own and keeps what came of each.
+//! The harness: makes claims under keys of its own and keeps the outcome of each.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::pool::{AcquireError, Claim, Lease, Pool, PoolSettings, Ticket};
 
 type Outcome = Result<Lease<Gate>, AcquireError<&'static str>>;
 
-/// A pool behind a gate, and the claims laid to it.
+/// A pool behind a gate, and the claims made to it.
 pub(super) struct Harness {
     pub(super) gate: Gate,
     pub(super) pool: Pool<Gate>,
@@ -75,7 +75,7 @@ impl Harness {
         Self { gate, pool, outcomes: Arc::default(), tickets: Vec::new() }
     }
 
-    /// Lays a claim and returns its key.
+    /// Makes a claim and returns its key.
     pub(super) fn claim(&mut self) -> u64 {
         self.claim_within(None)
     }
@@ -84,7 +84,7 @@ impl Harness {
         self.enter(limit, true)
     }
 
-    /// A claim that gives its connection back by itself.
+    /// Makes a claim that ends its lease by itself.
     pub(super) fn claim_briefly(&mut self) -> u64 {
         self.enter(None, false)
     }

@@ -1,4 +1,4 @@
-//! Random histories: after every step the invariants hold, at the end everything is settled.
+//! Random histories of a pool: after every step the invariants hold, at the end everything is settled.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ enum Step {
     Connect(Reply),
     Checks(Reply),
     Resets(Reply),
-    /// An idle connection dies; whether its owner tells the pool.
+    /// An idle connection dies; its owner tells the pool, or does not.
     BreakIdle(usize, bool),
     Retire,
     Configure(PoolChanges),

@@ -1,4 +1,4 @@
-//! The budget by itself, with members that only count, and under real pools.
+//! The shared quota by itself, with members that only count, and under real pools.
 
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -10,13 +10,13 @@ use tokio::time::Instant;
 
 use super::gate::{Gate, Reply};
 use super::harness::{Harness, SECOND, calm, pass, settle};
-use crate::pool::shared_quota::AGE;
+use crate::pool::shared_quota::LONG_WAIT;
 use crate::pool::{CloseReason, Need, PoolSettings, Quota, QuotaShare, SharedQuota};
 
 /// Members and what they hold, as they see it.
 struct Table {
     total: usize,
-    budget: Arc<SharedQuota>,
+    quota: Arc<SharedQuota>,
     members: Vec<Arc<QuotaShare>>,
     held: Vec<usize>,
     guarantees: Vec<usize>,
@@ -24,11 +24,11 @@ struct Table {
 
 impl Table {
     fn new(total: usize, guarantees: &[usize]) -> Self {
-        let budget = SharedQuota::idle(total, Vec::new());
+        let quota = SharedQuota::idle(total, Vec::new());
         let members: Vec<_> =
-            guarantees.iter().enumerate().map(|(rank, &guarantee)| budget.join(guarantee, rank)).collect();
+            guarantees.iter().enumerate().map(|(rank, &guarantee)| quota.join(guarantee, rank)).collect();
         let guarantees = members.iter().map(|member| member.guarantee()).collect();
-        Self { total, budget, held: vec![0; members.len()], members, guarantees }
+        Self { total, quota, held: vec![0; members.len()], members, guarantees }
     }
 
     fn take(&mut self, index: usize) -> bool {
@@ -47,9 +47,9 @@ impl Table {
         self.held[index] -= 1;
     }
 
-    /// Makes room, and lets everybody who is asked give one up.
+    /// Makes room, and lets each member that is asked give one up.
     fn make_room(&mut self, now: Instant) {
-        self.budget.make_room(now);
+        self.quota.make_room(now);
         for index in 0..self.members.len() {
             while self.held[index] > 0 && self.members[index].asks_one_back() {
                 self.release(index);
@@ -121,7 +121,7 @@ async fn a_need_that_has_passed_takes_nothing() {
     let mut table = Table::new(2, &[0, 0]);
     while table.take(1) {}
     table.report(0, 2, 0);
-    table.budget.make_room(Instant::now());
+    table.quota.make_room(Instant::now());
     table.report(0, 0, 0);
     table.make_room(Instant::now());
     assert_eq!(table.held, [0, 2]);
@@ -135,13 +135,13 @@ async fn the_lowest_rank_is_served_after_its_age_whatever_the_others_want() {
     assert!(!table.take(1));
     table.make_room(Instant::now());
     assert_eq!(table.held, [3, 0], "not before its time");
-    tokio::time::advance(AGE).await;
+    tokio::time::advance(LONG_WAIT).await;
     table.report(0, 7, 0);
     table.make_room(Instant::now());
     assert_eq!(table.held, [2, 0]);
     assert!(!table.take(0), "it is the other's turn");
     assert!(table.take(1));
-    // Its clock has begun anew: now the higher rank has precedence again.
+    // Its time was restarted: now the higher rank has precedence again.
     table.release(0);
     assert!(!table.take(1));
     assert!(table.take(0));
@@ -155,35 +155,35 @@ async fn a_member_that_leaves_makes_room() {
     assert!(table.take(0) && table.take(0));
 }
 
-/// A member that goes takes the lock under which room is made.
+/// A member that is dropped takes the lock under which room is made.
 #[test]
 fn members_leave_on_another_thread_while_room_is_made() {
     let (done, is_done) = mpsc::channel();
     thread::spawn(move || {
-        let budget = SharedQuota::idle(1, Vec::new());
-        let waiting = budget.join(0, 0);
+        let quota = SharedQuota::idle(1, Vec::new());
+        let waiting = quota.join(0, 0);
         waiting.report(Need { wanted: 2, since: None, idle: 0 });
         let (sender, leaving) = mpsc::sync_channel::<[Arc<QuotaShare>; 8]>(0);
         thread::spawn(move || leaving.into_iter().for_each(drop));
         for _ in 0..30_000 {
-            let members = std::array::from_fn(|_| budget.join(0, 1));
+            let members = std::array::from_fn(|_| quota.join(0, 1));
             sender.send(members).expect("the other thread takes members");
             for _ in 0..10 {
-                budget.make_room(Instant::now());
+                quota.make_room(Instant::now());
             }
         }
         done.send(())
     });
-    // Far beyond what it takes.
+    // Far longer than it takes.
     assert_eq!(is_done.recv_timeout(Duration::from_secs(60)), Ok(()), "the threads are stuck");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_guarantee_is_kept_for_who_has_yet_to_join_and_for_who_has_left() {
-    let budget = SharedQuota::idle(5, vec![2, 1]);
-    let low = budget.join(1, 1);
+    let quota = SharedQuota::idle(5, vec![2, 1]);
+    let low = quota.join(1, 1);
     assert_eq!((0..9).filter(|_| low.take()).count(), 3);
-    let high = budget.join(2, 0);
+    let high = quota.join(2, 0);
     assert_eq!((high.guarantee(), (0..9).filter(|_| high.take()).count()), (2, 2));
     high.release();
     high.release();
@@ -241,7 +241,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_history_breaks_the_budget(
+    fn no_history_breaks_the_quota(
         total in 1..12_usize,
         guarantees in prop::array::uniform3(0..5_usize),
         steps in prop::collection::vec(step(), 1..120),
@@ -280,12 +280,12 @@ proptest! {
                 }
                 table.check();
             }
-            // Whoever wants one more gets it in the end, unless only guarantees are left.
+            // A member that wants one more gets it in the end, unless only guarantees are left.
             for hungry in 0..3 {
                 for who in 0..3 {
                     table.report(who, usize::from(who == hungry), 0);
                 }
-                tokio::time::advance(2 * AGE).await;
+                tokio::time::advance(2 * LONG_WAIT).await;
                 table.make_room(Instant::now());
                 let all: usize = table.guarantees.iter().sum();
                 let has_all = table.held[hungry] + all - table.guarantees[hungry] >= total;
@@ -296,10 +296,10 @@ proptest! {
 }
 
 fn harnesses<const N: usize>(total: usize, settings: [PoolSettings; N]) -> [Harness; N] {
-    let budget = SharedQuota::new(total, Vec::new(), &Handle::current());
+    let quota = SharedQuota::new(total, Vec::new(), &Handle::current());
     let mut rank = 0;
     settings.map(|settings| {
-        let member = budget.join(settings.min, rank);
+        let member = quota.join(settings.min, rank);
         rank += 1;
         let quota: Option<Arc<dyn Quota>> = Some(Arc::clone(&member) as _);
         let harness = Harness::new(Gate::open(), PoolSettings { quota, ..settings });
@@ -367,7 +367,7 @@ async fn a_lower_pool_gets_its_turn_under_constant_load_of_a_higher_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pools_fill_to_their_guarantees_and_never_beyond_the_budget() {
+async fn pools_fill_to_their_guarantees_and_never_beyond_the_quota() {
     let prefilled = |min| PoolSettings { min, prefill: true, ..wide() };
     let [mut high, mut low] = harnesses(8, [prefilled(3), prefilled(2)]);
     settle().await;

@@ -1,5 +1,5 @@
-//! Real threads at once: claiming, returning, closing, withdrawing, while connections are made on
-//! a runtime of their own.
+//! Real threads that claim, release, close and withdraw at the same time, while connections are made on a runtime of their
+//! own.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -14,7 +14,7 @@ use crate::pool::{AcquireError, Claim, CloseReason, Condition, Lease, Pool, Pool
 
 const THREADS: u64 = 8;
 const ROUNDS: u64 = 4_000;
-/// Far beyond what a round takes; a round that needs it is a failure.
+/// Far longer than a round takes; a round that needs it has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Reporter(mpsc::Sender<Option<Lease<Gate>>>);
@@ -29,7 +29,7 @@ impl Claim<Gate> for Reporter {
     }
 }
 
-/// Fails when a connection is used by two at once.
+/// Fails when two leases hold a connection at the same time.
 #[derive(Default)]
 struct Occupancy(Mutex<std::collections::BTreeSet<u64>>);
 
