@@ -206,12 +206,12 @@ async fn idle_connections_meant_are_checked_at_once_and_lent_ones_are_left_alone
     settle().await;
     harness.release(keys[0]);
     harness.release(keys[1]);
-    let lent = harness.connection(keys[2]).unwrap();
+    let leased = harness.connection(keys[2]).unwrap();
     harness.gate.checks(Reply::Fail);
     harness.pool.check_idle(|_| true);
     settle().await;
-    assert!(harness.gate.is_open(lent));
-    assert_eq!(harness.gate.open_connections(), [lent]);
+    assert!(harness.gate.is_open(leased));
+    assert_eq!(harness.gate.open_connections(), [leased]);
 }
 
 #[tokio::test(start_paused = true)]
