@@ -136,7 +136,7 @@ const plain = (text) => text.replaceAll('`', '');
 
 describe('the configuration guide', () => {
   const guide = read(GUIDE);
-  const variables = (text) => unique(text.match(/\bDB_[A-Z]+(?:_[A-Z]+)*\b/g) ?? []);
+  const variables = (text) => unique(text.match(/\b(?:DB_[A-Z]+(?:_[A-Z]+)*|DATABASE_URL)\b/g) ?? []);
 
   test('tells every DB_* variable that the package reads, and no other', () => {
     const asked = [];

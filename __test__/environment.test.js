@@ -115,6 +115,44 @@ describe('variables', () => {
     }
   });
 
+  test('name a file with the password, which is read at each login', async () => {
+    const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'pgpool-environment-'));
+    try {
+      const file = path.join(directory, 'password');
+      fs.writeFileSync(file, 'first\n');
+      const { tiers } = readEnvironment({ DB_PASSWORD_FILE: file, DB_ADMIN_PASSWORD: 'of admin' });
+      expect(await tiers.highPriority.password()).toBe('first');
+      fs.writeFileSync(file, 'second');
+      expect(await tiers.lowPriority.password()).toBe('second');
+      expect(tiers.admin.password).toBe('of admin');
+      expect(inspect(tiers, { depth: 20 })).not.toContain('second');
+    } finally {
+      fs.rmSync(directory, { recursive: true });
+    }
+  });
+
+  test('give a connection string where no host is set, and go before its parts', () => {
+    const DATABASE_URL =
+      'postgres://me:geheim@a:1,b:2/news?application_name=app&target_session_attrs=primary';
+    const { admin, lowPriority } = readEnvironment({
+      DATABASE_URL,
+      DB_NAME: 'other',
+      DB_ADMIN_USER: 'owner',
+      DB_ADMIN_TARGET_SESSION_ATTRS: 'any',
+    }).tiers;
+    expect(lowPriority).toMatchObject({ host: 'a,b', port: '1,2', user: 'me', database: 'other' });
+    expect(lowPriority).toMatchObject({ application_name: 'app', targetSessionAttrs: 'primary' });
+    expect(lowPriority.password).toBe('geheim');
+    expect(admin).toMatchObject({ user: 'owner', targetSessionAttrs: 'any' });
+    expect(inspect(admin, { depth: 20 })).not.toContain('geheim');
+    expect(readEnvironment({ DATABASE_URL, DB_HOST: 'c' }).tiers.admin).not.toHaveProperty('port');
+  });
+
+  test('limit queries in time', () => {
+    const { admin } = readEnvironment({ DB_QUERY_TIMEOUT: '5', DB_DEADLINE: '7' }).tiers;
+    expect(admin).toMatchObject({ query_timeout: 5, deadline: 7 });
+  });
+
   test('switch TLS on, off, and without verification', () => {
     const ssl = (env) => readEnvironment(env).tiers.highPriority.ssl;
     expect(ssl({ DB_SSL: 'true' })).toBe(true);
@@ -194,6 +232,22 @@ describe('what makes no sense', () => {
     expect(found).toHaveLength(1);
     expect(found[0]).toMatch(/^DB_SSL_KEY must be PEM text or the path of a readable file/);
     expect(found[0]).not.toContain('MIIE');
+  });
+
+  test('a password given twice, in a file that is not there, or in a broken connection string is named, not shown', () => {
+    const env = {
+      DATABASE_URL: 'postgres://me:geh[eim@:::/',
+      DB_PASSWORD: 'geheim',
+      DB_PASSWORD_FILE: '/geheim',
+    };
+    expect(problems(env)).toEqual([
+      expect.stringMatching(
+        /^DATABASE_URL must be a connection string, postgres:\/\/user:password@host:port\/database/,
+      ),
+      'DB_PASSWORD_FILE must be the path of a readable file (ENOENT)',
+      'DB_PASSWORD and DB_PASSWORD_FILE must not be given together',
+    ]);
+    expect(problems(env).join()).not.toContain('geh');
   });
 
   test('a key without its certificate is refused', () => {

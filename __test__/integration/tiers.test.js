@@ -4,6 +4,9 @@
 // sharing a budget in which readers come before reports and nobody starves.
 
 const { execFile } = require('node:child_process');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
 const { promisify } = require('node:util');
 const pgpool = require('../..');
 const Tiers = require('../../lib/pool/tiers');
@@ -133,6 +136,44 @@ describe('a tier', () => {
       await proxy.stop();
       await admin('DROP ROLE tier_admin');
     }
+  });
+
+  test('logs in with the password that its file has by then', async () => {
+    const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'pgpool-tiers-'));
+    const file = path.join(directory, 'password');
+    fs.writeFileSync(file, 'before\n');
+    await admin("CREATE ROLE rotated LOGIN PASSWORD 'before'");
+    const tiers = tiersOf({ DB_USER: 'rotated', DB_PASSWORD: '', DB_PASSWORD_FILE: file, DB_ADMIN_MIN: '0' });
+    try {
+      const pool = tiers.getPool('admin');
+      const first = await pool.connect();
+      await admin("ALTER ROLE rotated PASSWORD 'after'");
+      fs.writeFileSync(file, 'after\n');
+      expect((await pool.query('SELECT current_user AS who')).rows).toEqual([{ who: 'rotated' }]);
+      first.release();
+    } finally {
+      await tiers.end();
+      await admin('DROP ROLE rotated');
+      fs.rmSync(directory, { recursive: true });
+    }
+  });
+
+  test('goes where DATABASE_URL leads', async () => {
+    const { host, port, user, password, database } = config();
+    const url = new URL(`postgres://${host}:${port}/${database}?application_name=by_url`);
+    Object.assign(url, { username: user, password: encodeURIComponent(password) });
+    const tiers = new Tiers(pgpool.Pool, { DATABASE_URL: String(url), DB_ADMIN_MIN: '0' });
+    opened.push(tiers);
+    const { rows } = await tiers.getPool('admin').query("SELECT current_setting('application_name') AS name");
+    expect(rows).toEqual([{ name: 'by_url' }]);
+  });
+
+  test('gives up a query after DB_QUERY_TIMEOUT, and a wait after DB_DEADLINE', async () => {
+    const pool = tiersOf({ DB_QUERY_TIMEOUT: '50', DB_DEADLINE: '500', DB_ADMIN_MAX: '1' }).getPool('admin');
+    await expect(pool.query('SELECT pg_sleep(60)')).rejects.toThrow('Query read timeout');
+    const client = await pool.connect();
+    await expect(pool.query('SELECT 1')).rejects.toBeInstanceOf(pgpool.AcquireTimeoutError);
+    client.release();
   });
 
   test('that was ended is made anew when it is asked for', async () => {

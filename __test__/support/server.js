@@ -83,7 +83,7 @@ async function freshDatabase() {
  */
 function environment({ host, port, user, password, database, ssl }, own) {
   const env = { ...process.env };
-  for (const name of Object.keys(env)) if (/^(DB_|PG)/.test(name)) delete env[name];
+  for (const name of Object.keys(env)) if (/^(DB_|PG|DATABASE_URL$)/.test(name)) delete env[name];
   Object.assign(env, {
     PGHOST: host,
     PGPORT: String(port),

@@ -34,7 +34,8 @@ function readEnvironment(env = process.env) {
   const totalMax = reader.read(variableNamed('DB_TOTAL_MAX'));
   // Pools read it themselves; a wrong value is named here, with all others.
   reader.read(variableNamed('DB_MONITOR'));
-  const common = { ...readPlace(reader, 'DB'), ...readSsl(reader) };
+  const url = readUrl(reader);
+  const common = { ...url, ...readPlace(reader, 'DB', url), ...readSsl(reader) };
   const given = Object.fromEntries(COMMON.map((option) => [option.name, reader.read(option)]));
   // Without retry a failed connect fails its caller at once, as in pg.
   if (given.retry === 'off') given.failFast = true;
@@ -43,10 +44,9 @@ function readEnvironment(env = process.env) {
   const tiers = {};
   for (const tier of [...TIERS, SHARED]) {
     tiers[tier] = {
-      ...common,
+      ...(tier === SHARED ? common : readPlace(reader, PREFIXES[tier], common)),
       ...valuesOf(given, tier),
       ...sizes[tier],
-      ...(tier === SHARED ? {} : readPlace(reader, PREFIXES[tier], common)),
       ...readCredentials(reader, tier),
       tier,
     };
@@ -55,9 +55,22 @@ function readEnvironment(env = process.env) {
   // With tiers off, too, admin has a pool of its own where it has a user of its own.
   const adminIsOther = own.admin.user !== shared.user || own.admin.password !== shared.password;
   const pools = tiered ? Object.values(own) : [shared, ...(adminIsOther ? [own.admin] : [])];
-  reader.problems.push(...budgetProblems(totalMax, pools));
+  for (const problem of budgetProblems(totalMax, pools)) reader.problem(problem);
   if (reader.problems.length > 0) throw new ConfigurationError(reader.problems);
   return freeze({ tiered, shared, tiers: own, adminIsOther, totalMax });
+}
+
+/** The parts of DATABASE_URL, under the names of the options; none where DB_HOST says where to connect. */
+function readUrl(reader) {
+  if (reader.text('DB_HOST') !== undefined) return {};
+  const parts = { ...reader.read(variableNamed('DATABASE_URL')) };
+  for (const { name, aliases = [] } of PLACE) {
+    for (const alias of aliases.filter((one) => Object.hasOwn(parts, one))) {
+      parts[name] = parts[alias];
+      delete parts[alias];
+    }
+  }
+  return parts;
 }
 
 function valuesOf(given, tier) {
@@ -92,14 +105,22 @@ function readPlace(reader, prefix, common = {}) {
 }
 
 function readCredentials(reader, tier) {
-  const credentials = {};
-  for (const name of ['user', 'password']) {
-    const option = optionNamed(name, 'client');
-    const { [tier]: own, common } = option.variable;
-    const value = (own && reader.read(option, own)) ?? reader.read(option, common);
-    if (value !== undefined) credentials[name] = value;
+  const users = optionNamed('user', 'client').variable;
+  const passwords = optionNamed('password', 'client').variable;
+  const user = reader.text(users[tier]) ?? reader.text(users.common);
+  const password = readPassword(reader, passwords[tier]) ?? readPassword(reader, passwords.common);
+  return { ...(user !== undefined && { user }), ...(password !== undefined && { password }) };
+}
+
+/** The text of a variable, or a function that reads the file which `<variable>_FILE` names. */
+function readPassword(reader, variable) {
+  if (variable === undefined) return undefined;
+  const text = reader.text(variable);
+  const file = reader.read(variableNamed(`${variable}_FILE`));
+  if (text !== undefined && reader.text(`${variable}_FILE`) !== undefined) {
+    reader.problem(`${variable} and ${variable}_FILE must not be given together`);
   }
-  return credentials;
+  return text ?? file;
 }
 
 function readSsl(reader) {
@@ -117,7 +138,7 @@ function readSsl(reader) {
   if (mode === undefined && !hasMaterial) return {};
   if (mode === false) return { ssl: false };
   if (Boolean(reader.text('DB_SSL_KEY')) !== Boolean(reader.text('DB_SSL_CERT'))) {
-    reader.problems.push('DB_SSL_KEY and DB_SSL_CERT must be given together');
+    reader.problem('DB_SSL_KEY and DB_SSL_CERT must be given together');
   }
   if (mode === 'no-verify') material.rejectUnauthorized = false;
   return { ssl: Object.keys(material).length === 0 ? true : material };
@@ -128,9 +149,7 @@ function readSizes(reader, tier) {
   const max = reader.read(largest, largest.variable[tier]) ?? largest.tiers[tier];
   const min = reader.read(smallest, smallest.variable[tier]);
   if (min !== undefined && min > max) {
-    reader.problems.push(
-      `${smallest.variable[tier]} (${min}) must not exceed ${largest.variable[tier]} (${max})`,
-    );
+    reader.problem(`${smallest.variable[tier]} (${min}) must not exceed ${largest.variable[tier]} (${max})`);
   }
   // A maximum that was lowered takes the default minimum along.
   return { max, min: min ?? Math.min(smallest.tiers[tier], max) };

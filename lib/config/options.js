@@ -43,6 +43,8 @@ const KINDS = {
   ports: undefined,
   tls: undefined,
   pem: undefined,
+  url: undefined,
+  secretFile: undefined,
   choice: undefined,
   flag: undefined,
   switch: undefined,

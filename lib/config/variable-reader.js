@@ -4,6 +4,7 @@
 // counts as not set. No message repeats a secret.
 
 const fs = require('node:fs');
+const { parseConnectionString } = require('./hosts');
 
 const MAX_MILLIS = 0x7fffffff;
 const FLAGS = { true: true, false: false, on: true, off: false, yes: true, no: false, 1: true, 0: false };
@@ -24,6 +25,7 @@ class Reader {
   constructor(env) {
     this.env = env;
     this.problems = [];
+    this.files = new Map();
   }
 
   /** The value of an option, from `variable`; undefined where it is not set or wrong. */
@@ -41,6 +43,10 @@ class Reader {
         return this.choice(variable, TLS);
       case 'pem':
         return this.pem(variable);
+      case 'url':
+        return this.url(variable);
+      case 'secretFile':
+        return this.secretFile(variable);
       case 'choice':
       case 'switch': {
         const choices = Object.fromEntries(option.choices.map((name) => [name, name]));
@@ -56,9 +62,13 @@ class Reader {
     return value === undefined || value === '' ? undefined : value;
   }
 
+  /** Notes what is wrong, once. */
+  problem(text) {
+    if (!this.problems.includes(text)) this.problems.push(text);
+  }
+
   bad(name, wanted) {
-    const problem = `${name} must be ${wanted}, not ${JSON.stringify(this.env[name])}`;
-    if (!this.problems.includes(problem)) this.problems.push(problem);
+    this.problem(`${name} must be ${wanted}, not ${JSON.stringify(this.env[name])}`);
   }
 
   integer(name, { from, to = MAX_MILLIS }) {
@@ -90,6 +100,37 @@ class Reader {
     return undefined;
   }
 
+  /** The parts of a connection string that say something. */
+  url(name) {
+    const text = this.text(name);
+    if (text === undefined) return undefined;
+    try {
+      const isGiven = ([, value]) => value !== undefined && value !== null && value !== '';
+      return Object.fromEntries(Object.entries(parseConnectionString(text)).filter(isGiven));
+    } catch (error) {
+      // Not the text, nor a message that may quote it: there is a password in it.
+      const reason = error.code ? ` (${error.code})` : '';
+      this.problem(
+        `${name} must be a connection string, postgres://user:password@host:port/database${reason}`,
+      );
+      return undefined;
+    }
+  }
+
+  /** A function that gives what the file holds; the same one for the same variable. */
+  secretFile(name) {
+    const path = this.text(name);
+    if (path === undefined || this.files.has(name)) return this.files.get(name);
+    try {
+      fs.accessSync(path, fs.constants.R_OK);
+    } catch (error) {
+      this.problem(`${name} must be the path of a readable file (${error.code})`);
+      return undefined;
+    }
+    this.files.set(name, passwordIn(path));
+    return this.files.get(name);
+  }
+
   /** PEM text itself (with \n written out, as some platforms store it), or the path of a file with it. */
   pem(name) {
     const text = this.text(name);
@@ -99,10 +140,15 @@ class Reader {
       return fs.readFileSync(text, 'utf8');
     } catch (error) {
       // Not the value: a key that was pasted badly must not end in a log.
-      this.problems.push(`${name} must be PEM text or the path of a readable file (${error.code})`);
+      this.problem(`${name} must be PEM text or the path of a readable file (${error.code})`);
       return undefined;
     }
   }
+}
+
+/** The password in a file, as a function that reads it at each login: secrets are rotated under a running process. */
+function passwordIn(path) {
+  return async () => (await fs.promises.readFile(path, 'utf8')).replace(/\r?\n$/, '');
 }
 
 module.exports = { Reader };

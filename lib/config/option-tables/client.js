@@ -136,6 +136,8 @@ module.exports = [
     kind: 'millis',
     from: 0,
     otherwise: 'none',
+    variable: 'DB_QUERY_TIMEOUT',
+    section: TIMES,
     doc: 'the query rejects with `Query read timeout`, is cancelled on the server, and its connection is leased again only when that is settled. Also per query',
   },
   {

@@ -195,6 +195,8 @@ const POOL = [
     kind: 'millis',
     from: 0,
     otherwise: 'none',
+    variable: 'DB_DEADLINE',
+    section: TIMES,
     early: true,
     doc: 'for waiting, connecting, running and all retries of a query or a checkout; 0: none',
   },

@@ -10,6 +10,27 @@ const pem = { kind: 'pem', section: PLACE };
 
 module.exports = [
   {
+    variable: 'DATABASE_URL',
+    kind: 'url',
+    otherwise: 'none',
+    section: PLACE,
+    doc: 'where `DB_HOST` is not set: a connection string; the other variables go before its parts',
+  },
+  {
+    variable: 'DB_PASSWORD_FILE',
+    kind: 'secretFile',
+    otherwise: 'none',
+    section: PLACE,
+    doc: 'in place of `DB_PASSWORD`: the path of a file with the password, read at each login, so that a new one is in force at once',
+  },
+  {
+    variable: 'DB_ADMIN_PASSWORD_FILE',
+    kind: 'secretFile',
+    otherwise: 'as `DB_PASSWORD_FILE`',
+    section: PLACE,
+    doc: 'in place of `DB_ADMIN_PASSWORD`',
+  },
+  {
     ...pem,
     variable: 'DB_SSL_CA',
     otherwise: 'the usual authorities',
