@@ -576,7 +576,13 @@ export class Pool extends events.EventEmitter {
    */
   transaction<T>(work: (client: PoolClient) => Promise<T> | T, options?: TransactionOptions): Promise<T>;
 
-  /** Switches retry and breaker while the pool runs. */
+  /**
+   * Resolves once the pool has a connection, for readiness probes; without one it waits as `connect` does. Rejects with
+   * the last failure to connect, where there was one.
+   */
+  ready(): Promise<void>;
+
+  /** Changes what may change while the pool runs. */
   configure(changes: PoolChanges): void;
 
   /** Refuses new work, rejects who waits, closes idle connections and waits for leased ones. */

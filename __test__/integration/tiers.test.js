@@ -176,6 +176,38 @@ describe('a tier', () => {
     client.release();
   });
 
+  test('is ready once it has a connection, and says what keeps it from one', async () => {
+    const proxy = await Proxy.start(server());
+    const tiers = tiersOf({ DB_HOST: proxy.host, DB_PORT: String(proxy.port), DB_ACQUIRE_TIMEOUT: '300' });
+    try {
+      await proxy.refuse();
+      const pool = tiers.getPool('admin');
+      await expect(pool.ready()).rejects.toMatchObject({ code: 'ECONNREFUSED', syscall: 'connect' });
+      await proxy.listen();
+      await until(
+        () =>
+          pool.ready().then(
+            () => true,
+            () => false,
+          ),
+        { what: 'the tier to be ready' },
+      );
+      expect(pool.totalCount).toBeGreaterThan(0);
+      // Busy is ready.
+      const clients = await Promise.all(Array.from({ length: 5 }, () => pool.connect()));
+      await pool.ready();
+      clients.forEach((client) => client.release());
+      await pool.end();
+      await expect(pool.ready()).rejects.toThrow('Cannot use a pool after calling end on the pool');
+      await expect(new pgpool.Pool(config({ password: 'wrong' })).ready()).rejects.toMatchObject({
+        code: '28P01',
+      });
+    } finally {
+      await tiers.end();
+      await proxy.stop();
+    }
+  });
+
   test('that was ended is made anew when it is asked for', async () => {
     const tiers = tiersOf();
     const first = tiers.getPool('admin');

@@ -58,7 +58,7 @@ class Reader {
   }
 
   text(name) {
-    const value = this.env[name];
+    const value = name === undefined ? undefined : this.env[name];
     return value === undefined || value === '' ? undefined : value;
   }
 

@@ -139,6 +139,29 @@ class Pool extends EventEmitter {
     return answer.promise;
   }
 
+  /**
+   * Resolves once the pool has a connection, for readiness probes. Without one it waits as a checkout does.
+   * @returns {Promise<void>} rejects with the last failure to connect, where there was one
+   */
+  async ready() {
+    if (
+      !this.ending &&
+      bridge()
+        .connectionsOf(this._delegate)
+        .some((connection) => connection.open)
+    )
+      return;
+    let client;
+    try {
+      client = await this._checkout({});
+    } catch (error) {
+      throw error.code === 'ACQUIRE_TIMEOUT' || error.code === 'CIRCUIT_OPEN'
+        ? (error.cause ?? error)
+        : error;
+    }
+    client.release();
+  }
+
   // The checkout of a transaction, with its own deadline and attempts.
   _checkout(terms) {
     if (this.ending || this.connect !== plainConnect) return this.connect();
