@@ -134,7 +134,7 @@ class Pool extends EventEmitter {
     const answer = callbackOrPromise(this.Promise, inContext(callback));
     const checkout = new Checkout(this, answer.callback, leakDetection.startTracking(this, plainConnect));
     const refusal = signal === undefined || signal === null ? undefined : abortOn(checkout, signal);
-    if (refusal === undefined) this._admit(checkout);
+    if (refusal === undefined) admit(this, checkout);
     else nextTick(() => checkout.fail(refusal));
     return answer.promise;
   }
@@ -168,23 +168,8 @@ class Pool extends EventEmitter {
     const answer = callbackOrPromise(this.Promise);
     const checkout = new Checkout(this, answer.callback, leakDetection.startTracking(this, this._checkout));
     checkout.terms = terms;
-    this._admit(checkout);
+    admit(this, checkout);
     return answer.promise;
-  }
-
-  _admit(checkout) {
-    const native = openedNative(this);
-    const core = bridge();
-    core.register(checkout);
-    try {
-      const { deadline, attempts, base } = checkout.terms;
-      if (this._isLogged) logSupply(this);
-      native.connect(checkout.id, deadline, attempts, base);
-      if (this._interceptsConnects) this._waitingContexts.add(checkout);
-    } catch (error) {
-      if (checkout.id !== 0) core.take(checkout.id);
-      nextTick(() => checkout.fail(error));
-    }
   }
 
   /**
@@ -192,18 +177,17 @@ class Pool extends EventEmitter {
    * @param callback `(error, result)`; without it a promise of the result is returned
    */
   query(text, values, callback) {
-    if (typeof text === 'function') return this._misplaced(text);
+    if (typeof text === 'function') return refuseFunction(text);
     // What runs on a client is traced there.
-    if (tracing.enterTrace('query') && this._canQueryDirectly() && !(text && text.submit)) {
+    if (tracing.enterTrace('query') && canQueryDirectly(this) && !(text && text.submit)) {
       return tracing.traceQuery(plainPoolQuery, this, [text, values, callback]);
     }
     if (typeof values === 'function') {
       callback = values;
       values = undefined;
     }
-    if (!this._canQueryDirectly() || (text && text.submit))
-      return queryOnClient(this, text, values, callback);
-    if (this.ending || text == null) return this._refuse(text, callback);
+    if (!canQueryDirectly(this) || (text && text.submit)) return queryOnClient(this, text, values, callback);
+    if (this.ending || text == null) return refuseQuery(this, text, callback);
 
     const native = openedNative(this);
     const statement = new Statement(this._types);
@@ -223,50 +207,9 @@ class Pool extends EventEmitter {
     if (!statement.queryTimeout) statement.queryTimeout = this._queryTimeout;
     if (statement.maxBytes === 0) statement.maxBytes = this._maxResultBytes;
     const refusal = statement.validate();
-    if (refusal === undefined) this._send(native, statement);
+    if (refusal === undefined) send(this, native, statement);
     else nextTick(() => statement.fail(refusal));
     return promise;
-  }
-
-  _send(native, statement) {
-    try {
-      const { buffer, length } = pack(statement);
-      native.query(bridge().register(statement), buffer, length);
-      if (this._interceptsConnects) this._waitingContexts.add(statement);
-    } catch (error) {
-      if (statement.id !== 0) bridge().take(statement.id);
-      nextTick(() => statement.fail(error));
-    }
-  }
-
-  _canQueryDirectly() {
-    return (
-      this.connect === plainConnect &&
-      !this._hasCustomClients &&
-      !this._isLogged &&
-      (this._sawFirstClient || !hasOnConnect(this)) &&
-      this.Client.prototype.query === plainQuery &&
-      !this.options.verify &&
-      this.listenerCount('acquire') === 0 &&
-      this.listenerCount('release') === 0
-    );
-  }
-
-  _misplaced(callback) {
-    setImmediate(() => {
-      callback(new Error('Passing a function as the first parameter to pool.query is not supported'));
-    });
-    return undefined;
-  }
-
-  _refuse(text, callback) {
-    let error;
-    if (this.ending) error = new Error('Cannot use a pool after calling end on the pool');
-    else error = new TypeError('Client was passed a null or undefined query');
-    if (!callback) return this.Promise.reject(error);
-    if (this.ending) callback(error);
-    else nextTick(() => callback(error));
-    return undefined;
   }
 
   /**
@@ -357,6 +300,63 @@ class Pool extends EventEmitter {
     }
     request.fail(error);
   }
+}
+
+function admit(pool, checkout) {
+  const native = openedNative(pool);
+  const core = bridge();
+  core.register(checkout);
+  try {
+    const { deadline, attempts, base } = checkout.terms;
+    if (pool._isLogged) logSupply(pool);
+    native.connect(checkout.id, deadline, attempts, base);
+    if (pool._interceptsConnects) pool._waitingContexts.add(checkout);
+  } catch (error) {
+    if (checkout.id !== 0) core.take(checkout.id);
+    nextTick(() => checkout.fail(error));
+  }
+}
+
+function send(pool, native, statement) {
+  try {
+    const { buffer, length } = pack(statement);
+    native.query(bridge().register(statement), buffer, length);
+    if (pool._interceptsConnects) pool._waitingContexts.add(statement);
+  } catch (error) {
+    if (statement.id !== 0) bridge().take(statement.id);
+    nextTick(() => statement.fail(error));
+  }
+}
+
+// Whether nobody could notice that a query of the pool had no client.
+function canQueryDirectly(pool) {
+  return (
+    pool.connect === plainConnect &&
+    !pool._hasCustomClients &&
+    !pool._isLogged &&
+    (pool._sawFirstClient || !hasOnConnect(pool)) &&
+    pool.Client.prototype.query === plainQuery &&
+    !pool.options.verify &&
+    pool.listenerCount('acquire') === 0 &&
+    pool.listenerCount('release') === 0
+  );
+}
+
+function refuseFunction(callback) {
+  setImmediate(() => {
+    callback(new Error('Passing a function as the first parameter to pool.query is not supported'));
+  });
+  return undefined;
+}
+
+function refuseQuery(pool, text, callback) {
+  let error;
+  if (pool.ending) error = new Error('Cannot use a pool after calling end on the pool');
+  else error = new TypeError('Client was passed a null or undefined query');
+  if (!callback) return pool.Promise.reject(error);
+  if (pool.ending) callback(error);
+  else nextTick(() => callback(error));
+  return undefined;
 }
 
 addPgPoolMembers(Pool.prototype);
