@@ -4,6 +4,7 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
+const { fromNative } = require('../lib/errors');
 const layout = require('../lib/native/layout');
 const native = require('../lib/native');
 
@@ -46,8 +47,25 @@ function mentioned(name) {
   return Number(number);
 }
 
+/** The names of the table under `title`, by the names of constants. */
+function names(title, column) {
+  const found = tables().filter((one) => one.title === title && one.columns[0] === column);
+  const texts = found.flatMap(({ rows }) => rows.map(([name]) => bare(name)));
+  const constant = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase();
+  return Object.fromEntries(texts.map((name) => [constant(name), name]));
+}
+
 test('JavaScript and the core have the same numbers', () => {
   expect(layout).toEqual(JSON.parse(native.Bridge.layout()));
+});
+
+test('every kind of error becomes an error of its own', () => {
+  const { AGGREGATE, NO_RETRY, PLAIN, ...kinds } = layout.ERROR_KINDS;
+  const classOf = (kind) =>
+    fromNative({ kind, message: 'm', code: 'ECONNRESET', syscall: 'read' }).constructor;
+  expect([classOf(PLAIN), classOf(AGGREGATE)]).toEqual([Error, AggregateError]);
+  const described = Object.values(kinds).filter((kind) => kind !== layout.ERROR_KINDS.SYSTEM);
+  expect(described.filter((kind) => classOf(kind) === Error)).toEqual([]);
 });
 
 test('the document has the same numbers', () => {
@@ -67,5 +85,9 @@ test('the document has the same numbers', () => {
     SLOTS: numbers('Slots', 'slot'),
     TEXT_SLOT: numbers('Slots', 'length'),
     NUMBER_SLOT: numbers('Slots', 'high word'),
+    ERROR_KINDS: names('Errors as JSON', 'kind'),
+    REASONS: names('Reasons of kind `plain`', 'reason'),
+    NO_RETRY: names('Reasons of kind `noRetry`', 'reason'),
+    STAGES: names('Stages of a run', 'stage'),
   }).toEqual(layout);
 });

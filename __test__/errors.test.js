@@ -126,7 +126,6 @@ test('a timeout of an acquire says how full the pool was and why nothing came', 
 test.each([
   ['circuit', 'CircuitOpenError', 'CIRCUIT_OPEN'],
   ['budget', 'RetryBudgetError', 'RETRY_BUDGET_SPENT'],
-  ['commit', 'CommitOutcomeUnknownError', 'COMMIT_OUTCOME_UNKNOWN'],
   ['full', 'PoolFullError', 'POOL_FULL'],
 ])('%s becomes %s with a stable code', (kind, name, code) => {
   const error = fromNative({ kind, message: 'because' });

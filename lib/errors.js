@@ -125,9 +125,22 @@ const KINDS = {
   acquire: (given, cause) => new AcquireTimeoutError(given.message, { ...given, cause }),
   circuit: circuitOpenError,
   budget: (given, cause) => new RetryBudgetError(given.message, { ...given, cause }),
-  commit: (given, cause) => new CommitOutcomeUnknownError(given.message, { ...given, cause }),
   full: (given, cause) => new PoolFullError(given.message, { ...given, cause }),
 };
+
+// Reasons of errors, which their messages do not decide: an application may throw the same words.
+const reasons = new WeakMap();
+
+// An error with a reason of layout.js: made here, or by the core.
+function withReason(error, reason) {
+  reasons.set(error, reason);
+  return error;
+}
+
+// The reason of an error; undefined for those of an application.
+function failureReason(error) {
+  return reasons.get(error);
+}
 
 // The error that the core describes, as JSON text or parsed.
 function fromNative(description) {
@@ -162,7 +175,7 @@ function withServerFields(target, given) {
 function plainError(given, cause) {
   const error = new Error(given.message, options(cause));
   if (given.code) error.code = given.code;
-  return error;
+  return given.reason ? withReason(error, given.reason) : error;
 }
 
 function options(cause) {
@@ -220,4 +233,13 @@ function aggregateError(given) {
   return error;
 }
 
-module.exports = { DatabaseError, NoticeMessage, ...OWN, fromNative, noticeFromNative, setAmbiguous };
+module.exports = {
+  DatabaseError,
+  NoticeMessage,
+  ...OWN,
+  fromNative,
+  noticeFromNative,
+  failureReason,
+  setAmbiguous,
+  withReason,
+};

@@ -100,6 +100,26 @@ describe('connecting', () => {
     return results;
   });
 
+  alike('a password function may fail with the words of another failure', async (driver, config) => {
+    const texts = [
+      'Connection terminated due to connection timeout',
+      'Connection terminated unexpectedly',
+      'Query read timeout',
+    ];
+    const results = [];
+    for (const text of texts) {
+      const failure = new Error(text);
+      const password = () => Promise.reject(failure);
+      const client = new driver.Client(config({ password }));
+      const pool = new driver.Pool(config({ password }));
+      const failed = [client.connect(), pool.connect(), pool.query('SELECT 1')];
+      const errors = await Promise.all(failed.map((promise) => promise.catch((error) => error)));
+      results.push(errors.map((error) => [error === failure, error.message]));
+      await Promise.all([client.end(), pool.end()]);
+    }
+    return results;
+  });
+
   alike('startup parameters reach the server', (driver, config) =>
     withClient(
       driver,

@@ -128,6 +128,13 @@ alike('a lost connection fails all', async (driver, config) => {
   );
 });
 
+alike("a server's error with the words of a query timeout leaves the connection open", (driver, config) =>
+  withPipeline(driver, config(), async (client) => {
+    const failed = await settled([client.query("DO $$ BEGIN RAISE 'Query read timeout'; END $$")]);
+    return [failed, await settled([client.query('SELECT 1 AS a')])];
+  }),
+);
+
 test('a query past its query_timeout takes the connection along', async () => {
   const client = new Client(config({ pipeline: true, query_timeout: 200 }));
   client.on('error', () => {});

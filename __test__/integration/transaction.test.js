@@ -195,6 +195,20 @@ describe('a transaction', () => {
     expect(await count(key)).toBe(1);
   });
 
+  test('whose function fails by itself after a loss does not run again, whatever words it chose', async () => {
+    const pool = proxied();
+    const own = new Error('Connection terminated by the order desk');
+    let runs = 0;
+    const failed = pool.transaction(async (client) => {
+      runs += 1;
+      proxy.cut();
+      await client.query('SELECT 1').catch(() => {});
+      throw own;
+    }, quick);
+    await expect(failed).rejects.toBe(own);
+    expect(runs).toBe(1);
+  });
+
   test('without retries fails with the first error', async () => {
     const pool = proxied();
     const lost = pool.transaction(

@@ -7,13 +7,14 @@ const { reasonOf, refusalOf } = require('../async/abort-signal');
 const { announceLogin } = require('./server-messages');
 const { DatabaseError, fromNative } = require('../errors');
 const { bridge } = require('../native/bridge');
-const { connectionClosed, giveBack, lossErrors } = require('./connection-loss');
+const { connectionClosed, giveBack, lossErrors, terminated } = require('./connection-loss');
 const { ApplicationErrors } = require('../native/application-errors');
 const { answerPassword } = require('./password');
 const { clientSettings } = require('../config/core-settings');
 const { moveTo } = require('./session-state');
 const { NodeSocket } = require('../native/node-socket');
 const { nextTick } = require('../async/timers');
+const { REASONS } = require('../native/layout');
 
 class ConnectRequest {
   constructor(client, callback) {
@@ -83,8 +84,8 @@ class ConnectRequest {
   }
 
   errorOf(failure) {
-    if (this.abandoned) return this.reason ?? new Error('Connection terminated');
-    if (failure.kind === 'acquire' || failure.message === 'Connection terminated due to connection timeout') {
+    if (this.abandoned) return this.reason ?? terminated();
+    if (failure.kind === 'acquire' || failure.reason === REASONS.CONNECT_TIMEOUT) {
       return new Error('timeout expired');
     }
     return this.errors.take(failure) || fromNative(failure);
@@ -135,7 +136,8 @@ function connectToServer(client, callback, signal) {
     request.begin();
   } catch (error) {
     if (request.id !== 0) bridge().take(request.id);
-    nextTick(() => request.takeFailure({ kind: 'plain', message: request.errors.keep(error) }));
+    const { number, message } = request.errors.keep(error);
+    nextTick(() => request.takeFailure({ kind: 'plain', message, application: number }));
   }
 }
 

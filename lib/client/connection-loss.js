@@ -4,16 +4,17 @@
 // which order. As under pg: first the errors, then the failures of its requests, then the event `end`.
 
 const { callUserCode } = require('../async/uncaught');
-const { fromNative } = require('../errors');
+const { failureReason, fromNative, withReason } = require('../errors');
 const { moveTo } = require('./session-state');
 const { nextTick, setImmediate } = require('../async/timers');
+const { REASONS } = require('../native/layout');
 
-const TERMINATED = 'Connection terminated';
 const UNEXPECTED = new Set(['broken', 'unresponsive']);
+const LOSSES = new Set([REASONS.LOST, REASONS.ENDED]);
 
-/** A failure that is the loss of the connection and says nothing about the statement. */
+/** Whether a failure is the loss of the connection, and says nothing about the statement. */
 function isLoss(failure) {
-  return failure.kind === 'system' || (failure.kind === 'plain' && failure.message.startsWith(TERMINATED));
+  return failure.kind === 'system' || LOSSES.has(failure.reason);
 }
 
 /** After which the server closes the connection. */
@@ -26,8 +27,14 @@ function isUnexpected(info) {
   return UNEXPECTED.has(info.reason);
 }
 
+/** The error of a connection that is lost. */
 function unexpected() {
-  return new Error(TERMINATED + ' unexpectedly');
+  return withReason(new Error('Connection terminated unexpectedly'), REASONS.LOST);
+}
+
+/** The error of a connection that this side has ended. */
+function terminated() {
+  return withReason(new Error('Connection terminated'), REASONS.ENDED);
 }
 
 /**
@@ -38,7 +45,7 @@ function lossErrors(info, told) {
   const last = info.error;
   if (last && last.kind === 'database' && last.code !== told) return [fromNative(last), unexpected()];
   // What broke the protocol is the whole story.
-  if (last && last.kind === 'plain' && !last.message.startsWith(TERMINATED)) return [fromNative(last)];
+  if (last && last.kind === 'plain' && !LOSSES.has(last.reason)) return [fromNative(last)];
   // With the code of the system call that failed, if it was one.
   return [last && last.kind === 'plain' && last.code ? fromNative(last) : unexpected()];
 }
@@ -46,7 +53,7 @@ function lossErrors(info, told) {
 /** Whether the connection ended without an error that came over it. */
 function isSilent(errors) {
   const [error] = errors;
-  return errors.length === 1 && error.code === undefined && error.message.startsWith(TERMINATED);
+  return errors.length === 1 && error.code === undefined && LOSSES.has(failureReason(error));
 }
 
 /**
@@ -79,7 +86,7 @@ function finish(client, errors) {
   moveTo(client, 'ended');
   client._rawSession = null;
   client.connection._gone();
-  client._requests.failAll(error ?? untold ?? (client._ending ? new Error(TERMINATED) : unexpected()));
+  client._requests.failAll(error ?? untold ?? (client._ending ? terminated() : unexpected()));
   nextTick(() => client.emit('end'));
   if (untold !== undefined) emitError(client, untold);
   client.connection.emit('end');
@@ -147,5 +154,6 @@ module.exports = {
   isUnexpected,
   lossErrors,
   sever,
+  terminated,
   unexpected,
 };

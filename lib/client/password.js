@@ -14,7 +14,7 @@ const warnOfPasswordFile = deprecate(
 
 /**
  * @param client whose password is wanted
- * @param answer `(password or null, failure text or null)`
+ * @param answer `(password or null, kept error or null)`
  * @param errors where an error is kept
  */
 function answerPassword(client, answer, errors) {

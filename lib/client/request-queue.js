@@ -8,11 +8,10 @@ const { deprecate } = require('node:util');
 const { fromNative } = require('../errors');
 const { bridge } = require('../native/bridge');
 const { pack } = require('../encode/request');
+const { REASONS } = require('../native/layout');
 const { isFatal, isLoss, sever } = require('./connection-loss');
 const { moveTo, refusalOf } = require('./session-state');
 const { nextTick } = require('../async/timers');
-
-const QUERY_TIMEOUT = 'Query read timeout';
 
 const warnOfQueueing = deprecate(
   () => {},
@@ -148,7 +147,7 @@ class RequestQueue {
       if (failure.kind === 'database') client.connection.relay(error);
     } finally {
       // A pipeline is stuck behind a statement that hangs.
-      if (client.pipeline && error.message === QUERY_TIMEOUT) sever(client);
+      if (client.pipeline && failure.reason === REASONS.QUERY_TIMEOUT) sever(client);
       if (!fatal) {
         if (!request.isRaw) client.connection.ready(client._txStatus);
         this.emitDrainIfIdle();

@@ -7,6 +7,9 @@
 // loss, and again. So each state names the moves that lead on and those that come too late to matter; any other move
 // is a bug, and throws.
 
+const { withReason } = require('../errors');
+const { REASONS } = require('../native/layout');
+
 const STATES = {
   new: { enters: ['connecting', 'connected', 'failed'], ignores: ['ending', 'severed'] },
   // `connect` is under way.
@@ -77,10 +80,13 @@ function moveTo(client, name, detail) {
 /** Why a statement is refused; undefined: it is not. */
 function refusalOf(client) {
   const { name } = client._sessionState;
-  if (client._ending && client._queryable) return new Error('Client was closed and is not queryable');
+  if (client._ending && client._queryable) {
+    return withReason(new Error('Client was closed and is not queryable'), REASONS.ENDED);
+  }
   // pg leaves a statement on a client whose connect has failed waiting for ever.
   if (client._queryable && name !== 'failed' && name !== 'ended') return undefined;
-  return new Error('Client has encountered a connection error and is not queryable');
+  const error = new Error('Client has encountered a connection error and is not queryable');
+  return withReason(error, REASONS.LOST);
 }
 
 /** Whether another statement may succeed on `client`, as far as is known here. */

@@ -1,27 +1,30 @@
 'use strict';
 
-// Errors of application code on their way through the core, which knows them by their text only: the
-// request that such an error fails gets the error itself back.
+// Errors of application code on their way through the core, which knows them by number: the request that such
+// an error fails gets the error itself back. Their texts go along for logs, and decide nothing.
 
 const MOST_KEPT = 100;
 
 class ApplicationErrors {
   constructor() {
-    this.kept = [];
+    this.kept = new Map();
+    this.lastNumber = 0;
   }
 
-  /** `text` is what the core will say; as a rule it has it from here. */
-  keep(error, text = textOf(error)) {
-    this.kept.push({ text, error });
+  /** Keeps an error; what the core gets in its place. */
+  keep(error) {
+    const number = ++this.lastNumber;
+    this.kept.set(number, error);
     // Not every kept error is asked for: an attempt that nobody waited for fails unheard.
-    if (this.kept.length > MOST_KEPT) this.kept.shift();
-    return text;
+    if (this.kept.size > MOST_KEPT) this.kept.delete(this.kept.keys().next().value);
+    return { number, message: textOf(error) };
   }
 
-  /** The error itself, when `failure` is one that was kept. */
-  take(failure) {
-    const index = this.kept.findIndex(({ text }) => text === failure.message);
-    return index === -1 ? undefined : this.kept.splice(index, 1)[0].error;
+  /** The kept error that `failure` stands for; undefined: none. */
+  take({ application }) {
+    const error = this.kept.get(application);
+    this.kept.delete(application);
+    return error;
   }
 }
 

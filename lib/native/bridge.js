@@ -11,7 +11,7 @@ const RowDescription = require('../decode/row-description');
 const { ConfigurationError } = require('../errors');
 const { throwAsync } = require('../async/uncaught');
 const { Frame } = require('./frame');
-const { RECORD, RECORDS } = require('./layout');
+const { REASONS, RECORD, RECORDS } = require('./layout');
 const { monotonicNow, setImmediate } = require('../async/timers');
 
 const BUFFER_BYTES = 256 * 1024;
@@ -50,6 +50,9 @@ const {
 const { LENGTH, KIND, ID, ARGUMENT, KIND_BITS } = RECORD;
 const KIND_MASK = (1 << KIND_BITS) - 1;
 const HEADER_BYTES = RECORD.HEADER * 4;
+
+// The failure of a checkout whose connection was closed on its way here.
+const LOST = { kind: 'plain', reason: REASONS.LOST, message: 'Connection terminated unexpectedly' };
 
 /**
  * What the core calls: one for each native pool, registered by `openPool`. A pool has a PoolDelegate, a client
@@ -287,8 +290,7 @@ class Bridge {
         const request = this.take(id);
         const connection = this.connections.get(argument);
         if (request === undefined) return;
-        if (connection === undefined)
-          request.takeFailure({ kind: 'plain', message: 'Connection terminated unexpectedly' }, 0);
+        if (connection === undefined) request.takeFailure(LOST, 0);
         else request.takeConnection(connection);
         return;
       }

@@ -83,6 +83,49 @@ const TEXT_SLOT = { NULL: 0xffffffff, NOT_ASCII: 0x40000000 };
 /** The high word of a number slot that is NaN. */
 const NUMBER_SLOT = { NULL: 0x7ff80001, SEE_TEXT: 0x7ff80002 };
 
+/** The kinds of errors as JSON. */
+const ERROR_KINDS = {
+  DATABASE: 'database',
+  SYSTEM: 'system',
+  AGGREGATE: 'aggregate',
+  PLAIN: 'plain',
+  TYPE: 'type',
+  ACQUIRE: 'acquire',
+  FULL: 'full',
+  CIRCUIT: 'circuit',
+  BUDGET: 'budget',
+  NO_RETRY: 'noRetry',
+};
+
+/** The reasons of errors of kind `plain`, where they have one. */
+const REASONS = {
+  LOST: 'lost',
+  ENDED: 'ended',
+  CONNECT_TIMEOUT: 'connectTimeout',
+  QUERY_TIMEOUT: 'queryTimeout',
+  WITHDRAWN: 'withdrawn',
+  APPLICATION: 'application',
+};
+
+/** The reasons of kind `noRetry`. */
+const NO_RETRY = {
+  FINAL: 'final',
+  AMBIGUOUS: 'ambiguous',
+  OFF: 'off',
+  ATTEMPTS: 'attempts',
+  DEADLINE: 'deadline',
+  BUDGET: 'budget',
+};
+
+/** How far a run had come that `decideRetry` asks about. */
+const STAGES = {
+  OPEN: 'open',
+  ABORTED: 'aborted',
+  ASKING: 'asking',
+  UNKNOWN: 'unknown',
+  STATEMENT: 'statement',
+};
+
 module.exports = {
   RECORDS,
   RECORD,
@@ -95,4 +138,8 @@ module.exports = {
   SLOTS,
   TEXT_SLOT,
   NUMBER_SLOT,
+  ERROR_KINDS,
+  REASONS,
+  NO_RETRY,
+  STAGES,
 };

@@ -8,6 +8,8 @@ const net = require('node:net');
 const tls = require('node:tls');
 const { SECRETS_OF_TLS } = require('../config/secrets');
 const { callUserCode } = require('../async/uncaught');
+const { withReason } = require('../errors');
+const { REASONS } = require('./layout');
 
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
 
@@ -113,7 +115,7 @@ class NodeSocket {
 
   end() {
     if (this.settled) this.native.hungUp(this.id);
-    else this.settle(new Error('Connection terminated unexpectedly'));
+    else this.settle(withReason(new Error('Connection terminated unexpectedly'), REASONS.LOST));
   }
 
   // From the bridge: bytes for the server, room for more of its own, the end.

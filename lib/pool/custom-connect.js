@@ -91,27 +91,27 @@ class CustomConnect {
     if (this.isCoreDone) this.finish();
     // The call never arrived at our `connect`: without an error the core connects all the same.
     else if (this.callback === null)
-      this.pool._native.resolveConnect(this.attempt, this.text(this.userError));
+      this.pool._native.resolveConnect(this.attempt, this.kept(this.userError));
   }
 
   // Both the core and the custom `connect` are done.
   finish() {
     const { pool, userError, connection } = this;
     if (connection === null) {
-      if (userError !== this.failure) pool._native.resolveConnect(this.attempt, this.text(userError));
+      if (userError !== this.failure) pool._native.resolveConnect(this.attempt, this.kept(userError));
       else this.confirm();
     } else if (userError === undefined) runOnConnect(pool, connection);
     else reject(pool, connection, this.client, userError);
   }
 
-  // The core goes by its own error, of which it knows more; who waits gets this one.
+  // The core goes by its own error, of which it knows more; the caller gets the object that was passed on.
   confirm() {
-    const { pool, failure } = this;
-    if (failure.message) pool._errors.keep(failure);
-    pool._native.resolveConnect(this.attempt, null);
+    const { number } = this.pool._errors.keep(this.failure);
+    this.pool._native.resolveConnect(this.attempt, { number });
   }
 
-  text(error) {
+  // What the core gets in place of an error.
+  kept(error) {
     return error === undefined ? null : this.pool._errors.keep(error);
   }
 }

@@ -29,16 +29,15 @@ function runOnConnect(pool, connection) {
 
 /** Has the core close the connection and fail the request that waits for it, with this error. */
 function reject(pool, connection, client, error) {
-  pool._errors.keep(error, `connection ${connection.id} was refused by its greeting`);
   if (client !== undefined) moveTo(client, 'ending');
-  if (connection.open) pool._native.onConnectDone(connection.id, false);
+  if (connection.open) pool._native.onConnectDone(connection.id, pool._errors.keep(error));
 }
 
 function accept(pool, connection, client) {
   callUserCode(() => pool.emit('connect', client));
   noteCustomQuery(pool, client);
   pool._sawFirstClient = true;
-  if (connection.open) pool._native.onConnectDone(connection.id, true);
+  if (connection.open) pool._native.onConnectDone(connection.id, null);
 }
 
 module.exports = { reject, runOnConnect };

@@ -29,6 +29,7 @@ const { returnToCore } = require('./return-to-core');
 const leakDetection = require('../monitor/leak-detection');
 const tracing = require('../monitor/tracing-channels');
 const { ApplicationErrors } = require('../native/application-errors');
+const { REASONS } = require('../native/layout');
 const { callbackOrPromise } = require('../async/answer');
 const { queryOnClient } = require('./query-on-client');
 const { pack } = require('../encode/request');
@@ -38,8 +39,6 @@ const { poolChanges } = require('../config/pool-changes');
 const { RowStream } = require('../client/row-stream');
 const { foreignPool, isForeign } = require('./foreign-pool');
 const { nextTick, setImmediate } = require('../async/timers');
-
-const CONNECT_TIMEOUT = 'Connection terminated due to connection timeout';
 
 const { query: plainQuery } = plainMethods(Client.prototype);
 
@@ -295,7 +294,7 @@ class Pool extends EventEmitter {
   _failed(request, failure) {
     const error = this._errorOf(failure);
     if (request instanceof Checkout && failure.kind !== 'acquire') {
-      if (error.message === CONNECT_TIMEOUT) this.log('ending client due to timeout');
+      if (failure.reason === REASONS.CONNECT_TIMEOUT) this.log('ending client due to timeout');
       this.log('client failed to connect', error);
     }
     request.fail(error);

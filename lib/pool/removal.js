@@ -46,8 +46,8 @@ function closed(pool, connection, info) {
 function discard(pool, client, error) {
   moveTo(client, 'ending');
   client.connection._gone();
-  if (pool._native.closeConnection(client._link.id)) tellIdleDeath(pool, client, error);
-  else pool._errors.keep(error, 'Connection terminated');
+  const isIdle = pool._native.closeConnection(client._link.id, pool._errors.keep(error));
+  if (isIdle) tellIdleDeath(pool, client, error);
 }
 
 /** The loss of an idle client, as pg's pool hears it on its listener: the client is removed, and the error told. */

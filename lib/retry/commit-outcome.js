@@ -11,6 +11,7 @@
 const { DatabaseError } = require('../errors');
 const { isUsable } = require('../client/session-state');
 const { monotonicNow } = require('../async/timers');
+const { STAGES } = require('../native/layout');
 
 // The time to ask where the transaction has no deadline: about what a server takes to restart.
 const DEFAULT_ASKING_MILLIS = 30_000;
@@ -121,7 +122,7 @@ async function commitOutcome(transaction, commit) {
       if (error instanceof DatabaseError) failure = error;
     }
     const decision = await transaction.decide({
-      stage: 'asking',
+      stage: STAGES.ASKING,
       error: failure,
       retries: asked,
       remaining: left(),

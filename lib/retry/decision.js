@@ -33,8 +33,8 @@ class RetryDecision {
     this.resolve({ again: true, ambiguous: ambiguous !== 0 });
   }
 
-  takeFailure({ message, tier, ambiguous }) {
-    this.resolve({ again: false, ambiguous, reason: message, tier });
+  takeFailure({ reason, tier, ambiguous }) {
+    this.resolve({ again: false, ambiguous, reason, tier });
   }
 }
 

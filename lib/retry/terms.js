@@ -3,10 +3,12 @@
 // The terms of a retry: what the core gets to know of a failed run so that it can decide on another one, and
 // the error that the caller gets when there is none. The decision itself is the core's.
 
-const { DatabaseError, RetryBudgetError, setAmbiguous } = require('../errors');
+const { DatabaseError, RetryBudgetError, failureReason, setAmbiguous } = require('../errors');
+const { NO_RETRY, REASONS, STAGES } = require('../native/layout');
 const { invalidOption, retryOptionsOf } = require('../statement/retry-options');
 const { monotonicNow } = require('../async/timers');
 
+const OF_CONNECTION = new Set([REASONS.LOST, REASONS.ENDED, REASONS.CONNECT_TIMEOUT]);
 const MAX_CAUSES = 8;
 const MAX_ATTEMPTS = 0xffffffff;
 
@@ -26,12 +28,7 @@ function codeOf(error) {
 /** Whether the error comes from the connection, and not from the application's own code. */
 function isConnectionError(error) {
   for (const one of causes(error)) {
-    if (one instanceof DatabaseError || one.syscall !== undefined) return true;
-    const { message } = one;
-    if (
-      typeof message === 'string' &&
-      /^(Connection terminated|Client (has encountered|was closed))/.test(message)
-    )
+    if (one instanceof DatabaseError || one.syscall !== undefined || OF_CONNECTION.has(failureReason(one)))
       return true;
   }
   return false;
@@ -39,7 +36,7 @@ function isConnectionError(error) {
 
 /** The error, with a RetryBudgetError as its cause where the budget refused another run. */
 function withBudgetCause(error, { reason, tier }) {
-  if (reason === 'budget' && Object.isExtensible(error) && error.cause === undefined) {
+  if (reason === NO_RETRY.BUDGET && Object.isExtensible(error) && error.cause === undefined) {
     const cause = new RetryBudgetError(undefined, { tier: tier ?? undefined });
     Object.defineProperty(error, 'cause', { value: cause, configurable: true, writable: true });
   }
@@ -71,7 +68,7 @@ function termsOf(options = {}, config) {
   const deadline = numberOf(given.deadline ?? options.deadline);
   const text = typeof config === 'string' ? config : config.text;
   return {
-    stage: 'statement',
+    stage: STAGES.STATEMENT,
     text: typeof text === 'string' ? text.toWellFormed() : undefined,
     idempotent: Boolean(config.idempotent || config.readOnly),
     attempts: Math.min(Math.round(attempts), MAX_ATTEMPTS),

@@ -12,6 +12,7 @@ const { isUsable } = require('../client/session-state');
 const { codeOf, isConnectionError, withAmbiguity, withBudgetCause } = require('./terms');
 const { traceTransaction } = require('../monitor/tracing-channels');
 const { CoreTimer, RetryDecision } = require('./decision');
+const { STAGES } = require('../native/layout');
 const { invalidOption } = require('../statement/retry-options');
 const { monotonicNow } = require('../async/timers');
 
@@ -66,7 +67,7 @@ class Transaction {
     for (;;) {
       const run = await this.runOnce();
       if (!('error' in run)) return run.value;
-      let decision = run.isUnknown ? AMBIGUOUS : await this.decide({ ...run, stage: 'open' });
+      let decision = run.isUnknown ? AMBIGUOUS : await this.decide({ ...run, stage: STAGES.OPEN });
       // An ambiguous COMMIT: its answer is lost, or the server says that it does not know.
       if (!decision.again && decision.ambiguous && run.commit !== undefined) {
         const outcome = await this.settle(run);
@@ -99,7 +100,7 @@ class Transaction {
       code: codeOf(error),
       lost,
       committed: isCommitted,
-      idempotent: this.idempotent && stage === 'unknown' && !isCommitted,
+      idempotent: this.idempotent && stage === STAGES.UNKNOWN && !isCommitted,
       retries,
       attempts,
       baseMillis: base,

@@ -13,14 +13,18 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::{errors, layout::RecordKind, outbox::Outbox};
+use super::{
+    errors::{self, ApplicationError},
+    layout::RecordKind,
+    outbox::Outbox,
+};
 use crate::postgres::Error;
 
 /// JavaScript tells the attempts of all pools apart by their numbers.
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
 /// Why an attempt is not to go on; none: it goes on.
-type Resolution = Option<String>;
+type Resolution = Option<ApplicationError>;
 
 /// The intercepted attempts of one pool.
 pub(super) struct ConnectHook {
@@ -52,17 +56,18 @@ impl ConnectHook {
         asking.is_open = false;
         match resolution {
             Ok(None) => Ok(Some(attempt)),
-            Ok(Some(failure)) => Err(Error::Plain(failure)),
+            Ok(Some(error)) => Err(error.into()),
             Err(_) => Err(Error::Ended),
         }
     }
 
-    /// The attempt has failed. JavaScript may give it another reason.
+    /// The attempt has failed. JavaScript may put an error of its own in place of this one.
     pub(super) async fn refused(&self, attempt: u32, error: Error) -> Error {
         let resolution = self.ask(attempt);
         self.tell(attempt, Some(&error));
         match resolution.await {
-            Ok(Some(failure)) => Error::Plain(failure),
+            Ok(Some(own)) if own.message.is_none() => own.in_place_of(&error),
+            Ok(Some(own)) => own.into(),
             Ok(None) | Err(_) => error,
         }
     }
@@ -73,9 +78,9 @@ impl ConnectHook {
         self.tell(attempt, None);
     }
 
-    pub(super) fn resolve(&self, attempt: u32, failure: Resolution) {
+    pub(super) fn resolve(&self, attempt: u32, resolution: Resolution) {
         if let Some(asked) = self.asked.lock().remove(&attempt) {
-            let _ = asked.send(failure);
+            let _ = asked.send(resolution);
         }
     }
 

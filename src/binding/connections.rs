@@ -20,8 +20,8 @@ use tokio::sync::oneshot;
 use super::{
     answer::{RequestAnswer, ReturnAfter},
     connect_hook::ConnectHook,
-    errors,
-    layout::RecordKind,
+    errors::{self, ApplicationError},
+    layout::{ErrorKind, RecordKind},
     node_socket::NodeSockets,
     outbox::Outbox,
     raw_channel::RawChannel,
@@ -60,7 +60,7 @@ struct Entry {
     connection: Arc<Connection>,
     lease: Option<Lease>,
     /// The core waits for `onConnectDone`.
-    on_connect: Option<oneshot::Sender<bool>>,
+    on_connect: Option<oneshot::Sender<Option<ApplicationError>>>,
     reason: Option<CloseReason>,
     /// It is closed, and counted until its borrower gives it back.
     gone: bool,
@@ -115,8 +115,8 @@ impl Connections {
             Ok(()) => connections.outbox.push(RecordKind::Done, request, is_ambiguous.into()),
             Err(why) => {
                 let value = json!({
-                    "kind": "verdict",
-                    "message": why.name(),
+                    "kind": ErrorKind::NoRetry,
+                    "reason": why,
                     "tier": connections.tier.get(),
                     "ambiguous": is_ambiguous,
                 });
@@ -204,14 +204,14 @@ impl Connections {
         }
     }
 
-    /// Closes a connection that somebody uses.
-    pub(super) fn close_connection(&self, connection: u32) {
+    /// Closes a connection that somebody uses; `error` is what fails there, in place of its loss.
+    pub(super) fn close_connection(&self, connection: u32, error: Option<&ApplicationError>) {
         let mut entries = self.entries.lock();
         let Some(entry) = entries.get_mut(&connection) else { return };
         entry.reason.get_or_insert(CloseReason::Released);
         let connection = Arc::clone(&entry.connection);
         drop(entries);
-        connection.close();
+        connection.close_with(error.map_or(Error::Ended, |error| error.in_place_of(&Error::Ended)));
     }
 
     /// Nobody is left to give lent connections back, or to hear the answers of busy ones.
@@ -228,10 +228,10 @@ impl Connections {
         }
     }
 
-    pub(super) fn on_connect_done(&self, connection: u32, ok: bool) {
+    pub(super) fn on_connect_done(&self, connection: u32, error: Option<ApplicationError>) {
         let waiting = self.entries.lock().get_mut(&connection).and_then(|entry| entry.on_connect.take());
         if let Some(waiting) = waiting {
-            let _ = waiting.send(ok);
+            let _ = waiting.send(error);
         }
     }
 
@@ -306,8 +306,8 @@ impl Observer for Connections {
         let done: OnConnect = if awaits {
             Box::pin(async move {
                 match on_connect.await {
-                    Ok(true) => Ok(()),
-                    Ok(false) => Err(Error::Greeting(id)),
+                    Ok(None) => Ok(()),
+                    Ok(Some(error)) => Err(error.into()),
                     Err(_) => Err(Error::Lost),
                 }
             })

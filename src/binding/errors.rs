@@ -1,21 +1,47 @@
-//! Errors as JavaScript reads them: one exhaustive match, from which it makes its classes.
+//! Errors as JavaScript reads them, one exhaustive match from which it makes its classes; and errors of its own
+//! on their way back to it.
 
 use std::time::SystemTime;
 
+use napi_derive::napi;
 use serde_json::{Value, json};
 
+use super::layout::{ErrorKind, Reason};
 use crate::{
     dispatch::Failure,
     pool::AcquireError,
     postgres::{BreakerOpen, Error, SystemError},
 };
 
+/// An error of the application's, which JavaScript keeps under a number.
+#[napi(object, object_to_js = false)]
+pub struct ApplicationError {
+    /// Its number among those of the pool.
+    pub number: u32,
+    /// Its text, for logs.
+    pub message: Option<String>,
+}
+
+impl ApplicationError {
+    /// It stands for `error`, by which the core goes.
+    pub(super) fn in_place_of(&self, error: &Error) -> Error {
+        Error::application(self.number, error)
+    }
+}
+
+impl From<ApplicationError> for Error {
+    fn from(ApplicationError { number, message }: ApplicationError) -> Self {
+        Self::application(number, &Self::Plain(message.unwrap_or_default()))
+    }
+}
+
 /// The JSON of a failed request.
 pub(super) fn of_failure(failure: &Failure, tier: Option<&str>) -> Value {
     match failure {
-        Failure::Wire(Error::BreakerOpen(barred))
-        | Failure::Refused(AcquireError::Connect(Error::BreakerOpen(barred))) => of_barred(barred, tier),
-        Failure::Wire(error) => of_wire(error),
+        Failure::Wire(error) | Failure::Refused(AcquireError::Connect(error)) => match error.own() {
+            Error::BreakerOpen(open) => of_breaker(open, tier),
+            _ => of_wire(error),
+        },
         Failure::Refused(refusal) => of_refusal(refusal, tier),
         Failure::OverBudget(failure) => over_budget(of_failure(failure, tier), tier),
         Failure::Ambiguous { last, earlier } => {
@@ -48,19 +74,20 @@ const EARLIER: &str = "an earlier attempt may have taken effect";
 /// The failure itself, and why it was not tried again.
 fn over_budget(mut failure: Value, tier: Option<&str>) -> Value {
     if failure.get("cause").is_none_or(Value::is_null) {
-        failure["cause"] = json!({ "kind": "budget", "message": "retry budget is spent", "tier": tier });
+        failure["cause"] =
+            json!({ "kind": ErrorKind::Budget, "message": "retry budget is spent", "tier": tier });
     }
     failure
 }
 
-fn of_barred(barred: &BreakerOpen, tier: Option<&str>) -> Value {
+fn of_breaker(open: &BreakerOpen, tier: Option<&str>) -> Value {
     json!({
-        "kind": "circuit",
+        "kind": ErrorKind::Circuit,
         "message": "circuit breaker is open",
         "tier": tier,
-        "host": barred.host,
-        "nextProbe": barred.next_probe.map(epoch_millis),
-        "cause": barred.cause.as_ref().map(of_wire),
+        "host": open.host,
+        "nextProbe": open.next_probe.map(epoch_millis),
+        "cause": open.cause.as_ref().map(of_wire),
     })
 }
 
@@ -73,7 +100,7 @@ fn of_refusal(refusal: &AcquireError<Error>, tier: Option<&str>) -> Value {
     match refusal {
         AcquireError::Connect(error) => of_wire(error),
         AcquireError::Timeout { total, idle, used, waiting, last_connect_error, .. } => json!({
-            "kind": "acquire",
+            "kind": ErrorKind::Acquire,
             "message": "timeout exceeded when trying to connect",
             "total": total,
             "idle": idle,
@@ -82,10 +109,10 @@ fn of_refusal(refusal: &AcquireError<Error>, tier: Option<&str>) -> Value {
             "tier": tier,
             "cause": last_connect_error.as_ref().map(of_wire),
         }),
-        AcquireError::ConnectTimeout => plain("Connection terminated due to connection timeout"),
+        AcquireError::ConnectTimeout => of_wire(&Error::ConnectTimeout),
         AcquireError::ConnectLost => plain("the attempt to connect was lost"),
         AcquireError::Full { waiting, most } => json!({
-            "kind": "full",
+            "kind": ErrorKind::Full,
             "message": format!("the pool is full: {waiting} requests are waiting already"),
             "waiting": waiting,
             "maxWaiting": most,
@@ -99,49 +126,62 @@ fn of_refusal(refusal: &AcquireError<Error>, tier: Option<&str>) -> Value {
 /// The JSON of an error of the wire.
 pub(super) fn of_wire(error: &Error) -> Value {
     match error {
-        Error::Database(error) => tagged("database", json!(**error)),
+        Error::Database(error) => tagged(ErrorKind::Database, json!(**error)),
         Error::System(error) => of_system(error),
         Error::Aggregate(errors) => json!({
-            "kind": "aggregate",
+            "kind": ErrorKind::Aggregate,
             "message": "",
             "errors": errors.iter().map(of_system).collect::<Vec<_>>(),
         }),
         Error::Broken(cause) => json!({
-            "kind": "plain",
+            "kind": ErrorKind::Plain,
+            "reason": Reason::Lost,
             "message": error.to_string(),
             "code": cause.code,
             "cause": of_system(cause),
         }),
-        Error::BreakerOpen(barred) => of_barred(barred, None),
-        Error::Tls { message, code } => json!({ "kind": "plain", "message": message, "code": code }),
+        Error::BreakerOpen(open) => of_breaker(open, None),
+        Error::Tls { message, code } => json!({ "kind": ErrorKind::Plain, "message": message, "code": code }),
         Error::NoSuitableHost(message) => {
-            json!({ "kind": "plain", "message": message, "code": "NO_SUITABLE_HOST" })
+            json!({ "kind": ErrorKind::Plain, "message": message, "code": "NO_SUITABLE_HOST" })
         }
         Error::TooLarge(_) => {
-            json!({ "kind": "plain", "message": error.to_string(), "code": "RESULT_TOO_LARGE" })
+            json!({ "kind": ErrorKind::Plain, "message": error.to_string(), "code": "RESULT_TOO_LARGE" })
         }
-        Error::Type(message) => json!({ "kind": "type", "message": message }),
-        Error::Lost
-        | Error::Ended
-        | Error::QueryTimeout
-        | Error::Withdrawn
-        | Error::Protocol(_)
-        | Error::Greeting(_)
-        | Error::Plain(_) => plain(&error.to_string()),
+        Error::Type(message) => json!({ "kind": ErrorKind::Type, "message": message }),
+        Error::Lost => reasoned(Reason::Lost, error),
+        Error::Ended => reasoned(Reason::Ended, error),
+        Error::ConnectTimeout => reasoned(Reason::ConnectTimeout, error),
+        Error::QueryTimeout => reasoned(Reason::QueryTimeout, error),
+        Error::Withdrawn => reasoned(Reason::Withdrawn, error),
+        Error::Application { number, error } => {
+            let mut value = match **error {
+                Error::Plain(_) => reasoned(Reason::Application, error),
+                _ => of_wire(error),
+            };
+            value["application"] = json!(number);
+            value
+        }
+        Error::Protocol(_) | Error::Plain(_) => plain(&error.to_string()),
     }
 }
 
+/// A failure that JavaScript tells by its reason, never by its message.
+fn reasoned(reason: Reason, error: &Error) -> Value {
+    json!({ "kind": ErrorKind::Plain, "reason": reason, "message": error.to_string() })
+}
+
 fn of_system(error: &SystemError) -> Value {
-    let mut value = tagged("system", json!(error));
+    let mut value = tagged(ErrorKind::System, json!(error));
     value["message"] = Value::String(error.to_string());
     value
 }
 
 fn plain(message: &str) -> Value {
-    json!({ "kind": "plain", "message": message })
+    json!({ "kind": ErrorKind::Plain, "message": message })
 }
 
-fn tagged(kind: &str, mut value: Value) -> Value {
-    value["kind"] = Value::String(kind.to_owned());
+fn tagged(kind: ErrorKind, mut value: Value) -> Value {
+    value["kind"] = json!(kind);
     value
 }

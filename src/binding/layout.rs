@@ -6,7 +6,11 @@ use bitflags::{Flags, bitflags};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::postgres::{SlotKind, slot};
+use crate::{
+    dispatch::RunStage,
+    postgres::{SlotKind, slot},
+    resilience::NoRetry,
+};
 
 /// Declares the kinds of records and the list of them.
 macro_rules! record_kinds {
@@ -154,6 +158,51 @@ pub(super) mod retry_options {
     pub(crate) const UNSET: u32 = u32::MAX;
 }
 
+/// Declares an enum of names and the list of them.
+macro_rules! names {
+    ($(#[$about:meta])* $type:ident { $($(#[$item:meta])* $name:ident,)* }) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, Serialize)]
+        #[serde(rename_all = "camelCase")]
+        pub(super) enum $type {
+            $($(#[$item])* $name,)*
+        }
+
+        impl $type {
+            const ALL: &[Self] = &[$(Self::$name),*];
+        }
+    };
+}
+
+names! {
+    /// The kinds of errors, as which JavaScript makes its classes.
+    ErrorKind {
+        Database,
+        System,
+        Aggregate,
+        Plain,
+        Type,
+        Acquire,
+        Full,
+        Circuit,
+        Budget,
+        /// No error: the answer that a run is not retried.
+        NoRetry,
+    }
+}
+
+names! {
+    /// The reasons of errors of kind `plain`, where they have one.
+    Reason {
+        Lost,
+        Ended,
+        ConnectTimeout,
+        QueryTimeout,
+        Withdrawn,
+        Application,
+    }
+}
+
 /// All of it as lib/native/layout.js has it.
 pub(super) fn to_json() -> Value {
     json!({
@@ -190,6 +239,10 @@ pub(super) fn to_json() -> Value {
         },
         "SLOTS": numbers(SlotKind::ALL, |slot| *slot as u32),
         "TEXT_SLOT": { "NULL": slot::NULL_TEXT, "NOT_ASCII": slot::NOT_ASCII },
+        "ERROR_KINDS": names(ErrorKind::ALL),
+        "REASONS": names(Reason::ALL),
+        "NO_RETRY": names(NoRetry::ALL),
+        "STAGES": names(RunStage::ALL),
         "NUMBER_SLOT": { "NULL": slot::NULL_NUMBER, "SEE_TEXT": slot::SEE_TEXT },
     })
 }
@@ -197,6 +250,21 @@ pub(super) fn to_json() -> Value {
 fn numbers<T: Serialize>(all: &[T], number: impl Fn(&T) -> u32) -> Map<String, Value> {
     let name = |value| json!(value).as_str().unwrap_or_default().to_owned();
     all.iter().map(|value| (name(value), json!(number(value)))).collect()
+}
+
+/// The names by themselves in the spelling of constants.
+fn names<T: Serialize>(all: &[T]) -> Map<String, Value> {
+    let constant = |name: &str| {
+        name.chars().fold(String::new(), |mut constant, letter| {
+            if letter.is_ascii_uppercase() {
+                constant.push('_');
+            }
+            constant.push(letter.to_ascii_uppercase());
+            constant
+        })
+    };
+    let texts = all.iter().filter_map(|value| Some(json!(value).as_str()?.to_owned()));
+    texts.map(|name| (constant(&name), json!(name))).collect()
 }
 
 fn flags<T: Flags<Bits = u32>>() -> Map<String, Value> {

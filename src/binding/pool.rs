@@ -11,6 +11,7 @@ use napi_derive::napi;
 use super::{
     bridge::Bridge,
     connections::Connections,
+    errors::ApplicationError,
     io_thread,
     layout::RecordKind,
     node_socket::NodeDialer,
@@ -135,8 +136,8 @@ impl NativePool {
 
     /// Answers DIAL: the stream is there, or why it is not.
     #[napi(catch_unwind)]
-    pub fn dialed(&self, socket: u32, failure: Option<String>) {
-        let outcome = failure.map_or(Ok(()), |failure| Err(Error::Plain(failure)));
+    pub fn dialed(&self, socket: u32, error: Option<ApplicationError>) {
+        let outcome = error.map_or(Ok(()), |error| Err(error.into()));
         self.connections.node_sockets.dialed(socket, outcome);
     }
 
@@ -168,21 +169,22 @@ impl NativePool {
         self.connections.release(connection, destroy);
     }
 
-    /// Closes a connection, whoever has it: an idle one leaves the pool at once, what runs on it fails.
-    /// True: it was idle.
+    /// Closes a connection, whoever has it: an idle one leaves the pool at once, what runs on it fails, with
+    /// `error` if there is one. True: it was idle.
     #[napi(catch_unwind)]
-    pub fn close_connection(&self, connection: u32) -> bool {
+    #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over objects")]
+    pub fn close_connection(&self, connection: u32, error: Option<ApplicationError>) -> bool {
         let idle = self.tier.forget(connection);
         if !idle {
-            self.connections.close_connection(connection);
+            self.connections.close_connection(connection, error.as_ref());
         }
         idle
     }
 
-    /// Answers `awaitsOnConnect` of OPENED; false closes the new connection.
+    /// Answers `awaitsOnConnect` of OPENED; an error closes the new connection.
     #[napi(catch_unwind)]
-    pub fn on_connect_done(&self, connection: u32, ok: bool) {
-        self.connections.on_connect_done(connection, ok);
+    pub fn on_connect_done(&self, connection: u32, error: Option<ApplicationError>) {
+        self.connections.on_connect_done(connection, error);
     }
 
     /// Whether each attempt to connect waits for `resolveConnect`.
@@ -191,19 +193,17 @@ impl NativePool {
         self.connections.connect_hook.switch(on);
     }
 
-    /// Answers ADMIT: the connection may be made, or why not; and REFUSED: the error instead.
+    /// Answers ADMIT: the connection may be made, or why not; and REFUSED: the error that stands in place of
+    /// the core's, which without a message only gets a number.
     #[napi(catch_unwind)]
-    pub fn resolve_connect(&self, attempt: u32, failure: Option<String>) {
-        self.connections.connect_hook.resolve(attempt, failure);
+    pub fn resolve_connect(&self, attempt: u32, error: Option<ApplicationError>) {
+        self.connections.connect_hook.resolve(attempt, error);
     }
 
     /// Answers ASK.
     #[napi(catch_unwind)]
-    pub fn give_password(&self, question: u32, password: Option<String>, failure: Option<String>) {
-        let password = match failure {
-            Some(failure) => Err(Error::Plain(failure)),
-            None => Ok(password),
-        };
+    pub fn give_password(&self, question: u32, password: Option<String>, error: Option<ApplicationError>) {
+        let password = error.map_or(Ok(password), |error| Err(error.into()));
         self.connections.give_password(question, password);
     }
 

@@ -114,7 +114,7 @@ impl ClassifiedFailure {
     /// Of a connection that could not be made, or was not tried.
     pub(super) fn of_connect(error: &Error, now: Instant) -> Self {
         let unsent = |delay| Self::new(Phase::Connecting, Repeat::Unsent, delay);
-        if let Error::BreakerOpen(barred) = error {
+        if let Error::BreakerOpen(barred) = error.own() {
             return match barred.next_probe {
                 // Its clock is the caller's; ours runs beside it.
                 Some(at) => unsent(Delay::NotBefore(
@@ -200,7 +200,7 @@ pub(super) fn code_of(failure: &Failure) -> Option<String> {
         Failure::Refused(AcquireError::ConnectTimeout) => return Some("ETIMEDOUT".to_owned()),
         Failure::Refused(_) => return None,
     };
-    match error {
+    match error.own() {
         Error::Database(error) => Some(error.code.as_str().to_owned()),
         Error::System(error) | Error::Broken(error) => Some(error.code.to_owned()),
         Error::Aggregate(errors) => errors.first().map(|error| error.code.to_owned()),

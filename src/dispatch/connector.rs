@@ -85,15 +85,14 @@ impl PgConnector {
 
     /// Makes a connection to a host for its breaker, and asks it for as long as `succeeded` wants more.
     pub(super) async fn probe(&self, host: usize, mut succeeded: impl FnMut() -> bool) -> Result<(), Error> {
-        let timeout = || Error::Plain("Connection terminated due to connection timeout".into());
         let no_events: Arc<dyn Listener> = Arc::new(NoEvents);
         let host = self.events.hosts.get(host);
         let connecting = tokio::time::timeout(PROBE_TIMEOUT, connect(host, &self.config, no_events));
-        let connection = connecting.await.map_err(|_| timeout())??;
+        let connection = connecting.await.map_err(|_| Error::ConnectTimeout)??;
         let _close = CloseOnDrop(Some(Arc::clone(&connection)));
         while succeeded() {
             let answered = tokio::time::timeout(PROBE_TIMEOUT, internal_query::run(&connection, "")).await;
-            answered.map_err(|_| timeout())?.ok_or(Error::Lost)?;
+            answered.map_err(|_| Error::ConnectTimeout)?.ok_or(Error::Lost)?;
         }
         Ok(())
     }
@@ -224,7 +223,7 @@ impl Connector for PgConnector {
     }
 
     fn is_passing(&self, error: &Error) -> bool {
-        match error {
+        match error.own() {
             // The breaker says when the pool is to go on.
             Error::BreakerOpen(barred) => barred.next_probe.is_some(),
             error => error.action().passes(),

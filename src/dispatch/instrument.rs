@@ -211,10 +211,10 @@ fn place(host: &Host) -> String {
 
 /// The message, unless the application wrote it: what it says is nobody's business.
 fn describe(error: &Error) -> String {
-    match error {
+    match error.own() {
         Error::Plain(_) | Error::Type(_) => "refused by the application".to_owned(),
         Error::Database(error) => format!("{} {}", error.code.as_str(), error.message),
-        _ => error.to_string(),
+        error => error.to_string(),
     }
 }
 

@@ -42,7 +42,7 @@ pub use self::{
     retry_state::RetryNotice,
     settings::{Settings, SettingsError},
     settings_json::Changes,
-    transaction::FailedRun,
+    transaction::{FailedRun, RunStage},
 };
 use self::{retry::Tries, retry_state::RetryState, tier_context::TierContext};
 use crate::{

@@ -143,10 +143,12 @@ pub(super) fn breaker_open<R: Repeatable>(request: Box<R>, error: Error) {
 }
 
 fn is_barred(failure: &Failure) -> bool {
-    matches!(
-        failure,
-        Failure::Wire(Error::BreakerOpen(_)) | Failure::Refused(AcquireError::Connect(Error::BreakerOpen(_)))
-    )
+    match failure {
+        Failure::Wire(error) | Failure::Refused(AcquireError::Connect(error)) => {
+            matches!(error.own(), Error::BreakerOpen(_))
+        }
+        _ => false,
+    }
 }
 
 /// A wake that comes in the moment the request is ready counts: its sender was told so.

@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::{
@@ -55,9 +55,10 @@ pub struct FailedRun {
     codes: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// How far a run had come when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-enum RunStage {
+pub enum RunStage {
     /// It failed before COMMIT, or COMMIT was refused.
     Open,
     /// COMMIT was lost, and the server says "aborted".
@@ -68,6 +69,11 @@ enum RunStage {
     Unknown,
     /// It is one statement of the pool's that ran on a client, for somebody wanted to see the client.
     Statement,
+}
+
+impl RunStage {
+    /// Every stage.
+    pub const ALL: &[Self] = &[Self::Open, Self::Aborted, Self::Asking, Self::Unknown, Self::Statement];
 }
 
 impl FailedRun {

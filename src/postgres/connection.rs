@@ -131,6 +131,8 @@ pub(super) struct ConnectionState {
     pub(super) role: Role,
     pub(super) watch: TransactionWatch,
     pub(super) driver: Option<Waker>,
+    /// What runs or waits fails with it when the connection has been closed by us.
+    pub(super) close_error: Option<Error>,
 }
 
 /// How far the end of a connection has come.
@@ -206,9 +208,15 @@ impl Connection {
     /// Closes: an idle connection says so to the server; what runs or waits fails with
     /// "Connection terminated".
     pub fn close(&self) {
+        self.close_with(Error::Ended);
+    }
+
+    /// Closes; what runs or waits fails with `error`.
+    pub fn close_with(&self, error: Error) {
         let mut state = self.state.lock();
         if matches!(state.end, End::Open) {
             state.end = End::Closing;
+            state.close_error = Some(error);
             state.wake_locked();
         }
     }
@@ -267,6 +275,7 @@ impl ConnectionState {
             role,
             watch: TransactionWatch::Off,
             driver: None,
+            close_error: None,
         }
     }
 

@@ -54,9 +54,17 @@ pub enum Error {
     /// No host is the kind of server that is wanted.
     #[error("{0}")]
     NoSuitableHost(String),
-    /// The greeting of a new connection was refused by the application.
-    #[error("connection {0} was refused by its greeting")]
-    Greeting(u32),
+    /// Connecting took longer than it may.
+    #[error("Connection terminated due to connection timeout")]
+    ConnectTimeout,
+    /// An error of the application's, which keeps it under a number.
+    #[error("{error}")]
+    Application {
+        /// The application's number for it.
+        number: u32,
+        /// The error of ours that it stands for; without one its text, as [`Error::Plain`].
+        error: Arc<Error>,
+    },
     /// Not tried: the host is left alone until it has recovered.
     #[error("circuit breaker is open")]
     BreakerOpen(Arc<BreakerOpen>),
@@ -69,9 +77,22 @@ pub enum Error {
 }
 
 impl Error {
+    /// The application's error `number`, in the place of `error`.
+    pub fn application(number: u32, error: &Error) -> Self {
+        Self::Application { number, error: Arc::new(error.own().clone()) }
+    }
+
+    /// The error of ours, where the application's stands in its place.
+    pub fn own(&self) -> &Self {
+        match self {
+            Self::Application { error, .. } => error,
+            error => error,
+        }
+    }
+
     /// The SQLSTATE, when the server sent one.
     pub fn sqlstate(&self) -> Option<SqlState> {
-        match self {
+        match self.own() {
             Self::Database(error) => Some(error.code),
             _ => None,
         }
@@ -79,7 +100,7 @@ impl Error {
 
     /// Whether the connection cannot be used after it.
     pub fn is_fatal(&self) -> bool {
-        match self {
+        match self.own() {
             Self::Database(error) => {
                 matches!(error.severity_code.as_str(), "FATAL" | "PANIC")
             }
@@ -232,7 +253,7 @@ impl DatabaseError {
 impl Error {
     /// What metrics call this error.
     pub fn class(&self) -> FailureClass {
-        match self {
+        match self.own() {
             Self::Database(error) if error.is_timeout() => FailureClass::QueryTimeout,
             Self::Database(error) => error.code.class(),
             Self::System(_) | Self::Aggregate(_) | Self::Lost | Self::Broken(_) | Self::Ended => {
@@ -251,6 +272,7 @@ impl Error {
     /// What this error asks for.
     pub fn action(&self) -> Action {
         match self {
+            Self::Application { error, .. } => error.action(),
             Self::Database(error) => error.code.action(),
             Self::System(error) => error.action(),
             Self::Aggregate(errors) => errors.first().map_or(Action::Final, SystemError::action),
@@ -264,7 +286,7 @@ impl Error {
             | Self::Withdrawn
             | Self::TooLarge(_)
             | Self::Protocol(_)
-            | Self::Greeting(_)
+            | Self::ConnectTimeout
             | Self::BreakerOpen(_)
             | Self::Plain(_)
             | Self::Type(_) => Action::Final,

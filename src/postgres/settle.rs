@@ -141,11 +141,11 @@ impl ResponseHandler {
         if std::mem::replace(&mut self.over, true) {
             return;
         }
+        let mut state = self.connection.state.lock();
         let (error, told) = match end {
             End::Closed(error) => (error.clone(), Some(error)),
-            End::Closing | End::Open => (Error::Ended, None),
+            End::Closing | End::Open => (state.close_error.take().unwrap_or(Error::Ended), None),
         };
-        let mut state = self.connection.state.lock();
         state.end = End::Closed(error.clone());
         // The socket is to be closed now, not when the last one lets go of the connection.
         state.plain = None;

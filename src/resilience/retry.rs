@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{Backoff, Budget, Deadline, Jitter};
@@ -115,8 +116,9 @@ pub enum RetryDecision {
     Fail(NoRetry),
 }
 
-/// Why it is not run again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why it is not run again, by the name JavaScript knows it by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub enum NoRetry {
     /// It would fail again.
     Final,
@@ -133,17 +135,9 @@ pub enum NoRetry {
 }
 
 impl NoRetry {
-    /// The name JavaScript knows it by.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Final => "final",
-            Self::Ambiguous => "ambiguous",
-            Self::Off => "off",
-            Self::Attempts => "attempts",
-            Self::Deadline => "deadline",
-            Self::Budget => "budget",
-        }
-    }
+    /// Every reason.
+    pub const ALL: &[Self] =
+        &[Self::Final, Self::Ambiguous, Self::Off, Self::Attempts, Self::Deadline, Self::Budget];
 }
 
 /// Decides on a failed attempt. A retry is taken out of the budget, unless nothing was sent and the
