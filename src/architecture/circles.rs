@@ -1,5 +1,5 @@
-//! Files that depend on each other in a circle can only be understood together. Those that do are named here with
-//! the reason; any other circle is a fault.
+//! Files that depend on each other in a circle can only be understood together. Those that do are named here
+//! with the reason; any other circle is a fault.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

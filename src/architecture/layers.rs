@@ -45,7 +45,8 @@ fn foreign_words(file: &str, tokens: &[Token<'_>]) -> Vec<String> {
     foreign.map(|token| format!("{file}: `{token}` belongs into {BINDING}")).collect()
 }
 
-/// The folder that `path` leads to from `module`; none: it stays below its own file, or names the root itself.
+/// The folder that `path` leads to from `module`; none: it stays below its own file, or names the root
+/// itself.
 fn resolve(module: &[String], path: &[String]) -> Option<String> {
     let mut base = module.to_vec();
     let mut rest = path.iter();

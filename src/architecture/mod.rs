@@ -1,5 +1,5 @@
-//! Tests of the structure of `src`: which folder may use which, which files depend on each other in a circle, and
-//! that no two public types have one name.
+//! Tests of the structure of `src`: which folder may use which, which files depend on each other in a circle,
+//! and that no two public types have one name.
 
 mod circles;
 mod layers;

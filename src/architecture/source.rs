@@ -1,5 +1,5 @@
-//! The files of `src` as the tests of its structure read them: tokens and paths, not types. Comments and strings
-//! do not count; `use` trees, paths inside code, `super` chains and inline modules do.
+//! The files of `src` as the tests of its structure read them: tokens and paths, not types. Comments and
+//! strings do not count; `use` trees, paths inside code, `super` chains and inline modules do.
 
 use std::{fs, io, path::Path};
 

@@ -1,7 +1,7 @@
 //! The actions of a transition, carried out after the lock is released.
 //!
-//! Claims, the connector and tasks are called from here only. Every call into foreign code is guarded: a panic is counted
-//! and goes no further, so it cannot reach the thread that returned a connection.
+//! Claims, the connector and tasks are called from here only. Every call into foreign code is guarded: a
+//! panic is counted and goes no further, so it cannot reach the thread that returned a connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,8 +35,8 @@ pub(super) type Done = Box<dyn FnOnce() + Send>;
 
 type Refused<C> = (Box<dyn Claim<C>>, AcquireError<<C as Connector>::Error>);
 
-/// The actions of one transition. The usual one grants one claim or none and does nothing else; everything rarer is kept
-/// apart in a box, so that the hot path neither clears nor moves it.
+/// The actions of one transition. The usual one grants one claim or none and does nothing else; everything
+/// rarer is kept apart in a box, so that the hot path neither clears nor moves it.
 pub(super) struct Actions<C: Connector> {
     grant: Option<Grant<C>>,
     /// Whether the housekeeper is to be woken, because it would sleep past a new deadline.
@@ -148,7 +148,8 @@ impl<C: Connector> RareActions<C> {
     }
 }
 
-/// Cancels what runs on leased connections. Where nothing runs there is nothing to wait for, and the drain ends.
+/// Cancels what runs on leased connections. Where nothing runs there is nothing to wait for, and the drain
+/// ends.
 fn interrupt<C: Connector>(pool: &Arc<PoolInner<C>>, leased: &[C::Connection]) {
     let interrupted = leased
         .iter()

@@ -8,16 +8,16 @@ use super::{AcquireError, Connector, Lease, inner::PoolInner};
 
 /// A request for a connection.
 ///
-/// Exactly one of `granted` and `refused` is called, exactly once, never under the pool's lock, possibly inside
-/// [`Pool::acquire`](super::Pool::acquire) on the caller's thread, or on a thread that returns a connection. A panic in it is
-/// caught and counted.
+/// Exactly one of `granted` and `refused` is called, exactly once, never under the pool's lock, possibly
+/// inside [`Pool::acquire`](super::Pool::acquire) on the caller's thread, or on a thread that returns a
+/// connection. A panic in it is caught and counted.
 pub trait Claim<C: Connector>: Send + 'static {
     /// The claim is served. Dropping the lease returns the connection.
     fn granted(self: Box<Self>, lease: Lease<C>);
     /// The claim gets no connection.
     fn refused(self: Box<Self>, error: AcquireError<C::Error>);
-    /// Whether its lease may leak, because the application has to end it. A lease that ends by itself is no leak, however
-    /// long it takes.
+    /// Whether its lease may leak, because the application has to end it. A lease that ends by itself is no
+    /// leak, however long it takes.
     fn may_leak(&self) -> bool {
         true
     }
@@ -37,8 +37,8 @@ impl Ticket {
 /// The outcome of a claim.
 pub(super) type LeaseResult<C> = Result<Lease<C>, AcquireError<<C as Connector>::Error>>;
 
-/// The claim of [`Pool::lease`](super::Pool::lease). If the future is gone, the lease cannot be sent, is dropped, and so
-/// returns to the pool.
+/// The claim of [`Pool::lease`](super::Pool::lease). If the future is gone, the lease cannot be sent, is
+/// dropped, and so returns to the pool.
 pub(super) struct Awaited<C: Connector>(pub(super) oneshot::Sender<LeaseResult<C>>);
 
 impl<C: Connector> Claim<C> for Awaited<C> {

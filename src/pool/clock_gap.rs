@@ -1,9 +1,9 @@
-//! Gaps in the process's own clock: a frozen container, a laptop asleep, a function thawed. What was idle then may be
-//! dead without having said so.
+//! Gaps in the process's own clock: a frozen container, a laptop asleep, a function thawed. What was idle
+//! then may be dead without having said so.
 //!
-//! The pool looks once per [`ClockGap::TICK`] while a connection is idle. A frozen process misses looks; a suspended
-//! machine stops the monotonic clock, so the wall clock is compared with it. A wall clock that is set forward costs one
-//! needless check.
+//! The pool looks once per [`ClockGap::TICK`] while a connection is idle. A frozen process misses looks; a
+//! suspended machine stops the monotonic clock, so the wall clock is compared with it. A wall clock that is
+//! set forward costs one needless check.
 
 use std::time::{Duration, SystemTime};
 

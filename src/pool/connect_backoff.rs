@@ -1,8 +1,8 @@
 //! The backoff of connects that fail: when the next attempt may begin, and how many at a time.
 //!
-//! After a failure there is one attempt at a time; each success doubles their number, up to four, until all claims are
-//! served and the pool is full. Delays double with full jitter, so that the pools of many processes do not connect in
-//! step.
+//! After a failure there is one attempt at a time; each success doubles their number, up to four, until all
+//! claims are served and the pool is full. Delays double with full jitter, so that the pools of many
+//! processes do not connect in step.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use crate::resilience::{Backoff, Jitter};
 
-/// For failures that pass. An attempt a second does not burden a server, and a pool is back soon after its server.
+/// For failures that pass. An attempt a second does not burden a server, and a pool is back soon after its
+/// server.
 const PASSING: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(1) };
 /// For failures that last. A wrong password does not pass by itself, and servers lock out who repeats it.
 const LASTING: Backoff = Backoff { cap: Duration::from_secs(5), ..PASSING };

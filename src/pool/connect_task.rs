@@ -1,7 +1,7 @@
 //! The task of one attempt to connect.
 //!
-//! It holds the pool weakly, and reports exactly once: the connection, the error, or that it was lost, because it panicked or
-//! its runtime went away. The pool stops it by dropping the other end of `aborted`.
+//! It holds the pool weakly, and reports exactly once: the connection, the error, or that it was lost,
+//! because it panicked or its runtime went away. The pool stops it by dropping the other end of `aborted`.
 
 use std::sync::{Arc, Weak};
 

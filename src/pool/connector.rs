@@ -1,7 +1,7 @@
 //! The connector: makes, judges, checks, resets and closes the connections of a pool.
 //!
-//! The pool knows nothing of Postgres but through this trait, so it is tested with integers in place of connections. No
-//! method is called while the pool's lock is held.
+//! The pool knows nothing of Postgres but through this trait, so it is tested with integers in place of
+//! connections. No method is called while the pool's lock is held.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -35,17 +35,19 @@ pub trait Connector: Send + Sync + 'static {
     /// Rolls back a transaction that the last user left open. The pool bounds it to one second.
     fn reset(&self, connection: &Self::Connection) -> impl Future<Output = bool> + Send;
 
-    /// Cancels what runs on a leased connection, because the pool has ended and waits no longer. False: nothing runs.
+    /// Cancels what runs on a leased connection, because the pool has ended and waits no longer. False:
+    /// nothing runs.
     fn interrupt(&self, connection: &Self::Connection) -> bool {
         let _ = connection;
         false
     }
 
-    /// Starts to close a connection and returns at once. Called exactly once per connection; when a drain runs out of
-    /// time, also for those whose lease is still held.
+    /// Starts to close a connection and returns at once. Called exactly once per connection; when a drain
+    /// runs out of time, also for those whose lease is still held.
     fn close(&self, connection: Self::Connection, reason: CloseReason);
 
-    /// A lease begins, after the claim waited this long. Cheap, and does not panic: it is called for every lease.
+    /// A lease begins, after the claim waited this long. Cheap, and does not panic: it is called for every
+    /// lease.
     fn leased(&self, waited: Duration) {
         let _ = waited;
     }

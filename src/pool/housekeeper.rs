@@ -1,8 +1,8 @@
 //! The housekeeper: the one task that watches all deadlines of a pool.
 //!
-//! It sleeps until the earliest deadline, sweeps, and sleeps again; a transition that sets an earlier one wakes it. A
-//! deadline that moves away is not disarmed: the housekeeper finds nothing to do and sleeps again. So in a busy pool it runs
-//! about once per shortest timeout.
+//! It sleeps until the earliest deadline, sweeps, and sleeps again; a transition that sets an earlier one
+//! wakes it. A deadline that moves away is not disarmed: the housekeeper finds nothing to do and sleeps
+//! again. So in a busy pool it runs about once per shortest timeout.
 
 use std::sync::{Arc, Weak};
 
@@ -29,8 +29,8 @@ pub(super) fn start<C: Connector>(pool: &Arc<PoolInner<C>>) {
     }));
 }
 
-/// The pool that the housekeeper watches. Without a housekeeper no deadline holds, so a pool whose runtime goes away is
-/// closed.
+/// The pool that the housekeeper watches. Without a housekeeper no deadline holds, so a pool whose runtime
+/// goes away is closed.
 struct WatchedPool<C: Connector>(Weak<PoolInner<C>>);
 
 impl<C: Connector> Drop for WatchedPool<C> {

@@ -1,7 +1,8 @@
-//! The inside of a pool, which its handles, leases and tasks share: the connector, the state behind its lock, the wakeup of
-//! the housekeeper.
+//! The inside of a pool, which its handles, leases and tasks share: the connector, the state behind its lock,
+//! the wakeup of the housekeeper.
 //!
-//! Each method is one transition: it takes the time, changes the state under the lock, and carries the actions out after.
+//! Each method is one transition: it takes the time, changes the state under the lock, and carries the
+//! actions out after.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -105,7 +106,8 @@ impl<C: Connector> PoolInner<C> {
     }
 
     pub(super) fn connected(self: &Arc<Self>, slot: usize, number: u64, connection: C::Connection) {
-        // A new connection that is broken already goes to its first user: making another one at once might never end.
+        // A new connection that is broken already goes to its first user: making another one at once might
+        // never end.
         let condition = match self.condition(&connection) {
             Condition::Unwanted => Condition::Unwanted,
             Condition::Fit | Condition::Dirty | Condition::Broken => Condition::Fit,

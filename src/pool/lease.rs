@@ -1,7 +1,8 @@
 //! A lease: the right to use one connection, given back by dropping it.
 //!
-//! The slot table stays the owner of the connection; a lease knows its slot and number. So a drain can close a connection
-//! whose lease never comes back. A lease that comes back later finds its number gone and does nothing.
+//! The slot table stays the owner of the connection; a lease knows its slot and number. So a drain can close
+//! a connection whose lease never comes back. A lease that comes back later finds its number gone and does
+//! nothing.
 
 use std::fmt;
 use std::ops::Deref;

@@ -1,9 +1,9 @@
 //! The pool: slots, waiters, leases. Generic over a connector, so it knows nothing of Postgres.
 //!
-//! All state sits behind one lock, and every transition of it is a `_locked` method of `state`: synchronous, without
-//! callbacks. A transition collects `actions` to be carried out after the lock is released: claims to settle,
-//! connections to close, tasks to start. A connection that becomes free, whether returned or newly made, goes to the
-//! oldest claim; a connect goes on when its claim leaves.
+//! All state sits behind one lock, and every transition of it is a `_locked` method of `state`: synchronous,
+//! without callbacks. A transition collects `actions` to be carried out after the lock is released: claims to
+//! settle, connections to close, tasks to start. A connection that becomes free, whether returned or newly
+//! made, goes to the oldest claim; a connect goes on when its claim leaves.
 //!
 //! ```text
 //! acquire ─► idle? granted here ─► Lease ─ drop ─► fit? oldest waiter, else idle
@@ -50,8 +50,8 @@ pub use self::stats::{Counts, Sizes, Statistics};
 use self::claim::{Awaited, WithdrawOnDrop};
 use self::inner::PoolInner;
 
-/// A pool of connections. Clones are the same pool. When the last one is dropped, waiting claims are refused, idle
-/// connections are closed, and leased ones are closed as they come back.
+/// A pool of connections. Clones are the same pool. When the last one is dropped, waiting claims are refused,
+/// idle connections are closed, and leased ones are closed as they come back.
 pub struct Pool<C: Connector>(Arc<LastHandle<C>>);
 
 /// Abandons the pool when no `Pool` is left; leases and tasks hold [`PoolInner`] only.
@@ -66,8 +66,8 @@ impl<C: Connector> Pool<C> {
         Self(Arc::new(LastHandle(pool)))
     }
 
-    /// Claims a connection. The claim waits until `deadline` or the pool's own limit, whichever comes first. May be called
-    /// on any thread; the claim may be settled before this returns.
+    /// Claims a connection. The claim waits until `deadline` or the pool's own limit, whichever comes first.
+    /// May be called on any thread; the claim may be settled before this returns.
     pub fn acquire(&self, claim: Box<dyn Claim<C>>, deadline: Option<Instant>) -> Ticket {
         self.0.0.acquire(claim, deadline)
     }
@@ -82,8 +82,8 @@ impl<C: Connector> Pool<C> {
         outcome.unwrap_or(Err(AcquireError::Closed))
     }
 
-    /// Withdraws a claim. True: it was still waiting, and has been refused as withdrawn. False: it is settled, or is
-    /// being settled at this moment.
+    /// Withdraws a claim. True: it was still waiting, and has been refused as withdrawn. False: it is
+    /// settled, or is being settled at this moment.
     pub fn withdraw(&self, ticket: Ticket) -> bool {
         self.0.0.withdraw(ticket)
     }
@@ -98,20 +98,20 @@ impl<C: Connector> Pool<C> {
         self.0.0.statistics()
     }
 
-    /// Closes the idle connections for which `is_gone` holds, and returns how many. For the owner of the connector, who
-    /// learns first that an idle connection died.
+    /// Closes the idle connections for which `is_gone` holds, and returns how many. For the owner of the
+    /// connector, who learns first that an idle connection died.
     pub fn forget(&self, is_gone: impl Fn(&C::Connection) -> bool, reason: CloseReason) -> usize {
         self.0.0.forget(is_gone, reason)
     }
 
-    /// Checks the idle connections for which `is_meant` holds, all at the same time. For the owner of the connector, who
-    /// learns first that a connection was lost, and that others may be.
+    /// Checks the idle connections for which `is_meant` holds, all at the same time. For the owner of the
+    /// connector, who learns first that a connection was lost, and that others may be.
     pub fn check_idle(&self, is_meant: impl Fn(&C::Connection) -> bool) {
         self.0.0.check_idle(is_meant);
     }
 
-    /// Suspends the idle timeout while `held`. So a connection that the application gives back is still there, and still
-    /// counted, to the end of this turn of its event loop, however short the timeout.
+    /// Suspends the idle timeout while `held`. So a connection that the application gives back is still
+    /// there, and still counted, to the end of this turn of its event loop, however short the timeout.
     pub fn hold_idle_timeout(&self, held: bool) {
         self.0.0.hold_idle_timeout(held);
     }
@@ -143,7 +143,8 @@ impl<C: Connector> Pool<C> {
         self.0.0.sizes()
     }
 
-    /// Serves claims and gives up connections as the quota now wants it. To be called when the quota has changed.
+    /// Serves claims and gives up connections as the quota now wants it. To be called when the quota has
+    /// changed.
     pub fn reconsider(&self) {
         self.0.0.reconsider();
     }

@@ -1,12 +1,12 @@
-//! A quota: the limit that several pools keep together. The pool asks it before it takes a slot, and tells it when one is free
-//! again.
+//! A quota: the limit that several pools keep together. The pool asks it before it takes a slot, and tells it
+//! when one is free again.
 
 use std::fmt::Debug;
 
 use tokio::time::Instant;
 
-/// A limit on the connections of a pool from outside. Its methods are called under the pool's lock: they neither call the
-/// pool nor wait.
+/// A limit on the connections of a pool from outside. Its methods are called under the pool's lock: they
+/// neither call the pool nor wait.
 pub trait Quota: Debug + Send + Sync + 'static {
     /// Takes one connection, if there may be one more.
     fn take(&self) -> bool;

@@ -1,6 +1,7 @@
 //! The task of one check or reset: a bounded round trip on a connection nobody uses.
 //!
-//! It keeps the pool alive, for a second at most. The connection of a task that is dropped or panics is closed as broken.
+//! It keeps the pool alive, for a second at most. The connection of a task that is dropped or panics is
+//! closed as broken.
 
 use std::sync::Arc;
 use std::time::Duration;

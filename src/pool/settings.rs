@@ -9,7 +9,8 @@ use super::Quota;
 const DEFAULT_MAX: usize = 10;
 /// pg's default idle timeout.
 const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Shorter than the idle limits of firewalls and load balancers, and soon enough to find a dead link before a query does.
+/// Shorter than the idle limits of firewalls and load balancers, and soon enough to find a dead link before a
+/// query does.
 const DEFAULT_KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
 /// Well within the time that orchestrators leave between the signal and the kill.
 const DEFAULT_DRAIN: Duration = Duration::from_secs(10);
@@ -37,8 +38,8 @@ pub struct PoolSettings {
     pub lifetime_jitter: f64,
     /// The most claims that may wait without a connection being made for them. Default none.
     pub max_waiting: Option<usize>,
-    /// Checks a connection before it is leased, if nothing was heard of it for this long. It costs whoever waits a round
-    /// trip. Default none: idle connections are checked in the background.
+    /// Checks a connection before it is leased, if nothing was heard of it for this long. It costs whoever
+    /// waits a round trip. Default none: idle connections are checked in the background.
     pub check_after: Option<Duration>,
     /// The time that [`super::Pool::end`] waits for leased connections. Default 10 s.
     pub drain: Option<Duration>,
@@ -58,7 +59,8 @@ pub struct PoolSettings {
 /// What may change while a pool runs. `None`: as it is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PoolChanges {
-    /// As [`PoolSettings::max`]. Above a lowered `max` idle connections close now, leased ones when they are returned.
+    /// As [`PoolSettings::max`]. Above a lowered `max` idle connections close now, leased ones when they are
+    /// returned.
     pub max: Option<usize>,
     /// As [`PoolSettings::min`]; the guarantee in a shared quota follows.
     pub min: Option<usize>,

@@ -1,11 +1,11 @@
 //! A quota of connections that several pools share.
 //!
-//! Each member has a guarantee; the connections beyond the guarantees go to members that wait, by rank. A member that has
-//! waited for long is served before all others, so that nobody starves. To make room, idle connections of lower ranks are
-//! given up first, then those that are returned.
+//! Each member has a guarantee; the connections beyond the guarantees go to members that wait, by rank. A
+//! member that has waited for long is served before all others, so that nobody starves. To make room, idle
+//! connections of lower ranks are given up first, then those that are returned.
 //!
-//! Invariant: the sum of `max(held, guarantee)` over the members never exceeds the total, so a
-//! guarantee can always be taken up.
+//! Invariant: the sum of `max(held, guarantee)` over the members never exceeds the total, so a guarantee can
+//! always be taken up.
 
 use std::{
     fmt,
@@ -63,8 +63,8 @@ impl MemberState {
         self.wanted > 0 && self.held >= self.guarantee
     }
 
-    /// When it will have waited for long. Each connection that it gets restarts this time, so that a member whose queue is
-    /// always long is served at intervals and does not get everything.
+    /// When it will have waited for long. Each connection that it gets restarts this time, so that a member
+    /// whose queue is always long is served at intervals and does not get everything.
     fn has_waited_long_at(&self) -> Option<Instant> {
         let since = self.since.filter(|_| self.is_waiting())?;
         since.max(self.served.unwrap_or(since)).checked_add(LONG_WAIT)
@@ -74,7 +74,8 @@ impl MemberState {
         self.has_waited_long_at().is_some_and(|at| at <= now)
     }
 
-    /// The order in which members are served, least first: those that have waited for long by age, the others by rank.
+    /// The order in which members are served, least first: those that have waited for long by age, the others
+    /// by rank.
     fn precedence(&self, now: Instant) -> (bool, Option<Instant>, usize) {
         let has_waited_long = self.has_waited_long(now);
         (!has_waited_long, self.has_waited_long_at().filter(|_| has_waited_long), self.rank)
@@ -155,8 +156,8 @@ impl SharedQuota {
         if is_there { 0 } else { self.reserved.get(rank).copied().unwrap_or(0) }
     }
 
-    /// Wakes the members that may take what is free, and asks for connections back where that is not enough. Returns when a
-    /// member will have waited for long.
+    /// Wakes the members that may take what is free, and asks for connections back where that is not enough.
+    /// Returns when a member will have waited for long.
     pub(super) fn make_room(&self, now: Instant) -> Option<Instant> {
         let mut members = self.members.lock();
         // Dropped after the lock is released: a member that nobody else holds takes the lock as it goes.
@@ -220,8 +221,8 @@ fn is_waiting(members: &[Option<MemberState>], index: usize) -> bool {
     members[index].as_ref().is_some_and(MemberState::is_waiting)
 }
 
-/// The member that gives a connection up: of those below the taker (one that has waited for long takes from all), first those
-/// with an idle connection, then the lowest rank.
+/// The member that gives a connection up: of those below the taker (one that has waited for long takes from
+/// all), first those with an idle connection, then the lowest rank.
 fn giver_for(
     members: &[Option<MemberState>],
     present: &[Option<Arc<QuotaShare>>],

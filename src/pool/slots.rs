@@ -1,8 +1,9 @@
 //! The slot table: the connections of a pool, the state of each, and the idle stack.
 //!
-//! A slot is free, reserved for an attempt to connect, or holds the entry of a connection. `reserve_slot_locked` and
-//! `free_slot_locked` are the only ways in and out, so `total <= max` is decided here alone. An entry is in exactly one
-//! [`EntryState`]; its number tells it from former entries of its slot.
+//! A slot is free, reserved for an attempt to connect, or holds the entry of a connection.
+//! `reserve_slot_locked` and `free_slot_locked` are the only ways in and out, so `total <= max` is decided
+//! here alone. An entry is in exactly one [`EntryState`]; its number tells it from former entries of its
+//! slot.
 
 use std::mem;
 use std::sync::Arc;
@@ -150,8 +151,8 @@ impl<K: Clone> Slots<K> {
         self.table.iter().enumerate()
     }
 
-    /// Reserves a slot for an attempt to connect, if there is room. Returns the slot and the number of the connection to
-    /// be.
+    /// Reserves a slot for an attempt to connect, if there is room. Returns the slot and the number of the
+    /// connection to be.
     pub(super) fn reserve_slot_locked(
         &mut self,
         begun: Instant,
@@ -191,7 +192,8 @@ impl<K: Clone> Slots<K> {
         former
     }
 
-    /// Inserts a new connection into the slot that its attempt reserved, as being checked: the caller sets its state next.
+    /// Inserts a new connection into the slot that its attempt reserved, as being checked: the caller sets
+    /// its state next.
     pub(super) fn insert_locked(&mut self, slot: usize, entry: Entry<K>) -> Slot<K> {
         self.connecting -= 1;
         self.checking += 1;
@@ -255,7 +257,8 @@ impl<K: Clone> Slots<K> {
         }
     }
 
-    /// Puts a slot on the idle stack, which stays sorted: a connection back from a check gets its old rank again.
+    /// Puts a slot on the idle stack, which stays sorted: a connection back from a check gets its old rank
+    /// again.
     fn stack_locked(&mut self, slot: usize) {
         let since = |slot: usize| self.live(slot).map(|entry| entry.idle_since);
         let rank = match self.idle.last() {

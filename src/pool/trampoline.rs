@@ -1,8 +1,8 @@
 //! A trampoline: bounds the recursion of claims that are settled inside claims.
 //!
-//! A granted claim that drops its lease at once grants the next one on the same stack. A few levels of that make a
-//! hand-over fast; work of deeper levels is left to the outermost level of this thread, so that no length of queue can
-//! exhaust the stack.
+//! A granted claim that drops its lease at once grants the next one on the same stack. A few levels of that
+//! make a hand-over fast; work of deeper levels is left to the outermost level of this thread, so that no
+//! length of queue can exhaust the stack.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

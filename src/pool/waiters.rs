@@ -1,7 +1,8 @@
 //! The waiters: claims that wait, oldest first, and their deadlines.
 //!
-//! A claim that leaves early leaves a gap in the queue and a stale element in the heap of deadlines. Both are swept once
-//! they outnumber the claims, so every operation is cheap on average, and no claim needs a timer of its own.
+//! A claim that leaves early leaves a gap in the queue and a stale element in the heap of deadlines. Both are
+//! swept once they outnumber the claims, so every operation is cheap on average, and no claim needs a timer
+//! of its own.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};

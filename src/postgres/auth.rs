@@ -1,6 +1,6 @@
-//! Proves who we are: cleartext, md5, SCRAM-SHA-256 with or without channel binding.
+//! Authentication: cleartext, md5, SCRAM-SHA-256 with or without channel binding.
 //!
-//! The password is asked for when the server wants one, never before. Messages are pg's.
+//! The password is asked for when the server wants one, never before. Error messages are pg's.
 
 use std::io;
 
@@ -15,10 +15,10 @@ use postgres_protocol::{
 
 use super::{Config, Error, LoginStep, Password, startup::Startup};
 
-/// The server takes no longer one in clear text.
+/// The longest password that a server takes in clear text.
 const MAX_PASSWORD: usize = 64 * 1024;
-/// More rounds of SHA-256 than this, about a millisecond of them, are done by a thread of their own: the
-/// I/O thread serves others meanwhile. The 4096 iterations that servers ask for are more.
+/// The most rounds of SHA-256 on the I/O thread, about a millisecond of them. More are computed by a thread
+/// of their own, so that others are served meanwhile. The usual 4096 iterations are more.
 const ROUNDS_IN_PASSING: u64 = 10_000;
 const FIRST: &str = "SASL: SCRAM-SERVER-FIRST-MESSAGE:";
 
@@ -123,7 +123,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Works out the proof, which takes so many rounds of SHA-256.
+/// Computes the proof, which takes so many rounds of SHA-256.
 async fn prove(mut scram: ScramSha256, first: &[u8], rounds: u64) -> io::Result<ScramSha256> {
     if rounds <= ROUNDS_IN_PASSING {
         scram.update(first)?;
@@ -133,7 +133,7 @@ async fn prove(mut scram: ScramSha256, first: &[u8], rounds: u64) -> io::Result<
     tokio::task::spawn_blocking(move || scram.update(&first).map(|()| scram)).await?
 }
 
-/// How many iterations the server asks for. Billions of them would take minutes.
+/// The iterations that the server asks for. Billions of them would take minutes.
 fn check_iterations(first: &[u8], max: u32) -> Result<u64, Error> {
     let iterations = std::str::from_utf8(first)
         .ok()

@@ -1,9 +1,8 @@
-//! Cancel requests: a second connection that says which process to interrupt, and is closed by the
-//! server once the interrupt was sent. Whoever waits for that close knows that a later statement
-//! cannot be hit by it.
+//! Cancel requests: a second connection names the process to interrupt, and the server closes it once the
+//! interrupt was sent. After that close, no later statement can be hit by the request.
 //!
-//! The request carries the key of the session, so it travels as the session does: encrypted and checked alike, or not
-//! at all.
+//! The request carries the key of the session, so it travels as the session does: encrypted and checked
+//! alike, or not at all.
 
 use std::time::Duration;
 
@@ -16,11 +15,11 @@ use tokio::{
 
 use super::{route::Route, socket::Socket, tls::secure};
 
-/// After this the request counts as lost.
+/// The time after which a request counts as lost.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Asks the server to interrupt a process. False: the server has not settled the request, so it may
-/// yet hit whatever the process does next.
+/// Asks the server to interrupt a process. False: the server has not settled the request, so it may yet hit a
+/// later statement of the process.
 pub(super) async fn cancel(route: Route, process_id: i32, secret_key: i32) -> bool {
     let request = async {
         match route {

@@ -1,5 +1,5 @@
-//! The cancelling of an exchange whose caller has given up: one cancel request after the other, each on a socket of its
-//! own, until the server has settled the exchange.
+//! The cancelling of an exchange whose caller has given up: one cancel request after the other, each on a
+//! socket of its own, until the server has settled the exchange.
 
 use std::{
     future::Future,
@@ -12,16 +12,16 @@ use tokio::time::{Sleep, sleep};
 
 use super::{Connection, cancel::cancel};
 
-/// How long the server may take to settle an exchange that was given up, a round trip left out. Then the connection is
-/// closed, so that its place in the pool is free.
+/// The time that the server may take to settle an exchange that was given up, round trips left out. Then the
+/// connection is closed, so that its slot in the pool is free.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The most that opening the connection adds to that.
+/// The most that round trips add to that.
 const LONGEST_TRIP: Duration = Duration::from_secs(2);
-/// A cancel request may overtake the statement, and then hits nothing: another one follows after this time, and each
-/// further one after twice the time before.
+/// The pause before the second cancel request: the first one may overtake the statement, and then hits
+/// nothing. Each further pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// The cancel requests for one exchange; without one it is at rest.
+/// The cancel requests for one exchange, if it was given up.
 #[derive(Default)]
 pub(super) struct Cancellation {
     /// The request that is under way, and whether the server settles it.
@@ -30,13 +30,13 @@ pub(super) struct Cancellation {
     pause: Option<Pin<Box<Sleep>>>,
     next_pause: Duration,
     deadline: Option<Instant>,
-    /// The exchange was not cancelled: others wait behind it.
+    /// Whether the exchange cannot be cancelled, because others wait behind it.
     is_left_running: bool,
 }
 
 impl Cancellation {
-    /// Bounds the time that the server may take to settle the exchange. Without a key it cannot be asked to: nothing
-    /// is worth waiting for.
+    /// Bounds the time that the server may take to settle the exchange. A server that has sent no key cannot
+    /// be asked to cancel it: then there is nothing to wait for.
     pub(super) fn limit(&mut self, connection: &Connection) {
         let opened_in = connection.opened_in.min(LONGEST_TRIP);
         let patience = if connection.has_key { PATIENCE + opened_in } else { Duration::ZERO };
@@ -51,13 +51,13 @@ impl Cancellation {
         }
     }
 
-    /// Sends no request: others wait behind the exchange, and might be hit.
+    /// Leaves the exchange running: others wait behind it, and a request might hit them.
     pub(super) fn leave_running(&mut self) {
         self.is_left_running = true;
     }
 
-    /// The request that stops an exchange that was left running, for when its connection is closed and nothing else
-    /// can be hit.
+    /// A request for an exchange that was left running, to be sent when its connection is closed and nothing
+    /// else can be hit.
     pub(super) fn of_left_running(
         &self,
         connection: &Connection,

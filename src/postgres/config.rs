@@ -1,22 +1,23 @@
-//! Where to connect, as whom, and how carefully. Parsed and validated once, then only read.
+//! The configuration of connections: user, database, TLS, timeouts. Parsed and validated once, then only
+//! read.
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use super::{Dialer, Error, LoginListener};
 
-/// Everything a connection needs to know before it exists.
+/// The configuration of a connection, its host left out.
 pub struct Config {
     /// The role.
     pub user: String,
     /// The database; none: the server takes the role's name.
     pub database: Option<String>,
-    /// How the password is had, if the server asks for one.
+    /// The password, if the server asks for one.
     pub password: Password,
     /// Startup parameters beyond user and database.
     pub parameters: Vec<(String, String)>,
-    /// None: no TLS.
+    /// TLS; none: not encrypted.
     pub tls: Option<Arc<TlsSettings>>,
-    /// SCRAM binds to the TLS channel when the server offers it. Default false, as in pg.
+    /// Whether SCRAM binds to the TLS channel when the server offers it. Default false, as in pg.
     pub channel_binding: bool,
     /// The most SCRAM iterations a server may ask of us; 0: no limit. Default 100000.
     pub scram_max_iterations: u32,
@@ -24,11 +25,11 @@ pub struct Config {
     pub keep_alive: Option<KeepAlive>,
     /// Prepared statements kept per connection; 0: statements are not cached. Default 256.
     pub statement_cache: usize,
-    /// Opens the streams; none: sockets of our own. With it, TLS is its business.
+    /// Opens the streams; none: sockets of our own. A dialer encrypts its streams itself.
     pub dialer: Option<Arc<dyn Dialer>>,
-    /// Exchanges are sent without waiting for the answers to those before. Default false.
+    /// Whether exchanges are sent without waiting for the answers to earlier ones. Default false.
     pub pipelined: bool,
-    /// Who hears how each login goes; none: nobody.
+    /// Hears the events of each login; none: nobody does.
     pub login_listener: Option<Arc<dyn LoginListener>>,
 }
 
@@ -37,14 +38,14 @@ pub struct Config {
 pub struct KeepAlive {
     /// Idle time before the first probe; zero: the system's default.
     pub initial_delay: Duration,
-    /// Between probes; none: the system's default, which is above a minute.
+    /// Time between probes; none: the system's default, which is above a minute.
     pub interval: Option<Duration>,
-    /// How long sent bytes or probes may stay unanswered before the connection is given up
-    /// (`TCP_USER_TIMEOUT`, Linux only); none: the system's default, many minutes.
+    /// Time that sent bytes or probes may stay unanswered before the connection is lost (`TCP_USER_TIMEOUT`,
+    /// Linux only); none: the system's default, many minutes.
     pub user_timeout: Option<Duration>,
 }
 
-/// A password, or the way to one.
+/// A password, or whom to ask for it.
 pub enum Password {
     /// Known from the start.
     Known(String),
@@ -52,7 +53,7 @@ pub enum Password {
     Ask(Arc<dyn AskPassword>),
 }
 
-/// Somebody who knows the password when it is needed.
+/// Knows the password when it is needed.
 pub trait AskPassword: Send + Sync {
     /// The password; none: there is none.
     fn ask(&self) -> Pin<Box<dyn Future<Output = Result<Option<String>, Error>> + Send + '_>>;
@@ -73,15 +74,15 @@ pub struct TlsSettings {
     pub certificate: Option<String>,
     /// PEM text of its key.
     pub key: Option<String>,
-    /// How much of the server's certificate is checked.
+    /// The checks of the server's certificate.
     pub verify: VerifyServer,
-    /// The name to ask for and to check; none: the host's name.
+    /// The server name to send and to check; none: the host's name.
     pub server_name: Option<String>,
-    /// TLS from the first byte, without asking (PostgreSQL 17 and later).
+    /// Whether TLS begins with the first byte, without a request (PostgreSQL 17 and later).
     pub direct: bool,
 }
 
-/// How much of the server's certificate is checked.
+/// The checks of a server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VerifyServer {
     /// Chain and name.

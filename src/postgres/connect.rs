@@ -1,5 +1,5 @@
-//! Opens a connection: a socket, TLS if wanted, the startup packet, the login, and everything the
-//! server says until it is ready for the first query.
+//! Connecting: a socket, TLS if wanted, the startup packet, the login, until the server is ready for the
+//! first query.
 
 use std::{sync::Arc, time::Instant};
 

@@ -1,9 +1,9 @@
-//! A live connection, as its users see it. Exchanges are answered in the order they were submitted,
-//! one at a time.
+//! A live connection, as its users see it. Exchanges are answered one at a time, in the order in which they
+//! were submitted.
 //!
-//! The next exchange's bytes are written by whoever makes it the next one: the submitting thread
-//! when nothing runs and the socket is plain, else the driver. All state that both share is behind
-//! one lock, and nothing foreign is called under it.
+//! The bytes of an exchange are written by the submitting thread where nothing else runs and the socket is
+//! plain, else by the driver. All state that both share is behind one lock, and no foreign code is called
+//! under it.
 
 use std::{
     collections::VecDeque,
@@ -29,25 +29,25 @@ use super::{
     transaction_watch::TransactionWatch,
 };
 
-/// An outbox that one large request has grown beyond this is given back.
+/// The largest outbox that is kept after a large request.
 const KEPT_OUTBOX: usize = 1024 * 1024;
 
-/// What a connection tells that no exchange asked for.
+/// An event of a connection that no exchange asked for.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "camelCase")]
 pub enum Event {
     /// A warning or a message of the server.
     Notice(Box<DatabaseError>),
-    /// LISTEN and NOTIFY.
+    /// A notification of LISTEN and NOTIFY.
     #[serde(rename_all = "camelCase")]
     Notification {
         /// Bytes of the message on the wire.
         length: usize,
         /// The backend that notified.
         process_id: i32,
-        /// What it notified.
+        /// The channel.
         channel: String,
-        /// And said.
+        /// The text.
         payload: String,
     },
     /// A setting of the session changed.
@@ -60,23 +60,23 @@ pub enum Event {
     },
 }
 
-/// Hears what no exchange asked for.
+/// Hears the events of connections that no exchange asked for.
 pub trait Listener: Send + Sync {
-    /// Something happened on the connection.
+    /// A message of the server that no exchange asked for.
     fn event(&self, connection: u32, event: Event);
-    /// The connection is gone; none: it was closed in order.
+    /// The connection is closed; none: as was asked.
     fn closed(&self, connection: u32, error: Option<Error>);
-    /// The server refused to write, because it only reads (25006). Comes before the statement hears of
-    /// it; `status` is the one after it.
+    /// A write was refused, because the server only reads (25006). Called before the statement is settled;
+    /// `status` is the one after it.
     fn refused_write(&self, connection: &Connection, status: Status) {
         let _ = (connection, status);
     }
-    /// A name that we gave a statement is taken (42P05): somebody else uses the server's session, too.
-    /// Comes before the statement hears of it.
+    /// A name of our own for a prepared statement is taken (42P05): somebody else uses the server's session,
+    /// too. Called before the statement is settled.
     fn name_taken(&self, connection: &Connection) {
         let _ = connection;
     }
-    /// Pending while no more events can be taken; the server is not read until they can.
+    /// Backpressure: pending while no more events can be taken; the server is not read until they can.
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let _ = cx;
         Poll::Ready(())
@@ -85,20 +85,20 @@ pub trait Listener: Send + Sync {
 
 /// A live connection. Dropping it does not close it: [`Connection::close`] does.
 pub struct Connection {
-    /// Unique in the process.
+    /// The number of the connection, unique in the process.
     pub id: u32,
     /// The server's process, for cancel requests and `pg_stat_activity`.
     pub process_id: i32,
-    /// Proves to the server that a cancel request is ours.
+    /// The key that proves to the server that a cancel request is ours.
     pub secret_key: i32,
-    /// The settings the server reported while starting.
+    /// The parameters that the server reported during startup.
     pub parameters: Vec<(String, String)>,
-    /// Where it leads.
+    /// The host it leads to.
     pub host: Arc<Host>,
     pub(super) route: Route,
     /// Whether the server has sent a key; without it nothing can be cancelled.
     pub(super) has_key: bool,
-    /// What it took to open the connection: a round trip, or a few.
+    /// The time it took to open the connection: a round trip, or a few.
     pub(super) opened_in: Duration,
     pub(super) listener: Arc<dyn Listener>,
     pub(super) state: Mutex<ConnectionState>,
@@ -107,25 +107,26 @@ pub struct Connection {
 pub(super) struct ConnectionState {
     /// The socket, if it may be written without encryption.
     pub(super) plain: Option<Arc<Writer>>,
-    /// Encoded and not yet taken by the socket.
+    /// Encoded bytes that the socket has not taken yet.
     pub(super) outbox: BytesMut,
-    /// Not yet encoded.
+    /// Exchanges that are not encoded yet.
     pub(super) queue: VecDeque<Exchange>,
-    /// Encoded; the driver takes the first when it looks at its first answer. Several only in a pipeline.
+    /// Encoded exchanges; the driver takes the first when it reads its first answer. Several only in a
+    /// pipeline.
     pub(super) sent: VecDeque<InFlight>,
-    /// Set while the exchange sent has the connection in raw mode.
+    /// Raw mode, while the exchange that runs has the connection in it.
     pub(super) raw: Option<RawMode>,
-    /// The exchange whose next page waits to be asked for.
+    /// The portal whose next page has not been asked for.
     pub(super) suspended: Option<Suspended>,
-    /// Whether exchanges are sent without waiting for the answers to those before.
+    /// Whether exchanges are sent without waiting for the answers to earlier ones.
     pub(super) pipelined: bool,
-    /// The exchange that is between its first byte and its end.
+    /// The exchange that runs: between its first byte and its end.
     pub(super) busy: Option<u32>,
-    /// Whether the Sync that ends that exchange has been sent. A second one would end the next.
+    /// Whether the Sync of that exchange has been sent. A second one would end the next exchange.
     pub(super) synced: bool,
     pub(super) status: Status,
     pub(super) end: End,
-    /// The exchange whose caller will not wait, and what to tell it.
+    /// An exchange whose caller has given up, and the error for it.
     pub(super) given_up: Option<(u32, Error)>,
     pub(super) statements: Statements,
     pub(super) role: Role,
@@ -135,16 +136,16 @@ pub(super) struct ConnectionState {
     pub(super) close_error: Option<Error>,
 }
 
-/// How far the end of a connection has come.
+/// The end of a connection, and how far it has come.
 #[derive(Debug, Clone)]
 pub(super) enum End {
     Open,
-    /// Asked for by us.
+    /// Closed by us, not yet by the driver.
     Closing,
     Closed(Error),
 }
 
-/// An exchange that could not be begun.
+/// An exchange that is refused before it is sent.
 pub(super) struct Refused {
     pub(super) reply: Box<dyn Reply>,
     pub(super) error: Error,
@@ -184,17 +185,17 @@ impl Connection {
         matches!(state.end, End::Open).then_some(state.status)
     }
 
-    /// What the server has reported of its part so far.
+    /// The role that the server has reported so far.
     pub fn role(&self) -> Role {
         self.state.lock().role
     }
 
-    /// From now on it is noticed whether the transaction that is open is committed.
+    /// Watches from now on whether the open transaction is committed.
     pub fn watch_transaction(&self) {
         self.state.lock().watch = TransactionWatch::Open;
     }
 
-    /// Ends the watch: whether something that was sent during it may be committed.
+    /// Ends the watch. True: something that was sent during it may be committed.
     pub fn may_have_committed(&self) -> bool {
         std::mem::take(&mut self.state.lock().watch) == TransactionWatch::Committed
     }
@@ -205,8 +206,8 @@ impl Connection {
         state.busy.is_none() && state.queue.is_empty()
     }
 
-    /// Closes: an idle connection says so to the server; what runs or waits fails with
-    /// "Connection terminated".
+    /// Closes the connection, with a Terminate to the server if it is idle. Exchanges that run or wait fail
+    /// with "Connection terminated".
     pub fn close(&self) {
         self.close_with(Error::Ended);
     }
@@ -221,16 +222,16 @@ impl Connection {
         }
     }
 
-    /// Has the server cancel what runs; its caller is told that the connection is terminated. False:
+    /// Cancels the exchange that runs; its caller gets the error of a connection that is terminated. False:
     /// nothing runs.
     pub fn interrupt(&self) -> bool {
         let busy = self.state.lock().busy;
         busy.is_some_and(|id| self.give_up(id, Error::Ended))
     }
 
-    /// The caller of the exchange `id` will not wait for it. If it has not been sent it fails at once;
-    /// else the caller hears `error`, the server is asked to cancel it, and the connection stays taken
-    /// until that is settled. False: there is no such exchange here.
+    /// Gives up the exchange `id`. If it has not been sent it fails at once. Else its caller gets `error`,
+    /// the server is asked to cancel it, and the connection stays busy until that is settled. False: there is
+    /// no such exchange here.
     pub fn give_up(&self, id: u32, error: Error) -> bool {
         let mut state = self.state.lock();
         if let Some(index) = state.queue.iter().position(|exchange| exchange.id == id) {
@@ -279,13 +280,14 @@ impl ConnectionState {
         }
     }
 
-    /// Writes the outbox as far as a plain socket takes it; the driver does the rest.
+    /// Writes as much of the outbox as a plain socket takes; the driver writes the rest.
     pub(super) fn flush_locked(&mut self) {
         if let Some(plain) = &self.plain {
             while !self.outbox.is_empty() {
                 match plain.try_write(&self.outbox) {
                     Ok(written) => self.outbox.advance(written),
-                    // Full, or broken: the driver waits for room, or learns of the end by reading.
+                    // The socket is full, or broken: the driver waits for room, or notices the end by
+                    // reading.
                     Err(_) => break,
                 }
             }
@@ -313,7 +315,7 @@ impl ConnectionState {
         }
     }
 
-    /// Begins the next queued exchange that can be begun; returns those that cannot.
+    /// Starts the next queued exchange that can be sent; returns those that cannot.
     pub(super) fn start_next_locked(&mut self) -> Vec<Refused> {
         let mut refused = Vec::new();
         while let Some(exchange) = self.queue.pop_front() {
@@ -340,13 +342,13 @@ impl ConnectionState {
         }
         let mut next = self.sent.pop_front()?;
         if next.shape.is_none() && self.pipelined && matches!(next.preparation, Preparation::Cached) {
-            // When it was sent, the answer that tells the columns may still have been under way.
+            // The answer with the columns may still have been under way when the exchange was sent.
             next.shape = self.statements.shape_of(&next.exchange.statement);
         }
         Some(next)
     }
 
-    /// Encodes an exchange into the outbox, unless it was taken back.
+    /// Encodes an exchange into the outbox, unless it was withdrawn.
     pub(super) fn start_locked(&mut self, exchange: Exchange, healed: bool) -> Result<(), Refused> {
         if exchange.reply.is_withdrawn() {
             let status = Some(self.status);

@@ -1,7 +1,8 @@
-//! The task behind a connection: writes what is left over, reads, and has the exchanges answered.
+//! The driver: the task behind a connection. It writes what submitting threads could not, reads, and has the
+//! exchanges answered.
 //!
-//! It is one hand-written future, so that a message costs no more than its own parsing. It ends when
-//! the connection does, and then settles everything that was still expected of it.
+//! It is one hand-written future, so that a message costs no more than its parsing. It ends with the
+//! connection, and then settles every exchange that is left.
 
 use std::{
     future::{Future, poll_fn},
@@ -38,7 +39,7 @@ struct Driver {
     transport: Transport,
     inbox: Inbox,
     handler: ResponseHandler,
-    /// For the deadline it was armed for.
+    /// The timer, and the deadline it is armed for.
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
@@ -65,7 +66,7 @@ impl Driver {
             }
             match ready!(self.transport.poll_read(cx, self.inbox.space())) {
                 Ok(0) => return Poll::Ready(End::Closed(Error::Lost)),
-                // TLS without its farewell: the end of the stream all the same.
+                // A TLS stream that ends without close_notify has ended all the same.
                 Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                     return Poll::Ready(End::Closed(Error::Lost));
                 }
@@ -78,7 +79,7 @@ impl Driver {
         }
     }
 
-    /// Does what other threads have asked for. False: close.
+    /// Carries out the requests of other threads. False: the connection is to be closed.
     fn attend(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
         let connection = &self.handler.connection;
         let mut state = connection.state.lock();
@@ -106,7 +107,8 @@ impl Driver {
         Ok(true)
     }
 
-    /// Gives up on an exchange that is late, and on a server that does not even answer a cancel.
+    /// Gives up an exchange that is late, and the connection where the server does not settle the cancel
+    /// either.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
         while let Some(deadline) = self.handler.deadline() {
             if self.timer.as_ref().is_none_or(|(armed, _)| *armed != deadline) {

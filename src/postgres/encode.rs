@@ -1,4 +1,4 @@
-//! A statement as messages for the server.
+//! The encoding of a statement as messages for the server.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use super::{
     statements::{Plan, Prepared, Statements},
 };
 
-/// Where the statement comes from, and its columns if they are known.
+/// The preparation of the statement, and its columns if they are known.
 pub(super) type Encoded = (Preparation, Option<Arc<Shape>>);
 
-/// Encodes what the statement takes: Query, or Parse, Describe, Bind, Execute and Sync as needed.
+/// Encodes a statement: Query, or Parse, Describe, Bind, Execute and Sync as needed.
 pub(super) fn encode(
     statement: &Statement,
     anew: bool,
@@ -31,7 +31,7 @@ pub(super) fn encode(
     let (name, encoded) = match statements.plan(statement, anew) {
         Plan::Ready(Prepared { name, shape, binary }) => {
             if binary != statement.is_binary() {
-                // The columns are known in the other format only.
+                // Its columns are known in the other format only.
                 frontend::describe(b'S', &name, out).map_err(unsendable)?;
             }
             (name, (Preparation::Cached, shape))
@@ -56,7 +56,7 @@ pub(super) fn encode(
     if statement.fetch == 0 {
         frontend::sync(out);
     } else {
-        // Sync would end the implicit transaction, and with it the portal that is fetched from.
+        // A Sync would end the implicit transaction, and the portal with it.
         frontend::flush(out);
     }
     Ok(encoded)
@@ -85,7 +85,7 @@ fn unsendable(error: impl std::fmt::Display) -> Error {
     Error::Plain(format!("the statement cannot be sent: {error}"))
 }
 
-/// Cuts a parameter area into its values.
+/// Splits the area of parameters into its values.
 struct Values<'a>(&'a [u8]);
 
 impl<'a> Iterator for Values<'a> {

@@ -1,7 +1,7 @@
-//! Why a connection or a statement failed, in the terms the caller is told.
+//! The errors of connections and statements, and what each asks for.
 //!
-//! Messages are those of node-postgres where it has one, because applications compare them.
-//! No variant carries a parameter or a password.
+//! Messages are those of node-postgres where it has one, because applications compare them. No variant
+//! carries a parameter or a password.
 
 use std::{io, sync::Arc, time::SystemTime};
 
@@ -13,65 +13,65 @@ use crate::telemetry::FailureClass;
 /// An error of the wire. Cheap to clone: one lost connection may fail several requests.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// The server said so.
+    /// An error that the server sent.
     #[error("{}", .0.message)]
     Database(Arc<DatabaseError>),
-    /// The operating system said so, while connecting, reading or writing.
+    /// An error of the operating system, while connecting, reading or writing.
     #[error(transparent)]
     System(Arc<SystemError>),
-    /// Every address of a host failed.
+    /// The errors of all addresses of a host.
     #[error("{}", .0.first().map(ToString::to_string).unwrap_or_default())]
     Aggregate(Arc<[SystemError]>),
-    /// The peer went away.
+    /// The server has closed the connection.
     #[error("Connection terminated unexpectedly")]
     Lost,
-    /// The operating system broke the connection off, under way.
+    /// The operating system has broken the connection off.
     #[error("Connection terminated unexpectedly")]
     Broken(Arc<SystemError>),
-    /// Cut short by our own end.
+    /// The connection was closed by us.
     #[error("Connection terminated")]
     Ended,
     /// The statement ran past its `query_timeout`.
     #[error("Query read timeout")]
     QueryTimeout,
-    /// The caller gave up on it.
+    /// The caller withdrew it.
     #[error("query was withdrawn by its caller")]
     Withdrawn,
-    /// Its rows have more bytes than the caller allows.
+    /// The rows have more bytes than the caller allows.
     #[error("the result is larger than maxResultBytes ({0} bytes)")]
     TooLarge(u64),
-    /// The server's certificate, or the handshake, did not satisfy us.
+    /// The TLS handshake failed, or the server's certificate is not accepted.
     #[error("{message}")]
     Tls {
-        /// OpenSSL's wording, which Node's users know.
+        /// The message, in OpenSSL's words, which Node's users know.
         message: String,
-        /// Node's code for it.
+        /// The code that Node gives it.
         code: Option<&'static str>,
     },
     /// The server broke the protocol, or speaks another one.
     #[error("{0}")]
     Protocol(String),
-    /// No host is the kind of server that is wanted.
+    /// No host is of the kind that `target_session_attrs` wants.
     #[error("{0}")]
     NoSuitableHost(String),
-    /// Connecting took longer than it may.
+    /// The connect took longer than its timeout.
     #[error("Connection terminated due to connection timeout")]
     ConnectTimeout,
-    /// An error of the application's, which keeps it under a number.
+    /// An error of the application, which keeps it under a number.
     #[error("{error}")]
     Application {
-        /// The application's number for it.
+        /// The number.
         number: u32,
-        /// The error of ours that it stands for; without one its text, as [`Error::Plain`].
+        /// The error of ours that it was made from; without one its text, as [`Error::Plain`].
         error: Arc<Error>,
     },
-    /// Not tried: the host is left alone until it has recovered.
+    /// Not tried, because the breaker of the host is open.
     #[error("circuit breaker is open")]
     BreakerOpen(Arc<BreakerOpen>),
-    /// Anything else that has a message of its own.
+    /// Another error, by its message.
     #[error("{0}")]
     Plain(String),
-    /// A value had the wrong type.
+    /// A value of the wrong type.
     #[error("{0}")]
     Type(String),
 }
@@ -98,7 +98,7 @@ impl Error {
         }
     }
 
-    /// Whether the connection cannot be used after it.
+    /// Whether the connection is over with this error.
     pub fn is_fatal(&self) -> bool {
         match self.own() {
             Self::Database(error) => {
@@ -124,18 +124,18 @@ impl Error {
     }
 }
 
-/// What is known of a host that is left alone.
+/// An open breaker, and the host it keeps from being tried.
 #[derive(Debug, Clone)]
 pub struct BreakerOpen {
-    /// Where it is.
+    /// The host and port.
     pub host: String,
-    /// When it will be tried again, if that is known.
+    /// When the next probe is, if that is known.
     pub next_probe: Option<SystemTime>,
-    /// Why it is left alone.
+    /// The failure that opened it.
     pub cause: Option<Error>,
 }
 
-/// An error of the operating system, with what Node tells of it.
+/// An error of the operating system, with the fields that Node gives it.
 #[derive(Debug, Clone, Serialize, thiserror::Error)]
 #[error("{syscall} {code}{}", where_to(.address.as_deref(), *.port, .hostname.as_deref()))]
 pub struct SystemError {
@@ -161,7 +161,7 @@ fn where_to(address: Option<&str>, port: Option<u16>, hostname: Option<&str>) ->
 }
 
 impl SystemError {
-    /// A host did not get through the whole of connecting in its time.
+    /// The error of a host on which connecting took too long.
     pub fn connect_timed_out(host: String, port: u16) -> Self {
         let error = io::Error::from(io::ErrorKind::TimedOut);
         Self { address: Some(host), port: Some(port), ..Self::new(&error, "connect") }
@@ -198,7 +198,7 @@ fn code_of(error: &io::Error) -> &'static str {
 pub struct DatabaseError {
     /// Bytes of the message on the wire.
     pub length: usize,
-    /// The text for people.
+    /// The message.
     pub message: String,
     /// Severity in the server's language.
     pub severity: Option<String>,
@@ -207,16 +207,16 @@ pub struct DatabaseError {
     pub severity_code: String,
     /// The SQLSTATE.
     pub code: SqlState,
-    /// A second sentence.
+    /// The detail.
     pub detail: Option<String>,
-    /// What might help.
+    /// The hint.
     pub hint: Option<String>,
-    /// Where in the statement, counted in characters from 1.
+    /// The position in the statement, in characters from 1.
     pub position: Option<String>,
-    /// The same for `internalQuery`.
+    /// The position in `internalQuery`.
     #[serde(rename = "internalPosition")]
     pub internal_position: Option<String>,
-    /// A statement the server made itself.
+    /// A statement that the server generated.
     #[serde(rename = "internalQuery")]
     pub internal_query: Option<String>,
     /// The call stack of PL functions.
@@ -242,8 +242,8 @@ pub struct DatabaseError {
 }
 
 impl DatabaseError {
-    /// Whether the server's own clock ended the statement (`statement_timeout`, `lock_timeout`). The code alone does
-    /// not say so.
+    /// Whether a timeout of the server ended the statement (`statement_timeout`, `lock_timeout`). The code
+    /// alone does not say so.
     fn is_timeout(&self) -> bool {
         (self.code.is_cancelled() && !self.message.contains("user request"))
             || (self.code.is_lock_not_available() && self.routine.as_deref() == Some("ProcessInterrupts"))
@@ -251,7 +251,7 @@ impl DatabaseError {
 }
 
 impl Error {
-    /// What metrics call this error.
+    /// The class of this error in metrics.
     pub fn class(&self) -> FailureClass {
         match self.own() {
             Self::Database(error) if error.is_timeout() => FailureClass::QueryTimeout,
@@ -269,7 +269,7 @@ impl Error {
         }
     }
 
-    /// What this error asks for.
+    /// The action that this error asks for.
     pub fn action(&self) -> Action {
         match self {
             Self::Application { error, .. } => error.action(),
@@ -277,7 +277,7 @@ impl Error {
             Self::System(error) => error.action(),
             Self::Aggregate(errors) => errors.first().map_or(Action::Final, SystemError::action),
             Self::Lost | Self::Broken(_) => Action::ConnectionOver,
-            // A failover under way has no primary for a moment.
+            // During a failover there is no primary for a moment.
             Self::NoSuitableHost(_) => Action::Refusing,
             // A certificate that does not verify today does not verify tomorrow.
             Self::Tls { .. }

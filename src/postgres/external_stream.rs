@@ -1,5 +1,5 @@
-//! A connection over a stream that somebody else holds, such as a socket that the application made.
-//! Bytes are handed over and taken in; either side waits when the other is behind.
+//! An external stream: the bytes of a connection go over a socket that somebody else holds, such as one that
+//! the application made. Either side waits when the other is behind.
 
 use std::{
     future::Future,
@@ -28,9 +28,9 @@ pub trait Dialer: Send + Sync {
 pub trait ExternalSocket: Send + Sync {
     /// Sends these bytes; tells [`ExternalHandle::sent`] when they have left.
     fn carry(&self, bytes: &[u8]);
-    /// There is room again for what the server sends.
+    /// Reads on: there is room again for bytes of the server.
     fn resume(&self);
-    /// The stream is not wanted any longer.
+    /// Closes the socket.
     fn hang_up(&self);
 }
 
@@ -43,10 +43,10 @@ pub struct ExternalHandle {
 #[derive(Default)]
 struct Ends {
     incoming: BytesMut,
-    /// The far side reads no more until it is told.
+    /// Whether the holder of the socket waits for `resume`.
     held: bool,
     reader: Option<Waker>,
-    /// Bytes carried and not yet sent.
+    /// Bytes handed over and not yet sent.
     under_way: usize,
     writer: Option<Waker>,
     over: bool,
@@ -59,7 +59,7 @@ impl ExternalHandle {
         (Arc::clone(&handle), ExternalStream(handle))
     }
 
-    /// Bytes of the server. False: no more until [`ExternalSocket::resume`].
+    /// Takes bytes of the server. False: no more until [`ExternalSocket::resume`].
     pub fn feed(&self, bytes: &[u8]) -> bool {
         let mut ends = self.ends.lock();
         ends.incoming.extend_from_slice(bytes);
@@ -69,14 +69,14 @@ impl ExternalHandle {
         !held
     }
 
-    /// So many of the bytes carried have left.
+    /// So many of the bytes handed over have left.
     pub fn sent(&self, bytes: usize) {
         let mut ends = self.ends.lock();
         ends.under_way = ends.under_way.saturating_sub(bytes);
         wake(ends.writer.take());
     }
 
-    /// The stream has ended.
+    /// The socket has ended.
     pub fn end(&self) {
         let mut ends = self.ends.lock();
         ends.over = true;

@@ -1,5 +1,5 @@
-//! The entrances for bytes of chance: what a fuzzer calls, and what the tests call with the corpus and
-//! with random changes to it.
+//! Entry points for random bytes: a fuzzer calls them, and so do tests, with the corpus and random changes to
+//! it.
 
 use super::{
     Shape,
@@ -7,8 +7,8 @@ use super::{
     messages::{Inbox, RawMessage},
 };
 
-/// Reads `data` as a stream of messages of a server, in pieces whose size its first byte tells, and does
-/// with each what a connection would.
+/// Reads `data` as messages of a server, as a connection would, in pieces of the size that its first byte
+/// gives.
 ///
 /// # Panics
 /// When an invariant does not hold.
@@ -43,8 +43,8 @@ pub fn backend_messages(data: &[u8]) {
     }
 }
 
-/// Packs `data` as data rows of a shape: up to the first zero byte the columns' types, then the rows, each
-/// after its length.
+/// Packs `data` as rows: up to the first zero byte the types of the columns, then the rows, each after its
+/// length.
 ///
 /// # Panics
 /// When an invariant does not hold.
@@ -81,7 +81,7 @@ fn description(types: &[u8]) -> Vec<u8> {
     [&b"T"[..], &length.to_be_bytes(), &body].concat()
 }
 
-/// What a connection knows while it reads.
+/// The state of a connection while it reads.
 #[derive(Default)]
 struct Reader {
     shape: Option<std::sync::Arc<Shape>>,
@@ -90,7 +90,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// False: a connection would be closed here.
+    /// Reads one message. False: a connection would be closed here.
     fn message(&mut self, message: RawMessage<'_>) -> bool {
         assert_eq!(message.length() + 1, message.bytes().len());
         match message.tag {
@@ -120,7 +120,7 @@ impl Reader {
     }
 }
 
-/// JavaScript reads by these offsets without looking at the lengths again.
+/// Checks the offsets of packed rows: JavaScript reads by them without checking lengths again.
 fn check(packer: &Packer, shape: &Shape) {
     const NUMBERS: u64 = 0x7ff8_0002;
     let rows = packer.rows();

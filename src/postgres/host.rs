@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::shared_sessions::Sharing;
 
-/// One server address.
+/// The address of one server.
 #[derive(Debug)]
 pub struct Host {
     /// A name, an IP address, or the directory of a unix socket (begins with `/`).

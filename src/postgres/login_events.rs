@@ -1,11 +1,10 @@
-//! What is told of a login while it goes on: the requests of the server, as they come, under the names
-//! that pg gives them. Told are the messages themselves, never what we answer.
+//! Events of the login, named as pg names them. Only messages of the server, never our answers.
 
 use serde::Serialize;
 
-/// Somebody who hears how a login goes.
+/// Hears the events of logins.
 pub trait LoginListener: Send + Sync {
-    /// The login has come this far.
+    /// A step of a login is done.
     fn hear(&self, step: &LoginStep);
 }
 
@@ -13,54 +12,54 @@ pub trait LoginListener: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "name")]
 pub enum LoginStep {
-    /// The socket is there.
+    /// The socket is connected.
     #[serde(rename = "connect")]
     Connected,
-    /// What follows is encrypted.
+    /// The stream is encrypted from now on.
     #[serde(rename = "sslconnect")]
     Encrypted,
-    /// The server knows who we are.
+    /// The server accepts the login.
     #[serde(rename = "authenticationOk")]
     Accepted {
-        /// Of the message.
+        /// Bytes of the message.
         length: usize,
     },
-    /// It wants the password.
+    /// The server wants the password.
     #[serde(rename = "authenticationCleartextPassword")]
     Cleartext {
-        /// Of the message.
+        /// Bytes of the message.
         length: usize,
     },
-    /// It wants the md5 of the password.
+    /// The server wants the md5 of the password.
     #[serde(rename = "authenticationMD5Password")]
     Md5 {
-        /// Of the message.
+        /// Bytes of the message.
         length: usize,
-        /// What the hash is salted with.
+        /// The salt of the hash.
         salt: [u8; 4],
     },
-    /// It offers SASL.
+    /// The server offers SASL.
     #[serde(rename = "authenticationSASL")]
     Sasl {
-        /// Of the message.
+        /// Bytes of the message.
         length: usize,
-        /// What is offered.
+        /// The mechanisms offered.
         mechanisms: Vec<String>,
-        /// What we choose.
+        /// The one chosen.
         mechanism: &'static str,
     },
-    /// Its challenge.
+    /// The challenge of the server.
     #[serde(rename = "authenticationSASLContinue")]
     SaslContinue {
-        /// Of the message.
+        /// Bytes of the message.
         length: usize,
         /// Nonce, salt and iterations.
         data: String,
     },
-    /// Its proof that it knows the password too.
+    /// The server's proof that it knows the password, too.
     #[serde(rename = "authenticationSASLFinal")]
     SaslFinal {
-        /// Of the message.
+        /// Bytes of the message.
         length: usize,
         /// The signature.
         data: String,

@@ -1,7 +1,7 @@
 //! Backend messages: framing, and the fields of those that carry more than one number.
 //!
-//! [`Inbox`] cuts the byte stream into messages without copying them. A length is believed only
-//! within the protocol's limits, so that a server that is no PostgreSQL is told apart at once.
+//! [`Inbox`] splits the bytes into messages without copying them. A length is believed only within the limits
+//! of the protocol, so that a server that is no PostgreSQL is recognised at once.
 
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
@@ -9,16 +9,16 @@ use postgres_protocol::message::backend::{ErrorFields, Message};
 
 use super::{DatabaseError, Error, SqlState, Status};
 
-/// PostgreSQL itself refuses to build anything larger.
+/// The longest message. PostgreSQL itself refuses to build a longer one.
 const MAX_MESSAGE: usize = 0x3fff_ffff;
-/// Before the login is done nothing large is sent; a foreign protocol is noticed by it.
+/// The longest message of a login. A server of another protocol is recognised by it.
 const MAX_STARTUP_MESSAGE: usize = 64 * 1024;
 const HEADER: usize = 5;
 const READ_CHUNK: usize = 32 * 1024;
-/// An inbox that one large message has grown beyond this is given back.
+/// The largest inbox that is kept after a large message.
 const KEEP: usize = 256 * 1024;
 
-/// Bytes read and not yet understood.
+/// Bytes that were read and are not understood yet.
 #[derive(Debug)]
 pub(super) struct Inbox {
     bytes: Vec<u8>,
@@ -32,12 +32,12 @@ impl Inbox {
         Self { bytes: vec![0; READ_CHUNK], start: 0, end: 0, max_message: MAX_STARTUP_MESSAGE }
     }
 
-    /// The login is done: rows may be large.
+    /// Ends the limit of the login: rows may be large.
     pub(super) fn lift_startup_limit(&mut self) {
         self.max_message = MAX_MESSAGE;
     }
 
-    /// Room to read into; report what was read to [`Inbox::filled`].
+    /// Room to read into; [`Inbox::filled`] is to be told how much was read.
     pub(super) fn space(&mut self) -> &mut [u8] {
         if self.start == self.end {
             self.start = 0;
@@ -62,7 +62,7 @@ impl Inbox {
         self.end += read;
     }
 
-    /// The next whole message, if it is there.
+    /// The next message, if all of it is there.
     pub(super) fn next(&mut self) -> Result<Option<RawMessage<'_>>, Error> {
         let pending = &self.bytes[self.start..self.end];
         let Some((header, _)) = pending.split_first_chunk::<HEADER>() else { return Ok(None) };
@@ -114,7 +114,7 @@ fn is_backend_tag(tag: u8) -> bool {
     )
 }
 
-/// One whole message as it was sent.
+/// One message, as it was sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RawMessage<'a> {
     pub(super) tag: u8,
@@ -122,12 +122,12 @@ pub(super) struct RawMessage<'a> {
 }
 
 impl<'a> RawMessage<'a> {
-    /// All of it.
+    /// All bytes of the message.
     pub(super) fn bytes(self) -> &'a [u8] {
         self.bytes
     }
 
-    /// A message cut out earlier.
+    /// A message from its own bytes; none: they are not exactly one.
     pub(super) fn whole(bytes: &'a [u8]) -> Option<Self> {
         bytes.first().map(|tag| Self { tag: *tag, bytes })
     }
@@ -142,7 +142,7 @@ impl<'a> RawMessage<'a> {
         }
     }
 
-    /// What follows the header.
+    /// The bytes behind the header.
     pub(super) fn body(self) -> &'a [u8] {
         &self.bytes[HEADER..]
     }
@@ -165,17 +165,17 @@ impl<'a> RawMessage<'a> {
     pub(super) fn texts<const N: usize>(self, bytes: &[u8]) -> Result<[String; N], Error> {
         let mut texts = bytes.split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned());
         let found: Vec<_> = texts.by_ref().take(N).collect();
-        // Whatever follows the last zero is one more part, if an empty one.
+        // The part behind the last zero is one more, though it may be empty.
         let complete = texts.next().is_some();
         found.try_into().ok().filter(|_| complete).ok_or_else(|| self.malformed())
     }
 
-    /// The error for a message that does not hold what its type promises.
+    /// The error for a message that is not built as its type promises.
     pub(super) fn malformed(self) -> Error {
         Error::protocol(format!("received a malformed message of type {}", char::from(self.tag)))
     }
 
-    /// The error for a message that has no place here.
+    /// The error for a message of a type that is not expected here.
     pub(super) fn unexpected(self) -> Error {
         let name = match self.tag {
             b'T' => "rowDescription",

@@ -1,12 +1,13 @@
 //! The wire: one connection to one server, from the first packet to the last.
 //!
-//! In the order a connection meets them: [`config`] says where to go, [`connect`] opens a
-//! [`socket`], wraps it in [`tls`], proves who we are in [`auth`], of which [`login_events`] tells. From then on a [`driver`] task
-//! reads, [`responses`] says what that means, and a [`Connection`] takes [`exchange`]s, which it turns into messages with the help of
-//! [`statements`] and whose rows [`codec`] packs, page by page in [`portal`], or whose bytes pass
-//! through unread in [`raw_mode`] mode. [`cancel`] interrupts from a second socket.
+//! In the order in which a connection meets them: [`config`] says where to connect, [`connect`] opens a
+//! [`socket`], wraps it in [`tls`] and logs in with [`startup`] and [`auth`], reporting [`login_events`].
+//! From then on a [`Connection`] takes [`exchange`]s and encodes them as messages, with the help of
+//! [`statements`]. A [`driver`] task reads the answers, [`responses`] understands them, [`codec`] packs their
+//! rows, and [`settle`] ends each exchange. Results may be fetched in pages ([`portal`]); in [`raw_mode`]
+//! messages pass through unread. [`cancellation`] interrupts by a second socket.
 //!
-//! Bytes of the server are never trusted: every length is checked before it is used, and what is
+//! Bytes of the server are never trusted: every length is checked before it is used, and a message that is
 //! not understood closes the connection with an error that says so.
 
 mod auth;

@@ -1,11 +1,11 @@
-//! Fetching in pieces at the caller's pace: after each piece the portal stays suspended until
-//! somebody asks for more, or for the end.
+//! Pages of a result: after each page the portal stays suspended until the caller asks for the next one, or
+//! for the end.
 
 use postgres_protocol::message::frontend;
 
 use super::{Connection, connection::ConnectionState};
 
-/// A portal that waits.
+/// A suspended portal.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Suspended {
     pub(super) id: u32,
@@ -13,14 +13,14 @@ pub(super) struct Suspended {
 }
 
 impl Connection {
-    /// Fetches the next piece of the exchange `id`, or ends it. False: it is not suspended.
+    /// Fetches the next page of the exchange `id`, or ends it. False: it is not suspended.
     pub fn turn_page(&self, id: u32, on: bool) -> bool {
         let mut state = self.state.lock();
         let Some(suspended) = state.suspended.take_if(|suspended| suspended.id == id) else { return false };
         if on {
             state.fetch_locked(suspended.fetch);
         } else {
-            // Sync ends the implicit transaction, and with it the portal.
+            // A Sync ends the implicit transaction, and the portal with it.
             state.sync_locked();
         }
         state.flush_locked();

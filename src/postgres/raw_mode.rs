@@ -1,9 +1,8 @@
 //! Raw mode: for one exchange the connection carries bytes that somebody else writes and reads.
 //!
-//! The messages are still framed and looked at here, so that a broken one is noticed, what belongs to nobody
-//! (notices, notifications, settings) takes its usual way, and the transaction status is known. The
-//! mode ends between two messages only: when the server's last word was `ReadyForQuery` and nothing
-//! was written since.
+//! Messages are still framed and checked here: a malformed one is noticed, notices, notifications and
+//! parameters take their usual way, and the transaction status is known. The mode ends only between two
+//! messages, when the last one was `ReadyForQuery` and nothing was written since.
 
 use std::sync::Arc;
 
@@ -13,16 +12,16 @@ use super::{
     messages::Inbox,
 };
 
-/// The raw exchange that has the connection.
+/// The state of raw mode.
 pub(super) struct RawMode {
     pub(super) reader: Arc<dyn RawReader>,
-    /// What the server said last, if that was `ReadyForQuery` and nothing was written since.
+    /// The status of the last `ReadyForQuery`, if nothing came or was written since.
     status: Option<Status>,
-    /// Whether somebody waits until the outbox is empty.
+    /// Whether the reader waits until the outbox is empty.
     wants_drained: bool,
-    /// A cancel request is on its way.
+    /// Whether a cancel request is under way.
     cancelling: bool,
-    /// It has been ended and waits for the cancel request to be settled.
+    /// Whether it has ended and only waits for the cancel request to be settled.
     over: bool,
 }
 
@@ -33,7 +32,7 @@ impl RawMode {
 }
 
 impl Connection {
-    /// Writes for the raw exchange `id`; returns the bytes that have not left. None: it is over.
+    /// Writes for the raw exchange `id`; returns how many bytes have not left yet. None: it is over.
     pub fn write_raw(&self, id: u32, bytes: &[u8]) -> Option<usize> {
         let mut state = self.state.lock();
         if state.busy != Some(id) || !matches!(state.end, End::Open) {
@@ -96,7 +95,7 @@ impl Connection {
                 b'N' | b'A' | b'S' => others.push(message.bytes().to_vec()),
                 tag => {
                     if let Err(error) = message.check_form() {
-                        // What came before it is told before the end.
+                        // The messages before it are handed on before the end.
                         self.hand_on(raw_reader, &bytes, status);
                         return Err(error);
                     }
@@ -131,7 +130,7 @@ impl Connection {
     }
 }
 
-/// The SQL in messages of Query and Parse. Libraries write whole messages; of others nothing is found.
+/// The SQL in Query and Parse messages. Only whole messages are searched, as libraries write them.
 fn texts(mut bytes: &[u8]) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         let (&tag, rest) = bytes.split_first()?;
@@ -165,7 +164,7 @@ impl ConnectionState {
         }
     }
 
-    /// The outbox is empty: tells whoever waits for that.
+    /// The reader, if it waits for an empty outbox.
     pub(super) fn take_waiting_reader_locked(&mut self) -> Option<Arc<dyn RawReader>> {
         let raw = self.raw.as_mut().filter(|raw| raw.wants_drained)?;
         raw.wants_drained = false;

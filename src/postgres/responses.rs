@@ -1,5 +1,5 @@
-//! The meaning of the server's messages for the exchange they answer: rows and results, errors, notices. How exchanges
-//! end is in [`settle`](super::settle).
+//! The meaning of the server's messages for the exchange they answer: rows and results, errors, notices. How
+//! exchanges end is in [`settle`](super::settle).
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ impl ResponseHandler {
             if let Err(error) = self.message(message) {
                 if let Some(current) = self.current() {
                     current.error.get_or_insert_with(|| error.clone());
-                    // The exchange has heard it; the connection itself ends without a word.
+                    // The error is for the exchange; the connection ends without one of its own.
                     return Err(if error.sqlstate().is_some() { Error::Lost } else { error });
                 }
                 return Err(error);
@@ -80,7 +80,7 @@ impl ResponseHandler {
         }
     }
 
-    /// Who reads the connection in raw mode.
+    /// The reader of the connection in raw mode.
     pub(super) fn raw_reader(&self) -> Option<Arc<dyn RawReader>> {
         self.connection.state.lock().raw.as_ref().map(|raw| Arc::clone(&raw.reader))
     }
@@ -118,7 +118,7 @@ impl ResponseHandler {
         Ok(())
     }
 
-    /// The result has outgrown its limit: the rest of it is not wanted.
+    /// Gives up a result that is larger than its limit.
     #[cold]
     fn too_large(&mut self) {
         let Some(current) = &mut self.current else { return };
@@ -127,7 +127,7 @@ impl ResponseHandler {
         self.give_up(id, Error::TooLarge(limit));
     }
 
-    /// Gives the gathered rows to the reply, and opens a result that has none.
+    /// Hands the packed rows to the reply, or the columns alone where a result has no rows.
     fn hand_over(&mut self) {
         let Some(current) = &mut self.current else { return };
         let Some(shape) = &current.shape else { return };
@@ -189,7 +189,7 @@ impl ResponseHandler {
             state.suspended = Some(suspended);
             drop(state);
             if let Some(current) = &mut self.current {
-                // It may end here.
+                // The exchange may end here.
                 current.progress = Progress::Result;
                 current.exchange.reply.suspended();
             }
@@ -200,7 +200,7 @@ impl ResponseHandler {
         Ok(())
     }
 
-    /// A statement that is fetched in pieces was sent without Sync.
+    /// Sends the Sync that a statement fetched in pages was sent without.
     fn end_fetching(&mut self) {
         self.connection.state.lock().sync_locked();
     }
@@ -212,7 +212,7 @@ impl ResponseHandler {
         if error.is_fatal() || self.current().is_none() {
             return Err(error);
         }
-        // A result without a row is not told of: what has told nothing may still be healed.
+        // A result without rows is not handed on: as long as nothing was, the exchange may run again.
         if !self.packer.is_empty() {
             self.hand_over();
         }
@@ -223,7 +223,7 @@ impl ResponseHandler {
         Ok(())
     }
 
-    /// A statement nobody named is unnamed to its user, whatever we call it on the server.
+    /// Hides our own name of a statement that its user has not named.
     fn hide_own_name(&mut self, error: &mut DatabaseError) {
         let unnamed = self.current().is_some_and(|current| current.exchange.statement.name.is_none());
         if unnamed && error.message.contains(OWN_NAME) {
@@ -231,13 +231,13 @@ impl ResponseHandler {
         }
     }
 
-    /// Nobody can feed a COPY through a plain query.
+    /// Refuses a COPY: a plain query cannot feed it.
     fn refuse_copy(&mut self, message: RawMessage<'_>) -> Result<(), Error> {
         let Some(current) = self.current() else { return Err(message.unexpected()) };
         let simple = current.exchange.statement.mode == super::QueryMode::Simple;
         let mut state = self.connection.state.lock();
         let _ = frontend::copy_fail("No source stream defined", &mut state.outbox);
-        // A Sync sent with the statement was swallowed by the COPY.
+        // The COPY has swallowed the Sync that was sent with the statement.
         if !simple && state.synced {
             frontend::sync(&mut state.outbox);
         }
@@ -245,7 +245,8 @@ impl ResponseHandler {
         Ok(())
     }
 
-    /// Texts are taken as they come: a session may have set an encoding of its own.
+    /// Reads a notification or a parameter. Texts are taken as they come: a session may have another
+    /// encoding.
     fn asynchronous(&mut self, message: RawMessage<'_>) -> Result<(), Error> {
         if message.tag == b'A' {
             let (process_id, texts) =

@@ -1,10 +1,10 @@
-//! How a connection has reached its server. A cancel request goes the same way.
+//! The route of a connection to its server. A cancel request takes the same.
 
 use std::sync::Arc;
 
 use super::{Dialer, Host, TlsSettings, socket::Address};
 
-/// The way to the server of a connection; a cancel request takes it, too.
+/// A route to a server.
 #[derive(Clone)]
 pub(super) enum Route {
     /// A socket of ours, encrypted as these settings say.

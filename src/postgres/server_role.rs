@@ -1,9 +1,9 @@
-//! What a server reports of its own part: standby or primary, writable by default or not.
+//! The role that a server reports: standby or primary, writable by default or not.
 //!
-//! Since PostgreSQL 14 both are reported while logging in and at every change, so that a promotion is
-//! heard of on the connections that live through it. Older servers and poolers report nothing.
+//! Since PostgreSQL 14 both are reported at login and at every change, so that connections that live through
+//! a promotion notice it. Older servers and poolers report nothing.
 
-/// The part of a server, as far as it is known.
+/// The role of a server, as far as it is known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Role {
     /// `in_hot_standby`.
@@ -21,7 +21,7 @@ impl Role {
         role
     }
 
-    /// A parameter was reported.
+    /// Notes a parameter that was reported.
     pub(super) fn note(&mut self, name: &str, value: &str) {
         match name {
             "in_hot_standby" => self.standby = Some(value == "on"),
@@ -30,7 +30,7 @@ impl Role {
         }
     }
 
-    /// Whether a transaction may write, unless it is told otherwise.
+    /// Whether a transaction may write by default.
     pub fn is_writable(self) -> Option<bool> {
         match (self.standby, self.read_only) {
             (Some(true), _) | (_, Some(true)) => Some(false),

@@ -1,7 +1,7 @@
-//! The ends of exchanges: answered by the server, given up by their caller, or lost with the connection. Each is settled
-//! exactly once.
+//! The ends of exchanges: answered by the server, given up by their caller, or lost with the connection. Each
+//! is settled exactly once.
 //!
-//! What was given up is cancelled on the server, and nothing else is sent before that is settled.
+//! An exchange that was given up is cancelled on the server, and nothing else is sent before that is settled.
 
 use std::{
     sync::Arc,
@@ -21,7 +21,7 @@ use super::{
 impl ResponseHandler {
     pub(super) fn ready(&mut self, message: RawMessage<'_>) -> Result<(), Error> {
         let status = message.status()?;
-        // Each exchange is answered by a result or an error; the end alone belongs to another one.
+        // Every exchange is answered by a result or an error; `ReadyForQuery` alone belongs to another one.
         if self
             .current()
             .is_some_and(|current| current.progress < Progress::Result && current.error.is_none())
@@ -82,7 +82,7 @@ impl ResponseHandler {
         refused.into_iter().for_each(Refused::settle);
     }
 
-    /// The caller of the exchange `id` waits no longer and is told `error`; the server is asked to cancel it.
+    /// Gives up the exchange `id`: its caller gets `error`, and the server is asked to cancel it.
     pub(super) fn give_up(&mut self, id: u32, error: Error) {
         let mut state = self.connection.state.lock();
         let is_raw = self.current.is_none() && state.cancel_raw_locked(id);
@@ -111,12 +111,13 @@ impl ResponseHandler {
         self.cancellation.begin(&self.connection);
     }
 
-    /// When the exchange, or the cancel of it, is late.
+    /// When the exchange, or its cancelling, is late.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.cancellation.deadline().or_else(|| self.current.as_ref().and_then(|current| current.deadline))
     }
 
-    /// A cancel request that is not settled may hit a later statement: there must be none.
+    /// Drives the cancel requests. One that is not settled may hit a later statement, so the connection ends
+    /// with it.
     pub(super) fn poll_cancellation(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
         while let Poll::Ready(settled) = self.cancellation.poll(&self.connection, cx) {
             if !settled {
@@ -136,7 +137,7 @@ impl ResponseHandler {
         self.current.is_none() && self.connection.state.lock().busy.is_none()
     }
 
-    /// The connection is over: nobody waits for it any longer.
+    /// Settles all exchanges that are left, because the connection has ended.
     pub(super) fn end(&mut self, end: End) {
         if std::mem::replace(&mut self.over, true) {
             return;
@@ -156,7 +157,7 @@ impl ResponseHandler {
         let queue = std::mem::take(&mut state.queue);
         drop(state);
         for InFlight { exchange, error: own, bytes, .. } in in_flight {
-            // In a pipeline, what has not left belongs to the last ones.
+            // In a pipeline the bytes that have not left belong to the last exchanges.
             let sent = pipelined || unsent < bytes;
             let error = own.unwrap_or_else(|| error.clone());
             exchange.reply.settle(Outcome::Failed { error, sent, status: None });
@@ -168,7 +169,7 @@ impl ResponseHandler {
     }
 }
 
-/// A panic in here loses the connection, but nobody who waits for an answer.
+/// Settles all exchanges even after a panic, which costs the connection.
 impl Drop for ResponseHandler {
     fn drop(&mut self) {
         self.end(End::Closed(Error::protocol("the connection was lost to an internal error")));

@@ -1,15 +1,16 @@
-//! Recognises a pooler that lets clients share server sessions, where a statement prepared now may
-//! be gone, or somebody else's, at the next query.
+//! Shared sessions: a pooler may let clients share the sessions of a server. Then a statement prepared now
+//! may be gone, or somebody else's, at the next query.
 //!
-//! It is known per host, so that what one connection finds out spares all that follow. No query is
-//! spent on it: a pooler makes up the process id of the cancel key, and most made-up ones are beyond
-//! what any kernel hands out; the rest is told by the first statements that are lost.
+//! This is known per host, so that later connections profit from what one has found out. No query is spent on
+//! it: a pooler makes up the process id of the cancel key, and most of these are larger than any that a
+//! kernel gives. The other poolers are recognised by the first statements that are lost.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// The largest process id of 64-bit Linux; other systems stay far below.
 const LARGEST_PROCESS_ID: i32 = 1 << 22;
-/// An application may deallocate one of our statements by itself; it does not go on doing so.
+/// Lost statements that show a pooler. An application may deallocate one of ours by itself, but hardly
+/// several.
 const LOST_STATEMENTS: u8 = 3;
 
 /// Whether clients of a host share server sessions, as far as it is known.
@@ -24,22 +25,22 @@ impl Sharing {
         self.is_shared.load(Ordering::Relaxed)
     }
 
-    /// A connection was told this process id.
+    /// Judges the process id that a connection was given.
     pub(super) fn logged_in(&self, process_id: i32) {
-        // 0: the server sent no cancel key.
+        // The server sent no cancel key: 0.
         if !(0..=LARGEST_PROCESS_ID).contains(&process_id) {
             self.found();
         }
     }
 
-    /// A statement that a connection had prepared is not there.
+    /// Counts a prepared statement that is gone.
     pub(super) fn statement_lost(&self) {
         if self.lost.fetch_add(1, Ordering::Relaxed).saturating_add(1) >= LOST_STATEMENTS {
             self.found();
         }
     }
 
-    /// A statement that a connection has not prepared is there.
+    /// Notes that sessions are shared.
     pub(super) fn found(&self) {
         self.is_shared.store(true, Ordering::Relaxed);
     }

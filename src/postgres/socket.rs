@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{Error, Host, KeepAlive, SystemError};
 
-/// How long one of several addresses may take before the next is tried; Node's default.
+/// The time that one of several addresses may take before the next is tried; Node's default.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// A connected socket.
@@ -29,7 +29,7 @@ pub(super) enum Socket {
     Unix(UnixStream),
 }
 
-/// Where a socket is connected to; a cancel request goes to the same place.
+/// The address of a connected socket; a cancel request goes to the same.
 #[derive(Debug, Clone)]
 pub(super) enum Address {
     Tcp(SocketAddr),
@@ -80,7 +80,7 @@ impl Socket {
                 stream.set_nodelay(true).map_err(failure)?;
                 if let Some(keep_alive) = keep_alive {
                     let mut probes = socket2::TcpKeepalive::new();
-                    // Whole seconds; as with Node's sockets, less than one leaves the system's own delay.
+                    // Whole seconds only. As with Node's sockets, less than one leaves the system's delay.
                     if keep_alive.initial_delay >= Duration::from_secs(1) {
                         probes = probes.with_time(keep_alive.initial_delay);
                     }
@@ -88,7 +88,7 @@ impl Socket {
                         probes = probes.with_interval(interval);
                     }
                     let socket = socket2::SockRef::from(&stream);
-                    // Also as there, a delay that the system does not know is no reason to fail.
+                    // As with Node's, a delay that the system does not accept is no reason to fail.
                     if socket.set_tcp_keepalive(&probes).is_err() {
                         socket.set_keepalive(true).map_err(failure)?;
                     }
@@ -104,7 +104,7 @@ impl Socket {
         }
     }
 
-    /// Takes it apart: one task reads, any thread may write.
+    /// Splits the socket: one task reads, any thread may write.
     pub(super) fn split(self) -> (Reader, Writer) {
         match self {
             Self::Tcp(stream) => {
@@ -151,7 +151,7 @@ pub(super) enum Writer {
 }
 
 impl Writer {
-    /// Writes what the system takes at once; callable from any thread.
+    /// Writes as much as the system takes at once. May be called on any thread.
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(half) => half.try_write(bytes),

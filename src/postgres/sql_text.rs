@@ -1,6 +1,5 @@
-//! What a text of SQL says about running it: which statements it holds, and of which kind each is. Comments,
-//! strings and quoted names are skipped as the server skips them. It does not parse: a text that is not
-//! well-formed is refused by the server.
+//! The statements in a text of SQL, and the kind of each. Comments, strings and quoted names are skipped as
+//! the server skips them. This is no parser: a text that is not well-formed is refused by the server.
 
 /// A piece of SQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +69,8 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// Cuts off what is quoted by `quote`, doubled inside; with `escapes` a backslash hides the next character.
+    /// Cuts off what is quoted by `quote`, doubled inside; with `escapes` a backslash hides the next
+    /// character.
     fn take_quoted(&mut self, quote: char, escapes: bool) {
         self.take(1);
         while let Some(at) = self.rest.find([quote, '\\']) {
@@ -162,21 +162,22 @@ impl<'a> SqlStatement<'a> {
         self.rest.clone().take_while(|token| *token != Token::Symbol(b';'))
     }
 
-    /// Whether it is of a kind that leaves nothing behind when the server reports an error: it runs in one
-    /// transaction, to which nothing of it was committed.
+    /// Whether an error of the server means that nothing of it is committed, since all of it runs in one
+    /// transaction.
     pub fn leaves_nothing_behind(&self) -> bool {
         const KINDS: &[&str] = &["select", "values", "table", "with", "insert", "update", "delete", "merge"];
         self.first.is_one_of(KINDS)
     }
 
-    /// Whether all of it runs in one transaction. What does not may have committed a part before it fails.
+    /// Whether all of it runs in one transaction. Another statement may have committed a part before it
+    /// fails.
     pub fn is_one_transaction(&self) -> bool {
         const KINDS: &[&str] =
             &["call", "do", "execute", "explain", "vacuum", "cluster", "reindex", "repack"];
         !self.first.is_one_of(KINDS) && !self.tokens().any(|token| token.is("concurrently"))
     }
 
-    /// What it does to the transaction it is sent in.
+    /// The effect on the transaction it is sent in.
     pub fn transaction_effect(&self) -> TransactionEffect {
         let next_is = |keyword| self.tokens().next().is_some_and(|token| token.is(keyword));
         let mut tokens = self.tokens().filter(|token| !token.is_one_of(&["work", "transaction"]));
@@ -188,7 +189,7 @@ impl<'a> SqlStatement<'a> {
             TransactionEffect::Commits
         } else if self.first.is_one_of(&["rollback", "abort"]) {
             match (tokens.next(), tokens.next()) {
-                // To a savepoint, or into the next transaction.
+                // Back to a savepoint, or on into the next transaction.
                 (Some(to), _) if to.is("to") => TransactionEffect::None,
                 (Some(and), Some(chain)) if and.is("and") && chain.is("chain") => TransactionEffect::None,
                 _ => TransactionEffect::RollsBack,
@@ -199,16 +200,16 @@ impl<'a> SqlStatement<'a> {
     }
 }
 
-/// What a statement does to the transaction it is sent in.
+/// The effect of a statement on the transaction it is sent in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransactionEffect {
-    /// Nothing: the session is inside or outside of a transaction as before, and nothing was committed.
+    /// None: the session is inside or outside of a transaction as before, and nothing was committed.
     None,
     /// Begins one.
     Begins,
     /// Commits it, now or later by its name.
     Commits,
-    /// Takes it back, and leaves the session outside of a transaction.
+    /// Rolls it back, and leaves the session outside of a transaction.
     RollsBack,
 }
 

@@ -1,4 +1,4 @@
-//! SQLSTATE codes: the one table of what each means for us. Nobody else compares them.
+//! SQLSTATE codes, and the one table of what each asks for. No other file compares codes.
 
 use std::fmt;
 
@@ -6,44 +6,44 @@ use serde::{Serialize, Serializer};
 
 use crate::telemetry::FailureClass;
 
-/// Five characters that name an error, as the SQL standard and PostgreSQL's appendix A list them.
+/// A SQLSTATE: five characters that name an error, as the SQL standard and PostgreSQL's appendix A list them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SqlState([u8; 5]);
 
-/// What an error asks for.
+/// The action that an error asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// The server undid it to settle a conflict: the statement, or the whole transaction, may run again.
+    /// Run it again: the server rolled the statement, or the whole transaction, back to settle a conflict.
     Rerun,
-    /// Nobody knows whether it took effect.
+    /// None is safe: nobody knows whether it took effect.
     Ambiguous,
-    /// The server writes nothing: it was rejected, and a primary may take it.
+    /// Run it on another host: this server writes nothing, a primary does.
     LeaveHost,
-    /// The prepared statement is gone, or its plan no longer fits the tables: preparing it again helps.
+    /// Prepare the statement again: it is gone, or its plan no longer fits the tables.
     PrepareAgain,
-    /// A statement of that name exists: a pooler handed us somebody else's server connection.
+    /// Stop naming statements: the name exists, since a pooler gave us a session of somebody else.
     NameTaken,
-    /// The server does not take connections at the moment; it needs time.
+    /// Wait, and connect again: the server takes no connections at the moment.
     Refusing,
-    /// The server cannot be reached at the moment.
+    /// Connect again: the server cannot be reached at the moment.
     Unreachable,
-    /// The connection is over; what ran on it has its own answer.
+    /// Take another connection: this one is over. What ran on it is judged by itself.
     ConnectionOver,
-    /// The server lacks something that a retry would only ask for again.
+    /// Do not retry: the server lacks a resource that a retry would want again.
     Exhausted,
-    /// Runs again only where the caller lists the code.
+    /// Run it again only where the caller lists the code.
     OnDemand,
-    /// Never again.
+    /// Never run it again.
     Final,
 }
 
 impl Action {
-    /// Whether what failed while connecting may succeed a little later, or on another host.
+    /// Whether a connect that failed so may succeed a little later, or on another host.
     pub fn passes(self) -> bool {
         matches!(self, Self::Refusing | Self::Unreachable | Self::ConnectionOver | Self::Exhausted)
     }
 
-    /// Whether it says something about the health of the server.
+    /// Whether the error says something about the health of the server.
     pub fn counts_for_breaker(self) -> bool {
         matches!(self, Self::Refusing | Self::Unreachable | Self::ConnectionOver | Self::Exhausted)
     }
@@ -65,7 +65,7 @@ impl SqlState {
         std::str::from_utf8(&self.0).unwrap_or("XX000")
     }
 
-    /// What an error of this code asks for.
+    /// The action that an error of this code asks for.
     pub fn action(self) -> Action {
         match &self.0 {
             b"40001" | b"40P01" => Action::Rerun,
@@ -77,13 +77,13 @@ impl SqlState {
             b"57P01" | b"57P02" | b"57P05" => Action::ConnectionOver,
             b"53000" | b"53100" | b"53200" | b"58000" | b"58030" => Action::Exhausted,
             b"55P03" | b"55006" | b"23505" | b"23P01" => Action::OnDemand,
-            // Among them 57014, 25P03, 25P04, 08P01, 28P01, 28000, 3D000, 42501, every other 22, 23,
-            // 42 and XX.
+            // All others, among them 57014, 25P03, 25P04, 08P01, 28P01, 28000, 3D000, 42501 and every other
+            // 22, 23, 42 and XX.
             _ => Action::Final,
         }
     }
 
-    /// What metrics call an error of this code.
+    /// The class of this code in metrics.
     pub fn class(self) -> FailureClass {
         match &self.0 {
             b"57014" => FailureClass::Cancelled,
@@ -99,32 +99,32 @@ impl SqlState {
         }
     }
 
-    /// Cancelled: by the server's own clock, or on demand.
+    /// Whether the statement was cancelled, by a timeout of the server or on request.
     pub fn is_cancelled(self) -> bool {
         &self.0 == b"57014"
     }
 
-    /// A lock was not to be had: within `lock_timeout`, or at once (NOWAIT).
+    /// Whether a lock was not available, within `lock_timeout` or at once (NOWAIT).
     pub fn is_lock_not_available(self) -> bool {
         &self.0 == b"55P03"
     }
 
-    /// Preparing the statement again heals it.
+    /// Whether preparing the statement again helps.
     pub fn is_stale_statement(self) -> bool {
         self.action() == Action::PrepareAgain
     }
 
-    /// The prepared statement does not exist (any more).
+    /// Whether the prepared statement does not exist (any more).
     pub fn is_lost_statement(self) -> bool {
         &self.0 == b"26000"
     }
 
-    /// The server only reads: it is a standby, or was made read-only.
+    /// Whether the server only reads: it is a standby, or was made read-only.
     pub fn is_read_only(self) -> bool {
         self.action() == Action::LeaveHost
     }
 
-    /// A statement of that name exists already.
+    /// Whether a statement of that name exists already.
     pub fn is_duplicate_statement(self) -> bool {
         self.action() == Action::NameTaken
     }

@@ -19,7 +19,7 @@ use super::{
     driver::drive, messages::Inbox, route::Route, statements::Statements, tls, transport::Transport,
 };
 
-/// A login takes a few kilobytes. A server that sends this much before it is ready never will be.
+/// The most bytes of a login. It takes a few kilobytes; a server that sends this much will never be ready.
 const MAX_LOGIN: usize = 1024 * 1024;
 
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
@@ -30,13 +30,13 @@ pub(super) struct Startup {
     inbox: Inbox,
     /// Process and secret, where the server has sent them.
     key: Option<(i32, i32)>,
-    /// What it took until the server could be spoken to.
+    /// The time it took to open the transport.
     opened_in: Duration,
     parameters: Vec<(String, String)>,
     refusal: Option<Error>,
     /// Bytes of the messages so far.
     received: usize,
-    /// Bytes of the last one.
+    /// Bytes of the last message.
     length: usize,
     login_listener: Option<Arc<dyn LoginListener>>,
 }
@@ -62,7 +62,7 @@ impl Startup {
         }
     }
 
-    /// Tells of the last message; `step` is given its length.
+    /// Reports a login event; `step` is given the length of the last message.
     pub(super) fn tell(&self, step: impl FnOnce(usize) -> LoginStep) {
         if let Some(login_listener) = &self.login_listener {
             login_listener.hear(&step(self.length));
@@ -122,7 +122,7 @@ impl Startup {
         self.refusal.take().unwrap_or(Error::Lost)
     }
 
-    /// What SCRAM binds to; none without TLS.
+    /// The hash that SCRAM binds to; none without TLS.
     pub(super) fn server_end_point(&self) -> Option<Vec<u8>> {
         match &self.transport {
             Transport::Plain(..) | Transport::External(_) => None,

@@ -1,8 +1,8 @@
 //! Prepared statements of one connection.
 //!
-//! Statements the application named live as long as the connection, as in pg. Others are cached by
-//! their text, least recently used out first. What is in here exists on the server, with the
-//! exception of a statement whose Parse is still in flight: the owner takes it out if that fails.
+//! Statements that the application named live as long as the connection, as in pg. Others are cached by their
+//! text; the least recently used leaves first. Every statement in here exists on the server, except one whose
+//! Parse is still in flight: it is taken out if that fails.
 
 use std::{
     collections::{HashMap, HashSet, hash_map::RandomState},
@@ -15,17 +15,17 @@ use lru::LruCache;
 
 use super::{QueryMode, Shape, Statement, shared_sessions::Sharing};
 
-/// Statements the application did not name are named this, a word that is random for each
-/// connection, and a number. Random, because behind a pooler two clients may meet on one session,
-/// and must never run each other's statements.
+/// The first part of our own names; a word that is random for each connection, and a number follow. The word
+/// is random because behind a pooler two clients may meet on one session, and must never run each other's
+/// statements.
 pub(super) const OWN_NAME: &str = "pgpool_rs_";
 
-/// A prepared statement stays in the server's memory, parameters and all. Beyond these sizes (long
-/// lists of values, as a rule never sent twice) that costs more than it saves.
+/// The largest statement that is cached. It stays in the server's memory; for long lists of values, hardly
+/// ever sent twice, that costs more than it saves.
 const MAX_CACHED_TEXT: usize = 8 * 1024;
 const MAX_CACHED_PARAMETERS: usize = 100;
 
-/// A statement that exists on the server.
+/// A prepared statement, which exists on the server.
 #[derive(Debug, Clone)]
 pub(super) struct Prepared {
     /// Its name there.
@@ -36,18 +36,18 @@ pub(super) struct Prepared {
     pub(super) binary: bool,
 }
 
-/// What must be sent to run a statement.
+/// The messages that running a statement takes.
 #[derive(Debug)]
 pub(super) enum Plan {
-    /// Bind to what is there.
+    /// Bind only: the statement is prepared.
     Ready(Prepared),
     /// Parse first, under this name (empty: unnamed), after closing others.
     Prepare { name: Arc<str>, close: Vec<Arc<str>> },
-    /// The name belongs to another text.
+    /// None: the name belongs to another text.
     Taken,
 }
 
-/// Texts are compared whole, so two that hash alike are never confused.
+/// The key of the cache. Texts are compared whole, so two with one hash are never confused.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Key {
     text: Arc<str>,
@@ -64,23 +64,23 @@ impl Key {
 pub(super) struct Statements {
     by_text: Option<LruCache<Key, Prepared>>,
     by_name: HashMap<Arc<str>, (Arc<str>, Prepared)>,
-    /// Names of ours begin with it.
+    /// The beginning of our own names.
     prefix: String,
-    /// Makes names unique within the connection.
+    /// The number of the next name.
     serial: u32,
-    /// What may still be there on the server and is closed before the next Parse.
+    /// Names that may still exist on the server, to be closed before the next Parse.
     unwanted: Vec<Arc<str>>,
-    /// While sessions are shared nothing is cached.
+    /// Whether sessions are shared; then nothing is cached.
     sharing: Arc<Sharing>,
-    /// In a pipeline: texts whose Parse is in flight. Nobody else may count on it yet.
+    /// Texts whose Parse is in flight, in a pipeline. No other exchange may rely on it yet.
     pending: Option<HashSet<Key>>,
 }
 
 impl Statements {
-    /// Room for `capacity` unnamed statements; 0 caches none.
+    /// A cache of at most `capacity` unnamed statements; 0: none.
     pub(super) fn new(capacity: usize, sharing: Arc<Sharing>, pipelined: bool) -> Self {
         let by_text = NonZeroUsize::new(capacity).map(|capacity| {
-            // Memory is taken as it fills: the capacity is whatever the application has said.
+            // Memory grows as the cache fills: the application may have given any capacity.
             let mut by_text = LruCache::unbounded();
             by_text.resize(capacity);
             by_text
@@ -91,12 +91,12 @@ impl Statements {
         Self { by_text, by_name, prefix, serial: 0, unwanted, sharing, pending }
     }
 
-    /// `anew`: whatever is prepared is not to be trusted.
+    /// The plan for a statement. `anew`: it is prepared again, even if it is cached.
     pub(super) fn plan(&mut self, statement: &Statement, anew: bool) -> Plan {
         if let Some(name) = &statement.name {
             let plan = self.plan_named(name, statement);
             if self.pending.is_some() && matches!(plan, Plan::Prepare { .. }) {
-                // Those sent behind it bind to it, in flight as it is.
+                // Exchanges sent behind it may bind to it already.
                 self.insert(statement, Arc::clone(name), None);
             }
             return plan;
@@ -123,7 +123,7 @@ impl Statements {
     fn plan_named(&mut self, name: &Arc<str>, statement: &Statement) -> Plan {
         match self.by_name.get(name) {
             None => Plan::Prepare { name: Arc::clone(name), close: std::mem::take(&mut self.unwanted) },
-            // pg, too, lets a later call name the statement without repeating its text.
+            // As in pg, a later call may give the name without the text.
             Some((text, prepared)) if statement.text.is_empty() || *text == statement.text => {
                 Plan::Ready(prepared.clone())
             }
@@ -131,7 +131,7 @@ impl Statements {
         }
     }
 
-    /// The server has it, and it returns these columns.
+    /// Adds a statement that the server has prepared, with its columns.
     pub(super) fn insert(&mut self, statement: &Statement, name: Arc<str>, shape: Option<Arc<Shape>>) {
         let prepared = Prepared { name: Arc::clone(&name), shape, binary: statement.is_binary() };
         if let Some(pending) = &mut self.pending
@@ -146,7 +146,7 @@ impl Statements {
         }
     }
 
-    /// Its Parse has failed.
+    /// Takes a statement out whose Parse has failed.
     pub(super) fn abandon(&mut self, statement: &Statement) {
         if let Some(pending) = &mut self.pending {
             pending.remove(&Key::of(statement));
@@ -162,7 +162,7 @@ impl Statements {
         known.and_then(|name| self.by_name.get(name)).map_or(&statement.text, |(text, _)| text)
     }
 
-    /// The columns it returns, as far as they are known.
+    /// The columns of a statement, if they are known.
     pub(super) fn shape_of(&mut self, statement: &Statement) -> Option<Arc<Shape>> {
         match &statement.name {
             Some(name) => self.by_name.get(name).and_then(|(_, prepared)| prepared.shape.clone()),
@@ -172,7 +172,7 @@ impl Statements {
         }
     }
 
-    /// The server does not have it, or not in this form, any more.
+    /// Takes a statement out that the server no longer has, or no longer in this form.
     pub(super) fn forget(&mut self, statement: &Statement) {
         let forgotten = match &statement.name {
             Some(name) => self.by_name.remove(name).map(|(_, prepared)| prepared),
@@ -181,15 +181,15 @@ impl Statements {
         self.unwanted.extend(forgotten.map(|prepared| prepared.name));
     }
 
-    /// A cached statement is gone although nothing here gave it up: the others may be, too.
+    /// Clears the cache: a statement is gone that was not closed by us, so others may be, too.
     pub(super) fn lost(&mut self) {
-        // Some may be there all the same: closing what is not there does no harm.
+        // Some may still exist; closing one that does not exist does no harm.
         self.unwanted.extend(self.by_name.keys().cloned());
         self.deallocated();
         self.sharing.statement_lost();
     }
 
-    /// The server has none of them any more (DISCARD ALL, DEALLOCATE ALL).
+    /// Forgets all statements: the server has dropped them (DISCARD ALL, DEALLOCATE ALL).
     pub(super) fn deallocated(&mut self) {
         if let Some(by_text) = &mut self.by_text {
             by_text.clear();

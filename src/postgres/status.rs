@@ -1,13 +1,13 @@
-//! Whether a connection is inside a transaction, as `ReadyForQuery` says.
+//! The transaction status of a connection, as `ReadyForQuery` reports it.
 
-/// The transaction status the server reports when it is ready.
+/// Whether the session is inside a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// No transaction.
     Idle,
-    /// Inside one.
+    /// Inside a transaction.
     Transaction,
-    /// Inside a failed one.
+    /// Inside a failed transaction.
     Failed,
 }
 

@@ -1,7 +1,7 @@
 //! TLS by rustls: pg's `ssl` options, errors in OpenSSL's words, and the hash that SCRAM binds to.
 //!
-//! Two habits of Node that rustls does not share are kept: a server certificate that is itself
-//! among the trusted ones is accepted, and `rejectUnauthorized: false` accepts anything.
+//! Two rules of Node that rustls does not have are kept: a server certificate that is itself among the
+//! trusted ones is accepted, and `rejectUnauthorized: false` accepts any certificate.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ use x509_cert::{
 
 use super::{Error, TlsSettings, VerifyServer, socket::Socket};
 
-/// `ecdsa-with-SHA1`, the one that the table of the library lacks.
+/// `ecdsa-with-SHA1`, which the table of the library lacks.
 const ECDSA_WITH_SHA_1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.1");
 
 /// Encrypts a socket as the settings say.
@@ -56,7 +56,7 @@ pub(super) async fn secure(
     handshake(socket, host, settings).await
 }
 
-/// Shakes hands on a socket.
+/// The TLS handshake on a socket.
 async fn handshake(socket: Socket, host: &str, settings: &TlsSettings) -> Result<TlsStream<Socket>, Error> {
     let mut config = client_config(settings)?;
     if settings.direct {
@@ -104,7 +104,7 @@ fn configuration(message: impl Into<String>) -> Error {
     Error::Tls { message: message.into(), code: None }
 }
 
-/// webpki's verifier, and beside it the certificates that are trusted as they stand.
+/// The verifier of webpki, and the certificates that are trusted themselves.
 #[derive(Debug)]
 struct Verifier {
     chain: Arc<WebPkiServerVerifier>,
@@ -177,8 +177,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// webpki checks the dates of every certificate it verifies; one that is trusted as it stands it does
-/// not see.
+/// Checks the dates of a certificate that is trusted itself: webpki does not verify it.
 fn check_validity(der: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustls::Error> {
     let certificate = Certificate::from_der(der).map_err(|_| CertificateError::BadEncoding)?;
     let validity = certificate.tbs_certificate.validity;
@@ -191,7 +190,7 @@ fn check_validity(der: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustls:
     Ok(())
 }
 
-/// `rejectUnauthorized: false`. The handshake's signatures are still checked.
+/// The verifier of `rejectUnauthorized: false`. The signatures of the handshake are still checked.
 #[derive(Debug)]
 struct AcceptAny(Arc<CryptoProvider>);
 
@@ -234,7 +233,7 @@ const SELF_SIGNED: &str = "self-signed certificate";
 const SELF_SIGNED_IN_CHAIN: &str = "self-signed certificate in certificate chain";
 const UNVERIFIED_LEAF: &str = "unable to verify the first certificate";
 
-/// What OpenSSL says where webpki only knows that the issuer is unknown.
+/// The message of OpenSSL where webpki only says that the issuer is unknown.
 fn unknown_issuer(end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> &'static str {
     let is_self_signed = |der: &CertificateDer<'_>| {
         Certificate::from_der(der).is_ok_and(|certificate| {
@@ -280,7 +279,7 @@ fn in_openssl_words(error: &std::io::Error) -> Error {
 pub(super) fn server_end_point(stream: &TlsStream<Socket>) -> Option<Vec<u8>> {
     let der = stream.get_ref().1.peer_certificates()?.first()?;
     let certificate = Certificate::from_der(der).ok()?;
-    // The hash of the signature algorithm, but SHA-256 in place of MD5 and SHA-1.
+    // SHA-256 takes the place of MD5 and SHA-1.
     Some(match certificate.signature_algorithm.oid {
         oids::SHA_384_WITH_RSA_ENCRYPTION | oids::ECDSA_WITH_SHA_384 => Sha384::digest(der).to_vec(),
         oids::SHA_512_WITH_RSA_ENCRYPTION | oids::ECDSA_WITH_SHA_512 => Sha512::digest(der).to_vec(),

@@ -1,21 +1,21 @@
-//! Whether the function of a whole transaction has ended that transaction by itself: then a part of its work
-//! may be committed, and the function must not run again. Told by what is sent, since the answer may be lost,
-//! and by what the server says.
+//! The watch on a transaction: whether the function of a transaction has ended it by itself. Then a part of
+//! its work may be committed, and the function must not run again. The watch reads what is sent, since an
+//! answer may be lost, and what the server answers.
 
 use super::{
     Status,
     sql_text::{TransactionEffect, statements},
 };
 
-/// The transaction of a connection, as far as somebody watches it.
+/// The watch on a connection's transaction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum TransactionWatch {
-    /// Nobody does.
+    /// Nobody watches.
     #[default]
     Off,
-    /// It is open.
+    /// The transaction is open.
     Open,
-    /// It was rolled back; nothing was sent since.
+    /// The transaction was rolled back; nothing was sent since.
     RolledBack,
     /// A part of what was sent may be committed.
     Committed,

@@ -22,7 +22,7 @@ use super::{
     socket::{Reader, Socket, Writer},
 };
 
-/// How long the server may take to close after it was told goodbye.
+/// The time that the server may take to close after a Terminate.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// The stream a connection lives on.
@@ -44,7 +44,7 @@ impl Transport {
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
-    /// Writes all of `bytes`, taking away what is written.
+    /// Writes all of `bytes`, and removes what is written.
     pub(super) fn poll_write_all(
         &mut self,
         cx: &mut Context<'_>,
@@ -67,7 +67,7 @@ impl Transport {
         }
     }
 
-    /// Says goodbye and waits, within bounds, until the server has closed.
+    /// Sends Terminate and waits, within [`GOODBYE`], until the server has closed.
     pub(super) async fn goodbye(mut self) {
         let farewell = async {
             let mut bytes = BytesMut::new();

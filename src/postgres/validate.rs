@@ -1,10 +1,10 @@
-//! Whether a message is built as its type promises. What passes through in raw mode is read by parsers
-//! in JavaScript, which trust it: on a message cut short they throw, or never come to an end.
+//! The validation of messages in raw mode. Parsers in JavaScript read them, and trust them: on a message that
+//! is cut short they throw, or never come to an end.
 
 use super::{Error, messages::RawMessage};
 
 impl RawMessage<'_> {
-    /// Refuses a message that is malformed, or has no place after the login.
+    /// Refuses a message that is malformed, or of a type that does not come after the login.
     pub(super) fn check_form(self) -> Result<(), Error> {
         let body = self.body();
         let is_whole = match self.tag {
@@ -26,7 +26,7 @@ impl RawMessage<'_> {
     }
 }
 
-/// A count of 16 bits and so many items; what follows them.
+/// Reads a count of 16 bits and so many items; returns the bytes behind them.
 fn counted(bytes: &[u8], item: impl Fn(&[u8]) -> Option<&[u8]>) -> Option<&[u8]> {
     let (count, mut rest) = bytes.split_first_chunk::<2>()?;
     for _ in 0..u16::try_from(i16::from_be_bytes(*count)).ok()? {
@@ -35,7 +35,7 @@ fn counted(bytes: &[u8], item: impl Fn(&[u8]) -> Option<&[u8]>) -> Option<&[u8]>
     Some(rest)
 }
 
-/// A value behind its length, -1 for NULL.
+/// Reads a value behind its length, -1 for NULL.
 fn value(bytes: &[u8]) -> Option<&[u8]> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     match i32::from_be_bytes(*length) {
@@ -44,7 +44,7 @@ fn value(bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// A name that ends with a zero, and 18 bytes.
+/// Reads a name that ends with a zero, and 18 bytes.
 fn column(bytes: &[u8]) -> Option<&[u8]> {
     let end = bytes.iter().position(|byte| *byte == 0)?;
     bytes.get(end + 19..)

@@ -1,8 +1,9 @@
 //! A distribution of fixed size that any thread adds to without waiting.
 //!
-//! The buckets are those of the `histogram` crate: 32 per power of two, so a value is known to 1/32 of itself, and
-//! each number below 64 has a bucket of its own. Beside them stands the sum, which Prometheus wants. Recording is two
-//! relaxed additions. A reading may miss what is being recorded at that moment, never what was recorded before.
+//! The buckets are those of the `histogram` crate: 32 per power of two, so a value is known to 1/32 of
+//! itself, and each number below 64 has a bucket of its own. Beside them stands the sum, which Prometheus
+//! wants. Recording is two relaxed additions. A reading may miss what is being recorded at that moment, never
+//! what was recorded before.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},

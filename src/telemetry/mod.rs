@@ -2,8 +2,8 @@
 //!
 //! A tier has a [`PoolMetrics`], listed in the [`registry`]. The table of [`metrics`] says what there is;
 //! [`snapshot`] and [`prometheus`] tell it as JSON and as Prometheus text. A [`PoolMonitor`] looks at one
-//! pool and holds its values against [`AlertThresholds`], which makes [`alerts`]; the [`event_log`] keeps and passes on
-//! notable events. This folder imports nothing of ours, so that all others can use it.
+//! pool and holds its values against [`AlertThresholds`], which makes [`alerts`]; the [`event_log`] keeps and
+//! passes on notable events. This folder imports nothing of ours, so that all others can use it.
 
 mod alerts;
 mod buckets;

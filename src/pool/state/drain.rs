@@ -1,8 +1,8 @@
 //! The end of a pool: open, draining, closed, in this order and never back.
 //!
-//! A drain waits for leased connections, and for connects that are under way: as many of the oldest claims are still
-//! served. It is over when every slot is free. At its deadline it has what runs on leased connections cancelled, and a
-//! second later it closes them.
+//! A drain waits for leased connections, and for connects that are under way: as many of the oldest claims
+//! are still served. It is over when every slot is free. At its deadline it has what runs on leased
+//! connections cancelled, and a second later it closes them.
 
 use std::time::Duration;
 
@@ -40,7 +40,8 @@ impl<C: Connector> PoolState<C> {
         self.empty_locked(actions);
     }
 
-    /// Ends a drain that has taken too long: first it has what runs cancelled, a second later it closes what is left.
+    /// Ends a drain that has taken too long: first it has what runs cancelled, a second later it closes what
+    /// is left.
     pub(super) fn end_drain_if_due_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
         let Life::Draining { deadline: Some(at), is_interrupted, .. } = &mut self.life else { return };
         if *at > now {

@@ -40,11 +40,12 @@ pub(super) struct PoolState<C: Connector> {
     wakes_at: Option<Instant>,
     /// Whether the quota has refused the last slot that was wanted.
     is_denied: bool,
-    /// Whether the idle timeout is suspended: the application's event loop is still in the turn in which a connection was
-    /// given back.
+    /// Whether the idle timeout is suspended: the application's event loop is still in the turn in which a
+    /// connection was given back.
     idle_timeout_held: bool,
     clock_gap: ClockGap,
-    /// When the process was last found to have stood still: a connection idle since before is checked before it is leased.
+    /// When the process was last found to have stood still: a connection idle since before is checked before
+    /// it is leased.
     thawed_at: Option<Instant>,
     /// The last report to the quota.
     reported: Need,
@@ -224,7 +225,8 @@ impl<C: Connector> PoolState<C> {
         (is_fresh && is_trusted && !self.is_over(slot, now)).then_some(slot)
     }
 
-    /// The limit of waiting claims, if a further one would exceed it. Claims with a connection under way do not count.
+    /// The limit of waiting claims, if a further one would exceed it. Claims with a connection under way do
+    /// not count.
     fn reached_limit(&self) -> Option<usize> {
         let queued = self.waiters.len().checked_sub(self.under_way())?;
         let has_supply = !self.slots.idle().is_empty() || self.may_grow();

@@ -1,5 +1,5 @@
-//! The sweep of the housekeeper, for everything that happens because time passed: timeouts, reaping, checks of idle
-//! connections, reports of leaks, the end of a drain.
+//! The sweep of the housekeeper, for everything that happens because time passed: timeouts, reaping, checks
+//! of idle connections, reports of leaks, the end of a drain.
 
 use std::time::SystemTime;
 
@@ -18,7 +18,8 @@ impl<C: Connector> PoolState<C> {
 
     /// Does everything that is due, and returns when the next sweep is.
     ///
-    /// Attempts go first: a claim whose connect timed out fails with that, even where its deadline is the same instant.
+    /// Attempts go first: a claim whose connect timed out fails with that, even where its deadline is the
+    /// same instant.
     pub(in super::super) fn sweep_locked(
         &mut self,
         now: Instant,
@@ -57,8 +58,8 @@ impl<C: Connector> PoolState<C> {
         }
     }
 
-    /// Closes idle connections past their lifetime or, above `min`, past the idle timeout; checks those that a firewall may
-    /// soon forget.
+    /// Closes idle connections past their lifetime or, above `min`, past the idle timeout; checks those that
+    /// a firewall may soon forget.
     fn reap_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         // The longest idle go first.
@@ -169,8 +170,9 @@ impl<C: Connector> PoolState<C> {
         slots.chain(drain).chain(claims).chain(supply).chain(clock).min()
     }
 
-    /// When an idle connection is to be closed or checked. Its idle timeout counts only above `min`; it cannot begin to
-    /// count later without this being asked again, since nothing is idle while a further connection is made.
+    /// When an idle connection is to be closed or checked. Its idle timeout counts only above `min`; it
+    /// cannot begin to count later without this being asked again, since nothing is idle while a further
+    /// connection is made.
     pub(super) fn idle_deadline(&self, slot: usize, now: Instant) -> Option<Instant> {
         let entry = self.slots.live(slot)?;
         let timeout = after(entry.idle_since, self.settings.idle_timeout).filter(|_| self.may_reap_idle());

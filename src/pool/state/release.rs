@@ -118,8 +118,8 @@ impl<C: Connector> PoolState<C> {
         }
     }
 
-    /// Retires a connection: closes it at once if it is idle, else when its lease ends. False: it has left, or is retired
-    /// already.
+    /// Retires a connection: closes it at once if it is idle, else when its lease ends. False: it has left,
+    /// or is retired already.
     pub(in super::super) fn retire_locked(
         &mut self,
         slot: usize,
@@ -166,7 +166,8 @@ impl<C: Connector> PoolState<C> {
         }
     }
 
-    /// Whether it has been leased. A connection that was just made goes to its claim, even if the quota wants one back.
+    /// Whether it has been leased. A connection that was just made goes to its claim, even if the quota wants
+    /// one back.
     fn has_served(&self, slot: usize) -> bool {
         self.slots.live(slot).is_some_and(|entry| entry.uses > 0)
     }

@@ -1,7 +1,7 @@
 //! The supply of connections: which are made or checked, for whom, and the outcome of that.
 //!
-//! Connects under way never exceed what waiting claims and `min` need. They belong to no claim: the oldest one takes the
-//! connection, or the failure.
+//! Connects under way never exceed what waiting claims and `min` need. They belong to no claim: the oldest
+//! one takes the connection, or the failure.
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -42,8 +42,8 @@ impl<C: Connector> PoolState<C> {
         self.note_deadline_locked(deadline, actions);
     }
 
-    /// Serves claims from the idle stack: leases ready connections, checks those that were idle for long, closes expired
-    /// ones.
+    /// Serves claims from the idle stack: leases ready connections, checks those that were idle for long,
+    /// closes expired ones.
     fn serve_from_idle_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
         while !self.waiters.is_empty()
             && let Some(&slot) = self.slots.idle().last()
@@ -92,8 +92,8 @@ impl<C: Connector> PoolState<C> {
         }
     }
 
-    /// Whether there are fewer connections than the minimum. Those past their lifetime do not count: they are replaced before
-    /// they are closed.
+    /// Whether there are fewer connections than the minimum. Those past their lifetime do not count: they are
+    /// replaced before they are closed.
     fn needs_filling(&self, now: Instant) -> bool {
         if !self.settings.prefill || !self.slots.has_room() {
             return false;
@@ -108,8 +108,8 @@ impl<C: Connector> PoolState<C> {
         live.filter(|entry| entry.has_expired(now)).count()
     }
 
-    /// Whether an idle connection past its lifetime stays until its successor is there. It does not stay where there is no
-    /// room for one, and not longer than [`SUCCESSION`].
+    /// Whether an idle connection past its lifetime stays until its successor is there. It does not stay
+    /// where there is no room for one, and not longer than [`SUCCESSION`].
     pub(super) fn awaits_successor(&self, expires: Instant, now: Instant) -> bool {
         let there = self.slots.total() - self.slots.connecting();
         let is_missed = self.settings.prefill && there <= self.settings.min;
@@ -117,8 +117,8 @@ impl<C: Connector> PoolState<C> {
         is_missed && may_come && now < expires + SUCCESSION
     }
 
-    /// When `supply_locked` is to run again: at the end of a backoff, and regularly while claims wait, there is room, and
-    /// nothing is being made.
+    /// When `supply_locked` is to run again: at the end of a backoff, and regularly while claims wait, there
+    /// is room, and nothing is being made.
     pub(super) fn supply_deadline_locked(&mut self, now: Instant) -> Option<Instant> {
         // A check serves one claim and wakes nobody else.
         let is_starved = self.has_claim_to_supply() && self.slots.has_room() && self.slots.connecting() == 0;
@@ -187,8 +187,9 @@ impl<C: Connector> PoolState<C> {
         self.supply_locked(now, actions);
     }
 
-    /// Ends an attempt that failed. The oldest claim gets the error, unless claims are to wait for further attempts. A claim
-    /// that came after the attempt was begun does not get it: the next attempt is for that one.
+    /// Ends an attempt that failed. The oldest claim gets the error, unless claims are to wait for further
+    /// attempts. A claim that came after the attempt was begun does not get it: the next attempt is for that
+    /// one.
     pub(in super::super) fn attempt_failed_locked(
         &mut self,
         slot: usize,

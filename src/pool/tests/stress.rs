@@ -1,5 +1,5 @@
-//! Real threads that claim, release, close and withdraw at the same time, while connections are made on a runtime of their
-//! own.
+//! Real threads that claim, release, close and withdraw at the same time, while connections are made on a
+//! runtime of their own.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;

@@ -1,5 +1,5 @@
-//! Rows as they leave for JavaScript: the [`Shape`] of a result once, then [`Rows`] packed so that
-//! a generated loop can read them. The layout is told in `docs/design/boundary.md`.
+//! The codec of rows for JavaScript: the [`Shape`] of a result once, then [`Rows`], packed for a generated
+//! loop that reads them. `docs/design/boundary.md` describes the layout.
 
 mod rows;
 mod shape;

@@ -1,4 +1,4 @@
-//! Packs data rows: a slot of eight bytes per field, and the rows as they came.
+//! The packing of rows: a slot of eight bytes per field, and the rows as they came.
 //!
 //! One packer serves a connection for life, so that a small result allocates nothing.
 
@@ -9,19 +9,20 @@ use super::{
     text,
 };
 
-/// Rows are handed on when this much has gathered: large enough to batch, small enough that
-/// JavaScript decodes the beginning of a large result while the server still sends its end.
+/// The size at which packed rows are handed on: large enough to batch, small enough that JavaScript decodes
+/// the beginning of a large result while the server still sends its end.
 const BLOCK: usize = 16 * 1024;
 
-/// V8 copies substrings shorter than this, so only those may be cut from a shared chunk.
+/// Texts shorter than this may be cut from a shared string, since V8 copies them. A longer one would keep all
+/// of it.
 const SHORT: usize = 13;
 
 /// A block of packed rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Rows<'a> {
-    /// How many rows.
+    /// The number of rows.
     pub count: u32,
-    /// `count` times the number of columns.
+    /// The slots: `count` times the number of columns.
     pub slots: &'a [u64],
     /// The rows as the server sent them.
     pub raw: &'a [u8],
@@ -85,17 +86,17 @@ impl Packer {
         number.map_or(high(SEE_TEXT) | u64::from(offset), f64::to_bits)
     }
 
-    /// Whether enough has gathered.
+    /// Whether enough rows are packed to hand them on.
     pub(in crate::postgres) fn is_full(&self) -> bool {
         self.raw.len() + self.slots.len() * 8 >= BLOCK
     }
 
-    /// Whether nothing has gathered.
+    /// Whether no row is packed.
     pub(in crate::postgres) fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// What has gathered; [`Packer::clear`] it afterwards.
+    /// The packed rows; [`Packer::clear`] is to follow.
     pub(in crate::postgres) fn rows(&self) -> Rows<'_> {
         let Self { slots, raw, count, has_short_texts } = self;
         Rows { count: *count, slots, raw, has_short_texts: *has_short_texts }
@@ -112,7 +113,7 @@ impl Packer {
     }
 }
 
-/// A message is shorter than 1 GiB, so its length leaves bit 30 free.
+/// The length word of a text. A message is shorter than 1 GiB, so bit 30 is free.
 fn text_slot(offset: u32, length: usize, flag: u32) -> u64 {
     let length = u32::try_from(length).unwrap_or(NOT_ASCII - 1);
     high(length | flag) | u64::from(offset)

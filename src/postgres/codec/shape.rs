@@ -1,5 +1,5 @@
-//! The columns of a result. Equal shapes are one object with one number, process wide, so that
-//! JavaScript generates a row builder once however many connections return such rows.
+//! The shape of a result: its columns. Equal shapes are one object with one number in the whole process, so
+//! that JavaScript generates one row builder for all connections.
 
 use std::{
     num::NonZeroUsize,
@@ -18,7 +18,7 @@ use super::{
     slot::SlotKind,
 };
 
-/// Shapes remembered at once. A statement whose shape was dropped gets a new number.
+/// The most shapes that are remembered. One that was forgotten gets a new number when it comes again.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
 type Memory = LruCache<(bool, Box<[u8]>), Arc<Shape>>;
@@ -34,7 +34,7 @@ pub struct Shape {
     pub columns: Box<[Column]>,
 }
 
-/// One column, with what pg tells of it.
+/// One column, with the fields that pg gives it.
 #[derive(Debug, Serialize)]
 pub struct Column {
     name: String,
@@ -66,7 +66,7 @@ fn slot_number<S: serde::Serializer>(slot: &SlotKind, serializer: S) -> Result<S
 }
 
 impl Shape {
-    /// The shape a row description tells, with every column in text or every one in binary.
+    /// Reads a row description, with all columns in text or all in binary.
     pub(in crate::postgres) fn read(message: RawMessage<'_>, binary: bool) -> Result<Arc<Self>, Error> {
         let key = (binary, Box::from(message.body()));
         let mut shapes = SHAPES.lock();
@@ -78,7 +78,7 @@ impl Shape {
         Ok(shape)
     }
 
-    /// Read by hand, because a session may have set an encoding in which names are no UTF-8.
+    /// Parses the message by hand, because names are no UTF-8 where a session has set another encoding.
     fn parse(message: RawMessage<'_>, binary: bool) -> Result<Self, Error> {
         let (count, mut rest) = message.body().split_first_chunk::<2>().ok_or_else(|| message.malformed())?;
         let mut columns = Vec::new();

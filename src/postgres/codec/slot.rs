@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// What the eight bytes of a field hold.
+/// The kind of a slot: what its eight bytes hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum SlotKind {

@@ -1,5 +1,5 @@
-//! Text values that are parsed here rather than in JavaScript. Each function understands the plain
-//! form only and returns none for every other, which is then left to the type parser of pg-types.
+//! The parsing of texts that is faster here than in JavaScript. Each function understands the plain form only
+//! and returns none for every other, which is left to the type parser of pg-types.
 
 const MS_PER_DAY: f64 = 86_400_000.0;
 
@@ -13,7 +13,7 @@ pub(super) fn number(value: &[u8]) -> Option<f64> {
     }
 }
 
-/// Up to 15 digits are exact in a double.
+/// The most digits that a double holds exactly.
 fn is_short_integer(digits: &[u8]) -> bool {
     !digits.is_empty() && digits.len() <= 15 && digits.iter().all(u8::is_ascii_digit)
 }
@@ -46,7 +46,7 @@ pub(super) fn instant(value: &[u8]) -> Option<f64> {
     Some(ms - offset * 1000.0)
 }
 
-/// timestamp and date as packed calendar fields, because only JavaScript knows its time zone.
+/// timestamp and date as packed calendar fields: only JavaScript knows its time zone.
 pub(super) fn local(value: &[u8]) -> Option<f64> {
     let (fields, rest) = calendar(value)?;
     if !rest.is_empty() {
@@ -76,7 +76,7 @@ struct Calendar {
     millisecond: u32,
 }
 
-/// `YYYY-MM-DD`, then perhaps ` HH:MM:SS` and a fraction; and what is left.
+/// `YYYY-MM-DD`, perhaps with ` HH:MM:SS` and a fraction; and the rest of the text.
 fn calendar(value: &[u8]) -> Option<(Calendar, &[u8])> {
     let (date, rest) = value.split_first_chunk::<10>()?;
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *date else { return None };

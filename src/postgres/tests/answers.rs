@@ -1,6 +1,6 @@
-//! A query whose answer goes wrong: an error, an end, a lie about a length, in each message position.
-//! Whatever comes, the query is settled once, the end of the connection is told once, and success is
-//! told only of a whole answer.
+//! Answers that go wrong: an error, an end, a false length, in each message position. In every case the query
+//! is settled once, the end of the connection is reported once, and success is reported only for a whole
+//! answer.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -158,7 +158,7 @@ async fn a_taken_name_of_ours_is_told_of_and_heals() {
     assert!(matches!(first.outcome().await.0, Outcome::Done(_)));
     assert_eq!(ear.names_taken.load(Ordering::SeqCst), 1);
 
-    // Nothing is named any more: now it can only be an error of the user's own.
+    // Statements have no names any more: now it can only be an error of the user.
     let second = ask(&connection, "select other");
     stream.write_all(&taken).await.unwrap();
     assert!(matches!(second.outcome().await.0, Outcome::Failed { .. }));

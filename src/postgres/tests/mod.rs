@@ -1,4 +1,4 @@
-//! The wire against a peer that follows a script, and its parsers against bytes of chance.
+//! The wire against a peer that follows a script, and its parsers against random bytes.
 
 mod answers;
 mod login;

@@ -1,5 +1,5 @@
-//! The corpus of the fuzzers, and random changes to it, on stable Rust and in bounded time. What a
-//! fuzzer finds goes into the corpus, so that it stays found.
+//! The corpus of the fuzzers, and random changes to it, on stable Rust and in bounded time. A case that a
+//! fuzzer finds is added to the corpus.
 
 use std::{fs, path::PathBuf};
 

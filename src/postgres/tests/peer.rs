@@ -1,5 +1,5 @@
-//! A server on a real socket that sends what the test tells it, and a reply that writes down what it
-//! hears.
+//! A peer: a server on a real socket that sends what the test tells it to, and a reply that records what it
+//! gets.
 
 use std::{
     sync::{
@@ -23,7 +23,7 @@ use crate::postgres::{
     Shape, Statement, connect,
 };
 
-/// A test that takes longer hangs.
+/// The longest time of a test: one that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) fn message(tag: u8, body: &[u8]) -> Vec<u8> {
@@ -31,7 +31,7 @@ pub(super) fn message(tag: u8, body: &[u8]) -> Vec<u8> {
     [&[tag][..], &length.to_be_bytes(), body].concat()
 }
 
-/// A message whose length says something else.
+/// A message with a false length.
 pub(super) fn lying(tag: u8, length: i32, body: &[u8]) -> Vec<u8> {
     [&[tag][..], &length.to_be_bytes(), body].concat()
 }
@@ -187,7 +187,7 @@ impl Listener for Ear {
     }
 }
 
-/// What a reply has heard.
+/// The records of a reply.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     pub(super) rows: u32,
@@ -217,7 +217,7 @@ impl Reply for Note {
     }
 }
 
-/// A query on its way.
+/// A query under way.
 pub(super) struct Asked {
     pub(super) heard: Arc<Mutex<Heard>>,
     end: oneshot::Receiver<Outcome>,
