@@ -59,6 +59,25 @@ test('JavaScript and the core have the same numbers', () => {
   expect(layout).toEqual(JSON.parse(native.Bridge.layout()));
 });
 
+test('the document has every call', () => {
+  const [{ rows }] = tables().filter(({ title }) => title === 'Calls into Rust');
+  const documented = {};
+  let object;
+  for (const [first, calls] of rows) {
+    if (first !== '') object = bare(first);
+    documented[object] ??= [];
+    const names = [...calls.matchAll(/`(?:new )?(\w+)/g)].map(([, name]) => name);
+    documented[object].push(...names.filter((name) => name !== object));
+  }
+  const own = (target, known) => Object.getOwnPropertyNames(target).filter((name) => !known.includes(name));
+  const isOfFunctions = ['length', 'name', 'prototype', 'arguments', 'caller'];
+  const exported = Object.entries(native).map(([name, type]) => {
+    return [name, [...own(type.prototype, ['constructor']), ...own(type, isOfFunctions)].sort()];
+  });
+  const sorted = Object.entries(documented).map(([name, calls]) => [name, calls.sort()]);
+  expect(Object.fromEntries(sorted)).toEqual(Object.fromEntries(exported));
+});
+
 test('every kind of error becomes an error of its own', () => {
   const { AGGREGATE, NO_RETRY, PLAIN, ...kinds } = layout.ERROR_KINDS;
   const classOf = (kind) =>

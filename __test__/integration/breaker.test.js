@@ -33,7 +33,7 @@ function proxied(options) {
   return pool;
 }
 
-const told = (pool) => metrics().pools.find(({ id }) => id === pool._native.vitals);
+const told = (pool) => metrics().pools.find(({ id }) => id === pool._native.metricsId);
 const states = (pool) => pool.changes.map(({ state }) => state);
 const failing = (pool, times) =>
   Promise.all(Array.from({ length: times }, () => pool.query('SELECT 1').then(fail, (error) => error)));

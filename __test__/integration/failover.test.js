@@ -100,7 +100,7 @@ describe('of two hosts', () => {
       { timeout: 30_000 },
     );
     const open = metrics()
-      .pools.find(({ id }) => id === pool._native.vitals)
+      .pools.find(({ id }) => id === pool._native.metricsId)
       .breakers.map(({ state }) => state);
     expect(open).toEqual(['open', 'closed']);
   });

@@ -102,11 +102,18 @@ class ConnectRequest {
     return new NodeSocket(this.native, id, place, this.client, (error) => this.errors.keep(error));
   }
 
-  heard(step) {
+  loginStep(step) {
     announceLogin(this.client, step);
   }
 
-  ask(attempt) {
+  // Nothing to do for a client that stands alone: its connect is not intercepted, it has no pool whose events were
+  // heard, and it may keep its connection.
+  beforeConnect() {}
+  connectFailed() {}
+  poolEvent() {}
+  overdue() {}
+
+  askPassword(attempt) {
     answerPassword(
       this.client,
       (password, failure) => this.native.givePassword(attempt, password, failure),

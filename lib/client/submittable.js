@@ -49,7 +49,7 @@ class RawSession {
   /** From the queue: asks the core for the connection. */
   send() {
     const { client } = this;
-    if (!client._native.raw(client._link.id, this.id)) return;
+    if (!client._native.startRaw(client._link.id, this.id)) return;
     this.begin();
   }
 
@@ -209,7 +209,7 @@ class RawSession {
     if (this.readyExpected > 0 || client._rawSession !== this) return;
     if (!client._link.open) return;
     clearTimeout(this.timer);
-    if (client._native.settle(client._link.id, this.id)) {
+    if (client._native.endRaw(client._link.id, this.id)) {
       client._rawSession = null;
       this.isReturned = true;
       const { _stream: stream } = client.connection;
@@ -317,7 +317,7 @@ function transmit(client, bytes) {
   const { _rawSession: session, _link: link } = client;
   if (link === null || !link.open) return 0;
   if (session !== null) session.isWaitingForUs = false;
-  if (session !== null) return Math.max(client._native.write(link.id, session.id, bytes), 0);
+  if (session !== null) return Math.max(client._native.writeRaw(link.id, session.id, bytes), 0);
   if (!link.leased) {
     client.connection._readyExpected = 0;
     return 0;

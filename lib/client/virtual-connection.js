@@ -96,7 +96,7 @@ class VirtualConnection extends Connection {
 
   _pause(on) {
     const client = this._client;
-    if (client._rawSession !== null) client._native.pause(client._link.id, client._rawSession.id, on);
+    if (client._rawSession !== null) client._native.pauseRaw(client._link.id, client._rawSession.id, on);
   }
 
   _sever() {

@@ -96,7 +96,7 @@ class ConnectionHealthMonitor extends EventEmitter {
     const eventLoopLag = this._delay ? this._delay.p99() : null;
     const leaks = this._isForeign ? [] : overdueLeases(this.pool, this._leakMillis);
     const context = JSON.stringify({ eventLoopLag, leaks });
-    const { changes, errors, ...seen } = JSON.parse(this._watch.look(at, this._subject(), context));
+    const { changes, errors, ...seen } = JSON.parse(this._watch.sample(at, this._subject(), context));
     const name = this.name || seen.name;
     this.metrics = { at, ...seen, ...this._counts(errors ?? 0), name, eventLoopLag, leaks };
     if (this._console) this._console.sample(this.metrics);
@@ -140,9 +140,9 @@ class ConnectionHealthMonitor extends EventEmitter {
   }
 
   _open(interval) {
-    const { Watch } = require('../native');
+    const { Monitor } = require('../native');
     const longestGapMillis = Math.max(LONGEST_GAP_MILLIS, 3 * interval);
-    this._watch = new Watch(thresholdsFor({ longestGapMillis, ...this._thresholds }));
+    this._watch = new Monitor(thresholdsFor({ longestGapMillis, ...this._thresholds }));
   }
 
   _native() {
@@ -151,7 +151,7 @@ class ConnectionHealthMonitor extends EventEmitter {
 
   // The core's number of the pool, 0 while it is not open; of a foreign pool its counts.
   _subject() {
-    if (!this._isForeign) return this.pool._native === null ? 0 : this.pool._native.vitals;
+    if (!this._isForeign) return this.pool._native === null ? 0 : this.pool._native.metricsId;
     const { totalCount, idleCount, waitingCount, options } = this.pool;
     const count = (value) => (Number.isInteger(value) && value >= 0 ? value : 0);
     const total = count(totalCount);

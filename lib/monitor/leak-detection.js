@@ -88,8 +88,8 @@ function overdue(pool, connection, heldMillis) {
 function report(pool, connection, lease, heldMillis) {
   if (lease.isReported) return;
   lease.isReported = true;
-  const { Vitals } = require('../native');
-  Vitals.overdue(pool._native.vitals, connection, Math.round(heldMillis), stackOf(lease));
+  const { Telemetry } = require('../native');
+  Telemetry.overdue(pool._native.metricsId, connection, Math.round(heldMillis), stackOf(lease));
 }
 
 /** The leases of a pool that last longer than `limit` milliseconds, longest first. */
@@ -108,7 +108,7 @@ function overdueLeases(pool, limit = LEAK_MILLIS, now = monotonicNow()) {
 function overdueLeasesOf(number) {
   for (const delegate of bridge().delegates.values()) {
     const pool = delegate.deref()?.pool;
-    if (pool !== undefined && pool._leases !== undefined && pool._native.vitals === number)
+    if (pool !== undefined && pool._leases !== undefined && pool._native.metricsId === number)
       return overdueLeases(pool);
   }
   return [];

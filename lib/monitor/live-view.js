@@ -93,7 +93,7 @@ class LiveView extends EventEmitter {
   _samplePool(pool, at, alerts, events) {
     const known = this.pools.get(pool.id) || this._add(pool.id);
     const context = { eventLoopLag: this.eventLoopLag, leaks: overdueLeasesOf(pool.id) };
-    const seen = JSON.parse(known.monitor.look(at, pool.id, JSON.stringify(context)));
+    const seen = JSON.parse(known.monitor.sample(at, pool.id, JSON.stringify(context)));
     alerts.push(...seen.changes.map((change) => ({ ...change, at })));
     const point = pointOf(seen, at);
     known.points.push(point);
@@ -104,9 +104,9 @@ class LiveView extends EventEmitter {
   }
 
   _add(id) {
-    const { Watch } = require('../native');
+    const { Monitor } = require('../native');
     const known = {
-      monitor: new Watch(this._thresholds),
+      monitor: new Monitor(this._thresholds),
       points: [],
       state: null,
       incident: new Incident(),
@@ -123,7 +123,7 @@ class LiveView extends EventEmitter {
   }
 
   _newEvents() {
-    const events = JSON.parse(require('../native').Vitals.entries(this._number));
+    const events = JSON.parse(require('../native').Telemetry.entries(this._number));
     if (events.length > 0) this._number = events[events.length - 1].number;
     return events.slice(-KEPT);
   }

@@ -3,7 +3,7 @@
 // Metrics of the whole process, worker threads included: as a snapshot, and as text for Prometheus. The native
 // core counts; nothing is kept here.
 
-const native = () => require('../native').Vitals;
+const native = () => require('../native').Telemetry;
 
 /**
  * Everything at one moment. `pools` is for people (times in milliseconds), `series` for machines (names

@@ -4,7 +4,7 @@
 // spans of `@opentelemetry/instrumentation-pg`. This package depends on neither; `@opentelemetry/api` is required
 // only when this is called.
 
-const native = () => require('../native').Vitals;
+const native = () => require('../native').Telemetry;
 
 /**
  * @param classes `Client` and `Pool` of index.js

@@ -4,7 +4,7 @@
 // all the same, and the pool goes on.
 
 function countFault() {
-  require('../native').Vitals.fault();
+  require('../native').Telemetry.listenerFault();
 }
 
 /** Calls `listener`; an error of it is counted and ends here. */

@@ -26,24 +26,24 @@ const {
   COMMAND,
   DONE,
   FAIL,
-  LENT,
+  LEASED,
   OPENED,
   CLOSED,
-  EVENT,
-  ASK,
+  CONNECTION_EVENT,
+  ASK_PASSWORD,
   FORGET,
   RESTART,
   RAW,
   SUSPENDED,
-  NOTE,
+  POOL_EVENT,
   DIAL,
-  CARRY,
-  RESUME,
-  HANG_UP,
+  SOCKET_WRITE,
+  SOCKET_RESUME,
+  SOCKET_CLOSE,
   LOG,
-  LOGIN,
-  ADMIT,
-  REFUSED,
+  LOGIN_STEP,
+  BEFORE_CONNECT,
+  CONNECT_FAILED,
   OVERDUE,
 } = RECORDS;
 
@@ -55,26 +55,29 @@ const HEADER_BYTES = RECORD.HEADER * 4;
 const LOST = { kind: 'plain', reason: REASONS.LOST, message: 'Connection terminated unexpectedly' };
 
 /**
- * What the core calls: one for each native pool, registered by `openPool`. A pool has a PoolDelegate, a client
- * that stands alone a ConnectRequest. Numbers of attempts and sockets are the core's, and go back to it.
+ * Delegate: what the core calls on the owner of a native pool. A pool has a PoolDelegate, a client that stands alone
+ * a ConnectRequest. Numbers of attempts and sockets are the core's; its questions are answered under them.
  *
  * @typedef {object} Delegate
  * @property {number} number set by `openPool`
- * @property {(connection: ConnectionHandle) => void} opened a connection is open; with `awaitsOnConnect` in its
- *   info the core waits for `onConnectDone`
- * @property {(connection: ConnectionHandle, info: { reason: string, error: object|null, idle: boolean }) => void}
- *   closed a connection is closed; nothing more comes from it
- * @property {(attempt: number) => void} ask the server wants a password: answer with `givePassword`
- * @property {(attempt: number) => void} admit a connection is about to be made: answer with `resolveConnect`.
- *   Only after `interceptConnects(true)`
- * @property {(attempt: number, error: object|null) => void} refused it could not be made: answer with
- *   `resolveConnect`; null: the core has given the attempt up, and takes no answer
- * @property {(socket: number, place: { host: string, port: number }) => NodeSocket|undefined} dial a stream that
- *   Node opens is wanted, as the setting `dial` says; undefined: it has been answered with `dialed`
- * @property {(step: object) => void} heard a message of the login, as the setting `tellLogin` says
- * @property {(note: { event: 'retry'|'breaker' }) => void} note a request runs again, or a breaker has changed
- * @property {(loan: { connection: number, heldMillis: number }) => void} overdue a connection has been leased
- *   for over 30 seconds
+ * @property {(connection: ConnectionHandle) => void} opened a connection is open. With `awaitsOnConnect` in its info
+ *   the core waits for `onConnectDone`
+ * @property {(connection: ConnectionHandle, info: ClosedInfo) => void} closed a connection is closed; nothing more
+ *   comes from it
+ * @property {(attempt: number) => void} askPassword the server wants a password: answered by `givePassword`
+ * @property {(attempt: number) => void} beforeConnect an attempt to connect is about to begin: answered by
+ *   `resolveConnect`. Only after `interceptConnects(true)`
+ * @property {(attempt: number, failure: object|null) => void} connectFailed an attempt that was intercepted has
+ *   failed: answered by `resolveConnect`. Null: the core has given it up, and takes no answer
+ * @property {(socket: number, place: { host: string, port: number }) => NodeSocket|undefined} dial a socket of
+ *   Node's is wanted, as the setting `dial` says. Undefined: `dialed` has been called with an error
+ * @property {(step: object) => void} loginStep a message of the login, as the setting `tellLogin` says
+ * @property {(event: { event: 'retry'|'breaker' }) => void} poolEvent a request runs again, or a breaker has changed
+ * @property {(lease: { connection: number, heldMillis: number }) => void} overdue a connection has been leased for
+ *   over 30 seconds
+ *
+ * @typedef {{ reason: string, error: object|null, idle: boolean }} ClosedInfo `error`: why, if this side did not
+ *   close it; `idle`: nobody used it
  */
 
 /** A connection of the core, as JavaScript knows it. */
@@ -176,11 +179,11 @@ class Bridge {
   }
 
   keepAlive() {
-    if (this.alive++ === 0) this.native.hold();
+    if (this.alive++ === 0) this.native.ref();
   }
 
   letGo() {
-    if (--this.alive === 0) this.native.letGo();
+    if (--this.alive === 0) this.native.unref();
   }
 
   /** Sets whether an open connection keeps the process alive. */
@@ -286,7 +289,7 @@ class Bridge {
           request.takeFailure(frame.json(word, argument), words[word + KIND] >>> KIND_BITS);
         return;
       }
-      case LENT: {
+      case LEASED: {
         const request = this.take(id);
         const connection = this.connections.get(argument);
         if (request === undefined) return;
@@ -332,38 +335,38 @@ class Bridge {
       case CLOSED:
         this.onClosed(id, frame.json(word, argument));
         return;
-      case EVENT: {
+      case CONNECTION_EVENT: {
         const connection = this.connections.get(id);
         if (connection !== undefined && connection.client !== null)
           connection.client._event(frame.json(word, argument));
         return;
       }
-      case ASK:
-        this.delegate(argument)?.ask(id);
+      case ASK_PASSWORD:
+        this.delegate(argument)?.askPassword(id);
         return;
-      case NOTE:
-        this.delegate(id)?.note?.(frame.json(word, argument));
+      case POOL_EVENT:
+        this.delegate(id)?.poolEvent(frame.json(word, argument));
         return;
       case OVERDUE:
-        this.delegate(id)?.overdue?.(frame.json(word, argument));
+        this.delegate(id)?.overdue(frame.json(word, argument));
         return;
-      case LOGIN:
-        this.delegate(id)?.heard?.(frame.json(word, argument));
+      case LOGIN_STEP:
+        this.delegate(id)?.loginStep(frame.json(word, argument));
         return;
-      case ADMIT:
-        this.delegate(argument)?.admit(id);
+      case BEFORE_CONNECT:
+        this.delegate(argument)?.beforeConnect(id);
         return;
-      case REFUSED: {
+      case CONNECT_FAILED: {
         const { pool, error } = frame.json(word, argument);
-        this.delegate(pool)?.refused(id, error);
+        this.delegate(pool)?.connectFailed(id, error);
         return;
       }
       case DIAL:
         this.onDial(id, frame.json(word, argument));
         return;
-      case CARRY:
-      case RESUME:
-      case HANG_UP:
+      case SOCKET_WRITE:
+      case SOCKET_RESUME:
+      case SOCKET_CLOSE:
         this.onSocketRecord(kind, id, frame, word, argument);
         return;
       case LOG:
@@ -384,13 +387,13 @@ class Bridge {
   onSocketRecord(kind, id, frame, word, length) {
     const socket = this.nodeSockets.get(id);
     if (socket === undefined) return;
-    if (kind === CARRY) {
+    if (kind === SOCKET_WRITE) {
       socket.write(frame.copy(word, length));
-    } else if (kind === RESUME) {
+    } else if (kind === SOCKET_RESUME) {
       socket.resume();
     } else {
       this.nodeSockets.delete(id);
-      socket.hangUp();
+      socket.close();
     }
   }
 

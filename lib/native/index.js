@@ -79,6 +79,6 @@ function advice(absent) {
 const native = load();
 
 // Lines are written by a thread of their own; the last ones are waited for, but not long.
-if (process.env.PGPOOL_LOG) process.on('exit', () => native.Vitals.flush());
+if (process.env.PGPOOL_LOG) process.on('exit', () => native.Telemetry.flush());
 
 module.exports = native;

@@ -94,7 +94,7 @@ class NodeSocket {
 
   carry(stream) {
     stream.on('data', (bytes) => {
-      this.guarded(() => this.native.feed(this.id, bytes) || stream.pause());
+      this.guarded(() => this.native.socketData(this.id, bytes) || stream.pause());
     });
     stream.on('end', () => this.end());
     // What is expected of the connection keeps the process alive, not the socket.
@@ -107,21 +107,21 @@ class NodeSocket {
     if (!this.settled) {
       this.settled = true;
       this.native.dialed(this.id, error === undefined ? null : this.fail(error));
-      if (error !== undefined) this.hangUp();
+      if (error !== undefined) this.close();
     } else if (error !== undefined) {
       this.end();
     }
   }
 
   end() {
-    if (this.settled) this.native.hungUp(this.id);
+    if (this.settled) this.native.socketClosed(this.id);
     else this.settle(withReason(new Error('Connection terminated unexpectedly'), REASONS.LOST));
   }
 
   // From the bridge: bytes for the server, room for more of its own, the end.
   write(bytes) {
     const { length } = bytes;
-    this.guarded(() => this.stream.write(bytes, () => this.native.sent(this.id, length)));
+    this.guarded(() => this.stream.write(bytes, () => this.native.socketWritten(this.id, length)));
   }
 
   resume() {
@@ -134,11 +134,11 @@ class NodeSocket {
       call();
     } catch {
       this.end();
-      this.hangUp();
+      this.close();
     }
   }
 
-  hangUp() {
+  close() {
     this.settled = true;
     const { stream } = this;
     if (stream === null) return;

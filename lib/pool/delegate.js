@@ -24,7 +24,7 @@ class PoolDelegate {
     this.customConnects = new Map();
   }
 
-  admit(attempt) {
+  beforeConnect(attempt) {
     const { pool } = this;
     try {
       const connect = new CustomConnect(pool, attempt, newClient(pool));
@@ -35,7 +35,7 @@ class PoolDelegate {
     }
   }
 
-  refused(attempt, failure) {
+  connectFailed(attempt, failure) {
     const connect = this.customConnects.get(attempt);
     if (connect === undefined) return;
     this.customConnects.delete(attempt);
@@ -60,7 +60,7 @@ class PoolDelegate {
     removal.closed(this.pool, connection, info);
   }
 
-  ask(attempt) {
+  askPassword(attempt) {
     const { _native: native, _errors: errors } = this.pool;
     try {
       const answer = (password, failure) => native.givePassword(attempt, password, failure);
@@ -81,7 +81,10 @@ class PoolDelegate {
     }
   }
 
-  note({ event, ...details }) {
+  // Only a client that stands alone tells of its login.
+  loginStep() {}
+
+  poolEvent({ event, ...details }) {
     const { pool } = this;
     if (event === 'retry') {
       const { attempt, of, delay, code, phase } = details;

@@ -25,7 +25,7 @@ function open(pool) {
   pool._binary = template.binary;
   const native = bridge().openPool(pool._delegate, poolSettings(template, pool.options));
   pool._native = native;
-  pool._isMeasured = native.vitals !== 0;
+  pool._isMeasured = native.metricsId !== 0;
   if (hasOnConnect(pool)) native.awaitOnConnect(true);
 }
 

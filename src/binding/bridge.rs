@@ -53,9 +53,9 @@ impl Bridge {
     }
 
     /// Keeps the process alive for this bridge.
-    #[napi(catch_unwind)]
+    #[napi(js_name = "ref", catch_unwind)]
     #[allow(unsafe_code, reason = "Node-API")]
-    pub fn hold(&self, env: Env) {
+    pub fn reference(&self, env: Env) {
         // SAFETY: the function lives as long as the outbox, which `self` holds, and this is its thread.
         unsafe { sys::napi_ref_threadsafe_function(env.raw(), self.wake) };
     }
@@ -63,8 +63,8 @@ impl Bridge {
     /// No longer.
     #[napi(catch_unwind)]
     #[allow(unsafe_code, reason = "Node-API")]
-    pub fn let_go(&self, env: Env) {
-        // SAFETY: as in `hold`.
+    pub fn unref(&self, env: Env) {
+        // SAFETY: as in `reference`.
         unsafe { sys::napi_unref_threadsafe_function(env.raw(), self.wake) };
     }
 }

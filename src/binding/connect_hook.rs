@@ -51,7 +51,7 @@ impl ConnectHook {
         let attempt = NEXT.fetch_add(1, Ordering::Relaxed);
         let mut asking = Asking { hook: self, attempt, is_open: true };
         let resolution = self.ask(attempt);
-        self.outbox.push(RecordKind::Admit, attempt, self.pool);
+        self.outbox.push(RecordKind::BeforeConnect, attempt, self.pool);
         let resolution = resolution.await;
         asking.is_open = false;
         match resolution {
@@ -92,7 +92,7 @@ impl ConnectHook {
 
     fn tell(&self, attempt: u32, error: Option<&Error>) {
         let told = json!({ "pool": self.pool, "error": error.map(errors::of_wire) });
-        self.outbox.push_json(RecordKind::Refused, 0, attempt, &told);
+        self.outbox.push_json(RecordKind::ConnectFailed, 0, attempt, &told);
     }
 }
 

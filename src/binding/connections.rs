@@ -181,7 +181,7 @@ impl Connections {
         };
         entry.lease = Some(lease);
         // Told under the lock, so that the end of the connection cannot be told before it.
-        self.outbox.push(RecordKind::Lent, request, id);
+        self.outbox.push(RecordKind::Leased, request, id);
     }
 
     /// Takes a lent connection back. What was sent on it is answered before the next one gets it.
@@ -318,7 +318,7 @@ impl Observer for Connections {
     }
 
     fn event(&self, connection: u32, event: Event) {
-        self.outbox.push_json(RecordKind::Event, 0, connection, &event);
+        self.outbox.push_json(RecordKind::ConnectionEvent, 0, connection, &event);
     }
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -369,7 +369,7 @@ impl Observer for Connections {
             "code": notice.code,
             "phase": notice.phase.name(),
         });
-        self.outbox.push_json(RecordKind::Note, 0, self.pool, &note);
+        self.outbox.push_json(RecordKind::PoolEvent, 0, self.pool, &note);
     }
 
     fn breaker(&self, notice: &BreakerNotice) {
@@ -382,7 +382,7 @@ impl Observer for Connections {
             "nextProbe": notice.next_probe.map(errors::epoch_millis),
             "cause": notice.cause.as_ref().map(errors::of_wire),
         });
-        self.outbox.push_json(RecordKind::Note, 0, self.pool, &note);
+        self.outbox.push_json(RecordKind::PoolEvent, 0, self.pool, &note);
     }
 }
 
@@ -391,13 +391,13 @@ impl AskPassword for Connections {
         let (sender, answer) = oneshot::channel();
         let question = self.next_question.fetch_add(1, Ordering::Relaxed);
         self.questions.lock().insert(question, sender);
-        self.outbox.push(RecordKind::Ask, question, self.pool);
+        self.outbox.push(RecordKind::AskPassword, question, self.pool);
         Box::pin(async move { answer.await.unwrap_or(Err(Error::Ended)) })
     }
 }
 
 impl LoginListener for Connections {
     fn hear(&self, step: &LoginStep) {
-        self.outbox.push_json(RecordKind::Login, 0, self.pool, step);
+        self.outbox.push_json(RecordKind::LoginStep, 0, self.pool, step);
     }
 }

@@ -80,17 +80,17 @@ struct NodeSocket {
 
 impl ExternalSocket for NodeSocket {
     fn carry(&self, bytes: &[u8]) {
-        self.outbox.push_bytes(RecordKind::Carry, self.id, bytes);
+        self.outbox.push_bytes(RecordKind::SocketWrite, self.id, bytes);
     }
 
     fn resume(&self) {
-        self.outbox.push(RecordKind::Resume, self.id, 0);
+        self.outbox.push(RecordKind::SocketResume, self.id, 0);
     }
 
     fn hang_up(&self) {
         if let Some(sockets) = self.sockets.upgrade() {
             sockets.open.lock().remove(&self.id);
         }
-        self.outbox.push(RecordKind::HangUp, self.id, 0);
+        self.outbox.push(RecordKind::SocketClose, self.id, 0);
     }
 }

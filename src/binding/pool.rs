@@ -101,14 +101,14 @@ impl NativePool {
 
     /// Asks for a lent connection in raw mode, after what was sent before; whether it is there already.
     #[napi(catch_unwind)]
-    pub fn raw(&self, connection: u32, id: u32) -> bool {
+    pub fn start_raw(&self, connection: u32, id: u32) -> bool {
         self.connections.start_raw(connection, id)
     }
 
     /// Writes for the request that has the connection in raw mode; returns the bytes that have not left,
     /// -1: it is over.
     #[napi(catch_unwind)]
-    pub fn write(&self, connection: u32, id: u32, buffer: &[u8]) -> i64 {
+    pub fn write_raw(&self, connection: u32, id: u32, buffer: &[u8]) -> i64 {
         let left =
             self.connections.connection(connection).and_then(|connection| connection.write_raw(id, buffer));
         left.and_then(|left| i64::try_from(left).ok()).unwrap_or(-1)
@@ -116,7 +116,7 @@ impl NativePool {
 
     /// Whether the server is not to be read while the request has the connection in raw mode.
     #[napi(catch_unwind)]
-    pub fn pause(&self, connection: u32, id: u32, on: bool) {
+    pub fn pause_raw(&self, connection: u32, id: u32, on: bool) {
         if let Some(channel) = self.connections.raw_channel(connection, id) {
             channel.pause(on);
         }
@@ -124,7 +124,7 @@ impl NativePool {
 
     /// Ends the raw mode of a request; false: the server is not ready.
     #[napi(catch_unwind)]
-    pub fn settle(&self, connection: u32, id: u32) -> bool {
+    pub fn end_raw(&self, connection: u32, id: u32) -> bool {
         self.connections.connection(connection).is_some_and(|connection| connection.end_raw(id))
     }
 
@@ -134,30 +134,30 @@ impl NativePool {
         self.connections.connection(connection).is_some_and(|connection| connection.turn_page(id, on))
     }
 
-    /// Answers DIAL: the stream is there, or why it is not.
+    /// Answers `DIAL`; with an error there is no stream.
     #[napi(catch_unwind)]
     pub fn dialed(&self, socket: u32, error: Option<ApplicationError>) {
         let outcome = error.map_or(Ok(()), |error| Err(error.into()));
         self.connections.node_sockets.dialed(socket, outcome);
     }
 
-    /// Bytes of the server from a socket of Node's. False: no more until RESUME.
+    /// Takes bytes of the server from a socket of Node's. False: no more until `SOCKET_RESUME`.
     #[napi(catch_unwind)]
-    pub fn feed(&self, socket: u32, bytes: &[u8]) -> bool {
+    pub fn socket_data(&self, socket: u32, bytes: &[u8]) -> bool {
         self.connections.node_sockets.handle(socket).is_none_or(|handle| handle.feed(bytes))
     }
 
-    /// So many of the bytes of CARRY records have left.
+    /// Counts bytes of `SOCKET_WRITE` records that have left.
     #[napi(catch_unwind)]
-    pub fn sent(&self, socket: u32, bytes: u32) {
+    pub fn socket_written(&self, socket: u32, bytes: u32) {
         if let Some(handle) = self.connections.node_sockets.handle(socket) {
             handle.sent(usize::try_from(bytes).unwrap_or(usize::MAX));
         }
     }
 
-    /// The stream of a socket has ended.
+    /// Ends the stream of a socket that Node has closed.
     #[napi(catch_unwind)]
-    pub fn hung_up(&self, socket: u32) {
+    pub fn socket_closed(&self, socket: u32) {
         if let Some(handle) = self.connections.node_sockets.handle(socket) {
             handle.end();
         }
@@ -181,7 +181,7 @@ impl NativePool {
         idle
     }
 
-    /// Answers `awaitsOnConnect` of OPENED; an error closes the new connection.
+    /// Answers `awaitsOnConnect` of `OPENED`; an error closes the new connection.
     #[napi(catch_unwind)]
     pub fn on_connect_done(&self, connection: u32, error: Option<ApplicationError>) {
         self.connections.on_connect_done(connection, error);
@@ -193,14 +193,14 @@ impl NativePool {
         self.connections.connect_hook.switch(on);
     }
 
-    /// Answers ADMIT: the connection may be made, or why not; and REFUSED: the error that stands in place of
-    /// the core's, which without a message only gets a number.
+    /// Answers `BEFORE_CONNECT`: with an error the attempt fails; and `CONNECT_FAILED`: the error takes the place
+    /// of the core's own, which stays what it is where only a number is given.
     #[napi(catch_unwind)]
     pub fn resolve_connect(&self, attempt: u32, error: Option<ApplicationError>) {
         self.connections.connect_hook.resolve(attempt, error);
     }
 
-    /// Answers ASK.
+    /// Answers `ASK_PASSWORD`; with an error the login fails.
     #[napi(catch_unwind)]
     pub fn give_password(&self, question: u32, password: Option<String>, error: Option<ApplicationError>) {
         let password = error.map_or(Ok(password), |error| Err(error.into()));
@@ -302,7 +302,7 @@ impl NativePool {
 
     /// The number of the pool in snapshots; 0: it is not measured.
     #[napi(getter, catch_unwind)]
-    pub fn vitals(&self) -> u32 {
+    pub fn metrics_id(&self) -> u32 {
         self.tier.metrics().map_or(0, |metrics| metrics.id)
     }
 

@@ -14,10 +14,10 @@ use crate::telemetry::{
 
 /// What there is to tell: static methods only.
 #[napi]
-pub struct Vitals;
+pub struct Telemetry;
 
 #[napi]
-impl Vitals {
+impl Telemetry {
     /// Everything that is measured, as JSON.
     #[napi(catch_unwind)]
     pub fn snapshot() -> String {
@@ -82,7 +82,7 @@ impl Vitals {
 
     /// A listener of logs or alerts threw.
     #[napi(catch_unwind)]
-    pub fn fault() {
+    pub fn listener_fault() {
         registry::listener_fault();
     }
 }
@@ -96,10 +96,10 @@ fn describe(metric: &metrics::Metric) -> Value {
 
 /// Looks at one pool, regularly, and tells what changed.
 #[napi]
-pub struct Watch(crate::telemetry::PoolMonitor);
+pub struct Monitor(crate::telemetry::PoolMonitor);
 
 #[napi]
-impl Watch {
+impl Monitor {
     /// `thresholds`: JSON; what is absent keeps its default.
     #[napi(constructor, catch_unwind)]
     #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over a String")]
@@ -112,7 +112,7 @@ impl Watch {
     /// counts of another one as JSON; `context`: JSON. The answer is JSON.
     #[napi(catch_unwind)]
     #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over Strings")]
-    pub fn look(&mut self, at: f64, pool: Either<u32, String>, context: String) -> Result<String> {
+    pub fn sample(&mut self, at: f64, pool: Either<u32, String>, context: String) -> Result<String> {
         let at = Duration::try_from_secs_f64(at / 1000.0)
             .map_err(|error| Error::from_reason(error.to_string()))?;
         let context: Context = read_json(&context)?;
