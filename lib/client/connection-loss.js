@@ -73,7 +73,10 @@ function tellLoss(client, errors) {
     return;
   }
   moveTo(client, 'lost');
-  emitError(client, untold[0]);
+  const [lastWords] = untold;
+  client.connection.tell('message', lastWords);
+  emitError(client, lastWords);
+  client.connection.tell('errorMessage', lastWords);
   setImmediate(() => tellLoss(client, untold.slice(1)));
 }
 

@@ -33,6 +33,7 @@ function closed(pool, connection, info) {
   moveTo(client, 'ending');
   // An error that came over the connection is told before its end, a silent end is an error afterwards.
   if (died && !isSilent(errors)) lostIdle(pool, client, errors[0]);
+  if (errors.length > 1) client.connection.relay(errors[0]);
   finish(client, []);
   if (died && isSilent(errors)) lostIdle(pool, client, errors[0]);
   else if (!died) emitRemove(pool, client);
