@@ -17,7 +17,7 @@ const { announce, announceSession } = require('./client/server-messages');
 const { requestCancel } = require('./client/cancel-request');
 const { connectToServer } = require('./client/connect');
 const { escapeIdentifier, escapeLiteral } = require('./encode/escape');
-const { inContext } = require('./async/callback-context');
+const { captureContext, inContext, runIn } = require('./async/callback-context');
 const { bridge } = require('./native/bridge');
 const { failWith, giveBack } = require('./client/connection-loss');
 const { submit } = require('./client/submittable');
@@ -110,6 +110,8 @@ class Client extends EventEmitter {
     hide(this, '_native', null);
     hide(this, '_link', null);
     hide(this, '_pool', null);
+    // The async context of its events: that of the call that the connection was opened for.
+    hide(this, '_context', null);
     hide(this, '_connectRequest', null);
     // The submittable that has the connection for itself.
     hide(this, '_rawSession', null);
@@ -169,6 +171,7 @@ class Client extends EventEmitter {
       nextTick(() => callback(error));
       return;
     }
+    this._context = captureContext();
     if (this._customConnect !== null) this._customConnect.connectByCore(callback);
     else connectToServer(this, callback, signal);
   }
@@ -206,7 +209,7 @@ class Client extends EventEmitter {
       else if (callback) query.callback = callback;
     }
     const statement = query._toStatement(this._types);
-    if (!query.callback) statement.callback = undefined;
+    query._context = captureContext();
     query._limited = Boolean(statement.queryTimeout || this.connectionParameters.query_timeout);
     this._enqueue(statement);
     return query;
@@ -229,6 +232,7 @@ class Client extends EventEmitter {
     this.processID = link.info.processID;
     this.secretKey = link.info.secretKey;
     link.client = this;
+    this._context ??= link.context;
     moveTo(this, 'connected');
     this._txStatus = 'I';
     announceSession(this, link.info);
@@ -243,7 +247,7 @@ class Client extends EventEmitter {
 
   // From the bridge: the server said something that no query asked for.
   _event(event) {
-    announce(this, event);
+    runIn(this._context, announce, this, event);
   }
 
   /**
@@ -257,11 +261,12 @@ class Client extends EventEmitter {
       callback();
       return undefined;
     }
-    const promise = callback
-      ? undefined
-      : new this._Promise((resolve) => {
-          callback = resolve;
-        });
+    let promise;
+    if (callback) callback = inContext(callback);
+    else
+      promise = new this._Promise((resolve) => {
+        callback = resolve;
+      });
     this._onEnd.push(() => callback());
     whenAnswered(this, () => {
       if (this._link !== null) giveBack(this, true);

@@ -4,6 +4,8 @@
 // `client.query`; a Statement does its work.
 
 const { EventEmitter } = require('node:events');
+const { runIn } = require('./async/callback-context');
+const { callUserCode, throwAsync } = require('./async/uncaught');
 const Result = require('./result');
 const Statement = require('./statement/statement');
 
@@ -34,6 +36,8 @@ class Query extends EventEmitter {
     this._result = new Result(this._rowMode, this.types);
     this._results = this._result;
     Object.defineProperty(this, '_statement', { value: null, writable: true });
+    // The context of its query call.
+    Object.defineProperty(this, '_context', { value: null, writable: true });
     // Options that pg's queries do not know.
     Object.defineProperty(this, '_beyond', {
       value: { signal: given.signal, maxResultBytes: given.maxResultBytes },
@@ -75,7 +79,7 @@ class Query extends EventEmitter {
         ...this._beyond,
       },
       undefined,
-      (error, results) => this.callback && this.callback(error, results),
+      undefined,
     );
     statement.query = this;
     this._statement = statement;
@@ -84,11 +88,36 @@ class Query extends EventEmitter {
 
   // Rows are kept for a callback, or when nobody listens for `row`.
   _emitRows(result, from) {
-    const rows = result.rows;
-    const end = rows.length;
     if (this.listenerCount('row') === 0) return;
-    for (let i = from; i < end; i++) this.emit('row', rows[i], result);
-    if (!this.callback) rows.length = from;
+    runIn(this._context, emitRows, this, result, from);
+    if (!this.callback) result.rows.length = from;
+  }
+
+  /** From its statement: the query has succeeded. */
+  _finish(success, results) {
+    this._results = results;
+    runIn(this._context, () => {
+      if (this.callback) callUserCode(() => this.callback(success, results));
+      callUserCode(() => this.emit('end', results));
+    });
+  }
+
+  /** From its statement: the query has failed. */
+  _fail(error, connection) {
+    runIn(this._context, callUserCode, () => this.handleError(error, connection));
+  }
+}
+
+// Called for each chunk of rows, so without closures.
+function emitRows(query, result, from) {
+  const { rows } = result;
+  const end = rows.length;
+  for (let i = from; i < end; i++) {
+    try {
+      query.emit('row', rows[i], result);
+    } catch (error) {
+      throwAsync(error);
+    }
   }
 }
 

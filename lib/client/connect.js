@@ -3,6 +3,7 @@
 // Connect of a client that stands alone: its native pool of one, from the first call until the connection is
 // closed. To the bridge it is both the delegate of that pool and the request for its connection.
 
+const { runIn } = require('../async/callback-context');
 const { reasonOf, refusalOf } = require('../async/abort-signal');
 const { announceLogin } = require('./server-messages');
 const { DatabaseError, fromNative } = require('../errors');
@@ -60,7 +61,7 @@ class ConnectRequest {
     }
     try {
       this.callback(null, client);
-      client.emit('connect');
+      runIn(client._context, () => client.emit('connect'));
     } finally {
       client._begin();
       client.connection.ready('I');

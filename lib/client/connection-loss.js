@@ -3,6 +3,7 @@
 // Loss of a client's connection, and its end: which failures are the loss itself, which errors a client tells, and in
 // which order. As under pg: first the errors, then the failures of its requests, then the event `end`.
 
+const { runIn } = require('../async/callback-context');
 const { callUserCode } = require('../async/uncaught');
 const { failureReason, fromNative, withReason } = require('../errors');
 const { moveTo } = require('./session-state');
@@ -62,6 +63,10 @@ function isSilent(errors) {
  * core brings in one batch what the server sent one after the other.
  */
 function connectionClosed(client, errors) {
+  runIn(client._context, tellClosed, client, errors);
+}
+
+function tellClosed(client, errors) {
   if (errors.length === 0 && client._sessionState.code === undefined) finish(client, errors);
   else setImmediate(() => tellLoss(client, errors));
 }

@@ -5,6 +5,7 @@
 // exactly once. What a lost connection takes along fails after the client has told of the loss, as under pg.
 
 const { deprecate } = require('node:util');
+const { runIn } = require('../async/callback-context');
 const { fromNative } = require('../errors');
 const { bridge } = require('../native/bridge');
 const { pack } = require('../encode/request');
@@ -163,7 +164,9 @@ class RequestQueue {
   }
 
   emitDrainIfIdle() {
-    if (this.isEmpty && this.client._queryable) this.client.emit('drain');
+    const { client } = this;
+    if (!this.isEmpty || !client._queryable || client.listenerCount('drain') === 0) return;
+    runIn(client._context, () => client.emit('drain'));
   }
 }
 

@@ -8,6 +8,7 @@
 
 const { isFatal } = require('./connection-loss');
 const { moveTo } = require('./session-state');
+const { captureContext, runIn } = require('../async/callback-context');
 const { callUserCode, throwAsync } = require('../async/uncaught');
 const { RAW_FLAGS } = require('../native/layout');
 const { clearTimeout, nextTick, setImmediate, setTimeout } = require('../async/timers');
@@ -25,6 +26,8 @@ class RawSession {
     this.counted = true;
     this.client = client;
     this.query = query;
+    // The context of the query call.
+    this.context = query === null ? null : captureContext();
     // Receiver of the messages; null once it has failed or is done.
     this.active = query;
     this.backlog = null;
@@ -41,6 +44,8 @@ class RawSession {
     // Whether the client was released in the meantime.
     this.isAbandoned = false;
     this.pauses = 0;
+    // Error to fail with, where it is not that of the lost connection.
+    this.failure = undefined;
     // Exception of `submit`.
     this.thrown = undefined;
     this.isRaw = true;
@@ -243,6 +248,10 @@ class RawSession {
 
   // From the bridge: raw mode has begun, the core has room again, or the server has sent bytes.
   takeRaw(flags, bytes) {
+    runIn(this.context, receive, this, flags, bytes);
+  }
+
+  receive(flags, bytes) {
     if (flags === BEGUN) {
       this.begin();
       if (this.thrown !== undefined) throwAsync(this.thrown);
@@ -270,8 +279,13 @@ class RawSession {
     clearTimeout(this.timer);
     const { active, client } = this;
     this.active = null;
-    if (active !== null) callUserCode(() => active.handleError(error, client.connection));
+    if (active === null) return;
+    runIn(this.context, callUserCode, () => active.handleError(this.failure ?? error, client.connection));
   }
+}
+
+function receive(session, flags, bytes) {
+  session.receive(flags, bytes);
 }
 
 /** The error of a query whose client was released before it had ended. */

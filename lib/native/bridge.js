@@ -9,6 +9,7 @@
 
 const RowDescription = require('../decode/row-description');
 const { ConfigurationError } = require('../errors');
+const { runOutside } = require('../async/callback-context');
 const { throwAsync } = require('../async/uncaught');
 const { Frame } = require('./frame');
 const { REASONS, RECORD, RECORDS } = require('./layout');
@@ -87,6 +88,8 @@ class ConnectionHandle {
     this.delegate = delegate;
     this.info = info;
     this.client = null;
+    // The async context of the request that it was opened for.
+    this.context = null;
     this.leased = false;
     this.open = true;
     this.fresh = true;
@@ -202,6 +205,11 @@ class Bridge {
   /** Whether a statement or checkout of this pool has yet to be answered. */
   hasRequestsOf(pool) {
     return this.requests.some((request) => request !== undefined && request.pool === pool);
+  }
+
+  /** The requests of this pool that have yet to be answered. */
+  requestsOf(pool) {
+    return this.requests.filter((request) => request !== undefined && request.pool === pool);
   }
 
   /** Reads what has come from the core: its wake call arrives here. */
@@ -419,7 +427,8 @@ let current;
 
 /** The bridge of this thread; the native core is loaded when it is first needed. */
 function bridge() {
-  if (current === undefined) current = new Bridge(require('.'));
+  // What the core calls runs in the context in which the bridge was made.
+  if (current === undefined) runOutside(() => (current = new Bridge(require('.'))));
   return current;
 }
 

@@ -2,6 +2,7 @@
 
 // One checkout: the request behind `pool.connect()`, until it has a lease or has failed.
 
+const { runIn } = require('../async/callback-context');
 const { acquire } = require('./lease');
 
 function nothing() {}
@@ -17,6 +18,8 @@ class Checkout {
     this.callback = callback;
     this.lease = lease;
     this.aborted = false;
+    // The context of its call, where the pool may have to connect for it, or its lease has listeners.
+    this.context = null;
     // Deadline, attempts and base delay, where they differ from the pool's.
     this.terms = POOLS_TERMS;
   }
@@ -24,7 +27,7 @@ class Checkout {
   takeConnection(connection) {
     // The signal came first: nobody would release the client.
     if (this.aborted) this.pool._native.release(connection.id, false);
-    else acquire(this.pool, this, connection);
+    else runIn(this.context ?? this.pool._context, acquire, this.pool, this, connection);
   }
 
   takeFailure(failure) {

@@ -4,18 +4,22 @@
 // is called as pg's pool calls it, in the async context of a waiting request. The core connects when the call arrives
 // at our own `connect`; what the custom `connect` calls back with decides.
 
-const { AsyncResource } = require('node:async_hooks');
+const { runIn } = require('../async/callback-context');
 const { moveTo } = require('../client/session-state');
 const { reject, runOnConnect } = require('./on-connect');
 const { connectionClosed, unexpected } = require('../client/connection-loss');
 const { nextTick } = require('../async/timers');
 
 class CustomConnect {
-  /** @param attempt the core's number for it */
-  constructor(pool, attempt, client) {
+  /**
+   * @param attempt the core's number for it
+   * @param context of the request that needs the connection
+   */
+  constructor(pool, attempt, client, context) {
     this.pool = pool;
     this.attempt = attempt;
     this.client = client;
+    this.context = context;
     // Callback of the core's connect, while that is under way.
     this.callback = null;
     this.connection = null;
@@ -31,7 +35,7 @@ class CustomConnect {
     const { client } = this;
     client._customConnect = this;
     try {
-      client.connect((error) => this.userDone(error));
+      runIn(this.context, () => client.connect((error) => this.userDone(error)));
     } catch (error) {
       this.userDone(error);
     }
@@ -116,25 +120,4 @@ class CustomConnect {
   }
 }
 
-/** The waiting requests of a pool, each with the async context of its caller. */
-class WaitingContexts {
-  constructor() {
-    this.waiting = [];
-  }
-
-  add(request) {
-    this.waiting = this.waiting.filter((entry) => entry.request.id !== 0);
-    this.waiting.push({ request, context: new AsyncResource('pg.connect') });
-  }
-
-  /** Runs `work` in the context of the request that has waited longest. */
-  run(work) {
-    while (this.waiting.length > 0) {
-      const { request, context } = this.waiting.shift();
-      if (request.id !== 0) return context.runInAsyncScope(work);
-    }
-    return work();
-  }
-}
-
-module.exports = { CustomConnect, WaitingContexts };
+module.exports = { CustomConnect };

@@ -11,9 +11,11 @@ const { answerPassword } = require('../client/password');
 const { bridge } = require('../native/bridge');
 const { fromNative } = require('../errors');
 const { runOnConnect } = require('./on-connect');
+const { runIn } = require('../async/callback-context');
 const { callUserCode } = require('../async/uncaught');
 const leakDetection = require('../monitor/leak-detection');
 const { clientOf, newClient, templateClient } = require('./clients');
+const { contextOfNextConnection } = require('./connect-context');
 const removal = require('./removal');
 
 class PoolDelegate {
@@ -27,9 +29,9 @@ class PoolDelegate {
   beforeConnect(attempt) {
     const { pool } = this;
     try {
-      const connect = new CustomConnect(pool, attempt, newClient(pool));
+      const connect = new CustomConnect(pool, attempt, newClient(pool), contextOfNextConnection(pool));
       this.customConnects.set(attempt, connect);
-      pool._waitingContexts.run(() => connect.begin());
+      connect.begin();
     } catch (error) {
       pool._native.resolveConnect(attempt, pool._errors.keep(error));
     }
@@ -49,15 +51,17 @@ class PoolDelegate {
     const connect = this.customConnects.get(connection.info.attempt);
     if (connect !== undefined) {
       this.customConnects.delete(connection.info.attempt);
-      connect.coreConnected(connection);
+      connection.context = connect.context;
+      runIn(connection.context, () => connect.coreConnected(connection));
       return;
     }
+    connection.context = contextOfNextConnection(pool);
     if (pool._everyConnectionHasClient) callUserCode(() => clientOf(pool, connection));
-    if (connection.info.awaitsOnConnect) runOnConnect(pool, connection);
+    if (connection.info.awaitsOnConnect) runIn(connection.context, runOnConnect, pool, connection);
   }
 
   closed(connection, info) {
-    removal.closed(this.pool, connection, info);
+    runIn(connection.context, removal.closed, this.pool, connection, info);
   }
 
   askPassword(attempt) {

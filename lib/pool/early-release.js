@@ -35,12 +35,12 @@ class EarlyRelease {
     if (this.connection.client._requests.submittables.length === 0) this.end(false);
   }
 
-  /** Closes the connection. */
+  /** Closes the connection; then what is still open fails. */
   close() {
     const { client } = this.connection;
     moveTo(client, 'ending');
+    for (const submittable of client._requests.submittables) submittable.failure = released();
     this.end(true);
-    for (const submittable of client._requests.submittables) submittable.fail(released());
   }
 
   /** Ends the lease; the connection may have been lost. */

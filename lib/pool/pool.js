@@ -12,7 +12,7 @@ const Statement = require('../statement/statement');
 const TypeOverrides = require('../type-overrides');
 const { abortOn } = require('../async/abort-signal');
 const { Checkout } = require('./checkout');
-const { WaitingContexts } = require('./custom-connect');
+const { keepContext } = require('./connect-context');
 const { PoolDelegate } = require('./delegate');
 const { Shutdown } = require('./shutdown');
 const { completed } = require('./options');
@@ -20,7 +20,7 @@ const { logPulse, logSupply } = require('./pg-pool-log');
 const { addPgPoolMembers } = require('./pg-pool-members');
 const { hide } = require('../config/secrets');
 const { fromNative } = require('../errors');
-const { inContext } = require('../async/callback-context');
+const { captureContext, inContext } = require('../async/callback-context');
 const { bridge } = require('../native/bridge');
 const { plainMethods } = require('../client/patched-methods');
 const { awaitOnConnect, hasOnConnect, openedNative } = require('./open');
@@ -72,8 +72,9 @@ class Pool extends EventEmitter {
     hide(this, '_earlyReleases', new Set());
     // Leased connections that are closed; the end of the pool does not wait for their release.
     hide(this, '_lostLeases', new Set());
-    // Async contexts for a `connect` of the clients' own, and whether there is one.
-    hide(this, '_waitingContexts', new WaitingContexts());
+    // The async context of what belongs to no request.
+    hide(this, '_context', captureContext());
+    // Whether the class of the clients has a `connect` of its own.
     hide(this, '_interceptsConnects', false);
     // A client has a `query` or type parsers of its own, so queries of the pool run on clients from now on.
     hide(this, '_hasCustomClients', false);
@@ -308,8 +309,8 @@ function admit(pool, checkout) {
   try {
     const { deadline, attempts, base } = checkout.terms;
     if (pool._isLogged) logSupply(pool);
+    if (pool._interceptsConnects || native.idle === 0 || hasLeaseListeners(pool)) keepContext(checkout);
     native.connect(checkout.id, deadline, attempts, base);
-    if (pool._interceptsConnects) pool._waitingContexts.add(checkout);
   } catch (error) {
     if (checkout.id !== 0) core.take(checkout.id);
     nextTick(() => checkout.fail(error));
@@ -319,12 +320,16 @@ function admit(pool, checkout) {
 function send(pool, native, statement) {
   try {
     const { buffer, length } = pack(statement);
+    if (pool._interceptsConnects || (pool._sawFirstClient && native.idle === 0)) keepContext(statement);
     native.query(bridge().register(statement), buffer, length);
-    if (pool._interceptsConnects) pool._waitingContexts.add(statement);
   } catch (error) {
     if (statement.id !== 0) bridge().take(statement.id);
     nextTick(() => statement.fail(error));
   }
+}
+
+function hasLeaseListeners(pool) {
+  return Boolean(pool.options.verify) || pool.listenerCount('acquire') > 0;
 }
 
 // Whether nobody could notice that a query of the pool had no client.

@@ -40,6 +40,8 @@ class Statement {
     // Its client, or the pool that chooses a connection for it; one of the two.
     this.client = null;
     this.pool = null;
+    // The context of its call, where the pool may have to connect for it.
+    this.context = null;
     // The Query that it belongs to, if any.
     this.query = null;
     // First argument of a callback on success: null from pg's clients, undefined from its pools.
@@ -186,15 +188,15 @@ class Statement {
       this.resolve(value);
       return;
     }
-    if (this.query !== null) this.query._results = value;
-    if (this.callback) {
+    if (this.query !== null) {
+      this.query._finish(this.success, value);
+    } else if (this.callback) {
       try {
         this.callback(this.success, value);
       } catch (error) {
         throwAsync(error);
       }
     }
-    if (this.query !== null) this.query.emit('end', value);
   }
 
   fail(error) {
@@ -204,7 +206,7 @@ class Statement {
     }
     if (this.resolve !== undefined) this.reject(this.resolve, error);
     else if (this.query !== null)
-      this.query.handleError(error, this.client === null ? undefined : this.client.connection);
+      this.query._fail(error, this.client === null ? undefined : this.client.connection);
     else if (this.callback) this.callback(error);
   }
 
