@@ -29,7 +29,7 @@ test('a row is run for each contender, no write is lost or doubled, and the tabl
   };
   expect(textReport(report)).toContain(rows[0].title);
   for (const name of contenders) expect(markdownReport(report)).toContain(`| ${name} |`);
-});
+}, 60_000);
 
 test('the ledger tells writes that were doubled, lost or misreported', () => {
   const written = (key, told) => ({ kind: 'insert', key, told });

@@ -80,6 +80,8 @@ async function main(argv) {
   });
   for (const { row, why } of skipped) process.stderr.write(`skipped: ${row}: ${why}\n`);
   const environment = await environmentOfRun();
+  if (options.isOther)
+    environment.push('faults and load were other ones than the titles say, see the switches');
   // The measurements mostly wait, so they do it beside the rows.
   const [results, measurements] = await Promise.all([
     runRows(rows, options, namespaces, running),

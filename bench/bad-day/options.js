@@ -82,6 +82,8 @@ function parseOptions(argv) {
     help: values.help,
     command: ['npm run bench --', ...argv.filter((word) => word !== '--as-built')].join(' '),
   };
+  // Titles tell the rows as they are without switches.
+  options.isOther = options.quick || Object.values(options.terms).some((value) => value !== undefined);
   if (problems.length > 0) throw new Error(problems.join('\n'));
   return options;
 }
