@@ -12,6 +12,7 @@ const { DatabaseError } = require('../errors');
 const { isUsable } = require('../client/session-state');
 const { monotonicNow } = require('../async/timers');
 const { STAGES } = require('../native/layout');
+const { isFatal } = require('./terms');
 
 // The time to ask where the transaction has no deadline: about what a server takes to restart.
 const DEFAULT_ASKING_MILLIS = 30_000;
@@ -119,7 +120,8 @@ async function commitOutcome(transaction, commit) {
       const outcome = outcomeOf(answer, commit);
       if (outcome !== undefined) return outcome;
     } catch (error) {
-      if (error instanceof DatabaseError) failure = error;
+      // The refusal of an answer. After a fatal error another connection may bring one.
+      if (error instanceof DatabaseError && !isFatal(error)) failure = error;
     }
     const decision = await transaction.decide({
       stage: STAGES.ASKING,

@@ -21,7 +21,17 @@ function* causes(error) {
 }
 
 function codeOf(error) {
-  for (const one of causes(error)) if (one instanceof DatabaseError) return one.code;
+  return databaseErrorOf(error)?.code;
+}
+
+/** Whether the server, or a pooler before it, has closed the connection with this error. */
+function isFatal(error) {
+  const severity = databaseErrorOf(error)?.severity;
+  return severity === 'FATAL' || severity === 'PANIC';
+}
+
+function databaseErrorOf(error) {
+  for (const one of causes(error)) if (one instanceof DatabaseError) return one;
   return undefined;
 }
 
@@ -89,4 +99,4 @@ function failedRun({ until, ...terms }, retries, error, lost) {
   return { ...terms, remainingMillis, retries, code: codeOf(error), lost: lost && isConnectionError(error) };
 }
 
-module.exports = { codeOf, failedRun, isConnectionError, termsOf, withAmbiguity, withBudgetCause };
+module.exports = { codeOf, failedRun, isConnectionError, isFatal, termsOf, withAmbiguity, withBudgetCause };

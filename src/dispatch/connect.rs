@@ -96,7 +96,7 @@ async fn suits(target: TargetSessionAttrs, connection: &CloseOnDrop) -> Result<b
 /// Whether another host would answer the same.
 fn is_final(error: &Error) -> bool {
     match error {
-        Error::Database(error) => !error.code.action().passes(),
+        Error::Database(error) => !error.action().passes(),
         _ => false,
     }
 }

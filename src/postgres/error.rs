@@ -101,9 +101,7 @@ impl Error {
     /// Whether the connection is over with this error.
     pub fn is_fatal(&self) -> bool {
         match self.own() {
-            Self::Database(error) => {
-                matches!(error.severity_code.as_str(), "FATAL" | "PANIC")
-            }
+            Self::Database(error) => error.is_fatal(),
             Self::QueryTimeout | Self::Withdrawn | Self::TooLarge(_) | Self::Plain(_) | Self::Type(_) => {
                 false
             }
@@ -241,7 +239,43 @@ pub struct DatabaseError {
     pub routine: Option<String>,
 }
 
+/// What poolers say with the code of an internal error when they have no server, in lower case.
+const POOLER_HAS_NO_SERVER: [&str; 10] = [
+    // Supavisor.
+    "max client",
+    "checkout timeout",
+    "unable to check out",
+    "dbhandler exited",
+    "connection to database closed",
+    "(ecircuitbreaker)",
+    // Neon.
+    "couldn't connect to compute node",
+    "control plane request failed",
+    "failed to acquire permit",
+    "too many connections attempts",
+];
+
 impl DatabaseError {
+    /// What the error asks for.
+    pub fn action(&self) -> Action {
+        if self.is_from_pooler() { Action::Refusing } else { self.code.action() }
+    }
+
+    /// Whether a pooler says that it has no server to give at the moment, or has lost the one it gave. PgBouncer has
+    /// one code for that and all its complaints, Supavisor and Neon's proxy have that of an internal error.
+    fn is_from_pooler(&self) -> bool {
+        if self.code.is_protocol_violation() {
+            return self.is_fatal() && !self.message.contains("unsupported startup parameter");
+        }
+        let message = self.message.to_ascii_lowercase();
+        self.code.is_internal_error() && POOLER_HAS_NO_SERVER.iter().any(|text| message.contains(text))
+    }
+
+    /// Whether the server closes the connection after it.
+    pub fn is_fatal(&self) -> bool {
+        matches!(self.severity_code.as_str(), "FATAL" | "PANIC")
+    }
+
     /// Whether a timeout of the server ended the statement (`statement_timeout`, `lock_timeout`). The code
     /// alone does not say so.
     fn is_timeout(&self) -> bool {
@@ -273,7 +307,7 @@ impl Error {
     pub fn action(&self) -> Action {
         match self {
             Self::Application { error, .. } => error.action(),
-            Self::Database(error) => error.code.action(),
+            Self::Database(error) => error.action(),
             Self::System(error) => error.action(),
             Self::Aggregate(errors) => errors.first().map_or(Action::Final, SystemError::action),
             Self::Lost | Self::Broken(_) => Action::ConnectionOver,
@@ -326,5 +360,64 @@ mod tests {
         assert_eq!(error("getaddrinfo", "ENOTFOUND"), Action::Final);
         assert_eq!(error("connect", "EACCES"), Action::Final);
         assert_eq!(error("read", "ECONNRESET"), Action::ConnectionOver);
+    }
+
+    fn action(code: &str, severity: &str, message: &str) -> Action {
+        let none = || None;
+        let error = DatabaseError {
+            length: 0,
+            message: message.to_owned(),
+            severity: none(),
+            severity_code: severity.to_owned(),
+            code: SqlState::new(code.as_bytes()),
+            detail: none(),
+            hint: none(),
+            position: none(),
+            internal_position: none(),
+            internal_query: none(),
+            context: none(),
+            schema: none(),
+            table: none(),
+            column: none(),
+            data_type: none(),
+            constraint: none(),
+            file: none(),
+            line: none(),
+            routine: none(),
+        };
+        error.action()
+    }
+
+    #[test]
+    fn a_pooler_without_a_server_is_told_from_one_that_will_never_have_one() {
+        for message in [
+            "server login has been failing, try again later (server_login_retry)",
+            "no more connections allowed (max_client_conn)",
+            "query_wait_timeout",
+            "server conn crashed?",
+        ] {
+            assert_eq!(action("08P01", "FATAL", message), Action::Refusing, "{message}");
+        }
+        for message in [
+            "Max client connections reached",
+            "(EMAXCONNSESSION) max clients reached in session mode - max clients are limited to pool_size: 15",
+            "(EDBHANDLEREXITED) connection to database closed. Check logs for more information",
+            "DbHandler exited",
+            "Couldn't connect to compute node",
+            "Control plane request failed",
+            "Failed to acquire permit to connect to the database. Too many database connection attempts",
+        ] {
+            assert_eq!(action("XX000", "FATAL", message), Action::Refusing, "{message}");
+            assert_eq!(action("XX000", "ERROR", message), Action::Refusing, "{message}");
+        }
+        for (code, severity, message) in [
+            ("08P01", "FATAL", "unsupported startup parameter: geqo"),
+            ("08P01", "ERROR", "bind message supplies 1 parameters, but prepared statement requires 2"),
+            ("XX000", "FATAL", "Tenant or user not found"),
+            ("XX000", "ERROR", "cache lookup failed for type 16384"),
+            ("XX001", "ERROR", "Control plane request failed"),
+        ] {
+            assert_eq!(action(code, severity, message), Action::Final, "{message}");
+        }
     }
 }

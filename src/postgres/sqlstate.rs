@@ -99,6 +99,16 @@ impl SqlState {
         }
     }
 
+    /// Whether it is PgBouncer's code for everything.
+    pub(super) fn is_protocol_violation(self) -> bool {
+        &self.0 == b"08P01"
+    }
+
+    /// Whether it is the code of Supavisor and of Neon's proxy for everything.
+    pub(super) fn is_internal_error(self) -> bool {
+        self == Self::UNKNOWN
+    }
+
     /// Whether the statement was cancelled, by a timeout of the server or on request.
     pub fn is_cancelled(self) -> bool {
         &self.0 == b"57014"
