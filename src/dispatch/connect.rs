@@ -66,7 +66,7 @@ pub(super) async fn connect_to_any(
 }
 
 /// Connects to one host; whether it is suitable.
-async fn try_host(
+pub(super) async fn try_host(
     hosts: &Hosts,
     index: usize,
     config: &Config,

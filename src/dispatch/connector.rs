@@ -97,6 +97,10 @@ impl PgConnector {
         Ok(())
     }
 
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
     pub(super) fn events(&self) -> Arc<ConnectionEvents> {
         Arc::clone(&self.events)
     }
@@ -106,7 +110,7 @@ impl PgConnector {
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Listener of a probe's connection: nobody is to hear of it.
-struct NoEvents;
+pub(super) struct NoEvents;
 
 impl Listener for NoEvents {
     fn event(&self, _: u32, _: Event) {}

@@ -198,6 +198,12 @@ pub(super) fn failed_over(metrics: Option<&Arc<PoolMetrics>>, from: &Host, to: &
     warn!(target: "failover", pool = metrics.name, from, to, "left");
 }
 
+/// A host owes answers and gives none; its connections are given up, for another host serves.
+pub(super) fn silent(metrics: Option<&Arc<PoolMetrics>>, host: &str, connections: usize) {
+    let Some(metrics) = metrics else { return };
+    warn!(target: "failover", pool = metrics.name, host, connections, "silent");
+}
+
 /// Nobody knows what became of a COMMIT.
 pub(super) fn commit_unknown(metrics: Option<&Arc<PoolMetrics>>) {
     let Some(metrics) = metrics else { return };

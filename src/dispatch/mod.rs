@@ -11,6 +11,7 @@ mod checkout;
 mod classify;
 mod connect;
 mod connector;
+mod host_watch;
 mod hosts;
 mod instrument;
 mod internal_query;
@@ -69,6 +70,7 @@ impl Tier {
         let Settings { config, hosts, mut pool, budget, policy, .. } = settings;
         let member = budget.map(|part| shared_quotas::join(&part, &mut pool, &runtime));
         let hosts = Arc::new(hosts);
+        let watched = Arc::clone(&hosts);
         let context = Arc::new(TierContext { observer, runtime: runtime.clone(), metrics: metrics.clone() });
         let retry_state = Arc::new(RetryState::new(&policy, &hosts, &context));
         let connector = PgConnector::new(config, hosts, &context, Arc::clone(&retry_state.breakers));
@@ -76,6 +78,7 @@ impl Tier {
         let pool = Pool::new(connector, pool, runtime);
         events.attach(&pool);
         retry_state.breakers.attach(&pool);
+        host_watch::start(&pool, &watched, &retry_state.breakers, &context);
         if let Some(member) = member {
             shared_quotas::attach(&member, &pool);
         }

@@ -174,6 +174,11 @@ impl<C: Connector> PoolInner<C> {
         })
     }
 
+    pub(super) fn connections(&self) -> Vec<C::Connection> {
+        let live = self.state.lock().live_handles_locked();
+        live.into_iter().map(|handle| handle.connection).collect()
+    }
+
     pub(super) fn check_idle(self: &Arc<Self>, is_meant: impl Fn(&C::Connection) -> bool) {
         let idle = self.state.lock().idle_handles_locked();
         let meant: Vec<_> = idle

@@ -98,6 +98,11 @@ impl<C: Connector> Pool<C> {
         self.0.0.statistics()
     }
 
+    /// The connections that exist now, idle or leased.
+    pub fn connections(&self) -> Vec<C::Connection> {
+        self.0.0.connections()
+    }
+
     /// Closes the idle connections for which `is_gone` holds, and returns how many. For the owner of the
     /// connector, who learns first that an idle connection died.
     pub fn forget(&self, is_gone: impl Fn(&C::Connection) -> bool, reason: CloseReason) -> usize {

@@ -7,7 +7,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -101,6 +104,7 @@ pub struct Connection {
     /// The time it took to open the connection: a round trip, or a few.
     pub(super) opened_in: Duration,
     pub(super) listener: Arc<dyn Listener>,
+    pub(super) received: AtomicU64,
     pub(super) state: Mutex<ConnectionState>,
 }
 
@@ -220,6 +224,24 @@ impl Connection {
             state.close_error = Some(error);
             state.wake_locked();
         }
+    }
+
+    /// Gives the connection up as lost, without a word to the server: what runs fails by its phase.
+    pub fn sever(&self) {
+        let mut state = self.state.lock();
+        if !matches!(state.end, End::Closed(_)) {
+            state.end = End::Closed(Error::Lost);
+            state.wake_locked();
+        }
+    }
+
+    /// How many bytes the server has sent since the login.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_received(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Cancels the exchange that runs; its caller gets the error of a connection that is terminated. False:

@@ -71,7 +71,10 @@ impl Driver {
                     return Poll::Ready(End::Closed(Error::Lost));
                 }
                 Err(error) => return Poll::Ready(End::Closed(Error::broken(&error, "read"))),
-                Ok(read) => self.inbox.filled(read),
+                Ok(read) => {
+                    self.handler.connection.count_received(read);
+                    self.inbox.filled(read);
+                }
             }
             if let Err(error) = self.handler.messages(&mut self.inbox) {
                 return Poll::Ready(End::Closed(error));
@@ -86,8 +89,10 @@ impl Driver {
         if !state.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             state.driver = Some(cx.waker().clone());
         }
-        if matches!(state.end, End::Closing) {
-            return Ok(false);
+        match &state.end {
+            End::Open => {}
+            End::Closing => return Ok(false),
+            End::Closed(error) => return Err(error.clone()),
         }
         if let Poll::Ready(Err(error)) = self.transport.poll_write_all(cx, &mut state.outbox) {
             return Err(Error::broken(&error, "write"));

@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -174,6 +174,7 @@ impl Startup {
             has_key: key.is_some(),
             opened_in,
             listener,
+            received: AtomicU64::new(0),
             state: Mutex::new(ConnectionState::new(plain, statements, role, config.pipelined)),
         });
         tokio::spawn(drive(Arc::clone(&connection), transport, inbox));

@@ -1,0 +1,247 @@
+//! Leaves a host that has fallen silent while another one serves: its kernel still takes what is sent, but the server
+//! is frozen or cut off.
+//!
+//! Nothing is done for a statement on its way. Twice a second the watch looks which connections owe an answer. A host of
+//! which no connection has heard anything for a second is asked by a connect of its own. If that is not answered, and
+//! another host answers and suits, all connections to the silent host are lost: their statements fail by their phase, and
+//! their places are free for the other host. Without another host nothing is given up, and the question is asked again.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{
+    PgConnector,
+    breakers::HostBreakers,
+    connect::{CloseOnDrop, try_host},
+    connector::NoEvents,
+    hosts::{HostState, Hosts},
+    instrument, internal_query,
+    session_attrs::TargetSessionAttrs,
+    tier_context::TierContext,
+};
+use crate::{
+    pool::{Pool, WeakPool},
+    postgres::{Config, Connection, Error, Host, Listener, connect},
+};
+
+/// Between two looks.
+const TICK: Duration = Duration::from_millis(500);
+/// Longer silence is asked about.
+const SILENCE: Duration = Duration::from_secs(1);
+/// Between two questions, where the first was answered: what runs is slow.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// How long the answer to a question may take.
+const QUESTION: Duration = Duration::from_millis(1500);
+
+/// Begins the watch where there is a choice of hosts; it ends with the pool.
+pub(super) fn start(
+    pool: &Pool<PgConnector>,
+    hosts: &Arc<Hosts>,
+    breakers: &Arc<HostBreakers>,
+    tier: &Arc<TierContext>,
+) {
+    if hosts.all().count() > 1 {
+        let watch = HostWatch {
+            pool: pool.downgrade(),
+            hosts: Arc::clone(hosts),
+            breakers: Arc::clone(breakers),
+            tier: Arc::clone(tier),
+        };
+        tier.runtime.spawn(watch.run());
+    }
+}
+
+struct HostWatch {
+    pool: WeakPool<PgConnector>,
+    hosts: Arc<Hosts>,
+    breakers: Arc<HostBreakers>,
+    tier: Arc<TierContext>,
+}
+
+impl HostWatch {
+    async fn run(self) {
+        let mut silences: Vec<Silence> = self.hosts.all().map(|_| Silence::default()).collect();
+        loop {
+            sleep(TICK).await;
+            let Some(pool) = self.pool.upgrade() else { return };
+            let connections = pool.connections();
+            for (index, silence) in silences.iter_mut().enumerate() {
+                let samples = samples(&connections, self.hosts.get(index));
+                if !silence.observe(samples, Instant::now()) {
+                    continue;
+                }
+                let config = pool.connector().config();
+                if self.is_answering(index, config).await {
+                    silence.answered(Instant::now());
+                } else if self.is_served_without(index, config).await {
+                    self.leave(index, &pool);
+                    *silence = Silence::default();
+                }
+            }
+        }
+    }
+
+    /// Whether a host answers a connect and a question in time. A refusal by the server is an answer.
+    async fn is_answering(&self, index: usize, config: &Config) -> bool {
+        let question = async {
+            let connection = connect(self.hosts.get(index), config, Arc::new(NoEvents)).await?;
+            let connection = CloseOnDrop(Some(connection));
+            let Some(asked) = &connection.0 else { return Ok(()) };
+            internal_query::ask(asked, "").await.map(drop)
+        };
+        matches!(timeout(QUESTION, question).await, Ok(Ok(()) | Err(Error::Database(_))))
+    }
+
+    /// Whether another host answers and suits.
+    async fn is_served_without(&self, silent: usize, config: &Config) -> bool {
+        let listener: Arc<dyn Listener> = Arc::new(NoEvents);
+        for index in self.hosts.order(Instant::now()) {
+            if index == silent || self.breakers.is_open(index) {
+                continue;
+            }
+            let trial = timeout(QUESTION, try_host(&self.hosts, index, config, &listener)).await;
+            let Ok(Ok((connection, suits))) = trial else { continue };
+            let suits = suits || self.hosts.target() == TargetSessionAttrs::PreferStandby;
+            if suits {
+                self.hosts.note_suitable(index, &connection);
+            }
+            connection.close();
+            if suits {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn leave(&self, index: usize, pool: &Pool<PgConnector>) {
+        self.hosts.note(index, HostState::Unreachable);
+        let host = self.hosts.get(index);
+        let mut lost = 0;
+        for connection in pool.connections().iter().filter(|connection| Arc::ptr_eq(&connection.host, host)) {
+            connection.sever();
+            lost += 1;
+        }
+        instrument::silent(self.tier.metrics.as_ref(), &self.hosts.address(index), lost);
+    }
+}
+
+fn samples<'a>(connections: &'a [Arc<Connection>], host: &'a Arc<Host>) -> impl Iterator<Item = Sample> + 'a {
+    connections.iter().filter(|&connection| Arc::ptr_eq(&connection.host, host)).map(|connection| Sample {
+        id: connection.id,
+        received: connection.received(),
+        owes_answer: !connection.is_quiet(),
+    })
+}
+
+/// What a look shows of one connection.
+struct Sample {
+    id: u32,
+    /// Bytes that the server has sent so far.
+    received: u64,
+    owes_answer: bool,
+}
+
+/// How long a host that owes answers has been silent.
+#[derive(Default)]
+struct Silence {
+    received: HashMap<u32, u64>,
+    since: Option<Instant>,
+    /// No question before that.
+    not_before: Option<Instant>,
+}
+
+impl Silence {
+    /// Takes the samples of a look; whether the host is to be asked.
+    fn observe(&mut self, samples: impl Iterator<Item = Sample>, now: Instant) -> bool {
+        let (mut owes_answer, mut spoke) = (false, false);
+        let mut received = HashMap::new();
+        for sample in samples {
+            owes_answer |= sample.owes_answer;
+            spoke |= self.received.get(&sample.id) != Some(&sample.received);
+            received.insert(sample.id, sample.received);
+        }
+        self.received = received;
+        if !owes_answer || spoke {
+            self.since = None;
+            self.not_before = None;
+            return false;
+        }
+        let since = *self.since.get_or_insert(now);
+        now.saturating_duration_since(since) >= SILENCE && self.not_before.is_none_or(|at| at <= now)
+    }
+
+    /// The host has answered the question.
+    fn answered(&mut self, now: Instant) {
+        self.not_before = Some(now + ASK_AGAIN);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWING: bool = true;
+
+    fn sample(id: u32, received: u64, owes_answer: bool) -> Sample {
+        Sample { id, received, owes_answer }
+    }
+
+    /// Of a host seen at each half second, whether it is to be asked.
+    fn looks(seen: &[&[(u32, u64, bool)]]) -> Vec<bool> {
+        let (mut silence, begun) = (Silence::default(), Instant::now());
+        let look = |(tick, samples): (u32, &&[(u32, u64, bool)])| {
+            let samples = samples.iter().map(|&(id, received, owes)| sample(id, received, owes));
+            silence.observe(samples, begun + TICK * tick)
+        };
+        (0..).zip(seen).map(look).collect()
+    }
+
+    #[test]
+    fn a_host_is_asked_after_a_second_of_silence() {
+        let silent: &[_] = &[(1, 7, OWING)];
+        assert_eq!(looks(&[silent; 5]), [false, false, false, true, true]);
+    }
+
+    #[test]
+    fn a_host_that_owes_nothing_may_be_silent() {
+        let idle: &[_] = &[(1, 7, false)];
+        assert_eq!(looks(&[idle; 6]), [false; 6]);
+    }
+
+    #[test]
+    fn one_connection_that_hears_something_speaks_for_the_host() {
+        let looks = looks(&[
+            &[(1, 7, OWING), (2, 1, false)],
+            &[(1, 7, OWING), (2, 2, false)],
+            &[(1, 7, OWING), (2, 3, false)],
+            &[(1, 7, OWING), (2, 4, false)],
+        ]);
+        assert_eq!(looks, [false; 4]);
+    }
+
+    #[test]
+    fn a_connection_that_leaves_says_nothing_and_a_new_one_was_answered() {
+        let leaving =
+            [&[(1, 7, OWING), (2, 1, OWING)][..], &[(1, 7, OWING), (2, 1, OWING)], &[(1, 7, OWING)]];
+        let leaving: Vec<_> = leaving.into_iter().chain([&[(1, 7, OWING)][..]; 2]).collect();
+        assert_eq!(looks(&leaving), [false, false, false, true, true]);
+        let coming: &[_] = &[(1, 7, OWING), (2, 1, false)];
+        assert_eq!(looks(&[&[(1, 7, OWING)], &[(1, 7, OWING)], &[(1, 7, OWING)], coming]), [false; 4]);
+    }
+
+    #[test]
+    fn a_host_that_answered_is_asked_again_after_a_while() {
+        let (mut silence, begun) = (Silence::default(), Instant::now());
+        let mut ask = |seconds| {
+            silence.observe([sample(1, 7, OWING)].into_iter(), begun + Duration::from_secs(seconds))
+        };
+        assert_eq!([ask(0), ask(1), ask(2)], [false, false, true]);
+        silence.answered(begun + Duration::from_secs(2));
+        let mut ask = |seconds| {
+            silence.observe([sample(1, 7, OWING)].into_iter(), begun + Duration::from_secs(seconds))
+        };
+        assert_eq!([ask(3), ask(6), ask(7)], [false, false, true]);
+    }
+}
