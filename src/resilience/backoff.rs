@@ -1,5 +1,6 @@
-//! How long to wait before the n-th retry: full jitter, `random(0, min(cap, base * 2^n))`, so that
-//! many callers that failed together do not come back together. Nothing secret depends on the jitter.
+//! Backoff: the delay before the n-th retry, doubling and with full jitter, `random(0, min(cap, base *
+//! 2^n))`, so that callers that failed together do not come back together. It serves statements, connects of
+//! the pool and breakers.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -11,14 +12,14 @@ use std::{
 pub struct Backoff {
     /// The longest first delay.
     pub base: Duration,
-    /// The longest of all.
+    /// The longest delay of all.
     pub cap: Duration,
 }
 
 impl Backoff {
     /// For statements: quick, because the connection is there.
     pub const STATEMENT: Self = Self { base: Duration::from_millis(50), cap: Duration::from_secs(2) };
-    /// For servers that refuse connections: they need time more than callers.
+    /// For servers that refuse connections: they need time, and fewer callers.
     pub const SLOW: Self = Self { base: Duration::from_secs(1), cap: Duration::from_secs(20) };
 
     /// The same with another base; a base above the cap raises the cap.
@@ -32,23 +33,23 @@ impl Backoff {
         self.longest(n).mul_f64(jitter.share())
     }
 
-    /// What the delay before retry `n` never exceeds.
+    /// The longest delay before retry `n`.
     pub fn longest(self, n: u32) -> Duration {
         2_u32.checked_pow(n).map_or(self.cap, |factor| self.base.saturating_mul(factor).min(self.cap))
     }
 }
 
-/// A generator of the splitmix64 family.
+/// Random numbers of the splitmix64 family. Nothing secret depends on them.
 #[derive(Debug)]
 pub struct Jitter(u64);
 
 impl Jitter {
-    /// Seeded by the process.
+    /// A generator with a random seed.
     pub fn new() -> Self {
         Self(RandomState::new().hash_one(0_u8))
     }
 
-    /// The same rolls for the same seed.
+    /// A generator that gives the same numbers for the same seed.
     pub const fn seeded(seed: u64) -> Self {
         Self(seed)
     }

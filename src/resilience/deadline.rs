@@ -1,4 +1,4 @@
-//! The moment by which a request is to be over: waiting, connecting, running and all its retries.
+//! The deadline of a request, which covers waiting, connecting, running and all retries.
 
 use std::time::Duration;
 
@@ -12,22 +12,22 @@ impl Deadline {
     /// No deadline.
     pub const NONE: Self = Self(None);
 
-    /// So long from `now`; a time beyond what the clock can tell is none.
+    /// A deadline so long after `now`; none if the clock does not reach that far.
     pub fn after(now: Instant, time: Option<Duration>) -> Self {
         Self(time.and_then(|time| now.checked_add(time)))
     }
 
-    /// The moment.
+    /// The moment of the deadline.
     pub fn at(self) -> Option<Instant> {
         self.0
     }
 
-    /// Whether there is one.
+    /// Whether there is a deadline.
     pub fn is_set(self) -> bool {
         self.0.is_some()
     }
 
-    /// What is left of it; none: there is no deadline.
+    /// The time that is left; none: there is no deadline.
     pub fn remaining(self, now: Instant) -> Option<Duration> {
         self.0.map(|at| at.saturating_duration_since(now))
     }

@@ -1,9 +1,9 @@
-//! What to do when an attempt fails: run it again, when, and when to stop trying altogether.
+//! Resilience: whether and when an attempt that failed runs again, and when no more attempts are made.
 //!
-//! Knows nothing of Postgres. Whoever makes attempts describes a failure as a [`Fault`] and asks
-//! [`decide`]; a [`Budget`] keeps retries from multiplying the load of an outage, a [`Deadline`]
-//! bounds them all, [`Backoff`] spreads them out. A [`Breaker`] stops calls to a place that keeps
-//! failing. Nothing here sleeps or starts a task: the answers are durations and changes of state.
+//! It knows nothing of Postgres. The caller describes a failure as a [`Fault`] and asks [`decide`]. A
+//! [`Budget`] keeps retries from multiplying the load of an outage, a [`Deadline`] bounds them, [`Backoff`]
+//! spreads them out. A [`Breaker`] stops calls to a host that keeps failing. Nothing here sleeps or starts a
+//! task: the answers are durations and changes of state.
 
 mod backoff;
 mod breaker;

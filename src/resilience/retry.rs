@@ -1,7 +1,7 @@
-//! Whether what failed runs again, and after which delay. The whole policy is [`decide`].
+//! The retry of a request: whether it runs again, and after which delay. [`decide`] is the whole rule.
 //!
-//! A write is never doubled: what may have run already runs again only if the caller said that this
-//! does no harm.
+//! A write is never doubled: a statement that may have run already runs again only if the caller has called
+//! it idempotent.
 
 use std::time::Duration;
 
@@ -10,34 +10,34 @@ use tokio::time::Instant;
 
 use super::{Backoff, Budget, Deadline, Jitter};
 
-/// How often something that never left is handed on at once, before it is treated as an outage.
+/// The most immediate retries of a request that was not sent. After them it is treated as in an outage.
 const AT_ONCE: u32 = 3;
 
-/// What a failure means for another attempt.
+/// A failure, as the decision about a retry sees it.
 pub trait Fault {
-    /// Whether the same may run again.
+    /// Whether the request may run again.
     fn repeat(&self) -> Repeat;
-    /// How soon.
+    /// How soon a request may run again.
     fn delay(&self) -> Delay;
 }
 
-/// Whether what failed may run again.
+/// Whether a request that failed may run again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeat {
-    /// Nothing of it was sent: always, and for as long as the deadline lasts.
+    /// Always, until the deadline: nothing of it was sent.
     Unsent,
-    /// It left no trace.
+    /// Without harm: it left no trace.
     Safe,
-    /// It may have run.
+    /// Only if it is idempotent: it may have run.
     Ambiguous,
-    /// It would fail again, or must not be repeated.
+    /// Never: it would fail again, or must not be repeated.
     Never,
 }
 
-/// How soon it may run again.
+/// How soon a request may run again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delay {
-    /// Another connection may serve it this moment.
+    /// At once, on another connection.
     AtOnce,
     /// After the backoff of statements.
     Statement,
@@ -47,16 +47,16 @@ pub enum Delay {
     NotBefore(Instant),
 }
 
-/// What the caller allows.
+/// The policy: what the caller allows.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
-    /// Whether retries are on at all. Off, only what was never sent moves to another connection.
+    /// Whether retries are on. If not, only a request that was never sent moves to another connection.
     pub enabled: bool,
     /// Retries after the first attempt.
     pub attempts: u32,
-    /// Covers everything.
+    /// The deadline of the request, retries included.
     pub deadline: Deadline,
-    /// Running it twice does no harm.
+    /// Whether the request may run twice without harm.
     pub idempotent: bool,
     /// The delays of statements.
     pub statement: Backoff,
@@ -85,14 +85,14 @@ impl RetryPolicy {
 /// The retries of one request so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Retries {
-    /// At once, to another connection.
+    /// Retries at once, on another connection.
     pub moved: u32,
-    /// After a delay.
+    /// Retries after a delay.
     pub delayed: u32,
 }
 
 impl Retries {
-    /// One more, after that delay.
+    /// Counts one more, after that delay.
     pub fn count(&mut self, delay: Duration) {
         if delay.is_zero() {
             self.moved += 1;
@@ -101,18 +101,18 @@ impl Retries {
         }
     }
 
-    /// All of them.
+    /// All retries.
     pub fn total(self) -> u32 {
         self.moved.saturating_add(self.delayed)
     }
 }
 
-/// What becomes of a failed attempt.
+/// The decision about an attempt that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryDecision {
-    /// It runs again after this delay.
+    /// The request runs again after this delay.
     Retry(Duration),
-    /// It has failed.
+    /// The request has failed.
     Fail(NoRetry),
 }
 
@@ -126,11 +126,11 @@ pub enum NoRetry {
     Ambiguous,
     /// Retries are off.
     Off,
-    /// As often as it may.
+    /// The attempts are used up.
     Attempts,
-    /// It could not be over in time.
+    /// The deadline does not allow another attempt.
     Deadline,
-    /// The pool has spent its retries.
+    /// The retry budget of the pool is spent.
     Budget,
 }
 
@@ -140,8 +140,8 @@ impl NoRetry {
         &[Self::Final, Self::Ambiguous, Self::Off, Self::Attempts, Self::Deadline, Self::Budget];
 }
 
-/// Decides on a failed attempt. A retry is taken out of the budget, unless nothing was sent and the
-/// caller's deadline bounds it: then the server has no work with it.
+/// Decides about an attempt that failed. A retry is taken out of the budget, unless nothing was sent and a
+/// deadline bounds it: then it costs the server nothing.
 pub fn decide(
     fault: &impl Fault,
     so_far: Retries,
@@ -175,13 +175,13 @@ pub fn decide(
     let delay = match delay {
         Delay::AtOnce | Delay::Statement => policy.statement.delay(so_far.delayed, jitter),
         Delay::Slow => policy.slow.delay(so_far.delayed, jitter),
-        // Everybody waits for the same moment: spread out what comes after it.
+        // All callers wait for the same moment: the delay after it spreads them out.
         Delay::NotBefore(at) if bounded_by_deadline => {
             at.saturating_duration_since(now) + policy.statement.delay(so_far.delayed, jitter)
         }
         Delay::NotBefore(_) => return RetryDecision::Fail(NoRetry::Final),
     };
-    // Zero is how "at once" is told apart.
+    // Zero would mean "at once".
     let delay = delay.max(Duration::from_micros(1));
     if !policy.deadline.allows(now, delay) {
         return RetryDecision::Fail(NoRetry::Deadline);

@@ -1,8 +1,8 @@
-//! How many retries a pool may spend: 10% of its requests and 1 per second, both over 10 s. In an
-//! outage every request fails; without a budget each would come several times.
+//! The retry budget of a pool: 10% of its requests and 1 per second, both over 10 s. In an outage every
+//! request fails; without a budget each would come several times.
 //!
-//! A request costs one relaxed increment and no look at the clock. What has gathered since the last
-//! retry is entered when the next one asks; if that took longer than the window, its share of it.
+//! A request costs one relaxed increment and no reading of the clock. Requests since the last retry are
+//! entered when the next one asks; if that took longer than the window, only the share of the window.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -23,13 +23,13 @@ const FLOOR: f64 = 10.0;
 /// The retries of one pool.
 #[derive(Debug)]
 pub struct Budget {
-    /// Requests since the books were last brought up to date.
+    /// Requests that are not entered yet.
     fresh: AtomicU32,
-    books: Mutex<Books>,
+    counts: Mutex<Counts>,
 }
 
 #[derive(Debug)]
-struct Books {
+struct Counts {
     requests: [u32; BUCKETS],
     retries: [u32; BUCKETS],
     current: usize,
@@ -39,36 +39,36 @@ struct Books {
 }
 
 impl Budget {
-    /// A full one.
+    /// A full budget.
     pub fn new(now: Instant) -> Self {
-        let books =
-            Books { requests: [0; BUCKETS], retries: [0; BUCKETS], current: 0, since: now, entered: now };
-        Self { fresh: AtomicU32::new(0), books: Mutex::new(books) }
+        let counts =
+            Counts { requests: [0; BUCKETS], retries: [0; BUCKETS], current: 0, since: now, entered: now };
+        Self { fresh: AtomicU32::new(0), counts: Mutex::new(counts) }
     }
 
-    /// A request has come in.
+    /// Counts a request.
     pub fn deposit(&self) {
         self.fresh.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Takes one retry out; false: none is left.
+    /// Takes out one retry; false: none is left.
     pub fn withdraw(&self, now: Instant) -> bool {
-        let mut books = self.books.lock();
-        books.advance(now);
-        books.enter(self.fresh.swap(0, Ordering::Relaxed), now);
-        let spent: u32 = books.retries.iter().sum();
-        let requests: u32 = books.requests.iter().sum();
+        let mut counts = self.counts.lock();
+        counts.advance(now);
+        counts.enter(self.fresh.swap(0, Ordering::Relaxed), now);
+        let spent: u32 = counts.retries.iter().sum();
+        let requests: u32 = counts.requests.iter().sum();
         if f64::from(spent) + 1.0 > FLOOR + f64::from(requests) * SHARE {
             return false;
         }
-        let current = books.current;
-        books.retries[current] += 1;
+        let current = counts.current;
+        counts.retries[current] += 1;
         true
     }
 }
 
-impl Books {
-    /// Empties the buckets whose time has come again.
+impl Counts {
+    /// Moves on to the bucket of `now`, and empties those in between.
     fn advance(&mut self, now: Instant) {
         for _ in 0..BUCKETS {
             if now.saturating_duration_since(self.since) < BUCKET {

@@ -1,37 +1,37 @@
 //! Alerts: a value held above its limit fires, held below a lower one clears.
 //!
-//! Time is told, never read, so that all of it is tested on virtual time. A look without a value
-//! holds everything: nothing fires, nothing clears, and the time until the next value does not
-//! count. One event comes per change, and a reminder while it lasts.
+//! Time is an argument, never read from a clock, so that all of it is tested on virtual time. A sample
+//! without a value changes nothing: no alert fires or clears, and the time until the next value does not
+//! count. There is one event per change, and reminders while an alert fires.
 
 use std::time::Duration;
 
 use super::{AlertThresholds, rule::Rule, thresholds::Threshold};
 
-/// A value per rule; none: nothing is known.
+/// A value per rule; none: unknown.
 pub(super) type Values = [Option<f64>; Rule::ALL.len()];
 
-/// What happened to an alert.
+/// The transition of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transition {
-    /// It fires.
+    /// The alert fires.
     Fired,
-    /// It still fires.
+    /// The alert still fires.
     Reminded,
-    /// It fires no longer.
+    /// The alert fires no longer.
     Cleared,
 }
 
 /// A change of an alert, or a reminder.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct AlertChange {
-    /// Of which rule.
+    /// The rule.
     pub(super) rule: Rule,
-    /// What happened.
+    /// The transition.
     pub(super) transition: Transition,
-    /// The value that was seen.
+    /// The value of this sample.
     pub(super) value: f64,
-    /// The limit it passed.
+    /// The limit that it passed.
     pub(super) threshold: f64,
     /// When the limit was passed first.
     pub(super) since: Duration,
@@ -46,12 +46,12 @@ pub(super) struct Alerts {
 }
 
 impl Alerts {
-    /// All calm.
+    /// Alerts of which none fires.
     pub(super) fn new(thresholds: AlertThresholds) -> Self {
         Self { thresholds, tracks: std::array::from_fn(|_| Track { phase: Phase::Calm, last: None }) }
     }
 
-    /// What the values of this moment change. `at` is any clock that only goes forward.
+    /// Takes a sample and returns the changes. `at` is of any clock that only goes forward.
     pub(super) fn observe(&mut self, at: Duration, values: &Values) -> Vec<AlertChange> {
         let mut changes = Vec::new();
         for (rule, track) in Rule::ALL.into_iter().zip(&mut self.tracks) {
@@ -79,23 +79,23 @@ impl Alerts {
         changes
     }
 
-    /// Which alerts fire.
+    /// The alerts that fire.
     pub(super) fn firing(&self) -> impl Iterator<Item = Rule> + '_ {
         let tracks = Rule::ALL.into_iter().zip(&self.tracks);
         tracks.filter_map(|(rule, track)| matches!(track.phase, Phase::Firing { .. }).then_some(rule))
     }
 }
 
-/// One rule of one tier.
+/// The state of one rule of one tier.
 struct Track {
     phase: Phase,
-    /// When the last look was, if it brought a value.
+    /// When the last sample was, if it had a value.
     last: Option<Duration>,
 }
 
 enum Phase {
     Calm,
-    /// Above the limit since, and for how long as far as is known.
+    /// Above the limit, since when, and for how long as far as is known.
     Rising {
         since: Duration,
         held: Duration,
@@ -105,7 +105,7 @@ enum Phase {
         fired_at: Duration,
         reminded: Duration,
         value: f64,
-        /// For how long it has been below the lower limit.
+        /// The time that it has been below the lower limit.
         falling: Option<Duration>,
     },
 }
@@ -187,7 +187,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
     const TICK: Duration = Duration::from_secs(5);
 
-    /// Looks every five seconds at what `series` says, and tells when what changed.
+    /// Samples `series` every five seconds, and returns the time of each transition.
     fn run(rule: Rule, until: u64, series: impl Fn(u64) -> Option<f64>) -> Vec<(u64, Transition)> {
         let mut alerts = Alerts::new(AlertThresholds::default());
         let mut changes = Vec::new();
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn no_data_holds_what_was_and_stops_the_clock() {
-        // Five minutes above are needed: two before the gap, three after it.
+        // The five minutes that are needed: two before the gap, three after it.
         let series = |at| match at {
             121..1000 => None,
             _ => Some(11.0),

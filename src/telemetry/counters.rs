@@ -1,7 +1,7 @@
-//! The record of one tier: what has happened in it, counted where it happens.
+//! The counters of one tier, counted where it happens.
 //!
-//! Everything here is atomics of fixed size, written from any thread and read whenever somebody
-//! looks. What the pool counts itself is not counted twice: a [`PoolReader`] fetches it.
+//! They are atomics of fixed size, written and read from any thread. What the pool counts itself is not
+//! counted twice: a [`PoolReader`] reads it.
 
 use std::{
     sync::{
@@ -15,27 +15,27 @@ use parking_lot::Mutex;
 
 use super::{FailureClass, Histogram, rule::Rule};
 
-/// Fetches what the pool counts itself; none: the pool is gone.
+/// Reads what the pool counts itself; none: the pool is gone.
 pub type PoolReader = Box<dyn Fn() -> Option<PoolReading> + Send + Sync>;
 
-/// What a pool counts itself.
+/// The numbers that a pool counts itself.
 #[derive(Clone, Debug, Default)]
 pub struct PoolReading {
     /// Connections nobody uses.
     pub idle: usize,
-    /// Connections lent, checked or reset.
+    /// Connections leased, being checked or reset.
     pub used: usize,
     /// Connections being made.
     pub connecting: usize,
     /// The most connections at a time.
     pub max: usize,
-    /// How many of them there may be at this moment; none: `max`.
+    /// The most connections at this moment; none: `max`.
     pub limit: Option<usize>,
     /// Connections the idle timeout leaves alone.
     pub min: usize,
     /// Requests that wait for a connection.
     pub waiting: usize,
-    /// How long the oldest of them has waited.
+    /// The time that the oldest of them has waited.
     pub oldest_wait: Option<Duration>,
     /// Requests whose time ran out.
     pub timeouts: u64,
@@ -50,7 +50,7 @@ pub struct PoolReading {
 }
 
 impl PoolReading {
-    /// How many connections there may be at this moment.
+    /// The most connections at this moment.
     pub fn limit(&self) -> usize {
         self.limit.unwrap_or(self.max)
     }
@@ -78,11 +78,11 @@ impl BreakerState {
     }
 }
 
-/// The record of one tier.
+/// The metrics of one tier.
 pub struct PoolMetrics {
-    /// What metrics call the tier; unique in the process while the tier lives.
+    /// The name of the tier in metrics, unique in the process while the tier lives.
     pub name: String,
-    /// Names it to JavaScript.
+    /// The number by which JavaScript knows it.
     pub id: u32,
     reader: OnceLock<PoolReader>,
     succeeded: Histogram,
@@ -93,7 +93,7 @@ pub struct PoolMetrics {
     pub create_time: Histogram,
     /// Time to get a connection.
     pub wait_time: Histogram,
-    /// Time a connection was lent.
+    /// Time a connection was leased.
     pub use_time: Histogram,
     retries: AtomicU64,
     retries_denied: AtomicU64,
@@ -134,22 +134,22 @@ impl PoolMetrics {
         }
     }
 
-    /// From now on `reader` tells what the pool counts itself.
+    /// Sets the reader of what the pool counts itself.
     pub fn attach(&self, reader: PoolReader) {
         let _ = self.reader.set(reader);
     }
 
-    /// What the pool counts itself; none: it is gone.
+    /// The numbers of the pool; none: it is gone.
     pub fn try_reading(&self) -> Option<PoolReading> {
         self.reader.get().and_then(|read| read())
     }
 
-    /// The same, zero for a pool that is gone.
+    /// The numbers of the pool, all zero for one that is gone.
     pub fn reading(&self) -> PoolReading {
         self.try_reading().unwrap_or_default()
     }
 
-    /// One watch speaks for the tier: whether the caller's may.
+    /// Makes the caller the one monitor that reports for the tier. False: there is one already.
     pub(super) fn claim_monitor(&self) -> bool {
         !self.has_monitor.swap(true, Ordering::Relaxed)
     }
@@ -158,28 +158,28 @@ impl PoolMetrics {
         self.has_monitor.store(false, Ordering::Relaxed);
     }
 
-    /// Begins an operation: from here its duration counts.
+    /// Begins an operation, whose duration is measured from now on.
     pub fn begin(self: &std::sync::Arc<Self>) -> Operation {
         Operation { metrics: std::sync::Arc::clone(self), started: Instant::now(), rows: 0 }
     }
 
-    /// A retry begins.
+    /// Counts a retry.
     pub fn retry(&self) {
         self.retries.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A retry was due, but the budget is spent.
+    /// Counts a retry that the budget did not allow.
     pub fn retry_denied(&self) {
         self.retries_denied.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Names the hosts, each with a breaker of its own, by address and port.
+    /// Sets the hosts by address and port; each has a breaker.
     pub fn set_hosts(&self, hosts: impl Iterator<Item = (String, u16)>) {
         let closed = |(address, port)| BreakerGauge { address, port, state: AtomicU8::new(0) };
         let _ = self.breakers.set(hosts.map(closed).collect());
     }
 
-    /// The breaker of the host with this index changed.
+    /// Sets the state of the breaker of the host with this index.
     pub fn breaker_state(&self, host: usize, state: BreakerState) {
         if let Some(breaker) = self.breakers().get(host) {
             breaker.state.store(state as u8, Ordering::Relaxed);
@@ -190,7 +190,7 @@ impl PoolMetrics {
         self.breakers.get().map_or(&[], AsRef::as_ref)
     }
 
-    /// Whether the breaker stops requests while it is open; one that only tells stops nobody.
+    /// Sets whether an open breaker refuses requests, or only reports.
     pub fn set_breaker_stops(&self, stops: bool) {
         self.breaker_stops.store(stops, Ordering::Relaxed);
     }
@@ -199,27 +199,27 @@ impl PoolMetrics {
         self.breaker_stops.load(Ordering::Relaxed)
     }
 
-    /// The breaker refused a request.
+    /// Counts a request that the breaker refused.
     pub fn breaker_rejected(&self) {
         self.breaker_rejected.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The outcome of a commit could not be found out.
+    /// Counts a commit whose outcome could not be found out.
     pub fn commit_unknown(&self) {
         self.commits_unknown.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A host was left for another one.
+    /// Counts a failover to another host.
     pub fn failover(&self) {
         self.failovers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A client is lent for too long.
+    /// Counts a lease that lasts too long.
     pub fn overdue(&self) {
         self.overdue.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// An attempt to connect ended: after `took` it succeeded, or failed with this message.
+    /// Counts an attempt to connect: after `took` it succeeded, or failed with this message.
     pub fn connected(&self, took: Duration, failure: Option<String>) {
         if failure.is_none() {
             self.create_time.record_duration(took);
@@ -227,12 +227,12 @@ impl PoolMetrics {
         *self.last_connect_error.lock() = failure;
     }
 
-    /// Why the last attempt to connect failed; none: it succeeded.
+    /// The error of the last attempt to connect; none: it succeeded.
     pub fn last_connect_error(&self) -> Option<String> {
         self.last_connect_error.lock().clone()
     }
 
-    /// An alert fires, or no longer.
+    /// Sets whether an alert fires.
     pub fn set_alert(&self, rule: Rule, active: bool) {
         self.alerts[rule as usize].store(active.into(), Ordering::Relaxed);
     }
@@ -241,7 +241,7 @@ impl PoolMetrics {
         self.alerts[rule as usize].load(Ordering::Relaxed) > 0
     }
 
-    /// The state of the breaker of the host that fares best: while one is closed, the tier can work.
+    /// The best state of all breakers: while one is closed, the tier can work.
     pub fn breaker(&self) -> BreakerState {
         let states = self.breakers().iter().map(BreakerGauge::state);
         states.min_by_key(|state| *state as u8).unwrap_or(BreakerState::Closed)
@@ -259,12 +259,12 @@ impl PoolMetrics {
         }
     }
 
-    /// Durations of what succeeded.
+    /// Durations of operations that succeeded.
     pub(super) fn successes(&self) -> &Histogram {
         &self.succeeded
     }
 
-    /// Durations of what failed, for every class that occurred.
+    /// Durations of operations that failed, for every class that occurred.
     pub(super) fn failures(&self) -> impl Iterator<Item = (FailureClass, &Histogram)> {
         FailureClass::ALL.into_iter().filter_map(|class| Some((class, self.failed[class as usize].get()?)))
     }
@@ -282,7 +282,7 @@ impl PoolMetrics {
     }
 }
 
-/// What the breaker of one host says.
+/// The state of the breaker of one host.
 pub(super) struct BreakerGauge {
     pub(super) address: String,
     pub(super) port: u16,
@@ -310,7 +310,7 @@ pub(super) struct CounterValues {
     pub(super) overdue: u64,
 }
 
-/// One operation under way. Dropped without an end it is not counted.
+/// An operation under way. One that is dropped without an end is not counted.
 pub struct Operation {
     metrics: std::sync::Arc<PoolMetrics>,
     started: Instant,
@@ -318,12 +318,12 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// Rows came.
+    /// Adds rows.
     pub fn rows(&mut self, count: u32) {
         self.rows += u64::from(count);
     }
 
-    /// The operation is over.
+    /// Ends the operation.
     pub fn end(self, failure: Option<FailureClass>) {
         self.metrics.ended(self.started.elapsed(), self.rows, failure);
     }

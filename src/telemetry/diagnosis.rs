@@ -1,33 +1,34 @@
-//! The likely cause of an alert, most likely first, from what else is known at that moment.
+//! The diagnosis of an alert: its likely causes, the most likely first, from what else is known at that
+//! moment.
 
 use serde::{Deserialize, Serialize};
 
 use super::{BreakerState, FailureClass, PoolReading, rule::Rule, sliding_window::Mark};
 
-/// Above this the JavaScript thread itself is the bottleneck, in milliseconds.
+/// The delay of the event loop, in milliseconds, above which the JavaScript thread is the bottleneck.
 const STALLED: f64 = 200.0;
-/// Loans this long are worth a look, in milliseconds.
+/// The time of a lease, in milliseconds, that is worth a look.
 const LONG_USE: f64 = 1000.0;
-/// Stacks that are told.
+/// The most stacks that are reported.
 const STACKS: usize = 3;
 
-/// A client that was lent long ago.
+/// A lease that lasts too long.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Leak {
-    /// For how long, in milliseconds.
+    /// How long it lasts, in milliseconds.
     pub held_millis: f64,
-    /// Where it was borrowed.
+    /// The stack of the code that checked the client out.
     pub stack: Option<String>,
 }
 
-/// What a monitor knows beside the numbers of the pool.
+/// The context of a sample: what a monitor knows beside the numbers of the pool.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Context {
-    /// p99 delay of the event loop since the last look, in milliseconds.
+    /// The p99 delay of the event loop since the last sample, in milliseconds.
     pub event_loop_lag: Option<f64>,
-    /// Clients lent for too long, longest first.
+    /// Leases that last too long, longest first.
     pub leaks: Vec<Leak>,
 }
 
@@ -40,14 +41,14 @@ pub struct Cause {
     pub text: String,
 }
 
-/// What there is to blame.
+/// The signals from which a diagnosis is made.
 pub(super) struct Signals<'a> {
     pub(super) context: &'a Context,
     pub(super) reading: Option<&'a PoolReading>,
     pub(super) breaker: BreakerState,
     pub(super) connect_error: Option<String>,
     pub(super) minute: Option<&'a Mark>,
-    /// p95 of the time connections were lent, in milliseconds.
+    /// The p95 of the time that connections were leased, in milliseconds.
     pub(super) use_p95: Option<f64>,
 }
 

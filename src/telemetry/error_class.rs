@@ -1,13 +1,13 @@
-//! Classes of failure: few enough for a label, telling enough for the person on duty.
+//! Classes of errors: few enough for a label of a metric, precise enough for the person on duty.
 
-/// What kind of failure ended an operation.
+/// The class of the error that ended an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureClass {
     /// The connection was lost or could not be made.
     Connection,
     /// The certificate or the handshake did not verify.
     Tls,
-    /// Wrong credentials, or no right.
+    /// Wrong credentials, or missing rights.
     Authentication,
     /// The server shut down or starts up.
     Shutdown,
@@ -15,17 +15,17 @@ pub enum FailureClass {
     Resource,
     /// No connection became free in time.
     AcquireTimeout,
-    /// The statement ran past its time.
+    /// The statement exceeded its timeout.
     QueryTimeout,
-    /// The caller, or somebody for it, gave up.
+    /// The statement was cancelled, by the caller or for it.
     Cancelled,
     /// A serialization failure or a deadlock.
     Serialization,
     /// A constraint was violated.
     Constraint,
-    /// A value did not fit.
+    /// A value is out of range, or of the wrong form.
     Data,
-    /// The statement is wrong, or names what is not there.
+    /// The statement is wrong, or names something that does not exist.
     Statement,
     /// The circuit breaker is open.
     CircuitOpen,
@@ -80,7 +80,7 @@ impl FailureClass {
         }
     }
 
-    /// Whether it speaks against the health of a tier. What the caller cancelled does not.
+    /// Whether it counts against the health of a tier. Statements that the caller cancelled do not.
     pub const fn is_fault(self) -> bool {
         !matches!(self, Self::Cancelled)
     }

@@ -1,9 +1,9 @@
-//! Notable events: what the pool did by itself, for logs and for the live page.
+//! The event log: notable events that the pool does by itself, for logs and for the live page.
 //!
-//! Events are made by the macros of `tracing`, where they happen: the target says what it is about,
-//! the message what happened, `pool` which tier, and the other fields what else is known; these
-//! names are stable. The last few are kept; listeners hear every one; standard error gets what
-//! `PGPOOL_LOG` asks for. Nobody puts parameters, texts of statements or passwords into an event.
+//! Events are made by the macros of `tracing`, where they happen: the target is the subject, the message is
+//! what happened, `pool` is the tier, and other fields are details; these names are stable. The last events
+//! are kept; listeners hear every one; standard error gets those that `PGPOOL_LOG` asks for. No event has
+//! parameters, texts of statements or passwords.
 
 use std::{
     collections::VecDeque,
@@ -22,29 +22,29 @@ use tracing_subscriber::{
 
 use super::{clock::epoch_millis, log_writer};
 
-/// How many events are kept.
+/// The number of events that are kept.
 const KEPT: usize = 200;
 
 /// One notable event.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct LogEvent {
-    /// Counts up; a gap means that events were missed.
+    /// A number that counts up; a gap means that events were missed.
     pub number: u64,
-    /// Milliseconds since 1970.
+    /// The time, in milliseconds since 1970.
     pub at: u64,
-    /// How much it matters: `debug`, `info`, `warn` or `error`.
+    /// The level: `debug`, `info`, `warn` or `error`.
     pub level: &'static str,
-    /// What it is about: `connection`, `retry`, `breaker`, `leak`, `failover`, `commit`, `alert`.
+    /// The subject: `connection`, `retry`, `breaker`, `leak`, `failover`, `commit`, `alert`.
     pub target: String,
-    /// What happened: `opened`, `closed`, `connect_failed`.
+    /// The event: `opened`, `closed`, `connect_failed`.
     pub event: String,
     /// The tier.
     pub pool: Option<String>,
-    /// What else is known.
+    /// Details.
     pub fields: Map<String, Value>,
 }
 
-/// Hears every event. Must not wait.
+/// A listener, which hears every event. It must not wait.
 pub type LogListener = Arc<dyn Fn(&LogEvent) + Send + Sync>;
 
 static STARTED: Once = Once::new();
@@ -57,8 +57,8 @@ struct EventLog {
     listeners: Vec<(u64, LogListener)>,
 }
 
-/// From now on events are kept, heard and written. Where the process has a subscriber of its own
-/// for `tracing`, that one gets them instead.
+/// Starts the log. Where the process has a subscriber of its own for `tracing`, that one gets the events
+/// instead.
 pub(super) fn start() {
     STARTED.call_once(|| {
         let subscriber = tracing_subscriber::registry().with(Keeper).with(log_writer::layer());
@@ -66,7 +66,7 @@ pub(super) fn start() {
     });
 }
 
-/// Keeps events and tells listeners.
+/// The layer that keeps events and calls listeners.
 struct Keeper;
 
 impl<S: Subscriber> Layer<S> for Keeper {
@@ -88,7 +88,7 @@ impl<S: Subscriber> Layer<S> for Keeper {
 
 fn keep(mut event: LogEvent) -> (Arc<LogEvent>, Vec<LogListener>) {
     let mut event_log = EVENT_LOG.lock();
-    // Under the lock: who reads up to a number has missed nothing before it.
+    // The number is given under the lock: a reader that has read up to a number has missed none before it.
     event_log.written += 1;
     event.number = event_log.written;
     let event = Arc::new(event);
@@ -144,13 +144,13 @@ impl tracing::field::Visit for LogEvent {
     }
 }
 
-/// From now on `listener` hears every event, until [`ignore`] is told the same number.
+/// Adds a listener, until [`ignore`] is called with the same number.
 pub fn listen(number: u64, listener: LogListener) {
     start();
     EVENT_LOG.lock().listeners.push((number, listener));
 }
 
-/// The listener of this number hears no more.
+/// Removes the listener of this number.
 pub fn ignore(number: u64) {
     EVENT_LOG.lock().listeners.retain(|(listening, _)| *listening != number);
 }
@@ -160,12 +160,12 @@ pub fn after(number: u64) -> Vec<Arc<LogEvent>> {
     EVENT_LOG.lock().events.iter().filter(|event| event.number > number).cloned().collect()
 }
 
-/// Lines that standard error was too slow for.
+/// Log lines that were dropped because standard error was too slow.
 pub fn dropped() -> u64 {
     log_writer::dropped()
 }
 
-/// The process ends: waits until what was logged is written, but not for long.
+/// Waits until all log lines are written, but not for long: the process ends.
 pub fn flush() {
     log_writer::flush();
 }
@@ -174,7 +174,8 @@ pub fn flush() {
 mod tests {
     use super::*;
 
-    /// One event log serves the process, and what a test writes may push out what another one looks for.
+    /// Keeps tests of the log apart: there is one log in the process, and one test might push the events of
+    /// another out.
     static ALONE: Mutex<()> = Mutex::new(());
 
     #[test]

@@ -1,4 +1,4 @@
-//! A distribution of fixed size that any thread adds to without waiting.
+//! A histogram of fixed size, to which any thread adds without waiting.
 //!
 //! The buckets are those of the `histogram` crate: 32 per power of two, so a value is known to 1/32 of
 //! itself, and each number below 64 has a bucket of its own. Beside them stands the sum, which Prometheus
@@ -34,7 +34,7 @@ impl Histogram {
         Self { buckets: AtomicHistogram::with_config(&CONFIG), sum: AtomicU64::new(0) }
     }
 
-    /// Adds one value. What is larger than the range counts as its end.
+    /// Adds one value. A larger one than the range counts as its end.
     pub fn record(&self, value: u64) {
         let _ = self.buckets.increment(value.min(LARGEST));
         self.sum.fetch_add(value, Ordering::Relaxed);
@@ -45,7 +45,7 @@ impl Histogram {
         self.record(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// What was recorded so far.
+    /// The values recorded so far.
     pub fn read(&self) -> Distribution {
         Distribution::new(self.buckets.load(), self.sum.load(Ordering::Relaxed))
     }
@@ -61,7 +61,7 @@ impl Default for Histogram {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Distribution {
     buckets: Buckets,
-    /// How many values.
+    /// The number of values.
     pub count: u64,
     /// Their sum.
     pub sum: u64,
@@ -73,7 +73,7 @@ impl Distribution {
         Self { buckets, count, sum }
     }
 
-    /// What was recorded after `earlier` was read.
+    /// The values recorded after `earlier` was read.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let mut buckets = self.buckets.clone();
@@ -97,7 +97,7 @@ impl Distribution {
         self.buckets.quantile_bucket(share).ok().flatten().as_ref().map(middle)
     }
 
-    /// For each of the growing `bounds`, how many values are at most that.
+    /// For each of the growing `bounds` the number of values up to it.
     pub fn cumulative(&self, bounds: &[f64]) -> Vec<u64> {
         let mut buckets = self.buckets.iter().peekable();
         let mut seen = 0;
@@ -111,7 +111,7 @@ impl Distribution {
     }
 }
 
-/// What the values of a bucket are taken for.
+/// The value that stands for all values of a bucket.
 #[expect(clippy::cast_precision_loss, reason = "bounds of buckets have few significant bits")]
 fn middle(bucket: &Bucket) -> f64 {
     f64::midpoint(bucket.start() as f64, bucket.end() as f64)
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_larger_than_the_range_counts_as_its_end() {
+    fn a_value_beyond_the_range_counts_as_its_end() {
         let times = Histogram::new();
         times.record_duration(Duration::MAX);
         assert!(times.read().quantile(0.5).is_some_and(|value| value > 2_f64.powi(41)));

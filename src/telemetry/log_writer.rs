@@ -1,8 +1,8 @@
 //! Log lines on standard error, as text or JSON.
 //!
-//! `PGPOOL_LOG` is a level, or levels by target: `warn`, `warn,connection=debug`, `retry=info`.
-//! Unset, nothing is written: a driver does not talk unasked. A thread of its own writes, so that a
-//! full pipe delays nobody; lines that do not fit into its queue are counted and dropped.
+//! `PGPOOL_LOG` is a level, or levels by target: `warn`, `warn,connection=debug`, `retry=info`. Without it
+//! nothing is written. A thread of its own writes, so that a full pipe delays nobody; lines that do not fit
+//! into its queue are counted and dropped.
 
 use std::{
     env, fmt,
@@ -28,7 +28,7 @@ use tracing_subscriber::{
 };
 
 const QUEUE: usize = 1024;
-/// What the end of a process may wait for.
+/// The longest time that the end of the process is delayed.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 static QUEUED: OnceLock<SyncSender<Job>> = OnceLock::new();
@@ -36,11 +36,11 @@ static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 enum Job {
     Write(Vec<u8>),
-    /// All before it are written.
+    /// A message that all lines before it are written.
     Tell(std::sync::mpsc::Sender<()>),
 }
 
-/// None: nothing is to be written.
+/// The layer that writes events; none: `PGPOOL_LOG` asks for nothing.
 pub(super) fn layer<S>() -> Option<Box<dyn Layer<S> + Send + Sync>>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -56,7 +56,7 @@ where
     })
 }
 
-/// What cannot be read is left out: a log setting must not stop an application.
+/// Parses `PGPOOL_LOG`. A part that cannot be read is left out: a log setting must not stop an application.
 fn parse(text: &str) -> Option<Targets> {
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     let filters = parts.filter_map(|part| part.parse::<Targets>().ok());
@@ -81,7 +81,7 @@ fn spawn() -> io::Result<()> {
     Ok(())
 }
 
-/// Takes one line per call, as the formatter writes them.
+/// The queue of lines. The formatter writes one line per call.
 struct Queue;
 
 impl Write for Queue {
@@ -98,7 +98,7 @@ impl Write for Queue {
     }
 }
 
-/// Says whose line it is, since standard error is shared.
+/// The beginning of a line: our name, since standard error is shared, and the time.
 struct Prefixed;
 
 impl FormatTime for Prefixed {

@@ -1,19 +1,19 @@
-//! The one table of what is measured: name, kind, unit, help.
+//! The one table of metrics: name, kind, unit, help.
 //!
-//! The Prometheus text, the JSON snapshot, the OpenTelemetry instruments, the Grafana dashboard and
-//! the alert rules are all made from it. The names follow OpenTelemetry's conventions for database
-//! clients; what they do not know begins with `pgpool_rs`. Every metric carries
-//! `db.client.connection.pool.name`; the attributes here come on top of it.
+//! The Prometheus text, the JSON snapshot, the OpenTelemetry instruments, the Grafana dashboard and the alert
+//! rules are all made from it. The names follow OpenTelemetry's conventions for database clients; names of
+//! our own begin with `pgpool_rs`. Every metric has the attribute `db.client.connection.pool.name` in
+//! addition to those listed here.
 
 use serde::Serialize;
 
-/// How the values of a metric behave.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MetricKind {
-    /// Only grows.
+    /// A value that only grows.
     Counter,
-    /// Goes up and down.
+    /// A value that goes up and down.
     Gauge,
     /// A distribution.
     Histogram,
@@ -24,11 +24,11 @@ pub enum MetricKind {
 pub struct Metric {
     /// The dotted name.
     pub name: &'static str,
-    /// How its values behave.
+    /// The kind.
     pub kind: MetricKind,
-    /// In UCUM, as OpenTelemetry writes it: `s`, `{connection}`, `1`.
+    /// The unit in UCUM, as OpenTelemetry writes it: `s`, `{connection}`, `1`.
     pub unit: &'static str,
-    /// One sentence.
+    /// The help text, one sentence.
     pub help: &'static str,
     /// Attributes besides the name of the pool.
     pub attributes: &'static [&'static str],
@@ -88,7 +88,7 @@ metrics! {
     CLOSED Counter "pgpool_rs.connection.closed" "{connection}" ["reason"]
         "Connections closed, by reason.";
     LEAKS Counter "pgpool_rs.connection.leaks" "{leak}" ["kind"]
-        "Connections lent for too long, and transactions left open at the return.";
+        "Connections leased for too long, and transactions left open at the return.";
     RETRY_ATTEMPTS Counter "pgpool_rs.retry.attempts" "{attempt}" ["outcome"]
         "Retries begun, and first errors returned because the budget was spent.";
     BREAKER_STATE Gauge "pgpool_rs.breaker.state" "1" ["server.address", "server.port"]
@@ -125,7 +125,7 @@ impl Metric {
         name
     }
 
-    /// The unit of its values, counted in recorded ones: histograms of time hold nanoseconds, and are told in
+    /// The factor between recorded and reported values: histograms of time record nanoseconds and report
     /// seconds.
     pub(super) fn scale(&self) -> f64 {
         if self.kind == MetricKind::Histogram && self.unit == "s" { 1e-9 } else { 1.0 }

@@ -1,9 +1,9 @@
-//! What the tiers tell of themselves: counted where it happens, read whenever somebody looks.
+//! The telemetry of tiers: counted where it happens, read when somebody asks.
 //!
-//! A tier has a [`PoolMetrics`], listed in the [`registry`]. The table of [`metrics`] says what there is;
-//! [`snapshot`] and [`prometheus`] tell it as JSON and as Prometheus text. A [`PoolMonitor`] looks at one
-//! pool and holds its values against [`AlertThresholds`], which makes [`alerts`]; the [`event_log`] keeps and
-//! passes on notable events. This folder imports nothing of ours, so that all others can use it.
+//! A tier has a [`PoolMetrics`], listed in the [`registry`]. The table of [`metrics`] lists what is measured;
+//! [`snapshot`] and [`prometheus`] write it as JSON and as Prometheus text. A [`PoolMonitor`] samples one
+//! pool and compares its values with [`AlertThresholds`], which makes [`alerts`]; the [`event_log`] keeps and
+//! passes on notable events. This folder imports no other folder, so that all others can use it.
 
 mod alerts;
 mod buckets;

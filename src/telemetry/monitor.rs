@@ -1,7 +1,7 @@
-//! A watch over one pool: looks at it, says what was lately, and turns that into alerts.
+//! The monitor of one pool: takes samples, and turns them into alerts.
 //!
-//! Of several watches over one of our tiers the first writes to the event log and to the metrics; the
-//! others tell only those who started them.
+//! Of several monitors of one of our tiers the first writes to the event log and to the metrics; the others
+//! report only to whoever started them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,8 @@ use super::{
     snapshot,
 };
 
-/// A pool that is not ours: what pg's pool tells, and what its monitor counted.
+/// A sample of a pool that is not ours: the counts of pg's pool, and those that its monitor in JavaScript
+/// made.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Foreign {
@@ -31,15 +32,15 @@ pub struct Foreign {
     faults: u64,
 }
 
-/// What is watched.
+/// The pool that is sampled.
 pub enum Subject {
     /// A tier of ours; none: it is not open yet, or gone.
     Ours(Option<Arc<PoolMetrics>>),
-    /// Another pool.
+    /// Another pool, with its sample.
     Foreign(Foreign),
 }
 
-/// A watch over one pool.
+/// The monitor of one pool.
 pub struct PoolMonitor {
     thresholds: AlertThresholds,
     window: SlidingWindow,
@@ -56,13 +57,13 @@ struct Seen {
 }
 
 impl PoolMonitor {
-    /// Nothing seen yet.
+    /// A monitor without samples.
     pub fn new(thresholds: AlertThresholds) -> Self {
         let alerts = Alerts::new(thresholds.clone());
         Self { thresholds, window: SlidingWindow::default(), alerts, claimed: None }
     }
 
-    /// Looks once. `at` goes forward, in any clock; the answer is for JavaScript.
+    /// Takes a sample. `at` is of any clock that goes forward; the answer is JSON for JavaScript.
     pub fn look(&mut self, at: Duration, subject: &Subject, context: &Context) -> Value {
         let seen = self.see(at, subject);
         let values = self.values(&seen);
@@ -150,7 +151,7 @@ impl PoolMonitor {
         self.claimed.is_some()
     }
 
-    /// Another watch may write from now on.
+    /// Lets another monitor write from now on.
     pub fn release(&mut self) {
         if let Some(metrics) = self.claimed.take() {
             for rule in Rule::ALL {
@@ -206,7 +207,7 @@ impl Drop for PoolMonitor {
     }
 }
 
-/// One line an operator understands without the page.
+/// Logs an alert, in a line that an operator understands without the page.
 fn log(pool: &str, change: &Value) {
     let text = |name: &str| change[name].as_str().unwrap_or_default();
     let number = |name: &str| change[name].as_f64().unwrap_or_default();

@@ -1,7 +1,7 @@
-//! Which tiers there are, in the whole process: those of worker threads are seen from every thread.
+//! The registry of all tiers in the process, those of worker threads included.
 //!
-//! A tier is listed while its owner holds it. A name that is taken gets the smallest free number
-//! behind it, so that names stay unique and few however many pools come and go.
+//! A tier is listed while its owner holds it. A name that is taken gets the smallest free number behind it,
+//! so that names stay unique, and few however many pools come and go.
 
 use std::sync::{
     Arc, Weak,
@@ -21,7 +21,7 @@ struct Tiers {
     next_id: u32,
 }
 
-/// Makes and lists the record of a tier.
+/// Makes and lists the metrics of a tier.
 pub fn open(name: &str) -> Arc<PoolMetrics> {
     event_log::start();
     let mut tiers = TIERS.lock();
@@ -41,22 +41,22 @@ pub fn open(name: &str) -> Arc<PoolMetrics> {
     metrics
 }
 
-/// The tier has ended: it is listed no longer.
+/// Removes a tier that has ended.
 pub fn close(metrics: &Arc<PoolMetrics>) {
     TIERS.lock().known.retain(|known| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(metrics)));
 }
 
-/// The records of all tiers, in the order they were made.
+/// The metrics of all tiers, in the order in which they were made.
 pub fn all() -> Vec<Arc<PoolMetrics>> {
     TIERS.lock().known.iter().filter_map(Weak::upgrade).collect()
 }
 
-/// The record with this id.
+/// The metrics with this id.
 pub fn find(id: u32) -> Option<Arc<PoolMetrics>> {
     all().into_iter().find(|metrics| metrics.id == id)
 }
 
-/// A listener of logs or alerts threw.
+/// Counts a listener of logs or alerts that threw.
 pub fn listener_fault() {
     LISTENER_FAULTS.fetch_add(1, Ordering::Relaxed);
 }
@@ -65,7 +65,7 @@ pub(super) fn listener_faults() -> u64 {
     LISTENER_FAULTS.load(Ordering::Relaxed)
 }
 
-/// The delay of the JavaScript thread, as a monitor measured it.
+/// Sets the delay of the JavaScript thread, as a monitor measured it.
 pub fn set_event_loop_lag(lag: std::time::Duration) {
     EVENT_LOOP_LAG_NANOS.store(u64::try_from(lag.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
 }

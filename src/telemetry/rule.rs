@@ -1,6 +1,6 @@
 //! The alert rules by name and unit. The limits of each are in [`thresholds`](super::thresholds).
 
-/// A rule: the value that is held against a threshold.
+/// A rule: the value that is compared with thresholds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rule {
     /// Requests that wait for a connection.

@@ -1,7 +1,7 @@
-//! What has happened lately: since the last look, and in the last minute.
+//! A sliding window: what has happened since the last sample, and in the last minute.
 //!
-//! Everything is recorded as totals; a window is the difference of two readings. Readings are kept
-//! at least five seconds apart, so their number is bounded however often somebody looks.
+//! Everything is recorded as totals; a window is the difference of two marks. Marks are kept at least five
+//! seconds apart, so their number is bounded however often samples are taken.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -17,7 +17,7 @@ pub(super) struct Mark {
     pub(super) operations: u64,
     pub(super) faults: u64,
     pub(super) by_class: [u64; FailureClass::ALL.len()],
-    /// Times, which only our own pools know.
+    /// Durations, which only our own pools know.
     pub(super) times: Option<Times>,
 }
 
@@ -45,7 +45,8 @@ impl Mark {
         Self { at, operations, faults, by_class, times }
     }
 
-    /// What happened after `earlier`. Totals that shrank belong to another life: they count as nothing.
+    /// The difference to `earlier`. Totals that shrank belong to another pool of that name: they count as
+    /// nothing.
     pub(super) fn since(&self, earlier: &Self) -> Self {
         let times = self.times.as_ref().zip(earlier.times.as_ref()).map(|(now, then)| Times {
             operation: now.operation.since(&then.operation),
@@ -66,14 +67,14 @@ impl Mark {
     }
 }
 
-/// The readings of the last minute.
+/// The marks of the last minute.
 #[derive(Default)]
 pub(super) struct SlidingWindow {
     marks: VecDeque<Mark>,
     last: Option<Mark>,
 }
 
-/// Two differences; none at the first look.
+/// The two windows; none at the first sample.
 pub(super) struct Lately {
     pub(super) interval: Option<Mark>,
     pub(super) minute: Option<Mark>,

@@ -1,4 +1,4 @@
-//! Everything that is measured, at one moment: once per metric for machines, once per pool for people.
+//! A snapshot of all metrics at one moment: by metric for machines, by pool for people.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,9 +17,9 @@ use super::{
 
 /// A metric and its points.
 pub struct Series {
-    /// Which metric.
+    /// The metric.
     pub metric: &'static Metric,
-    /// One per set of attributes.
+    /// The points, one per set of attributes.
     pub points: Vec<Point>,
 }
 
@@ -50,7 +50,7 @@ pub fn series() -> Vec<Series> {
     all
 }
 
-/// Where points are written.
+/// The sheet on which points are written.
 struct Sheet<'a> {
     all: &'a mut Vec<Series>,
     pool: Option<&'a str>,
@@ -60,7 +60,7 @@ impl Sheet<'_> {
     fn point(&mut self, metric: &Metric, own: &[&str], value: PointValue) {
         let pool = self.pool.map(|pool| (metrics::POOL, pool.to_owned()));
         let own = metric.attributes.iter().copied().zip(own.iter().map(|&value| value.to_owned()));
-        // What is empty does not apply.
+        // Empty attributes do not apply.
         let own = own.filter(|(_, value)| !value.is_empty());
         let attributes = pool.into_iter().chain(own).collect();
         if let Some(series) = self.all.iter_mut().find(|series| series.metric.name == metric.name) {
@@ -196,7 +196,7 @@ fn point_to_json(metric: &Metric, point: &Point) -> Value {
     }
 }
 
-/// What the person on duty asks of one pool. Times are in milliseconds.
+/// The numbers of one pool that the person on duty asks for. Times are in milliseconds.
 fn pool_to_json(metrics: &Arc<PoolMetrics>) -> Value {
     let reading = metrics.reading();
     let limit = reading.limit();

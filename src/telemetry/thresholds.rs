@@ -1,4 +1,4 @@
-//! When alerts fire and clear. Defaults are those of the operating manual; each can be set.
+//! The thresholds at which alerts fire and clear. Each can be set.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// The limits of one rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Threshold {
-    /// A value above this, held for [`Self::fires_after`], fires.
+    /// A value above this fires the alert, after [`Self::fires_after`].
     pub above: f64,
-    /// How long.
+    /// The time above that.
     pub fires_after: Duration,
-    /// A value below this, held for [`Self::clears_after`], clears.
+    /// A value below this clears the alert, after [`Self::clears_after`].
     pub below: f64,
-    /// How long.
+    /// The time below that.
     pub clears_after: Duration,
 }
 
@@ -25,11 +25,11 @@ pub struct Threshold {
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlertThresholds {
     rules: [Threshold; Rule::ALL.len()],
-    /// Fewer operations than this in a window say nothing about the error rate. Default 50.
+    /// The fewest operations in a window from which an error rate is computed. Default 50.
     pub least_operations: u64,
-    /// A firing alert is repeated this often. Default 30 min.
+    /// The time between reminders of an alert that fires. Default 30 min.
     pub reminder: Duration,
-    /// Between two looks further apart than this nothing is known. Default 2 min.
+    /// The longest time between two samples that counts. Default 2 min.
     pub longest_gap: Duration,
 }
 
@@ -58,7 +58,7 @@ impl AlertThresholds {
         &self.rules[rule as usize]
     }
 
-    /// Reads JSON as [`JsonThresholds`] lays it out; what is absent keeps its default.
+    /// Reads JSON in the form of [`JsonThresholds`]; an absent value keeps its default.
     pub fn from_json(json: &str) -> Result<Self, String> {
         let told: JsonThresholds = serde_json::from_str(json).map_err(|error| error.to_string())?;
         let mut thresholds = Self::default();
@@ -80,7 +80,7 @@ impl AlertThresholds {
         if faults.is_empty() { Ok(thresholds) } else { Err(faults.join("; ")) }
     }
 
-    /// JSON in the layout that [`Self::from_json`] reads.
+    /// JSON in the form that [`Self::from_json`] reads.
     pub fn to_json(&self) -> serde_json::Value {
         let told = |rule| JsonThreshold::from(self.of(rule));
         serde_json::json!(JsonThresholds {
