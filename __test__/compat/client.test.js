@@ -320,6 +320,34 @@ describe('the queue, as tracers look into it', () => {
     }),
   );
 
+  alike('shows a Query, with its events, of every form of call', (driver, config) =>
+    withClient(driver, config(), async (client) => {
+      const notes = [];
+      const look = (name) => {
+        const newest = client._queryQueue.at(-1) || client._activeQuery;
+        notes.push([name, newest instanceof driver.Query, newest.text, newest.name, newest.values]);
+        journal(newest, ['row', 'end', 'error'], notes, `${name} `);
+        return newest === (client._queryQueue.at(-1) || client._activeQuery);
+      };
+      const forms = {
+        promise: (...args) => outcome(client.query(...args)),
+        callback: (...args) => calledBack((done) => client.query(...args, done)),
+        query: (...args) => calledBack((done) => client.query(new driver.Query(...args, done))),
+      };
+      for (const [name, form] of Object.entries(forms)) {
+        for (const text of ['SELECT 1 AS one', 'SELECT 1 / 0']) {
+          const answer = form({ text, name: text.slice(-3) });
+          notes.push(look(name));
+          await answer;
+        }
+      }
+      const both = [client.query('SELECT 1'), client.query('SELECT $1::int', [2])];
+      notes.push(look('queued'));
+      await Promise.all(both);
+      return notes;
+    }),
+  );
+
   alike('holds what was asked for before the connection was there', async (driver, config) => {
     const client = new driver.Client(config());
     const early = client.query('SELECT 1 AS one');

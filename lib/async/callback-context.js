@@ -34,6 +34,7 @@ function inContext(callback) {
     context.runInAsyncScope(callOrThrowAsync, this, callback, args);
   }
   bound.bare = callback;
+  bound.context = context;
   return bound;
 }
 

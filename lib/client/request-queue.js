@@ -11,6 +11,7 @@ const { bridge } = require('../native/bridge');
 const { pack } = require('../encode/request');
 const { REASONS } = require('../native/layout');
 const { isFatal, isLoss, sever } = require('./connection-loss');
+const { shownQuery } = require('./shown-query');
 const { moveTo, refusalOf } = require('./session-state');
 const { nextTick } = require('../async/timers');
 
@@ -42,12 +43,12 @@ class RequestQueue {
 
   /** The query that the server is working on, as pg shows it; null: none. */
   get active() {
-    return this.sent.length === 0 ? null : this.sent[0].shown();
+    return this.sent.length === 0 ? null : shownQuery(this.sent[0]);
   }
 
   /** The queries behind the active one, as pg shows them. */
   get queued() {
-    return [...this.sent.slice(1), ...this.waiting].map((request) => request.shown());
+    return [...this.sent.slice(1), ...this.waiting].map(shownQuery);
   }
 
   /** The request of `query`, which its caller knows as pg shows it. */

@@ -268,11 +268,6 @@ class RawSession {
     this.client._requests.failed(this, failure, status);
   }
 
-  /** The query as pg shows it, see Statement. */
-  shown() {
-    return this.query || this;
-  }
-
   finish() {}
 
   fail(error) {

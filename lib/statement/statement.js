@@ -5,7 +5,6 @@
 
 const Result = require('../result');
 const { abortOn } = require('../async/abort-signal');
-const { bare } = require('../async/callback-context');
 const { rejectWith } = require('../async/answer');
 const { throwAsync } = require('../async/uncaught');
 const { REQUEST_FLAGS } = require('../native/layout');
@@ -214,19 +213,6 @@ class Statement {
     // The reason of a signal is the application's own: its stack stays.
     if (this.signal && this.signal.aborted && error === this.signal.reason) resolve(Promise.reject(error));
     else rejectWith(resolve, error);
-  }
-
-  /** Itself as tracers see it in the queue of a client: it answers by `callback`, which they may replace. */
-  shown() {
-    if (this.query !== null) return this.query;
-    if (this.resolve !== undefined) {
-      const { resolve } = this;
-      this.resolve = undefined;
-      this.callback = (error, result) => (error ? this.reject(resolve, error) : resolve(result));
-    } else {
-      this.callback = bare(this.callback);
-    }
-    return this;
   }
 
   /** From its signal: it has failed with the reason; withdraws what is under way. */
