@@ -108,5 +108,6 @@ test('the document has the same numbers', () => {
     REASONS: names('Reasons of kind `plain`', 'reason'),
     NO_RETRY: names('Reasons of kind `noRetry`', 'reason'),
     STAGES: names('Stages of a run', 'stage'),
+    CLOSE_REASONS: names('Reasons of CLOSED', 'reason'),
   }).toEqual(layout);
 });

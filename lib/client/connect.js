@@ -21,7 +21,7 @@ class ConnectRequest {
   constructor(client, callback) {
     this.id = 0;
     this.number = 0;
-    this.counted = client._referenced;
+    this.keepsAlive = client._referenced;
     this.client = client;
     this.callback = callback;
     this.errors = new ApplicationErrors();

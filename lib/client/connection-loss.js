@@ -8,9 +8,9 @@ const { callUserCode } = require('../async/uncaught');
 const { failureReason, fromNative, withReason } = require('../errors');
 const { moveTo } = require('./session-state');
 const { nextTick, setImmediate } = require('../async/timers');
-const { REASONS } = require('../native/layout');
+const { CLOSE_REASONS, REASONS } = require('../native/layout');
 
-const UNEXPECTED = new Set(['broken', 'unresponsive']);
+const UNEXPECTED = new Set([CLOSE_REASONS.BROKEN, CLOSE_REASONS.UNRESPONSIVE]);
 const LOSSES = new Set([REASONS.LOST, REASONS.ENDED]);
 
 /** Whether a failure is the loss of the connection, and says nothing about the statement. */

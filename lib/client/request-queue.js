@@ -79,7 +79,7 @@ class RequestQueue {
 
   send(request) {
     const { client } = this;
-    request.counted = client._referenced;
+    request.keepsAlive = client._referenced;
     const core = bridge();
     try {
       if (request.isRaw) {

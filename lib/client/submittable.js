@@ -23,7 +23,7 @@ class RawSession {
   /** @param query the submittable; null for bytes that were written outside of any session */
   constructor(client, query) {
     this.id = 0;
-    this.counted = true;
+    this.keepsAlive = true;
     this.client = client;
     this.query = query;
     // The context of the query call.

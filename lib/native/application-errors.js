@@ -1,7 +1,7 @@
 'use strict';
 
-// Errors of application code on their way through the core, which knows them by number: the request that such
-// an error fails gets the error itself back. Their texts go along for logs, and decide nothing.
+// Errors of application code, kept while the core knows them by number: the request that such an error fails gets the
+// error itself. The core gets their texts for its logs, and decides nothing by them.
 
 const MOST_KEPT = 100;
 
@@ -11,7 +11,7 @@ class ApplicationErrors {
     this.lastNumber = 0;
   }
 
-  /** Keeps an error; what the core gets in its place. */
+  /** Keeps an error; returns what the core gets in its place. */
   keep(error) {
     const number = ++this.lastNumber;
     this.kept.set(number, error);
@@ -28,7 +28,7 @@ class ApplicationErrors {
   }
 }
 
-/** What is thrown may be anything; well-formed, as it comes back from the core. */
+/** The text of what was thrown, which may be anything. */
 function textOf(error) {
   try {
     return String((error && error.message) || error).toWellFormed();

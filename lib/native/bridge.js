@@ -81,6 +81,22 @@ const LOST = { kind: 'plain', reason: REASONS.LOST, message: 'Connection termina
  *   close it; `idle`: nobody used it
  */
 
+/**
+ * Request: what the core answers under an id. It ends with `takeDone` or `takeFailure`, or with `takeConnection`.
+ *
+ * @typedef {object} Request
+ * @property {number} id set by `register`; 0: it is not registered
+ * @property {boolean} keepsAlive whether it keeps the process alive
+ * @property {(argument: number) => void} [takeDone] it is answered; as a rule with the transaction status
+ * @property {(failure: object, status: number) => void} takeFailure it has failed
+ * @property {(connection: ConnectionHandle) => void} [takeConnection] a checkout has its connection
+ * @property {(shape: RowDescription, frame: Frame, word: number) => void} [takeRows] rows, in the record at `word`
+ * @property {(tag: string) => void} [takeCommand] the end of a result
+ * @property {() => void} [takeRestart] the rows so far are void: it runs again
+ * @property {() => void} [takePause] a page is complete
+ * @property {(flags: number, bytes: Buffer) => void} [takeRaw] bytes of its connection in raw mode
+ */
+
 /** A connection of the core, as JavaScript knows it. */
 class ConnectionHandle {
   constructor(id, delegate, info) {
@@ -92,7 +108,8 @@ class ConnectionHandle {
     this.context = null;
     this.leased = false;
     this.open = true;
-    this.fresh = true;
+    // Until it is leased for the first time.
+    this.isNew = true;
     this.keepsAlive = false;
   }
 }
@@ -152,7 +169,7 @@ class Bridge {
     }
   }
 
-  /** The delegate expects no further calls. */
+  /** Forgets a delegate, which expects no further calls. */
   forget(delegate) {
     this.delegates.delete(delegate.number);
   }
@@ -161,23 +178,26 @@ class Bridge {
     return this.delegates.get(number)?.deref();
   }
 
-  /** Gives `request` an id; it keeps the process alive until it is taken out, unless it is not `counted`. */
+  /**
+   * Gives `request` an id. It keeps the process alive until it is taken out, if it says so.
+   * @param {Request} request
+   */
   register(request) {
     const id = this.freeIds.length > 0 ? this.freeIds.pop() : this.requests.length;
     this.requests[id] = request;
     request.id = id;
-    if (request.counted) this.keepAlive();
+    if (request.keepsAlive) this.keepAlive();
     return id;
   }
 
-  /** Takes the request out of the table; undefined when it is not there any more. */
+  /** Takes a request out of the table; undefined: it is not there any more. */
   take(id) {
     const request = this.requests[id];
     if (request === undefined) return undefined;
     this.requests[id] = undefined;
     this.freeIds.push(id);
     request.id = 0;
-    if (request.counted) this.letGo();
+    if (request.keepsAlive) this.letGo();
     return request;
   }
 
@@ -202,7 +222,7 @@ class Bridge {
     return [...this.connections.values()].filter((connection) => connection.delegate === delegate);
   }
 
-  /** Whether a statement or checkout of this pool has yet to be answered. */
+  /** Whether a statement or checkout of this pool is still unanswered. */
   hasRequestsOf(pool) {
     return this.requests.some((request) => request !== undefined && request.pool === pool);
   }
@@ -212,7 +232,7 @@ class Bridge {
     return this.requests.filter((request) => request !== undefined && request.pool === pool);
   }
 
-  /** Reads what has come from the core: its wake call arrives here. */
+  /** Drains the outbox of the core, which calls this to wake the thread. */
   drain() {
     if (this.draining || this.postponed) return;
     this.draining = true;
@@ -247,7 +267,7 @@ class Bridge {
     }
   }
 
-  // Fills the frame with the next whole records; one that does not fit gets a frame of its own size.
+  // Fills the frame with the next whole records. A record that is larger than the frame gets one of its own.
   fill() {
     this.frame = this.ownFrame;
     this.at = 0;
@@ -269,7 +289,7 @@ class Bridge {
     });
   }
 
-  // A record that is addressed to a request; every other goes on to `onOtherRecord`.
+  // Records that are addressed to a request; the others go on to `onOtherRecord`.
   onRequestRecord(frame, word) {
     const words = frame.words;
     const kind = words[word + KIND] & KIND_MASK;
@@ -326,7 +346,7 @@ class Bridge {
     }
   }
 
-  // A record that no request asked for: connections and their streams, calls of delegates, the log.
+  // Records that no request asked for: of connections, sockets, delegates and the log.
   onOtherRecord(kind, frame, word) {
     const id = frame.words[word + ID];
     const argument = frame.words[word + ARGUMENT];

@@ -1,7 +1,7 @@
 'use strict';
 
-// The memory that records are copied into, and its views. Positions are words from its start, as the bridge
-// counts them; a payload begins directly after the record's header.
+// Frame: memory that records are copied into, and its views. Positions are words from its start; a payload begins
+// directly after its record's header.
 
 const { RECORD } = require('./layout');
 
@@ -15,19 +15,19 @@ class Frame {
     this.doubles = new Float64Array(memory);
   }
 
-  /** The ASCII payload of the record at `word`. */
+  /** ASCII payload of the record at `word`. */
   text(word, length) {
     const start = word * 4 + HEADER_BYTES;
     return this.bytes.latin1Slice(start, start + length);
   }
 
-  /** The bytes of its payload, in memory of their own. */
+  /** Bytes of its payload, in memory of their own. */
   copy(word, length) {
     const start = word * 4 + HEADER_BYTES;
     return Buffer.from(this.bytes.subarray(start, start + length));
   }
 
-  /** The JSON of its payload. */
+  /** JSON of its payload. */
   json(word, length) {
     const start = word * 4 + HEADER_BYTES;
     return JSON.parse(this.bytes.utf8Slice(start, start + length));

@@ -1,8 +1,7 @@
 'use strict';
 
-// Loads the native part: the one that PGPOOL_RS_NATIVE names, else a local build beside
-// package.json, else the package of this platform. When there is none, the error says what was
-// tried and what to do about it.
+// The native part: the file that PGPOOL_RS_NATIVE names, else a local build beside package.json, else the package of
+// this platform. Where none of them loads, the error says what was tried and what to do.
 
 const path = require('node:path');
 const { PUBLISHED, triple } = require('./platform');
@@ -50,7 +49,7 @@ function load() {
 }
 
 function explained(failures) {
-  // A build that is there and does not load tells more than one that is not there.
+  // A build that does not load explains more than one that is absent.
   const telling = failures.find(({ absent }) => !absent) ?? failures[0];
   const tried = failures.map(({ candidate, error, absent }) => {
     return `  ${candidate}: ${absent ? 'not there' : error.message.split('\n')[0]}`;
@@ -78,7 +77,7 @@ function advice(absent) {
 
 const native = load();
 
-// Lines are written by a thread of their own; the last ones are waited for, but not long.
+// Lines of the log are written by a thread of its own: the exit waits for the last ones, but not long.
 if (process.env.PGPOOL_LOG) process.on('exit', () => native.Telemetry.flush());
 
 module.exports = native;

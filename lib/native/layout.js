@@ -1,10 +1,10 @@
 'use strict';
 
-// The numbers and names of the boundary, each of them once: src/binding/layout.rs has the same for the core,
-// docs/design/boundary.md says what they mean, and a test compares the three. It requires nothing, so that
-// every layer may read it.
+// Layout of the boundary: its numbers and names, each of them once. src/binding/layout.rs has the same for the core,
+// docs/design/boundary.md describes them, and a test compares the three. It requires nothing, so that every layer
+// may read it.
 
-/** The kinds of records in a frame. */
+/** Kinds of records in a frame. */
 const RECORDS = {
   SHAPE: 1,
   ROWS: 2,
@@ -32,17 +32,17 @@ const RECORDS = {
   OVERDUE: 24,
 };
 
-/** A record: its words, the words of its header, and the bits of its kind, above which its flags are. */
+/** Words of a record and of its header, and bits of its kind, above which its flags are. */
 const RECORD = { LENGTH: 0, KIND: 1, ID: 2, ARGUMENT: 3, HEADER: 4, KIND_BITS: 8 };
 
-/** The words of a ROWS record after the header; `HEADER`: where its slots begin. */
+/** Words of a ROWS record after its header; `HEADER`: where the slots begin. */
 const ROWS = { COUNT: 4, RAW_LENGTH: 5, HEADER: 6 };
 const ROWS_FLAGS = { SHORT_TEXTS: 1 };
 
 /** Flags of a RAW record without bytes. */
 const RAW_FLAGS = { BEGUN: 1, DRAINED: 2 };
 
-/** A request: its words, and the words of its header. */
+/** Words of a request and of its header. */
 const REQUEST = {
   FLAGS: 0,
   TEXT_LENGTH: 1,
@@ -63,7 +63,7 @@ const REQUEST_FLAGS = {
   RETRY_OPTIONS: 128,
 };
 
-/** The retry options of a request: their words, and the bytes of each code behind them. */
+/** Words of the retry options of a request, and bytes of each code behind them. */
 const RETRY_OPTIONS = {
   DEADLINE: 0,
   ATTEMPTS: 1,
@@ -74,16 +74,16 @@ const RETRY_OPTIONS = {
   UNSET: 0xffffffff,
 };
 
-/** What the eight bytes of a field hold. */
+/** Kinds of slots: what the eight bytes of a field hold. */
 const SLOTS = { TEXT: 0, NUMBER: 1, BOOLEAN: 2, INSTANT: 3, LOCAL: 4, BINARY: 5 };
 
-/** The length word of a text slot: NULL, or a bit of it. */
+/** Length word of a text slot: NULL, or a bit of it. */
 const TEXT_SLOT = { NULL: 0xffffffff, NOT_ASCII: 0x40000000 };
 
-/** The high word of a number slot that is NaN. */
+/** High word of a number slot that is NaN. */
 const NUMBER_SLOT = { NULL: 0x7ff80001, SEE_TEXT: 0x7ff80002 };
 
-/** The kinds of errors as JSON. */
+/** Kinds of errors as JSON. */
 const ERROR_KINDS = {
   DATABASE: 'database',
   SYSTEM: 'system',
@@ -97,7 +97,7 @@ const ERROR_KINDS = {
   NO_RETRY: 'noRetry',
 };
 
-/** The reasons of errors of kind `plain`, where they have one. */
+/** Reasons of errors of kind `plain`, where they have one. */
 const REASONS = {
   LOST: 'lost',
   ENDED: 'ended',
@@ -107,7 +107,7 @@ const REASONS = {
   APPLICATION: 'application',
 };
 
-/** The reasons of kind `noRetry`. */
+/** Reasons of kind `noRetry`. */
 const NO_RETRY = {
   FINAL: 'final',
   AMBIGUOUS: 'ambiguous',
@@ -117,13 +117,27 @@ const NO_RETRY = {
   BUDGET: 'budget',
 };
 
-/** How far a run had come that `decideRetry` asks about. */
+/** Stages of a failed run that `decideRetry` asks about. */
 const STAGES = {
   OPEN: 'open',
   ABORTED: 'aborted',
   ASKING: 'asking',
   UNKNOWN: 'unknown',
   STATEMENT: 'statement',
+};
+
+/** Reasons of CLOSED. */
+const CLOSE_REASONS = {
+  RELEASED: 'released',
+  IDLE: 'idle',
+  LIFETIME: 'lifetime',
+  USES: 'uses',
+  BROKEN: 'broken',
+  UNRESPONSIVE: 'unresponsive',
+  LEAK: 'leak',
+  YIELDED: 'yielded',
+  RETIRED: 'retired',
+  DRAINED: 'drained',
 };
 
 module.exports = {
@@ -142,4 +156,5 @@ module.exports = {
   REASONS,
   NO_RETRY,
   STAGES,
+  CLOSE_REASONS,
 };

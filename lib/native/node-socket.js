@@ -1,8 +1,7 @@
 'use strict';
 
-// A stream that Node opens and carries for the core: made by the application's `stream` option, or
-// encrypted with TLS options that only Node's own TLS serves. The core speaks its protocol through it as
-// through a socket of its own; back-pressure is passed on in both directions.
+// A socket of Node's over which the core speaks to a server: made by the application's `stream` option, or encrypted
+// with TLS options that only Node's own TLS serves. Back-pressure is passed on in both directions.
 
 const net = require('node:net');
 const tls = require('node:tls');
@@ -15,26 +14,27 @@ const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
 
 class NodeSocket {
   /**
-   * @param native the pool that asked for it, under the number `id`
+   * @param native pool that dials, under the number `id`
    * @param place `{ host, port }`
-   * @param client says how: its options and connection parameters
-   * @param fail gives an error of the application, for which the core gets a text
+   * @param client whose options and connection parameters say how to connect
+   * @param keep keeps an error; returns what the core gets in its place
    */
-  constructor(native, id, place, client, fail) {
+  constructor(native, id, place, client, keep) {
     this.native = native;
     this.id = id;
     this.place = place;
     this.client = client;
-    this.fail = fail;
+    this.keep = keep;
     this.stream = null;
-    this.settled = false;
+    // Whether DIAL is answered.
+    this.isDialed = false;
   }
 
   open() {
     try {
       this.connect();
     } catch (error) {
-      this.settle(error);
+      this.dialed(error);
     }
   }
 
@@ -43,13 +43,13 @@ class NodeSocket {
     const { host, port } = this.place;
     const given = options.stream || new net.Socket();
     const stream = typeof given === 'function' ? given(streamConfig(options, parameters)) : given;
-    stream.on('error', (error) => this.settle(error));
-    stream.on('close', () => this.end());
+    stream.on('error', (error) => this.dialed(error));
+    stream.on('close', () => this.closed());
     this.stream = stream;
     const ready = () => {
       if (options.keepAlive && stream.setKeepAlive)
         stream.setKeepAlive(true, options.keepAliveInitialDelayMillis);
-      this.greet(stream, parameters);
+      this.negotiateTls(stream, parameters);
     };
     if (stream.setNoDelay) stream.setNoDelay(true);
     if (typeof stream.connect !== 'function') {
@@ -61,85 +61,89 @@ class NodeSocket {
     else stream.connect(port, host);
   }
 
-  // Encrypts first, if that is wanted.
-  greet(stream, { ssl, sslnegotiation }) {
-    if (!ssl) this.carry(stream);
-    else if (sslnegotiation === 'direct') this.encrypt(stream, ssl, ['postgresql']);
+  // Asks the server for TLS, if that is wanted.
+  negotiateTls(stream, { ssl, sslnegotiation }) {
+    if (!ssl) this.connected(stream);
+    else if (sslnegotiation === 'direct') this.startTls(stream, ssl, ['postgresql']);
     else {
       stream.once('data', (answer) => {
-        if (answer.toString('latin1') === 'S') this.encrypt(stream, ssl);
-        else if (answer[0] === 0x4e) this.settle(new Error('The server does not support SSL connections'));
-        else this.settle(new Error('There was an error establishing an SSL connection'));
+        if (answer.toString('latin1') === 'S') this.startTls(stream, ssl);
+        else if (answer[0] === 0x4e) this.dialed(new Error('The server does not support SSL connections'));
+        else this.dialed(new Error('There was an error establishing an SSL connection'));
       });
       stream.write(SSL_REQUEST);
     }
   }
 
-  encrypt(socket, ssl, ALPNProtocols) {
+  startTls(socket, ssl, ALPNProtocols) {
     try {
       const options = typeof ssl === 'object' ? { ...ssl } : {};
-      // What is out of sight is not copied.
+      // Secrets are not enumerable, so the spread has left them out.
       for (const name of SECRETS_OF_TLS) if (ssl[name] !== undefined) options[name] = ssl[name];
       if (ALPNProtocols) options.ALPNProtocols = ALPNProtocols;
       if (net.isIP(this.place.host) === 0) options.servername = this.place.host;
       const stream = tls.connect({ ...options, socket });
       this.stream = stream;
-      stream.on('error', (error) => this.settle(error));
-      stream.on('close', () => this.end());
-      stream.once('secureConnect', () => this.carry(stream));
+      stream.on('error', (error) => this.dialed(error));
+      stream.on('close', () => this.closed());
+      stream.once('secureConnect', () => this.connected(stream));
     } catch (error) {
-      this.settle(error);
+      this.dialed(error);
     }
   }
 
-  carry(stream) {
+  // The stream is connected, and encrypted if that is wanted.
+  connected(stream) {
     stream.on('data', (bytes) => {
       this.guarded(() => this.native.socketData(this.id, bytes) || stream.pause());
     });
-    stream.on('end', () => this.end());
-    // What is expected of the connection keeps the process alive, not the socket.
+    stream.on('end', () => this.closed());
+    // Requests and connections keep the process alive, not sockets.
     if (stream.unref) stream.unref();
-    this.settle();
+    this.dialed();
   }
 
-  /** The outcome of opening it, once; later errors end it. */
-  settle(error) {
-    if (!this.settled) {
-      this.settled = true;
-      this.native.dialed(this.id, error === undefined ? null : this.fail(error));
+  /** Answers DIAL, once; a later error is the end of the stream. */
+  dialed(error) {
+    if (!this.isDialed) {
+      this.isDialed = true;
+      this.native.dialed(this.id, error === undefined ? null : this.keep(error));
       if (error !== undefined) this.close();
     } else if (error !== undefined) {
-      this.end();
+      this.closed();
     }
   }
 
-  end() {
-    if (this.settled) this.native.socketClosed(this.id);
-    else this.settle(withReason(new Error('Connection terminated unexpectedly'), REASONS.LOST));
+  // From the stream: it has ended.
+  closed() {
+    if (this.isDialed) this.native.socketClosed(this.id);
+    else this.dialed(withReason(new Error('Connection terminated unexpectedly'), REASONS.LOST));
   }
 
-  // From the bridge: bytes for the server, room for more of its own, the end.
+  /** From the bridge: bytes for the server. */
   write(bytes) {
     const { length } = bytes;
     this.guarded(() => this.stream.write(bytes, () => this.native.socketWritten(this.id, length)));
   }
 
+  /** From the bridge: the core has room for bytes of the server. */
   resume() {
     this.guarded(() => this.stream.resume());
   }
 
-  // A stream of the application's that is none, or gives text for bytes, is the end of the tunnel.
+  // A stream of the application's that lacks a method, or gives text instead of bytes, ends here.
   guarded(call) {
     try {
       call();
     } catch {
-      this.end();
+      this.closed();
       this.close();
     }
   }
 
+  /** From the bridge: the core does not need the stream any longer. */
   close() {
-    this.settled = true;
+    this.isDialed = true;
     const { stream } = this;
     if (stream === null) return;
     callUserCode(() => {
@@ -150,7 +154,7 @@ class NodeSocket {
   }
 }
 
-// What pg gives to a `stream` function.
+// The argument of a `stream` function, as under pg.
 function streamConfig(options, parameters) {
   return {
     stream: options.stream,

@@ -1,9 +1,9 @@
 'use strict';
 
-// The name of this platform among the builds of the native part: platform, processor and, where
-// it matters, the C library or the compiler's ABI (`linux-x64-gnu`, `win32-x64-msvc`).
+// Platform names of the builds of the native part: operating system, processor and, where it matters, the C library
+// or the compiler's ABI (`linux-x64-gnu`, `win32-x64-msvc`).
 
-/** The platforms that a release brings a build for, one package under npm/ each. */
+/** Platforms for which a release has a build, one package under npm/ each. */
 const PUBLISHED = [
   'darwin-arm64',
   'darwin-x64',
@@ -14,11 +14,11 @@ const PUBLISHED = [
   'win32-x64-msvc',
 ];
 
-/** Whether Node itself is linked against glibc; on a musl system its report names no version of it. */
+/** Whether Node is linked against glibc: on a musl system its report names no version of glibc. */
 function isGlibc() {
   const { report } = process;
   if (!report) return true;
-  // Asking the network interfaces for their names can take long and is not needed here.
+  // Network interfaces are not needed here, and asking for their names can take long.
   const before = report.excludeNetwork;
   report.excludeNetwork = true;
   try {

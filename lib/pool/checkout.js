@@ -13,7 +13,7 @@ class Checkout {
   /** @param lease what leak detection keeps of the lease, if it is on: lib/monitor/leak-detection.js */
   constructor(pool, callback, lease) {
     this.id = 0;
-    this.counted = true;
+    this.keepsAlive = true;
     this.pool = pool;
     this.callback = callback;
     this.lease = lease;

@@ -29,8 +29,8 @@ function acquire(pool, checkout, connection) {
     checkout.fail(error);
     return;
   }
-  const isNew = connection.fresh;
-  connection.fresh = false;
+  const { isNew } = connection;
+  connection.isNew = false;
   connection.leased = true;
   // The core has ended a transaction that the last lease left open.
   client._txStatus = 'I';

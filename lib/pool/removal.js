@@ -3,6 +3,7 @@
 // The removal of a connection from its pool: which client and listeners hear of it, and in which order.
 
 const { connectionClosed, finish, isSilent, isUnexpected, lossErrors } = require('../client/connection-loss');
+const { CLOSE_REASONS } = require('../native/layout');
 const { moveTo } = require('../client/session-state');
 const { callUserCode } = require('../async/uncaught');
 const { clientOf } = require('./clients');
@@ -25,8 +26,8 @@ function closed(pool, connection, info) {
   }
   const died = unexpected && (info.idle || release !== null) && !client._ending;
   const errors = died ? lossErrors(info, client._sessionState.code) : [];
-  if (info.reason === 'idle') pool.log('remove idle client');
-  if (info.reason === 'lifetime') {
+  if (info.reason === CLOSE_REASONS.IDLE) pool.log('remove idle client');
+  if (info.reason === CLOSE_REASONS.LIFETIME) {
     pool.log('ending client due to expired lifetime');
     pool.log('remove expired client');
   }
@@ -37,7 +38,7 @@ function closed(pool, connection, info) {
   finish(client, []);
   if (died && isSilent(errors)) lostIdle(pool, client, errors[0]);
   else if (!died) emitRemove(pool, client);
-  if (info.reason !== 'drained' && !died) logPulse(pool);
+  if (info.reason !== CLOSE_REASONS.DRAINED && !died) logPulse(pool);
 }
 
 /**

@@ -9,7 +9,7 @@ const { setImmediate } = require('../async/timers');
 class Shutdown {
   constructor(pool, callback) {
     this.id = 0;
-    this.counted = true;
+    this.keepsAlive = true;
     this.pool = pool;
     this.callback = callback;
   }

@@ -12,7 +12,7 @@ const { bridge } = require('../native/bridge');
 class RetryDecision {
   constructor() {
     this.id = 0;
-    this.counted = true;
+    this.keepsAlive = true;
     this.resolve = undefined;
   }
 
@@ -42,7 +42,7 @@ class RetryDecision {
 class CoreTimer {
   constructor(native, millis) {
     this.id = 0;
-    this.counted = true;
+    this.keepsAlive = true;
     this.native = native;
     this.elapsed = new Promise((resolve) => {
       this.takeDone = resolve;

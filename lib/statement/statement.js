@@ -20,7 +20,7 @@ const longNames = new Set();
 class Statement {
   constructor(types) {
     this.id = 0;
-    this.counted = true;
+    this.keepsAlive = true;
     this.text = '';
     this.name = '';
     this.values = undefined;

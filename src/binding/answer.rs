@@ -1,4 +1,4 @@
-//! What becomes of one request of JavaScript: its answer goes into the outbox.
+//! Answers to requests of JavaScript, as records of the outbox.
 
 use std::{
     sync::Arc,
@@ -11,7 +11,7 @@ use crate::{
     postgres::{Rows, Shape, Status},
 };
 
-/// Writes the answer to one request into the outbox.
+/// Answer to one request.
 pub(super) struct RequestAnswer {
     connections: Arc<Connections>,
     request: u32,
@@ -57,7 +57,7 @@ impl Answer for RequestAnswer {
 
 impl Borrower for RequestAnswer {
     fn leased(self, lease: Lease) {
-        self.connections.lend(self.request, lease);
+        self.connections.lease(self.request, lease);
     }
 
     fn refused(mut self, failure: Failure) {
@@ -65,16 +65,16 @@ impl Borrower for RequestAnswer {
     }
 }
 
-/// Holds a returned lease until the connection has answered everything.
-pub(super) struct ReturnAfter(Option<Lease>);
+/// Keeps a released lease until the connection has answered everything.
+pub(super) struct ReleaseAfter(Option<Lease>);
 
-impl ReturnAfter {
+impl ReleaseAfter {
     pub(super) fn new(lease: Lease) -> Self {
         Self(Some(lease))
     }
 }
 
-impl Answer for ReturnAfter {
+impl Answer for ReleaseAfter {
     fn rows(&mut self, _: &Arc<Shape>, _: Rows<'_>) {}
     fn complete(&mut self, _: &[u8]) {}
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<()> {

@@ -1,4 +1,4 @@
-//! `Bridge`: the JavaScript thread's end of the outbox.
+//! [`Bridge`]: the outbox of one JavaScript thread, as that thread takes from it.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use super::{
     outbox::{Outbox, Wake},
 };
 
-/// One per JavaScript thread.
+/// The bridge of a JavaScript thread.
 #[napi]
 pub struct Bridge {
     pub(super) outbox: Arc<Outbox>,
     wake: sys::napi_threadsafe_function,
 }
 
-/// JavaScript has let go of the bridge, or its thread has ended.
+/// Ends the outbox: JavaScript has dropped the bridge, or its thread has ended.
 impl Drop for Bridge {
     fn drop(&mut self) {
         self.outbox.end();
@@ -26,7 +26,7 @@ impl Drop for Bridge {
 
 #[napi]
 impl Bridge {
-    /// `wake` is called once for each batch of records.
+    /// Opens the bridge; `wake` is called once per batch of records.
     #[napi(constructor, catch_unwind)]
     pub fn new(wake: Function<'_, (), ()>) -> Result<Self> {
         let wake: Wake = wake
@@ -40,7 +40,7 @@ impl Bridge {
         Ok(Self { outbox, wake: raw })
     }
 
-    /// Copies whole records into `into`: their bytes; 0: none; negative: the first needs so many.
+    /// Copies whole records into `into` and returns their bytes; 0: none; negative: the first needs so many.
     #[napi(catch_unwind)]
     pub fn take(&self, mut into: BufferSlice<'_>) -> i64 {
         self.outbox.take(&mut into)
@@ -52,7 +52,7 @@ impl Bridge {
         layout::to_json().to_string()
     }
 
-    /// Keeps the process alive for this bridge.
+    /// Keeps the process alive until `unref`.
     #[napi(js_name = "ref", catch_unwind)]
     #[allow(unsafe_code, reason = "Node-API")]
     pub fn reference(&self, env: Env) {
@@ -60,7 +60,7 @@ impl Bridge {
         unsafe { sys::napi_ref_threadsafe_function(env.raw(), self.wake) };
     }
 
-    /// No longer.
+    /// Keeps the process alive no longer.
     #[napi(catch_unwind)]
     #[allow(unsafe_code, reason = "Node-API")]
     pub fn unref(&self, env: Env) {

@@ -1,5 +1,5 @@
-//! Connections in whose making JavaScript has a say, because its clients have a `connect` of their own:
-//! it is asked before the attempt, and told how the attempt ended.
+//! Intercepted attempts to connect: JavaScript decides on them, because its clients have a `connect` of their own.
+//! It is asked before the attempt, and again where the attempt fails.
 
 use std::{
     collections::HashMap,
@@ -20,10 +20,10 @@ use super::{
 };
 use crate::postgres::Error;
 
-/// JavaScript tells the attempts of all pools apart by their numbers.
+/// Numbers of attempts, for all pools of the process.
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
-/// Why an attempt is not to go on; none: it goes on.
+/// Answer of JavaScript; with an error the attempt fails.
 type Resolution = Option<ApplicationError>;
 
 /// The intercepted attempts of one pool.
@@ -43,8 +43,8 @@ impl ConnectHook {
         self.on.store(on, Ordering::Relaxed);
     }
 
-    /// Waits until JavaScript lets the attempt begin. None: it has no say.
-    pub(super) async fn admit(&self) -> Result<Option<u32>, Error> {
+    /// Waits until JavaScript lets the attempt begin; its number, if it is intercepted.
+    pub(super) async fn before_connect(&self) -> Result<Option<u32>, Error> {
         if !self.on.load(Ordering::Relaxed) {
             return Ok(None);
         }
@@ -61,8 +61,8 @@ impl ConnectHook {
         }
     }
 
-    /// The attempt has failed. JavaScript may put an error of its own in place of this one.
-    pub(super) async fn refused(&self, attempt: u32, error: Error) -> Error {
+    /// Asks JavaScript for the error of an attempt that has failed.
+    pub(super) async fn connect_failed(&self, attempt: u32, error: Error) -> Error {
         let resolution = self.ask(attempt);
         self.tell(attempt, Some(&error));
         match resolution.await {
@@ -72,12 +72,13 @@ impl ConnectHook {
         }
     }
 
-    /// The attempt was given up; nobody waits for an answer.
-    pub(super) fn given_up(&self, attempt: u32) {
+    /// Tells JavaScript that an attempt was given up; no answer is expected.
+    pub(super) fn connect_given_up(&self, attempt: u32) {
         self.asked.lock().remove(&attempt);
         self.tell(attempt, None);
     }
 
+    /// Answers the question about an attempt.
     pub(super) fn resolve(&self, attempt: u32, resolution: Resolution) {
         if let Some(asked) = self.asked.lock().remove(&attempt) {
             let _ = asked.send(resolution);
@@ -96,7 +97,7 @@ impl ConnectHook {
     }
 }
 
-/// A question that is dropped before it is answered is given up.
+/// A question about an attempt: dropped before it is answered, the attempt is given up.
 struct Asking<'a> {
     hook: &'a ConnectHook,
     attempt: u32,
@@ -106,7 +107,7 @@ struct Asking<'a> {
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
         if self.is_open {
-            self.hook.given_up(self.attempt);
+            self.hook.connect_given_up(self.attempt);
         }
     }
 }

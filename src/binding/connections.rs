@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::{
-    answer::{RequestAnswer, ReturnAfter},
+    answer::{ReleaseAfter, RequestAnswer},
     connect_hook::ConnectHook,
     errors::{self, ApplicationError},
     layout::{ErrorKind, RecordKind},
@@ -39,19 +39,21 @@ use crate::{
 type Password = Result<Option<String>, Error>;
 type OnConnect = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
+/// The table of one pool.
 pub(super) struct Connections {
     pub(super) outbox: Arc<Outbox>,
-    /// The number JavaScript gave its pool.
+    /// Number of the pool, given by JavaScript.
     pool: u32,
     tier: OnceLock<String>,
     metrics: OnceLock<Arc<PoolMetrics>>,
-    /// Whether new connections wait for JavaScript's `onConnect`.
+    /// Whether new connections wait for `onConnectDone`.
     pub(super) awaits_on_connect: AtomicBool,
     pub(super) connect_hook: Arc<ConnectHook>,
     entries: Mutex<HashMap<u32, Entry>>,
-    questions: Mutex<HashMap<u32, oneshot::Sender<Password>>>,
-    next_question: AtomicU32,
-    /// How to take requests back; the ticket of those that wait for a connection.
+    /// Attempts that wait for a password.
+    logins: Mutex<HashMap<u32, oneshot::Sender<Password>>>,
+    next_login: AtomicU32,
+    /// Requests that can be withdrawn; with a ticket those that wait for a connection.
     cancel_flags: Mutex<HashMap<u32, (CancelFlag, Option<Ticket>)>>,
     pub(super) node_sockets: Arc<NodeSockets>,
 }
@@ -59,12 +61,12 @@ pub(super) struct Connections {
 struct Entry {
     connection: Arc<Connection>,
     lease: Option<Lease>,
-    /// The core waits for `onConnectDone`.
+    /// Receives the outcome of `onConnect` while the core waits for it.
     on_connect: Option<oneshot::Sender<Option<ApplicationError>>>,
     reason: Option<CloseReason>,
-    /// It is closed, and counted until its borrower gives it back.
-    gone: bool,
-    /// The requests that have it in raw mode, or will have.
+    /// Whether it is closed, and its lease not yet released.
+    is_closed: bool,
+    /// Requests that have it in raw mode, or wait for that.
     raw_channels: Vec<Arc<RawChannel>>,
 }
 
@@ -80,15 +82,15 @@ impl Connections {
             awaits_on_connect: AtomicBool::new(false),
             connect_hook,
             entries: Mutex::default(),
-            questions: Mutex::default(),
-            next_question: AtomicU32::new(1),
+            logins: Mutex::default(),
+            next_login: AtomicU32::new(1),
             cancel_flags: Mutex::default(),
             node_sockets,
         })
     }
 
-    /// The name of the tier, for errors.
-    pub(super) fn name(&self, tier: Option<String>) {
+    /// Sets the name of the tier, for errors.
+    pub(super) fn set_tier(&self, tier: Option<String>) {
         if let Some(tier) = tier {
             let _ = self.tier.set(tier);
         }
@@ -98,14 +100,14 @@ impl Connections {
         self.tier.get().map(String::as_str)
     }
 
-    /// Where operations on lent connections are counted.
-    pub(super) fn measure(&self, metrics: Option<&Arc<PoolMetrics>>) {
+    /// Sets where operations on leased connections are counted.
+    pub(super) fn set_metrics(&self, metrics: Option<&Arc<PoolMetrics>>) {
         if let Some(metrics) = metrics {
             let _ = self.metrics.set(Arc::clone(metrics));
         }
     }
 
-    /// Tells a request that waits for its time that it has come, or why it has not.
+    /// Answers `decideRetry` and `sleep` when their time has come.
     pub(super) fn retry_answer_to(
         self: &Arc<Self>,
         request: u32,
@@ -125,11 +127,12 @@ impl Connections {
         }
     }
 
+    /// Answer to a request.
     pub(super) fn answer_to(self: &Arc<Self>, request: u32) -> RequestAnswer {
         RequestAnswer::new(Arc::clone(self), request)
     }
 
-    /// Sends a statement on a connection JavaScript holds, or greets.
+    /// Sends a statement on a connection that JavaScript has leased, or whose `onConnect` is under way.
     pub(super) fn send(self: &Arc<Self>, connection: u32, request: u32, statement: Arc<Statement>) {
         let mut answer = Instrumented::begin(self.metrics.get(), self.answer_to(request));
         let entry = self.entries.lock().get(&connection).map(|entry| Arc::clone(&entry.connection));
@@ -139,7 +142,7 @@ impl Connections {
         }
     }
 
-    /// Asks for a connection in raw mode; whether it is there already.
+    /// Asks for raw mode of a connection. True: the request has it already.
     pub(super) fn start_raw(self: &Arc<Self>, connection: u32, request: u32) -> bool {
         let Some(open) = self.connection(connection) else {
             self.answer_to(request).failed(Failure::Wire(Error::Lost), None);
@@ -159,7 +162,7 @@ impl Connections {
         raw_channels.iter().find(|channel| channel.request == request).map(Arc::clone)
     }
 
-    /// Removes a channel that has answered its request.
+    /// Removes a raw channel whose request is answered.
     pub(super) fn remove_raw_channel(&self, channel: &RawChannel) {
         if let Some(entry) = self.entries.lock().get_mut(&channel.connection) {
             entry.raw_channels.retain(|other| !std::ptr::eq(Arc::as_ptr(other), channel));
@@ -170,8 +173,8 @@ impl Connections {
         self.entries.lock().get(&connection).map(|entry| Arc::clone(&entry.connection))
     }
 
-    /// Hands a connection over to JavaScript, as the answer to a request.
-    pub(super) fn lend(self: &Arc<Self>, request: u32, lease: Lease) {
+    /// Leases a connection to JavaScript, as the answer to a request.
+    pub(super) fn lease(self: &Arc<Self>, request: u32, lease: Lease) {
         let id = lease.id;
         let mut entries = self.entries.lock();
         let Some(entry) = entries.get_mut(&id) else {
@@ -180,31 +183,31 @@ impl Connections {
             return self.answer_to(request).failed(Failure::Wire(Error::Lost), None);
         };
         entry.lease = Some(lease);
-        // Told under the lock, so that the end of the connection cannot be told before it.
+        // Under the lock, so that the end of the connection cannot come before it.
         self.outbox.push(RecordKind::Leased, request, id);
     }
 
-    /// Takes a lent connection back. What was sent on it is answered before the next one gets it.
+    /// Releases a leased connection. What was sent on it is answered before anybody else gets it.
     pub(super) fn release(&self, connection: u32, destroy: bool) {
         let mut entries = self.entries.lock();
         let Some(entry) = entries.get_mut(&connection) else { return };
-        let (lease, gone) = (entry.lease.take(), entry.gone);
-        if gone {
+        let (lease, is_closed) = (entry.lease.take(), entry.is_closed);
+        if is_closed {
             entries.remove(&connection);
         }
         drop(entries);
         let Some(lease) = lease else { return };
-        if destroy || gone {
+        if destroy || is_closed {
             lease.close(CloseReason::Released);
         } else if lease.is_quiet() {
             drop(lease);
         } else {
             let connection = Arc::clone(&lease);
-            Direct::send(&connection, 0, Statement::simple(""), ReturnAfter::new(lease));
+            Direct::send(&connection, 0, Statement::simple(""), ReleaseAfter::new(lease));
         }
     }
 
-    /// Closes a connection that somebody uses; `error` is what fails there, in place of its loss.
+    /// Closes a connection in use. What runs on it fails with `error`, or as ended.
     pub(super) fn close_connection(&self, connection: u32, error: Option<&ApplicationError>) {
         let mut entries = self.entries.lock();
         let Some(entry) = entries.get_mut(&connection) else { return };
@@ -214,7 +217,7 @@ impl Connections {
         connection.close_with(error.map_or(Error::Ended, |error| error.in_place_of(&Error::Ended)));
     }
 
-    /// Nobody is left to give lent connections back, or to hear the answers of busy ones.
+    /// Closes all connections: JavaScript is gone, which would release them and hear their answers.
     pub(super) fn abandon(&self) {
         let mut entries = self.entries.lock();
         let leases: Vec<_> = entries.values_mut().filter_map(|entry| entry.lease.take()).collect();
@@ -228,6 +231,7 @@ impl Connections {
         }
     }
 
+    /// Ends the wait of a new connection; with an error it is closed.
     pub(super) fn on_connect_done(&self, connection: u32, error: Option<ApplicationError>) {
         let waiting = self.entries.lock().get_mut(&connection).and_then(|entry| entry.on_connect.take());
         if let Some(waiting) = waiting {
@@ -235,24 +239,26 @@ impl Connections {
         }
     }
 
-    pub(super) fn give_password(&self, question: u32, password: Password) {
-        if let Some(asked) = self.questions.lock().remove(&question) {
+    /// Answers the login of an attempt.
+    pub(super) fn give_password(&self, attempt: u32, password: Password) {
+        if let Some(asked) = self.logins.lock().remove(&attempt) {
             let _ = asked.send(password);
         }
     }
 
-    pub(super) fn note(&self, request: u32, cancel_flag: CancelFlag, ticket: Option<Ticket>) {
+    /// Remembers how to withdraw a request.
+    pub(super) fn allow_withdrawal(&self, request: u32, cancel_flag: CancelFlag, ticket: Option<Ticket>) {
         self.cancel_flags.lock().insert(request, (cancel_flag, ticket));
     }
 
-    /// Takes a request back wherever it is, but for what was sent; its ticket, if it had one.
+    /// Withdraws a request, unless it was sent; its ticket, if it waits for a connection.
     pub(super) fn withdraw(&self, request: u32) -> Option<Ticket> {
         let (cancel_flag, ticket) = self.cancel_flags.lock().remove(&request)?;
         cancel_flag.set();
         ticket
     }
 
-    /// Gives up on a request that was sent on one of the connections.
+    /// Gives up on a request that was sent on one of the connections. False: none knows it.
     pub(super) fn give_up(&self, request: u32) -> bool {
         let connections: Vec<_> =
             self.entries.lock().values().map(|entry| Arc::clone(&entry.connection)).collect();
@@ -262,15 +268,15 @@ impl Connections {
 
 impl Observer for Connections {
     fn before_connect(&self) -> Pin<Box<dyn Future<Output = Result<Option<u32>, Error>> + Send + '_>> {
-        Box::pin(self.connect_hook.admit())
+        Box::pin(self.connect_hook.before_connect())
     }
 
     fn connect_failed(&self, attempt: u32, error: Error) -> Pin<Box<dyn Future<Output = Error> + Send + '_>> {
-        Box::pin(self.connect_hook.refused(attempt, error))
+        Box::pin(self.connect_hook.connect_failed(attempt, error))
     }
 
     fn connect_given_up(&self, attempt: u32) {
-        self.connect_hook.given_up(attempt);
+        self.connect_hook.connect_given_up(attempt);
     }
 
     fn on_connect<'a>(
@@ -285,7 +291,7 @@ impl Observer for Connections {
             lease: None,
             on_connect: awaits.then_some(sender),
             reason: None,
-            gone: false,
+            is_closed: false,
             raw_channels: Vec::new(),
         };
         let id = connection.id;
@@ -337,7 +343,7 @@ impl Observer for Connections {
         let reason =
             entry.reason.unwrap_or(if error.is_some() { CloseReason::Broken } else { CloseReason::Released });
         if entry.lease.is_some() {
-            entry.gone = true;
+            entry.is_closed = true;
             entries.insert(connection, entry);
         }
         drop(entries);
@@ -355,12 +361,12 @@ impl Observer for Connections {
     }
 
     fn overdue(&self, connection: u32, held: Duration) {
-        let loan = json!({ "connection": connection, "heldMillis": held.as_secs_f64() * 1000.0 });
-        self.outbox.push_json(RecordKind::Overdue, 0, self.pool, &loan);
+        let lease = json!({ "connection": connection, "heldMillis": held.as_secs_f64() * 1000.0 });
+        self.outbox.push_json(RecordKind::Overdue, 0, self.pool, &lease);
     }
 
     fn retrying(&self, notice: &RetryNotice) {
-        let note = json!({
+        let event = json!({
             "event": "retry",
             "tier": self.tier.get(),
             "attempt": notice.attempt,
@@ -369,11 +375,11 @@ impl Observer for Connections {
             "code": notice.code,
             "phase": notice.phase.name(),
         });
-        self.outbox.push_json(RecordKind::PoolEvent, 0, self.pool, &note);
+        self.outbox.push_json(RecordKind::PoolEvent, 0, self.pool, &event);
     }
 
     fn breaker(&self, notice: &BreakerNotice) {
-        let note = json!({
+        let event = json!({
             "event": "breaker",
             "tier": self.tier.get(),
             "host": notice.host,
@@ -382,16 +388,16 @@ impl Observer for Connections {
             "nextProbe": notice.next_probe.map(errors::epoch_millis),
             "cause": notice.cause.as_ref().map(errors::of_wire),
         });
-        self.outbox.push_json(RecordKind::PoolEvent, 0, self.pool, &note);
+        self.outbox.push_json(RecordKind::PoolEvent, 0, self.pool, &event);
     }
 }
 
 impl AskPassword for Connections {
     fn ask(&self) -> Pin<Box<dyn Future<Output = Result<Option<String>, Error>> + Send + '_>> {
         let (sender, answer) = oneshot::channel();
-        let question = self.next_question.fetch_add(1, Ordering::Relaxed);
-        self.questions.lock().insert(question, sender);
-        self.outbox.push(RecordKind::AskPassword, question, self.pool);
+        let attempt = self.next_login.fetch_add(1, Ordering::Relaxed);
+        self.logins.lock().insert(attempt, sender);
+        self.outbox.push(RecordKind::AskPassword, attempt, self.pool);
         Box::pin(async move { answer.await.unwrap_or(Err(Error::Ended)) })
     }
 }

@@ -1,5 +1,5 @@
-//! Errors as JavaScript reads them, one exhaustive match from which it makes its classes; and errors of its own
-//! on their way back to it.
+//! Errors as JSON: one exhaustive match, from which JavaScript makes its error classes. And errors of the
+//! application, which come from JavaScript and go back to it.
 
 use std::time::SystemTime;
 
@@ -23,7 +23,7 @@ pub struct ApplicationError {
 }
 
 impl ApplicationError {
-    /// It stands for `error`, by which the core goes.
+    /// Puts it in the place of `error`, by which the core decides.
     pub(super) fn in_place_of(&self, error: &Error) -> Error {
         Error::application(self.number, error)
     }
@@ -35,7 +35,7 @@ impl From<ApplicationError> for Error {
     }
 }
 
-/// The JSON of a failed request.
+/// JSON of a failed request.
 pub(super) fn of_failure(failure: &Failure, tier: Option<&str>) -> Value {
     match failure {
         Failure::Wire(error) | Failure::Refused(AcquireError::Connect(error)) => match error.own() {
@@ -71,7 +71,7 @@ fn ambiguous(mut failure: Value, earlier: Option<Value>) -> Value {
 /// Said in the message of a request of which an earlier attempt may have taken effect.
 const EARLIER: &str = "an earlier attempt may have taken effect";
 
-/// The failure itself, and why it was not tried again.
+/// Adds to a failure the reason why it was not retried.
 fn over_budget(mut failure: Value, tier: Option<&str>) -> Value {
     if failure.get("cause").is_none_or(Value::is_null) {
         failure["cause"] =
@@ -123,7 +123,7 @@ fn of_refusal(refusal: &AcquireError<Error>, tier: Option<&str>) -> Value {
     }
 }
 
-/// The JSON of an error of the wire.
+/// JSON of an error of the wire.
 pub(super) fn of_wire(error: &Error) -> Value {
     match error {
         Error::Database(error) => tagged(ErrorKind::Database, json!(**error)),
@@ -166,7 +166,7 @@ pub(super) fn of_wire(error: &Error) -> Value {
     }
 }
 
-/// A failure that JavaScript tells by its reason, never by its message.
+/// An error with a reason, by which JavaScript decides; never by its message.
 fn reasoned(reason: Reason, error: &Error) -> Value {
     json!({ "kind": ErrorKind::Plain, "reason": reason, "message": error.to_string() })
 }

@@ -23,7 +23,7 @@ pub(super) trait OnIdle: Send + Sync {
     fn on_idle(&self);
 }
 
-/// The runtime, started if need be.
+/// The runtime, which is started at its first use.
 pub(super) fn handle() -> io::Result<Handle> {
     if let Some(handle) = RUNTIME.get() {
         return Ok(handle.clone());
@@ -34,7 +34,7 @@ pub(super) fn handle() -> io::Result<Handle> {
         IS_IO_THREAD.set(true);
         runtime.block_on(std::future::pending::<()>());
     })?;
-    // Two JavaScript threads may come here at once: the second one's I/O thread stays unused.
+    // Where two JavaScript threads come here at once, one of the two I/O threads stays unused.
     Ok(RUNTIME.get_or_init(|| handle).clone())
 }
 

@@ -1,6 +1,6 @@
-//! The numbers and names of the boundary, each of them once: lib/native/layout.js has the same for JavaScript,
-//! docs/design/boundary.md says what they mean, and a test compares the three by [`to_json`]. Those of the
-//! slots of rows are the codec's.
+//! Layout of the boundary: its numbers and names, each of them once. lib/native/layout.js has the same for
+//! JavaScript, docs/design/boundary.md describes them, and a test compares the three by [`to_json`]. The numbers
+//! of the slots of rows are the codec's.
 
 use bitflags::{Flags, bitflags};
 use serde::Serialize;
@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     dispatch::RunStage,
+    pool::CloseReason,
     postgres::{SlotKind, slot},
     resilience::NoRetry,
 };
@@ -203,7 +204,7 @@ names! {
     }
 }
 
-/// All of it as lib/native/layout.js has it.
+/// The whole layout, as lib/native/layout.js has it.
 pub(super) fn to_json() -> Value {
     json!({
         "RECORDS": numbers(RecordKind::ALL, |kind| *kind as u32),
@@ -243,6 +244,7 @@ pub(super) fn to_json() -> Value {
         "REASONS": names(Reason::ALL),
         "NO_RETRY": names(NoRetry::ALL),
         "STAGES": names(RunStage::ALL),
+        "CLOSE_REASONS": named(CloseReason::ALL.into_iter().map(|reason| reason.name().to_owned())),
         "NUMBER_SLOT": { "NULL": slot::NULL_NUMBER, "SEE_TEXT": slot::SEE_TEXT },
     })
 }
@@ -252,8 +254,12 @@ fn numbers<T: Serialize>(all: &[T], number: impl Fn(&T) -> u32) -> Map<String, V
     all.iter().map(|value| (name(value), json!(number(value)))).collect()
 }
 
-/// The names by themselves in the spelling of constants.
 fn names<T: Serialize>(all: &[T]) -> Map<String, Value> {
+    named(all.iter().filter_map(|value| Some(json!(value).as_str()?.to_owned())))
+}
+
+/// Each name by itself in the spelling of constants.
+fn named(names: impl Iterator<Item = String>) -> Map<String, Value> {
     let constant = |name: &str| {
         name.chars().fold(String::new(), |mut constant, letter| {
             if letter.is_ascii_uppercase() {
@@ -263,8 +269,7 @@ fn names<T: Serialize>(all: &[T]) -> Map<String, Value> {
             constant
         })
     };
-    let texts = all.iter().filter_map(|value| Some(json!(value).as_str()?.to_owned()));
-    texts.map(|name| (constant(&name), json!(name))).collect()
+    names.map(|name| (constant(&name), json!(name))).collect()
 }
 
 fn flags<T: Flags<Bits = u32>>() -> Map<String, Value> {

@@ -1,8 +1,8 @@
-//! The only user of Node-API, and the only place with unsafe: convert, call, convert.
+//! The binding to Node-API: the only code that knows it, and the only code with `unsafe`.
 //!
-//! JavaScript calls the methods of [`bridge::Bridge`] and [`pool::NativePool`]; what happens later it finds in
-//! the [`outbox`], as records whose layout `docs/design/boundary.md` tells. One [`io_thread`] thread
-//! does the I/O of the whole process.
+//! JavaScript calls the methods of [`bridge::Bridge`] and [`pool::NativePool`]. What happens later it takes from
+//! the [`outbox`], as records whose [`layout`] is described in `docs/design/boundary.md`. One [`io_thread`] does
+//! the I/O of the whole process.
 
 mod answer;
 mod bridge;

@@ -1,5 +1,5 @@
-//! Streams that JavaScript opens and carries for the core: sockets of the application's own making,
-//! and TLS with options that only Node can serve.
+//! Sockets of Node's, over which the core speaks to a server: those that the application makes, and TLS with
+//! options that only Node serves.
 
 use std::{
     collections::HashMap,
@@ -18,10 +18,10 @@ use tokio::sync::oneshot;
 use super::{layout::RecordKind, outbox::Outbox};
 use crate::postgres::{Dialer, Error, ExternalHandle, ExternalSocket, ExternalStream, Host};
 
-/// JavaScript knows all sockets of its thread by their numbers.
+/// Numbers of sockets, for all pools of the process.
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
-/// The sockets of one pool.
+/// Sockets of one pool.
 pub(super) struct NodeSockets {
     outbox: Arc<Outbox>,
     pool: u32,
@@ -38,7 +38,7 @@ impl NodeSockets {
         Arc::new(Self { outbox, pool, open: Mutex::default() })
     }
 
-    /// The stream is there, or will not come.
+    /// Answers DIAL: the socket is connected, or it failed.
     pub(super) fn dialed(&self, id: u32, outcome: Result<(), Error>) {
         let dialed = self.open.lock().get_mut(&id).and_then(|open| open.dialed.take());
         if let Some(dialed) = dialed {
@@ -51,7 +51,7 @@ impl NodeSockets {
     }
 }
 
-/// Asks JavaScript for a stream.
+/// Asks JavaScript for sockets.
 pub(super) struct NodeDialer(pub(super) Arc<NodeSockets>);
 
 impl Dialer for NodeDialer {
@@ -63,10 +63,10 @@ impl Dialer for NodeDialer {
         let (handle, stream) = ExternalHandle::new(Box::new(socket));
         let (sender, dialed) = oneshot::channel();
         sockets.open.lock().insert(id, Open { handle, dialed: Some(sender) });
-        let told = json!({ "pool": sockets.pool, "host": host.name, "port": host.port });
-        sockets.outbox.push_json(RecordKind::Dial, 0, id, &told);
+        let place = json!({ "pool": sockets.pool, "host": host.name, "port": host.port });
+        sockets.outbox.push_json(RecordKind::Dial, 0, id, &place);
         Box::pin(async move {
-            // The stream goes with the future: one that is given up hangs up.
+            // Dropping the future drops the stream, which closes the socket.
             dialed.await.unwrap_or(Err(Error::Ended)).map(|()| stream)
         })
     }

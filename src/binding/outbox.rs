@@ -1,8 +1,7 @@
-//! Records on their way to JavaScript.
+//! Outbox: the records on their way to one JavaScript thread. Any thread appends, that one takes.
 //!
-//! Any thread appends, one JavaScript thread takes. The first record after an empty outbox wakes
-//! it, those that follow ride along. A result that JavaScript is too slow for makes its connection
-//! wait, so that the outbox stays small.
+//! The first record after an empty outbox wakes JavaScript, and it takes those that follow in the same call. A
+//! connection whose results JavaScript is too slow for waits, so that the outbox stays small.
 
 use std::{
     collections::VecDeque,
@@ -25,18 +24,19 @@ use super::{
 };
 use crate::postgres::{Rows, Shape};
 
-/// Calls `wake` of a bridge. Weak: it does not keep the process alive.
+/// The `wake` callback of a bridge. Weak: it does not keep the process alive.
 pub(super) type Wake = ThreadsafeFunction<(), (), (), Status, false, true, 0>;
 
-/// Connections wait while more than this is not taken.
+/// Bytes in the outbox above which connections wait.
 const CONGESTED: usize = 8 * 1024 * 1024;
-/// JavaScript is woken early when this much has gathered.
-const HURRY: usize = 64 * 1024;
-/// Memory kept when the outbox is empty.
+/// Bytes in the outbox above which JavaScript is woken at once.
+const WAKE_AT_ONCE: usize = 64 * 1024;
+/// Bytes of memory that an empty outbox keeps.
 const KEEP: usize = 512 * 1024;
-/// Shapes JavaScript holds at once.
+/// Shapes that JavaScript keeps at once.
 const KNOWN_SHAPES: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
+/// The outbox of one JavaScript thread.
 pub(super) struct Outbox {
     queue: Mutex<Queue>,
     wake: OnceLock<Wake>,
@@ -48,18 +48,18 @@ struct Queue {
     call: Call,
     known: LruCache<u32, ()>,
     waiting: VecDeque<Waker>,
-    /// JavaScript is gone: nothing is kept any more.
-    over: bool,
+    /// Whether JavaScript is gone: records are dropped.
+    is_over: bool,
 }
 
-/// Where the call into JavaScript stands.
+/// State of the call into JavaScript.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Call {
-    /// JavaScript has found the outbox empty.
+    /// Not needed: JavaScript has found the outbox empty, and nothing came since.
     Unneeded,
-    /// It will be made when the I/O thread has nothing more to do.
+    /// Planned for the moment in which the I/O thread has nothing more to do.
     Planned,
-    /// It was made, and JavaScript has not yet found the outbox empty.
+    /// Made, and JavaScript has not yet found the outbox empty.
     Made,
 }
 
@@ -71,7 +71,7 @@ impl Outbox {
             call: Call::Unneeded,
             known: LruCache::new(KNOWN_SHAPES),
             waiting: VecDeque::new(),
-            over: false,
+            is_over: false,
         };
         Arc::new(Self { queue: Mutex::new(queue), wake: OnceLock::new() })
     }
@@ -80,19 +80,19 @@ impl Outbox {
         let _ = self.wake.set(wake);
     }
 
-    /// Calls into JavaScript. After its environment is gone this does nothing.
+    /// Calls into JavaScript; without effect once its environment is gone.
     fn call(&self) {
         if let Some(wake) = self.wake.get() {
             wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
         }
     }
 
-    /// A record without payload.
+    /// Appends a record without payload.
     pub(super) fn push(self: &Arc<Self>, kind: RecordKind, id: u32, argument: u32) {
         self.append(|queue| queue.record(kind, 0, id, argument, &[]));
     }
 
-    /// A record with bytes, whose length is its argument.
+    /// Appends a record with bytes, whose length is its argument.
     pub(super) fn push_bytes(self: &Arc<Self>, kind: RecordKind, id: u32, bytes: &[u8]) {
         self.push_flagged(kind, 0, id, bytes);
     }
@@ -101,18 +101,18 @@ impl Outbox {
         self.append(|queue| queue.record(kind, flags, id, length_word(bytes.len()), &[bytes]));
     }
 
-    /// A record with bytes of a connection in raw mode.
+    /// Appends a record with bytes of a connection in raw mode.
     pub(super) fn push_raw(self: &Arc<Self>, id: u32, flags: RawFlags, bytes: &[u8]) {
         self.push_flagged(RecordKind::Raw, flags.bits(), id, bytes);
     }
 
-    /// A record with JSON.
+    /// Appends a record with JSON.
     pub(super) fn push_json(self: &Arc<Self>, kind: RecordKind, flags: u32, id: u32, value: &impl Serialize) {
         let json = serde_json::to_vec(value).unwrap_or_else(|_| b"null".to_vec());
         self.push_flagged(kind, flags, id, &json);
     }
 
-    /// A block of rows, after its shape if JavaScript does not know it.
+    /// Appends a block of rows, after its shape if JavaScript does not know it.
     pub(super) fn push_rows(self: &Arc<Self>, request: u32, shape: &Shape, block: Rows<'_>) {
         self.append(|queue| {
             queue.introduce(shape);
@@ -127,27 +127,27 @@ impl Outbox {
 
     fn append(self: &Arc<Self>, write: impl FnOnce(&mut Queue)) {
         let mut queue = self.queue.lock();
-        if queue.over {
+        if queue.is_over {
             return;
         }
         write(&mut queue);
-        let hurry = queue.pending() > HURRY || !io_thread::is_io_thread();
+        let at_once = queue.pending() > WAKE_AT_ONCE || !io_thread::is_io_thread();
         let before = queue.call;
         if before != Call::Made {
-            queue.call = if hurry { Call::Made } else { Call::Planned };
+            queue.call = if at_once { Call::Made } else { Call::Planned };
         }
         drop(queue);
         match before {
-            Call::Unneeded | Call::Planned if hurry => self.call(),
+            Call::Unneeded | Call::Planned if at_once => self.call(),
             Call::Unneeded => io_thread::call_when_idle(Arc::clone(self) as _),
             Call::Planned | Call::Made => {}
         }
     }
 
-    /// The JavaScript thread is gone: nobody waits for it from now on.
+    /// Ends the outbox of a JavaScript thread that is gone: no connection waits for it any longer.
     pub(super) fn end(&self) {
         let mut queue = self.queue.lock();
-        queue.over = true;
+        queue.is_over = true;
         queue.bytes = Vec::new();
         queue.start = 0;
         let waiting = std::mem::take(&mut queue.waiting);
@@ -155,7 +155,7 @@ impl Outbox {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// Copies whole records into `into`; 0: none; negative: the first needs that many bytes.
+    /// Copies whole records into `into` and returns their bytes; 0: none; negative: the first needs so many.
     pub(super) fn take(&self, into: &mut [u8]) -> i64 {
         let mut queue = self.queue.lock();
         let length = queue.whole_records(into.len());
@@ -262,7 +262,7 @@ impl Queue {
         }
     }
 
-    /// Gives memory back, and returns the connections that may go on.
+    /// Frees memory, and returns the connections that need not wait any longer.
     fn tidy(&mut self) -> VecDeque<Waker> {
         if self.pending() == 0 {
             self.start = 0;
@@ -281,6 +281,6 @@ fn length_word(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-// The words of records and the slots of rows are copied as they stand in memory.
+// Words of records and slots of rows are copied as they stand in memory.
 #[cfg(not(target_endian = "little"))]
 compile_error!("the frame layout is little-endian");

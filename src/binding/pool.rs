@@ -1,4 +1,4 @@
-//! [`NativePool`]: one tier, as JavaScript drives it. Every call returns at once.
+//! [`NativePool`]: one tier, as JavaScript calls it. Every call returns at once; the answers are records.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -29,7 +29,7 @@ pub struct NativePool {
     tier: Tier,
 }
 
-/// JavaScript has let go of the pool, or its thread has ended.
+/// Closes what is open: JavaScript has dropped the pool, or its thread has ended.
 impl Drop for NativePool {
     fn drop(&mut self) {
         self.connections.abandon();
@@ -38,8 +38,8 @@ impl Drop for NativePool {
 
 #[napi]
 impl NativePool {
-    /// `pool`: the number under which JavaScript knows it; `settings`: JSON. Settings that make no sense
-    /// are told as `InvalidArg`, a line each.
+    /// Opens a pool. `pool`: its number in JavaScript; `settings`: JSON. Fails with `InvalidArg`, whose message
+    /// has a line for each setting that makes no sense.
     #[napi(constructor, catch_unwind)]
     #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over a String")]
     pub fn new(bridge: &Bridge, pool: u32, settings: String) -> Result<Self> {
@@ -50,11 +50,11 @@ impl NativePool {
             .map_err(|error| NapiError::new(Status::InvalidArg, error.problems().join("\n")))?;
         settings.tell_logins(|| Arc::clone(&connections) as Arc<dyn LoginListener>);
         settings.dial_by(|| Arc::new(NodeDialer(Arc::clone(&connections.node_sockets))));
-        connections.name(settings.tier.clone());
-        // The pool starts its housekeeping, for which it needs to be inside the runtime.
+        connections.set_tier(settings.tier.clone());
+        // The pool spawns its housekeeping on the runtime.
         let _inside = runtime.enter();
         let tier = Tier::new(settings, Arc::clone(&connections) as _, runtime.clone());
-        connections.measure(tier.metrics());
+        connections.set_metrics(tier.metrics());
         Ok(Self { connections, tier })
     }
 
@@ -68,13 +68,13 @@ impl NativePool {
                 let cancel_flag = options.cancel_flag.clone();
                 let ticket = self.tier.query(id, statement, options, answer);
                 if let Some(cancel_flag) = cancel_flag {
-                    self.connections.note(id, cancel_flag, ticket);
+                    self.connections.allow_withdrawal(id, cancel_flag, ticket);
                 }
             }
         }
     }
 
-    /// Lends a connection.
+    /// Leases a connection.
     #[napi(catch_unwind)]
     pub fn connect(&self, id: u32, deadline: Option<u32>, attempts: Option<u32>, base: Option<u32>) {
         let millis = |ms: Option<u32>| ms.map(|ms| Duration::from_millis(ms.into()));
@@ -87,10 +87,10 @@ impl NativePool {
             ..RequestOptions::default()
         };
         let ticket = self.tier.connect(id, options, self.connections.answer_to(id));
-        self.connections.note(id, cancel_flag, ticket);
+        self.connections.allow_withdrawal(id, cancel_flag, ticket);
     }
 
-    /// Runs a statement on a lent connection, after those sent before.
+    /// Runs a statement on a leased connection, after those sent before.
     #[napi(catch_unwind)]
     pub fn send(&self, connection: u32, id: u32, buffer: &[u8], length: u32) {
         match read(buffer, length) {
@@ -99,14 +99,13 @@ impl NativePool {
         }
     }
 
-    /// Asks for a lent connection in raw mode, after what was sent before; whether it is there already.
+    /// Asks for raw mode of a leased connection, after what was sent before. True: the request has it already.
     #[napi(catch_unwind)]
     pub fn start_raw(&self, connection: u32, id: u32) -> bool {
         self.connections.start_raw(connection, id)
     }
 
-    /// Writes for the request that has the connection in raw mode; returns the bytes that have not left,
-    /// -1: it is over.
+    /// Writes in raw mode. Returns the bytes that have not left; -1: raw mode is over.
     #[napi(catch_unwind)]
     pub fn write_raw(&self, connection: u32, id: u32, buffer: &[u8]) -> i64 {
         let left =
@@ -114,7 +113,7 @@ impl NativePool {
         left.and_then(|left| i64::try_from(left).ok()).unwrap_or(-1)
     }
 
-    /// Whether the server is not to be read while the request has the connection in raw mode.
+    /// Pauses the reading of the server in raw mode, or goes on.
     #[napi(catch_unwind)]
     pub fn pause_raw(&self, connection: u32, id: u32, on: bool) {
         if let Some(channel) = self.connections.raw_channel(connection, id) {
@@ -122,13 +121,13 @@ impl NativePool {
         }
     }
 
-    /// Ends the raw mode of a request; false: the server is not ready.
+    /// Ends raw mode. False: the server is not ready for a query.
     #[napi(catch_unwind)]
     pub fn end_raw(&self, connection: u32, id: u32) -> bool {
         self.connections.connection(connection).is_some_and(|connection| connection.end_raw(id))
     }
 
-    /// Fetches the next page of a suspended request, or ends it; false: it is not suspended.
+    /// Fetches the next page of a suspended request, or ends the request. False: it is not suspended.
     #[napi(catch_unwind)]
     pub fn turn_page(&self, connection: u32, id: u32, on: bool) -> bool {
         self.connections.connection(connection).is_some_and(|connection| connection.turn_page(id, on))
@@ -163,7 +162,7 @@ impl NativePool {
         }
     }
 
-    /// Gives a lent connection back, or closes it.
+    /// Releases a leased connection, or closes it.
     #[napi(catch_unwind)]
     pub fn release(&self, connection: u32, destroy: bool) {
         self.connections.release(connection, destroy);
@@ -187,7 +186,7 @@ impl NativePool {
         self.connections.on_connect_done(connection, error);
     }
 
-    /// Whether each attempt to connect waits for `resolveConnect`.
+    /// Sets whether each attempt to connect waits for `resolveConnect`.
     #[napi(catch_unwind)]
     pub fn intercept_connects(&self, on: bool) {
         self.connections.connect_hook.switch(on);
@@ -202,12 +201,12 @@ impl NativePool {
 
     /// Answers `ASK_PASSWORD`; with an error the login fails.
     #[napi(catch_unwind)]
-    pub fn give_password(&self, question: u32, password: Option<String>, error: Option<ApplicationError>) {
+    pub fn give_password(&self, attempt: u32, password: Option<String>, error: Option<ApplicationError>) {
         let password = error.map_or(Ok(password), |error| Err(error.into()));
-        self.connections.give_password(question, password);
+        self.connections.give_password(attempt, password);
     }
 
-    /// Withdraws a request that waits, or has the server cancel it; false: nothing is known of it.
+    /// Withdraws a waiting request, or has the server cancel it. False: nothing is known of it.
     #[napi(catch_unwind)]
     pub fn cancel(&self, id: u32) -> bool {
         self.connections.withdraw(id).is_some_and(|ticket| self.tier.withdraw(ticket))
@@ -215,7 +214,7 @@ impl NativePool {
             || self.connections.give_up(id)
     }
 
-    /// Whether new connections wait for `onConnectDone` before anybody gets them.
+    /// Sets whether new connections wait for `onConnectDone` before anybody gets them.
     #[napi(catch_unwind)]
     pub fn await_on_connect(&self, on: bool) {
         self.connections.awaits_on_connect.store(on, Ordering::Relaxed);
@@ -231,8 +230,7 @@ impl NativePool {
         Ok(())
     }
 
-    /// Whether a transaction runs again, `run` (JSON) telling of its last run: answered when it begins,
-    /// or by why it does not.
+    /// Decides whether a failed run is repeated; `run`: JSON. Answered when it is time, or with the reason why not.
     #[napi(catch_unwind)]
     #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over a String")]
     pub fn decide_retry(&self, id: u32, run: String) -> Result<()> {
@@ -242,14 +240,14 @@ impl NativePool {
         Ok(())
     }
 
-    /// Answered after so many milliseconds, or with a failure when it is cancelled.
+    /// Answers after so many milliseconds, or with a failure when it is cancelled.
     #[napi(catch_unwind)]
     pub fn sleep(&self, id: u32, millis: u32) {
         let answer = self.connections.retry_answer_to(id);
         self.tier.sleep(id, Duration::from_millis(millis.into()), |outcome| answer(outcome, false));
     }
 
-    /// From now on it is noticed whether the open transaction of a lent connection is committed.
+    /// Begins to watch whether the open transaction of a leased connection is committed.
     #[napi(catch_unwind)]
     pub fn watch_transaction(&self, connection: u32) {
         if let Some(connection) = self.connections.connection(connection) {
@@ -257,7 +255,7 @@ impl NativePool {
         }
     }
 
-    /// Ends the watch: whether something that was sent during it may be committed.
+    /// Ends the watch. True: something that was sent during it may be committed.
     #[napi(catch_unwind)]
     pub fn may_have_committed(&self, connection: u32) -> bool {
         self.connections.connection(connection).is_none_or(|connection| connection.may_have_committed())
@@ -276,13 +274,13 @@ impl NativePool {
         self.tier.end(move || outbox.push(RecordKind::Done, id, 0));
     }
 
-    /// While on, no connection is closed for having been idle: the JavaScript thread is in a turn of its loop.
+    /// Holds the idle timeout while on: the JavaScript thread is in a turn of its event loop.
     #[napi(catch_unwind)]
     pub fn hold_idle_timeout(&self, on: bool) {
         self.tier.hold_idle_timeout(on);
     }
 
-    /// All connections: lent, idle and those being opened.
+    /// All connections: leased, idle and those being opened.
     #[napi(getter, catch_unwind)]
     pub fn total(&self) -> u32 {
         count(self.tier.counts().total)
@@ -306,7 +304,7 @@ impl NativePool {
         self.tier.metrics().map_or(0, |metrics| metrics.id)
     }
 
-    /// Lent connections past their lifetime.
+    /// Leased connections past their lifetime.
     #[napi(getter, catch_unwind)]
     pub fn expired(&self) -> u32 {
         count(self.tier.counts().expired)

@@ -1,4 +1,4 @@
-//! One connection in raw mode, as JavaScript drives it: RAW records carry what the server sent.
+//! Raw channel: one connection in raw mode. RAW records bring JavaScript what the server sent.
 
 use std::{
     sync::{
@@ -16,22 +16,22 @@ use crate::{
     postgres::{Connection, Error, Exchange, Outcome, RawReader, Reply, Rows, Shape, Statement},
 };
 
-/// The connection is read this far ahead of JavaScript, which holds on to what it is given.
-const AHEAD: usize = 512 * 1024;
+/// Bytes in the outbox above which the server is not read. JavaScript may keep what it has taken for long.
+const READ_AHEAD: usize = 512 * 1024;
 
-/// The handover of the connection to JavaScript.
+/// Progress of the handover of a connection to JavaScript.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Handover {
-    /// `start` is under way: its result tells JavaScript.
+    /// Asked for: `start` is under way, and its result tells JavaScript.
     Asked,
-    /// It has returned; a RAW record will tell JavaScript.
+    /// Waiting: `start` has returned, and a RAW record tells JavaScript.
     Waiting,
-    /// JavaScript has the connection.
+    /// Begun: JavaScript has the connection.
     Begun,
 }
 
-/// Brings the bytes of one connection to JavaScript while it asks for them.
+/// Brings the bytes of a connection to the request that has it in raw mode.
 pub(super) struct RawChannel {
     outbox: Arc<Outbox>,
     pub(super) connection: u32,
@@ -53,7 +53,7 @@ impl RawChannel {
         })
     }
 
-    /// Asks for the connection; whether it is there already. Else a record tells when it is.
+    /// Asks for raw mode. True: it has begun already; else a record tells when it does.
     pub(super) fn start(self: &Arc<Self>, connections: &Arc<Connections>, connection: &Connection) -> bool {
         let reply =
             Box::new(RawModeReply { channel: Arc::clone(self), connections: Arc::clone(connections) });
@@ -67,7 +67,7 @@ impl RawChannel {
         waiting.is_err()
     }
 
-    /// While paused, the server is not read.
+    /// Pauses the reading of the server, or goes on.
     pub(super) fn pause(&self, on: bool) {
         self.paused.store(on, Ordering::Release);
         if !on && let Some(reader) = self.reader.lock().take() {
@@ -94,12 +94,12 @@ impl RawReader for RawChannel {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.paused.load(Ordering::Acquire) {
             *self.reader.lock() = Some(cx.waker().clone());
-            // It may have been let go on between the look and the waker.
+            // `pause(false)` may have come before the waker was stored.
             if self.paused.load(Ordering::Acquire) {
                 return Poll::Pending;
             }
         }
-        self.outbox.poll_room(cx, AHEAD)
+        self.outbox.poll_room(cx, READ_AHEAD)
     }
 }
 

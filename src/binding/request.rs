@@ -1,4 +1,4 @@
-//! Reads a request from the buffer JavaScript wrote it to.
+//! Requests, read from the buffer in which JavaScript has laid them out.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,14 +8,14 @@ use crate::{
     postgres::{QueryMode, SqlState, Statement},
 };
 
-/// What JavaScript asks for.
+/// A request of JavaScript.
 pub(super) struct Request {
     pub(super) statement: Arc<Statement>,
-    /// What it says about running it again, and whether it may be withdrawn.
+    /// Retry options of its own, and whether it can be withdrawn.
     pub(super) options: RequestOptions,
 }
 
-/// The request in `bytes`; none: the buffer does not hold what its header promises.
+/// Reads a request. None: the buffer does not hold what its header says.
 pub(super) fn read(bytes: &[u8]) -> Option<Request> {
     let (header, rest) = words::<{ request::HEADER }>(bytes)?;
     let flags = Flags::from_bits(header[request::FLAGS])?;
@@ -46,7 +46,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Request> {
     Some(Request { statement, options })
 }
 
-/// The retry options: none said without their flag.
+/// Retry options; the defaults where their flag is not set.
 fn retry_options(bytes: &[u8], flags: Flags) -> Option<(RequestOptions, &[u8])> {
     let idempotent = flags.intersects(Flags::IDEMPOTENT | Flags::READ_ONLY);
     if !flags.contains(Flags::RETRY_OPTIONS) {
@@ -72,7 +72,7 @@ fn retry_options(bytes: &[u8], flags: Flags) -> Option<(RequestOptions, &[u8])> 
     Some((options, rest))
 }
 
-/// The most bytes that the rows may have.
+/// Limit of the bytes that the rows may have.
 fn limit(bytes: &[u8], flags: Flags) -> Option<(&[u8], Option<u64>)> {
     if !flags.contains(Flags::LIMITED) {
         return Some((bytes, None));
@@ -81,7 +81,7 @@ fn limit(bytes: &[u8], flags: Flags) -> Option<(&[u8], Option<u64>)> {
     Some((rest, Some(u32::from_le_bytes(*limit).into())))
 }
 
-/// So many little-endian words, and what follows them.
+/// Little-endian words at the start, and what follows them.
 fn words<const COUNT: usize>(bytes: &[u8]) -> Option<([u32; COUNT], &[u8])> {
     let (head, rest) = bytes.split_at_checked(COUNT * 4)?;
     let mut words = [0; COUNT];

@@ -1,4 +1,4 @@
-//! What the vitals tell JavaScript: snapshots, text, the table of names, notable events.
+//! Metrics, monitors and the event log, as JavaScript reads them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,31 +12,31 @@ use crate::telemetry::{
     AlertThresholds, Context, FailureClass, Rule, Subject, event_log, metrics, prometheus, registry, snapshot,
 };
 
-/// What there is to tell: static methods only.
+/// Metrics and events of the process: static methods only.
 #[napi]
 pub struct Telemetry;
 
 #[napi]
 impl Telemetry {
-    /// Everything that is measured, as JSON.
+    /// Snapshot of everything that is measured, as JSON.
     #[napi(catch_unwind)]
     pub fn snapshot() -> String {
         snapshot::to_json().to_string()
     }
 
-    /// Every metric with its points, histograms with their buckets, as JSON.
+    /// Series of every metric, histograms with their buckets, as JSON.
     #[napi(catch_unwind)]
     pub fn series() -> String {
         snapshot::series_to_json_with_buckets().to_string()
     }
 
-    /// Everything that is measured, in the text format of Prometheus.
+    /// Text of the same for Prometheus.
     #[napi(catch_unwind)]
     pub fn text() -> String {
         prometheus::text()
     }
 
-    /// The table of metrics and of alert rules, as JSON.
+    /// Table of the metrics, alert rules and classes of failures, as JSON.
     #[napi(catch_unwind)]
     pub fn table() -> String {
         let metrics: Vec<_> = metrics::ALL.iter().map(describe).collect();
@@ -55,7 +55,7 @@ impl Telemetry {
         .to_string()
     }
 
-    /// The notable events after this number, as a JSON array, oldest first.
+    /// Entries of the event log after this number, as a JSON array, the oldest first.
     #[napi(catch_unwind)]
     pub fn entries(number: f64) -> String {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
@@ -63,24 +63,23 @@ impl Telemetry {
         json!(entries.iter().map(Arc::as_ref).collect::<Vec<_>>()).to_string()
     }
 
-    /// A client of this pool is lent for too long, to whom `stack` tells where that is known: counted and
-    /// logged.
+    /// Counts and logs a lease of this pool that lasts too long; `stack`: of its caller, where that is known.
     #[napi(catch_unwind)]
     #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over Strings")]
     pub fn overdue(pool: u32, connection: u32, held_millis: f64, stack: Option<String>) {
-        let Some(vitals) = registry::find(pool) else { return };
-        vitals.overdue();
-        let (pool, stack) = (vitals.name.as_str(), stack.as_deref());
+        let Some(metrics) = registry::find(pool) else { return };
+        metrics.overdue();
+        let (pool, stack) = (metrics.name.as_str(), stack.as_deref());
         warn!(target: "leak", pool, connection, heldMillis = held_millis, stack, "overdue");
     }
 
-    /// The process ends: what was logged is written, as far as standard error takes it soon.
+    /// Flushes the log before the process ends, as far as standard error takes it soon.
     #[napi(catch_unwind)]
     pub fn flush() {
         event_log::flush();
     }
 
-    /// A listener of logs or alerts threw.
+    /// Counts a listener of logs or alerts that threw.
     #[napi(catch_unwind)]
     pub fn listener_fault() {
         registry::listener_fault();
@@ -94,13 +93,13 @@ fn describe(metric: &metrics::Metric) -> Value {
     value
 }
 
-/// Looks at one pool, regularly, and tells what changed.
+/// Monitor of one pool: samples it regularly and finds what has changed.
 #[napi]
 pub struct Monitor(crate::telemetry::PoolMonitor);
 
 #[napi]
 impl Monitor {
-    /// `thresholds`: JSON; what is absent keeps its default.
+    /// Opens a monitor. `thresholds`: JSON; what is absent keeps its default.
     #[napi(constructor, catch_unwind)]
     #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over a String")]
     pub fn new(thresholds: String) -> Result<Self> {
@@ -108,8 +107,8 @@ impl Monitor {
         Ok(Self(crate::telemetry::PoolMonitor::new(thresholds)))
     }
 
-    /// `at`: milliseconds of a clock that goes forward; `pool`: the number of one of ours, or the
-    /// counts of another one as JSON; `context`: JSON. The answer is JSON.
+    /// Samples the pool; what has changed, as JSON. `at`: milliseconds of a monotonic clock; `pool`: the number of
+    /// one of ours, or the counts of a foreign one as JSON; `context`: JSON.
     #[napi(catch_unwind)]
     #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over Strings")]
     pub fn sample(&mut self, at: f64, pool: Either<u32, String>, context: String) -> Result<String> {
@@ -126,7 +125,7 @@ impl Monitor {
         Ok(self.0.look(at, &subject, &context).to_string())
     }
 
-    /// The watch is over: another one may speak for the tier.
+    /// Closes the monitor: another one may speak for the tier.
     #[napi(catch_unwind)]
     pub fn close(&mut self) {
         self.0.release();
@@ -139,14 +138,14 @@ fn read_json<T: serde::de::DeserializeOwned>(json: &str) -> Result<T> {
 
 #[napi]
 impl Bridge {
-    /// Whether notable events come as records.
+    /// Sets whether events of the log come as records.
     #[napi(catch_unwind)]
     pub fn listen(&self, on: bool) {
         let outbox = &self.outbox;
         let number = Arc::as_ptr(outbox) as usize as u64;
         event_log::ignore(number);
         if on {
-            // Weakly: the journal outlives the thread that listens.
+            // Weak, because the event log outlives the thread that listens.
             let outbox = Arc::downgrade(outbox);
             event_log::listen(
                 number,
