@@ -1308,7 +1308,7 @@ export interface LogEvent {
 
 /**
  * Calls `listener` with every notable event from now on. Default level: info. A listener that throws is counted and
- * harms nobody. The same is written to standard error where PGPOOL_LOG asks for it (PGPOOL_LOG_FORMAT=json).
+ * harms nobody. PGPOOL_LOG writes the same to standard error (PGPOOL_LOG_FORMAT=json); unset, the warnings of the tiers.
  * @returns a function that ends it
  */
 export function onLog(listener: (event: LogEvent) => void, options?: { level?: LogEvent['level'] }): () => void;

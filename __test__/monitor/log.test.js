@@ -338,3 +338,37 @@ test('standard error gets what PGPOOL_LOG asks for, as text or JSON, and nothing
     connection: expect.any(Number),
   });
 });
+
+describe('unasked', () => {
+  // A tier that finds no server, and a pool that finds none either.
+  const script = `
+    const pools = [pg.getPool('admin'), new pg.Pool({ host: '127.0.0.1', port: 1 })];
+    for (const pool of pools) await pool.query('SELECT 1').catch(() => {});
+    await Promise.all(pools.map((pool) => pool.end()));`;
+  const nowhere = { DB_HOST: '127.0.0.1', DB_PORT: '1', DB_ACQUIRE_TIMEOUT: '300', DB_ADMIN_MIN: '0' };
+
+  test('tiers write warnings to standard error, and plain pools nothing', async () => {
+    const { stderr } = await run(script, { ...nowhere, PGPOOL_LOG: '' });
+    expect(stderr).toMatch(
+      /^pgpool-rs \S+Z {2}WARN connection: connect_failed pool="admin" class="connection" error="connect ECONNREFUSED 127\.0\.0\.1:1"/,
+    );
+    expect(stderr).toMatch(
+      /WARN retry: gave_up pool="admin" attempts=\d .*error="connect ECONNREFUSED 127\.0\.0\.1:1"/,
+    );
+    expect(stderr.split('\n').filter((line) => line !== '' && !line.includes('pool="admin"'))).toEqual([]);
+  });
+
+  test('nothing is written with PGPOOL_LOG=off, nor by a tier that is well', async () => {
+    expect((await run(script, { ...nowhere, PGPOOL_LOG: 'off' })).stderr).toBe('');
+    const { host, port, user, password, database } = server();
+    const place = {
+      DB_HOST: host,
+      DB_PORT: String(port),
+      DB_USER: user,
+      DB_PASSWORD: password,
+      DB_NAME: database,
+    };
+    const well = "await pg.getPool('admin').query('SELECT 1'); await pg.endPools();";
+    expect((await run(well, { ...place, PGPOOL_LOG: '' })).stderr).toBe('');
+  });
+});

@@ -180,6 +180,7 @@ function poolSettings(client, options) {
     idleTimeoutMillis: number(options.idleTimeoutMillis ?? 0),
     maxUses: Number.isFinite(maxUses) ? maxUses : null,
     budget: options.budget,
+    logsWarnings: Boolean(options.logsWarnings),
     ...retrySettings(options),
   };
 }

@@ -137,7 +137,7 @@ class Tiers {
   }
 
   make(key) {
-    const options = { ...this.optionsOf(key), ...this.sizesOf(key) };
+    const options = { ...this.optionsOf(key), ...this.sizesOf(key), logsWarnings: true };
     const pool = new this.PoolClass(withSecrets(options, this.optionsOf(key).password, this.budgetOf(key)));
     pool.configure(this.changes);
     // A tick later: listeners that are added at once hear of the first connections.

@@ -9,16 +9,24 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::{Answer, Failure, PgConnector, Settings};
+use super::{Answer, Failure, PgConnector, Settings, classify::code_of, settings::Monitoring};
 use crate::{
     pool::{AcquireError, CloseReason, Pool, Sizes, WeakPool},
     postgres::{Error, Host, Rows, Shape, Status},
+    resilience::NoRetry,
     telemetry::{FailureClass, Operation, PoolMetrics, PoolReading, registry},
 };
 
 /// The record of a new tier; none: monitoring is off.
 pub(super) fn open(settings: &Settings) -> Option<Arc<PoolMetrics>> {
-    settings.monitor.then(|| registry::open(&settings.name()))
+    if settings.monitoring == Monitoring::Off {
+        return None;
+    }
+    let metrics = registry::open(&settings.name());
+    if settings.monitoring == Monitoring::Logged {
+        metrics.log_warnings();
+    }
+    Some(metrics)
 }
 
 /// Has the record fetch what the pool counts itself.
@@ -188,6 +196,24 @@ pub(super) fn lost(metrics: Option<&Arc<PoolMetrics>>, connection: u32, error: &
 pub(super) fn dirty(metrics: Option<&Arc<PoolMetrics>>, connection: u32) {
     let Some(metrics) = metrics else { return };
     warn!(target: "leak", pool = metrics.name, connection, "transaction");
+}
+
+/// A request fails although it might have been tried again, or after it was.
+pub(super) fn gave_up(metrics: Option<&Arc<PoolMetrics>>, retries: u32, failure: &Failure, why: NoRetry) {
+    let Some(metrics) = metrics else { return };
+    let (connect_error, is_late) = match failure {
+        Failure::Refused(AcquireError::Timeout { last_connect_error, .. }) => {
+            (last_connect_error.as_ref(), true)
+        }
+        Failure::Refused(AcquireError::Connect(error)) => (Some(error), false),
+        _ => (None, false),
+    };
+    if retries == 0 && !is_late {
+        return;
+    }
+    let (pool, attempts, reason) = (metrics.name.as_str(), retries + 1, format!("{why:?}").to_lowercase());
+    let (class, code, error) = (class_of(failure).name(), code_of(failure), connect_error.map(describe));
+    warn!(target: "retry", pool, attempts, reason, class, code, error, "gave_up");
 }
 
 /// New connections lead to another host from now on.

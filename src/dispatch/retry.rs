@@ -14,6 +14,7 @@ use tracing::warn;
 use super::{
     Failure, Lease, RequestOptions, RetryNotice,
     classify::{ClassifiedFailure, code_of},
+    instrument,
     retry_state::{RetryState, Woken},
 };
 use crate::{
@@ -55,6 +56,7 @@ impl Tries {
     /// The failure that the caller gets when there will be no further attempt. It says so where an attempt may
     /// have taken effect.
     fn last_word(&mut self, failure: Failure, why: NoRetry, is_ambiguous: bool) -> Failure {
+        instrument::gave_up(self.retry_state.tier.metrics.as_ref(), self.retries.total(), &failure, why);
         let is_over_budget = why == NoRetry::Budget;
         if is_over_budget && let Some(metrics) = &self.retry_state.tier.metrics {
             metrics.retry_denied();

@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::{sync::oneshot, time::Instant};
-use tracing::info;
+use tracing::warn;
 
 use super::{
     Phase, RequestOptions, breakers::HostBreakers, hosts::Hosts, policy::Policy, tier_context::TierContext,
@@ -114,8 +114,8 @@ impl RetryState {
             metrics.retry();
             let (pool, phase) = (metrics.name.as_str(), notice.phase.name());
             let RetryNotice { attempt, of, delay, code, .. } = notice;
-            let (delay, code) = (delay.as_secs_f64() * 1000.0, code.as_deref());
-            info!(target: "retry", pool, attempt, of, delayMillis = delay, code, phase, "retrying");
+            let (delay, code) = ((delay.as_secs_f64() * 1e5).round() / 100.0, code.as_deref());
+            warn!(target: "retry", pool, attempt, of, delayMillis = delay, code, phase, "retrying");
         }
         self.tier.observer.retrying(notice);
     }

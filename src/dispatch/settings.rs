@@ -8,12 +8,22 @@ use crate::{
     postgres::{Config, Dialer, LoginListener},
 };
 
+/// What is recorded of a tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Monitoring {
+    /// Nothing.
+    Off,
+    /// It is measured.
+    Measured,
+    /// It is measured, and its warnings are written to standard error unasked.
+    Logged,
+}
+
 /// Where a tier connects, and how its pool behaves.
 pub struct Settings {
     /// The name of the tier; none: a pool of its own.
     pub tier: Option<String>,
-    /// Whether the tier is measured.
-    pub monitor: bool,
+    pub(super) monitoring: Monitoring,
     pub(super) dial: bool,
     pub(super) tell_login: bool,
     pub(super) config: Config,

@@ -11,7 +11,7 @@ use super::{
     hosts::Hosts,
     policy::Policy,
     session_attrs::TargetSessionAttrs,
-    settings::{Settings, SettingsError},
+    settings::{Monitoring, Settings, SettingsError},
     shared_quotas::JsonQuota,
 };
 use crate::{
@@ -144,6 +144,9 @@ struct JsonSettings {
     retry: Option<bool>,
     deadline_millis: Option<Millis>,
     breaker: Option<JsonBreaker>,
+    /// Whether warnings are written to standard error where `PGPOOL_LOG` is not set.
+    #[serde(default)]
+    logs_warnings: bool,
     /// A tier of `getPool`, with the enhanced defaults; else a pool as pg's.
     #[serde(default)]
     enhanced: bool,
@@ -288,6 +291,7 @@ impl JsonSettings {
         let pool = self.pool();
         let keep_alive = self.keep_alive();
         let policy = self.policy();
+        let monitoring = self.monitoring();
         let password = match self.password {
             Some(password) if !self.ask_password => Password::Known(password),
             _ => Password::Ask(passwords()),
@@ -316,7 +320,7 @@ impl JsonSettings {
         };
         Settings {
             tier: self.tier,
-            monitor: self.monitor.unwrap_or(true),
+            monitoring,
             dial: self.dial,
             tell_login: self.tell_login,
             config,
@@ -324,6 +328,14 @@ impl JsonSettings {
             budget: self.budget,
             pool,
             policy,
+        }
+    }
+
+    fn monitoring(&self) -> Monitoring {
+        match (self.monitor.unwrap_or(true), self.logs_warnings) {
+            (false, _) => Monitoring::Off,
+            (true, false) => Monitoring::Measured,
+            (true, true) => Monitoring::Logged,
         }
     }
 
@@ -369,7 +381,7 @@ impl JsonSettings {
             drain: time(self.drain_timeout_millis),
             prefill: self.enhanced,
             fail_fast: self.fail_fast.unwrap_or(true),
-            leak_after: self.monitor.unwrap_or(true).then_some(LEAK_AFTER),
+            leak_after: (self.monitoring() != Monitoring::Off).then_some(LEAK_AFTER),
             check_after: time(self.validate_after_idle_millis),
             keepalive_after: if self.enhanced { defaults.keepalive_after } else { None },
             ..defaults

@@ -106,6 +106,7 @@ pub struct PoolMetrics {
     alerts: [AtomicU8; Rule::ALL.len()],
     has_monitor: AtomicBool,
     last_connect_error: Mutex<Option<String>>,
+    logs_warnings: AtomicBool,
 }
 
 impl PoolMetrics {
@@ -131,7 +132,17 @@ impl PoolMetrics {
             alerts: std::array::from_fn(|_| AtomicU8::new(0)),
             has_monitor: AtomicBool::new(false),
             last_connect_error: Mutex::new(None),
+            logs_warnings: AtomicBool::new(false),
         }
+    }
+
+    /// Has warnings of this pool written to standard error where `PGPOOL_LOG` is not set.
+    pub fn log_warnings(&self) {
+        self.logs_warnings.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn logs_warnings(&self) -> bool {
+        self.logs_warnings.load(Ordering::Relaxed)
     }
 
     /// Sets the reader of what the pool counts itself.

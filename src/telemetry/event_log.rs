@@ -2,8 +2,8 @@
 //!
 //! Events are made by the macros of `tracing`, where they happen: the target is the subject, the message is
 //! what happened, `pool` is the tier, and other fields are details; these names are stable. The last events
-//! are kept; listeners hear every one; standard error gets those that `PGPOOL_LOG` asks for. No event has
-//! parameters, texts of statements or passwords.
+//! are kept; listeners hear every one; standard error gets those that `PGPOOL_LOG` asks for, without
+//! it the warnings of tiers. No event has parameters, texts of statements or passwords.
 
 use std::{
     collections::VecDeque,

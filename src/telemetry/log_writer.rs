@@ -1,8 +1,8 @@
 //! Log lines on standard error, as text or JSON.
 //!
 //! `PGPOOL_LOG` is a level, or levels by target: `warn`, `warn,connection=debug`, `retry=info`. Without it
-//! nothing is written. A thread of its own writes, so that a full pipe delays nobody; lines that do not fit
-//! into its queue are counted and dropped.
+//! the warnings of tiers are written, a few in a second. A thread of its own writes, so that a full pipe delays
+//! nobody; lines that do not fit are counted and dropped.
 
 use std::{
     env, fmt,
@@ -13,10 +13,14 @@ use std::{
         mpsc::{SyncSender, channel, sync_channel},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use tracing::Subscriber;
+use parking_lot::Mutex;
+use tracing::{
+    Event, Level, Metadata, Subscriber,
+    field::{Field, Visit},
+};
 use tracing_subscriber::{
     Layer,
     filter::Targets,
@@ -24,14 +28,20 @@ use tracing_subscriber::{
         format::Writer,
         time::{FormatTime, SystemTime},
     },
+    layer::{Context, Filter},
     registry::LookupSpan,
 };
 
+use super::registry;
+
 const QUEUE: usize = 1024;
+/// Lines that are written unasked, and in which time.
+const LINES_PER_WINDOW: u32 = 10;
+const WINDOW: Duration = Duration::from_secs(1);
 /// The longest time that the end of the process is delayed.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-static QUEUED: OnceLock<SyncSender<Job>> = OnceLock::new();
+static QUEUED: OnceLock<Option<SyncSender<Job>>> = OnceLock::new();
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 enum Job {
@@ -45,15 +55,74 @@ pub(super) fn layer<S>() -> Option<Box<dyn Layer<S> + Send + Sync>>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let filter = parse(&env::var("PGPOOL_LOG").ok()?)?;
+    let asked = env::var("PGPOOL_LOG").unwrap_or_default();
+    if asked.trim().is_empty() {
+        return Some(lines().with_filter(Unasked::default()).boxed());
+    }
+    Some(lines().with_filter(parse(&asked)?).boxed())
+}
+
+/// Formats events as lines for the queue.
+fn lines<S>() -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
     let is_json = env::var("PGPOOL_LOG_FORMAT").is_ok_and(|format| format.eq_ignore_ascii_case("json"));
-    spawn().ok()?;
     let lines = tracing_subscriber::fmt::layer().with_writer(|| Queue);
-    Some(if is_json {
-        lines.json().flatten_event(true).with_span_list(false).with_filter(filter).boxed()
+    if is_json {
+        lines.json().flatten_event(true).with_span_list(false).boxed()
     } else {
-        lines.with_timer(Prefixed).with_ansi(false).with_filter(filter).boxed()
-    })
+        lines.with_timer(Prefixed).with_ansi(false).boxed()
+    }
+}
+
+/// What is written unasked: warnings of pools that log them, and that a breaker has closed again. An outage
+/// must not flood the log, so only a few in a second; the rest counts as dropped.
+#[derive(Default)]
+struct Unasked {
+    written: Mutex<Option<(Instant, u32)>>,
+}
+
+impl Unasked {
+    fn may_write(&self, now: Instant) -> bool {
+        let mut written = self.written.lock();
+        let (since, count) = written.filter(|(since, _)| now - *since < WINDOW).unwrap_or((now, 0));
+        *written = Some((since, count + 1));
+        count < LINES_PER_WINDOW
+    }
+}
+
+impl<S: Subscriber> Filter<S> for Unasked {
+    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        *metadata.level() <= Level::WARN || metadata.target() == "breaker"
+    }
+
+    fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
+        let mut pool = PoolName::default();
+        event.record(&mut pool);
+        if !pool.0.is_some_and(|name| registry::logs_warnings(&name)) {
+            return false;
+        }
+        let may_write = self.may_write(Instant::now());
+        if !may_write {
+            DROPPED.fetch_add(1, Ordering::Relaxed);
+        }
+        may_write
+    }
+}
+
+/// The pool that an event is about.
+#[derive(Default)]
+struct PoolName(Option<String>);
+
+impl Visit for PoolName {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "pool" {
+            self.0 = Some(value.to_owned());
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
 }
 
 /// Parses `PGPOOL_LOG`. A part that cannot be read is left out: a log setting must not stop an application.
@@ -67,7 +136,12 @@ fn parse(text: &str) -> Option<Targets> {
     })
 }
 
-fn spawn() -> io::Result<()> {
+/// The queue of the thread that writes, which begins with the first line. None: there is no thread to be had.
+fn queue() -> Option<&'static SyncSender<Job>> {
+    QUEUED.get_or_init(|| spawn().ok()).as_ref()
+}
+
+fn spawn() -> io::Result<SyncSender<Job>> {
     let (queue, jobs) = sync_channel(QUEUE);
     thread::Builder::new().name("pgpool-rs-log".into()).spawn(move || {
         for job in jobs {
@@ -77,8 +151,7 @@ fn spawn() -> io::Result<()> {
             }
         }
     })?;
-    let _ = QUEUED.set(queue);
-    Ok(())
+    Ok(queue)
 }
 
 /// The queue of lines. The formatter writes one line per call.
@@ -86,7 +159,7 @@ struct Queue;
 
 impl Write for Queue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let queued = QUEUED.get().is_some_and(|queue| queue.try_send(Job::Write(line.to_vec())).is_ok());
+        let queued = queue().is_some_and(|queue| queue.try_send(Job::Write(line.to_vec())).is_ok());
         if !queued {
             DROPPED.fetch_add(1, Ordering::Relaxed);
         }
@@ -113,7 +186,7 @@ pub(super) fn dropped() -> u64 {
 }
 
 pub(super) fn flush() {
-    let Some(queue) = QUEUED.get() else { return };
+    let Some(Some(queue)) = QUEUED.get() else { return };
     let (sender, written) = channel();
     if queue.try_send(Job::Tell(sender)).is_ok() {
         let _ = written.recv_timeout(PATIENCE);
@@ -137,6 +210,16 @@ mod tests {
         assert!(!wants(told, "breaker", Level::INFO));
         assert!(wants(told, "connection", Level::DEBUG));
         assert!(!wants(told, "retry", Level::ERROR));
+    }
+
+    #[test]
+    fn only_a_few_lines_in_a_second_are_written_unasked() {
+        let unasked = Unasked::default();
+        let now = Instant::now();
+        let written = |at| (0..50).filter(|_| unasked.may_write(at)).count();
+        assert_eq!(written(now), 10);
+        assert_eq!(written(now + WINDOW / 2), 0);
+        assert_eq!(written(now + WINDOW), 10);
     }
 
     #[test]

@@ -104,7 +104,7 @@ metrics! {
     LISTENER_FAULTS Counter "pgpool_rs.listener.faults" "{fault}" []
         "Listeners of logs and alerts that threw.";
     LOGS_DROPPED Counter "pgpool_rs.logs.dropped" "{event}" []
-        "Log lines that standard error was too slow for.";
+        "Log lines that were not written: standard error was too slow, or there were too many.";
     EVENT_LOOP_LAG Gauge "pgpool_rs.event_loop.lag" "s" []
         "p99 delay of the JavaScript thread, as the last monitor measured it.";
 }

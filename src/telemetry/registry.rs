@@ -56,6 +56,11 @@ pub fn find(id: u32) -> Option<Arc<PoolMetrics>> {
     all().into_iter().find(|metrics| metrics.id == id)
 }
 
+/// Whether warnings of the pool of this name go to standard error unasked.
+pub(super) fn logs_warnings(name: &str) -> bool {
+    all().iter().any(|metrics| metrics.name == name && metrics.logs_warnings())
+}
+
 /// Counts a listener of logs or alerts that threw.
 pub fn listener_fault() {
     LISTENER_FAULTS.fetch_add(1, Ordering::Relaxed);
