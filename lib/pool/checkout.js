@@ -4,6 +4,7 @@
 
 const { runIn } = require('../async/callback-context');
 const { acquire } = require('./lease');
+const { REASONS } = require('../native/layout');
 
 function nothing() {}
 
@@ -31,7 +32,13 @@ class Checkout {
   }
 
   takeFailure(failure) {
-    this.pool._failed(this, failure);
+    const { pool } = this;
+    const error = pool._delegate.errorOf(failure);
+    if (failure.kind !== 'acquire') {
+      if (failure.reason === REASONS.CONNECT_TIMEOUT) pool.log('ending client due to timeout');
+      pool.log('client failed to connect', error);
+    }
+    this.fail(error);
   }
 
   succeed(client, release) {

@@ -72,7 +72,7 @@ class CustomConnect {
   coreFailed(failure) {
     const { client, isUserDone } = this;
     this.isCoreDone = true;
-    this.failure = failure === null ? unexpected() : this.pool._errorOf(failure);
+    this.failure = failure === null ? unexpected() : this.pool._delegate.errorOf(failure);
     moveTo(client, 'failed');
     try {
       this.callBack(this.failure);
@@ -110,13 +110,13 @@ class CustomConnect {
 
   // The core goes by its own error, of which it knows more; the caller gets the object that was passed on.
   confirm() {
-    const { number } = this.pool._errors.keep(this.failure);
+    const { number } = this.pool._delegate.errors.keep(this.failure);
     this.pool._native.resolveConnect(this.attempt, { number });
   }
 
   // What the core gets in place of an error.
   kept(error) {
-    return error === undefined ? null : this.pool._errors.keep(error);
+    return error === undefined ? null : this.pool._delegate.errors.keep(error);
   }
 }
 

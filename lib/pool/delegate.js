@@ -6,6 +6,7 @@
 // The bridge holds it weakly, its connections hold it; it and the pool hold each other.
 
 const { CustomConnect } = require('./custom-connect');
+const { ApplicationErrors } = require('../native/application-errors');
 const { NodeSocket } = require('../native/node-socket');
 const { answerPassword } = require('../client/password');
 const { bridge } = require('../native/bridge');
@@ -22,6 +23,8 @@ class PoolDelegate {
   constructor(pool) {
     this.pool = pool;
     this.number = 0;
+    // Errors of application code on their way through the core.
+    this.errors = new ApplicationErrors();
     // Connections that are being made through a `connect` of their clients' own, by the core's number of the attempt.
     this.customConnects = new Map();
   }
@@ -33,7 +36,7 @@ class PoolDelegate {
       this.customConnects.set(attempt, connect);
       connect.begin();
     } catch (error) {
-      pool._native.resolveConnect(attempt, pool._errors.keep(error));
+      pool._native.resolveConnect(attempt, this.errors.keep(error));
     }
   }
 
@@ -65,7 +68,8 @@ class PoolDelegate {
   }
 
   askPassword(attempt) {
-    const { _native: native, _errors: errors } = this.pool;
+    const { errors } = this;
+    const native = this.pool._native;
     try {
       const answer = (password, failure) => native.givePassword(attempt, password, failure);
       answerPassword(templateClient(this.pool), answer, errors);
@@ -76,7 +80,7 @@ class PoolDelegate {
 
   dial(id, place) {
     const { pool } = this;
-    const fail = (error) => pool._errors.keep(error);
+    const fail = (error) => this.errors.keep(error);
     try {
       return new NodeSocket(pool._native, id, place, templateClient(pool), fail);
     } catch (error) {
@@ -107,6 +111,11 @@ class PoolDelegate {
 
   overdue({ connection, heldMillis }) {
     leakDetection.overdue(this.pool, connection, heldMillis);
+  }
+
+  /** The error that the caller of a failed request gets. */
+  errorOf(failure) {
+    return this.errors.take(failure) || fromNative(failure);
   }
 
   /** From an idle client: somebody emitted an error on it, see removal.js. */

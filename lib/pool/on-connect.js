@@ -30,7 +30,7 @@ function runOnConnect(pool, connection) {
 /** Has the core close the connection and fail the request that waits for it, with this error. */
 function reject(pool, connection, client, error) {
   if (client !== undefined) moveTo(client, 'ending');
-  if (connection.open) pool._native.onConnectDone(connection.id, pool._errors.keep(error));
+  if (connection.open) pool._native.onConnectDone(connection.id, pool._delegate.errors.keep(error));
 }
 
 function accept(pool, connection, client) {

@@ -19,7 +19,6 @@ const { completed } = require('./options');
 const { logPulse, logSupply } = require('./pg-pool-log');
 const { addPgPoolMembers } = require('./pg-pool-members');
 const { hide } = require('../config/secrets');
-const { fromNative } = require('../errors');
 const { captureContext, inContext } = require('../async/callback-context');
 const { bridge } = require('../native/bridge');
 const { plainMethods } = require('../client/patched-methods');
@@ -28,8 +27,6 @@ const { leaseForStream } = require('./lease');
 const { returnToCore } = require('./return-to-core');
 const leakDetection = require('../monitor/leak-detection');
 const tracing = require('../monitor/tracing-channels');
-const { ApplicationErrors } = require('../native/application-errors');
-const { REASONS } = require('../native/layout');
 const { callbackOrPromise } = require('../async/answer');
 const { queryOnClient } = require('./query-on-client');
 const { pack } = require('../encode/request');
@@ -66,8 +63,6 @@ class Pool extends EventEmitter {
     // A client with the pool's options, until a connection takes it.
     hide(this, '_template', null);
     hide(this, '_types', new TypeOverrides(this.options.types));
-    // Errors of application code on their way through the core.
-    hide(this, '_errors', new ApplicationErrors());
     // Releases that came before the submittables of the client had ended.
     hide(this, '_earlyReleases', new Set());
     // Leased connections that are closed; the end of the pool does not wait for their release.
@@ -285,20 +280,6 @@ class Pool extends EventEmitter {
   _abandon() {
     if (this._native === null || this.ending) return;
     this._native.configure(JSON.stringify({ min: 0, retire: true }));
-  }
-
-  // A request of the pool has failed: the error that its caller gets.
-  _errorOf(failure) {
-    return this._errors.take(failure) || fromNative(failure);
-  }
-
-  _failed(request, failure) {
-    const error = this._errorOf(failure);
-    if (request instanceof Checkout && failure.kind !== 'acquire') {
-      if (failure.reason === REASONS.CONNECT_TIMEOUT) this.log('ending client due to timeout');
-      this.log('client failed to connect', error);
-    }
-    request.fail(error);
   }
 }
 

@@ -163,7 +163,7 @@ class Statement {
 
   takeFailure(failure, status) {
     if (this.client !== null) this.client._requests.failed(this, failure, status);
-    else this.pool._failed(this, failure);
+    else this.fail(this.pool._delegate.errorOf(failure));
   }
 
   begin(shape) {
