@@ -79,7 +79,7 @@ struct NodeSocket {
 }
 
 impl ExternalSocket for NodeSocket {
-    fn carry(&self, bytes: &[u8]) {
+    fn write(&self, bytes: &[u8]) {
         self.outbox.push_bytes(RecordKind::SocketWrite, self.id, bytes);
     }
 
@@ -87,7 +87,7 @@ impl ExternalSocket for NodeSocket {
         self.outbox.push(RecordKind::SocketResume, self.id, 0);
     }
 
-    fn hang_up(&self) {
+    fn close(&self) {
         if let Some(sockets) = self.sockets.upgrade() {
             sockets.open.lock().remove(&self.id);
         }

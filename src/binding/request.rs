@@ -94,3 +94,38 @@ fn words<const COUNT: usize>(bytes: &[u8]) -> Option<([u32; COUNT], &[u8])> {
 fn split(bytes: &[u8], length: u32) -> Option<(&[u8], &[u8])> {
     bytes.split_at_checked(usize::try_from(length).ok()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A request of one text, whose other words are 0.
+    fn laid_out(flags: u32, text: &str, rest: &[u8]) -> Vec<u8> {
+        let mut header = [0; request::HEADER];
+        header[request::FLAGS] = flags;
+        header[request::TEXT_LENGTH] = u32::try_from(text.len()).unwrap();
+        let words = header.iter().flat_map(|word| word.to_le_bytes());
+        words.chain(text.bytes()).chain(rest.iter().copied()).collect()
+    }
+
+    #[test]
+    fn retry_options_are_read_and_unset_words_left_to_the_pool() {
+        let flags = Flags::RETRY_OPTIONS | Flags::READ_ONLY;
+        let words = [1500, retry_options::UNSET, 20, 1].map(u32::to_le_bytes).concat();
+        let bytes = laid_out(flags.bits(), "SELECT 1", &[&words[..], b"40001\0\0\0"].concat());
+        let Request { statement, options } = read(&bytes).unwrap();
+        assert_eq!(&*statement.text, "SELECT 1");
+        assert!(options.idempotent);
+        assert_eq!(options.deadline, Some(Duration::from_millis(1500)));
+        assert_eq!((options.attempts, options.base), (None, Some(Duration::from_millis(20))));
+        assert_eq!(*options.codes, [SqlState::new(b"40001")]);
+    }
+
+    #[test]
+    fn a_request_with_an_unknown_flag_or_without_all_its_bytes_is_none() {
+        let whole = laid_out(Flags::SIMPLE.bits(), "SELECT 1", &[]);
+        assert!(read(&whole).is_some());
+        assert!(whole.iter().enumerate().all(|(end, _)| read(&whole[..end]).is_none()));
+        assert!(read(&laid_out(1 << 31, "SELECT 1", &[])).is_none());
+    }
+}

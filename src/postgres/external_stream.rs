@@ -27,11 +27,11 @@ pub trait Dialer: Send + Sync {
 /// The socket behind a stream, held by somebody else.
 pub trait ExternalSocket: Send + Sync {
     /// Sends these bytes; tells [`ExternalHandle::sent`] when they have left.
-    fn carry(&self, bytes: &[u8]);
+    fn write(&self, bytes: &[u8]);
     /// Reads on: there is room again for bytes of the server.
     fn resume(&self);
     /// Closes the socket.
-    fn hang_up(&self);
+    fn close(&self);
 }
 
 /// What the holder of the socket tells the stream.
@@ -132,7 +132,7 @@ impl AsyncWrite for ExternalStream {
         }
         ends.under_way += bytes.len();
         drop(ends);
-        self.0.socket.carry(bytes);
+        self.0.socket.write(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -147,6 +147,6 @@ impl AsyncWrite for ExternalStream {
 
 impl Drop for ExternalStream {
     fn drop(&mut self) {
-        self.0.socket.hang_up();
+        self.0.socket.close();
     }
 }
