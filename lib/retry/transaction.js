@@ -6,7 +6,8 @@
 // A COMMIT whose answer is lost is never guessed at: commit-outcome.js asks the server.
 
 const { DatabaseError, CommitOutcomeUnknownError } = require('../errors');
-const { commitOutcome, detectDialect, transactionId } = require('./commit-outcome');
+const { commitOutcome, transactionId } = require('./commit-outcome');
+const { detectDialect } = require('./xid-dialects');
 const { callUserCode } = require('../async/uncaught');
 const { isUsable } = require('../client/session-state');
 const { codeOf, isConnectionError, withAmbiguity, withBudgetCause } = require('./terms');
