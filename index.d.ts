@@ -168,7 +168,8 @@ export interface PoolConfig extends ClientConfig {
   verify?: ((client: VerifiedClient, done: (err?: Error) => void) => void) | undefined;
   /**
    * Opens `min` connections ahead of need and keeps them open, checks idle connections every 30 s, and spreads
-   * `maxLifetimeSeconds`, as pools of `getPool` do. Default: false.
+   * `maxLifetimeSeconds`, as pools of `getPool` do. Default: false, or true with acquireTimeoutMillis, retryAttempts or
+   * retryDelay.
    */
   enhanced?: boolean | undefined;
   /**

@@ -5,6 +5,7 @@
 const { ConfigurationError, Pool } = require('..');
 const { OPTIONS, optionsOf } = require('../lib/config/options');
 const { config } = require('./support/server');
+const { until } = require('./support/until');
 
 const counts = [...optionsOf('pool'), ...optionsOf('client')].filter(
   // pg takes a `max` or a `maxUses` of 0 for its default.
@@ -48,6 +49,21 @@ test('options that fail far from where they were written are refused by the cons
     expect(error).toBeInstanceOf(ConfigurationError);
     for (const name of [...Object.keys(wrong), 'breaker.limit']) expect(error.message).toContain(name);
   }
+});
+
+test.each([
+  ['acquireTimeoutMillis', { acquireTimeoutMillis: 30000 }, true],
+  ['retryAttempts', { retryAttempts: 3 }, true],
+  ['baseDelay', { baseDelay: 50 }, true],
+  ['an option of pg', { connectionTimeoutMillis: 30000 }, false],
+  ['enhanced: false', { retryAttempts: 3, enhanced: false }, false],
+])('min of a pool with %s is opened and kept: %j is %s', async (_, options, isKept) => {
+  const pool = new Pool(config({ min: 3, ...options }));
+  await pool.query('SELECT 1');
+  await Promise.all([pool.query('SELECT 1'), pool.query('SELECT 1')]);
+  if (isKept) await until(() => pool.totalCount === 3);
+  expect(Boolean(pool.options.enhanced)).toBe(isKept);
+  await pool.end();
 });
 
 test('an option has the same effect under each of its names', async () => {

@@ -29,6 +29,7 @@ const tiers = require('./option-tables/tiers');
  * @property {string|Object<string, string>} [variable] that sets it for the tiers: one for all, or one by tier
  * @property {number} [variableFrom] the smallest value of the variable where it is not `from`
  * @property {boolean} [perTier] each tier may have a variable of its own, `DB_LOW_PRIORITY_HOST` beside `DB_HOST`
+ * @property {boolean} [enhances] a pool that has it is enhanced: pg does not know the option, and who uses it wants more
  * @property {boolean} [early] a wrong value throws in the constructor; all others are refused at the first use
  * @property {string} [section] where the guide has the variable
  * @property {string} doc one line

@@ -2,7 +2,7 @@
 
 // The options of a pool (`pool.options`): a copy of the given ones, with pg-pool's defaults.
 
-const { optionNamed } = require('../config/options');
+const { given, optionNamed, optionsOf } = require('../config/options');
 const { hide, hideConnectionString, hideKeys } = require('../config/secrets');
 
 const defaultOf = (name) => optionNamed(name, 'pool').default;
@@ -19,7 +19,13 @@ function completed(options) {
   own.allowExitOnIdle = own.allowExitOnIdle || defaultOf('allowExitOnIdle');
   own.maxLifetimeSeconds = own.maxLifetimeSeconds || defaultOf('maxLifetimeSeconds');
   if (typeof own.idleTimeoutMillis === 'undefined') own.idleTimeoutMillis = defaultOf('idleTimeoutMillis');
+  if (own.enhanced === undefined && isEnhanced(own)) own.enhanced = true;
   return own;
+}
+
+// Options that only this package has ask for a pool that is kept ready.
+function isEnhanced(own) {
+  return optionsOf('pool').some((option) => option.enhances && given(option, own) !== undefined);
 }
 
 module.exports = { completed };

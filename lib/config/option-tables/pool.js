@@ -75,6 +75,7 @@ const POOL = [
     variable: 'DB_ACQUIRE_TIMEOUT',
     tiers: 30000,
     section: TIMES,
+    enhances: true,
     variableDoc:
       'how long a caller waits for a connection; meanwhile a failed connect is tried again, except with `DB_RETRY=off`',
     doc: 'how long a caller waits for a connection before `AcquireTimeoutError`; 0: as if not set',
@@ -153,6 +154,7 @@ const POOL = [
     core: true,
     kind: 'flag',
     default: false,
+    otherwise: 'or `true` with `acquireTimeoutMillis`, `retryAttempts` or `retryDelay`',
     tiers: true,
     doc: 'keeps the pool ready, as the pools of `getPool` are: `min` is opened ahead and kept, `maxLifetimeSeconds` is spread, idle connections are checked every 30 s',
   },
@@ -166,6 +168,7 @@ const POOL = [
     variable: 'DB_RETRY_ATTEMPTS',
     tiers: 3,
     section: SWITCHES,
+    enhances: true,
     doc: 'retries after the first attempt, see [retry](retry.md)',
   },
   {
@@ -177,6 +180,7 @@ const POOL = [
     otherwise: '50 for statements, 1000 where the server refuses connections',
     variable: 'DB_RETRY_DELAY',
     section: SWITCHES,
+    enhances: true,
     doc: 'the base of the delays before retries',
   },
   {
