@@ -948,6 +948,27 @@ export class AcquireTimeoutError extends Error {
   readonly tier: string | undefined;
 }
 
+/** Options of `executeQueryWithRetry`. */
+export interface QueryRetryOptions extends Pick<QueryConfig, 'idempotent' | 'readOnly' | 'deadline' | 'retryOn'> {
+  /** Default: the tier `highPriority`. */
+  pool?: Pool | undefined;
+}
+
+/** Options of `executeTransactionWithRetry`. */
+export interface TransactionRetryOptions
+  extends Omit<TransactionOptions, 'retries' | 'maxRetries' | 'retryDelay' | 'baseDelay'> {
+  /** Default: the tier `highPriority`. */
+  pool?: Pool | undefined;
+}
+
+/** How often something is tried again, among the options of both functions. */
+export interface RetryCounts {
+  /** Default: 3. */
+  maxRetries?: number | undefined;
+  /** Milliseconds. Default: 1000. */
+  baseDelay?: number | undefined;
+}
+
 /**
  * Runs one statement with retry, on the tier `highPriority` or on `pool`. What may have run already runs
  * again only with `idempotent` or `readOnly`.
@@ -959,15 +980,27 @@ export function executeQueryWithRetry<R extends QueryResultRow = any, I = any[]>
   values?: QueryConfigValues<I>,
   maxRetries?: number,
   baseDelay?: number,
-  options?: Pick<QueryConfig, 'idempotent' | 'readOnly' | 'deadline' | 'retryOn'> & { pool?: Pool | undefined },
+  options?: QueryRetryOptions,
 ): Promise<QueryResult<R>>;
+export function executeQueryWithRetry<R extends QueryResultRow = any, I = any[]>(
+  query: string | QueryConfig<I>,
+  values: QueryConfigValues<I> | undefined,
+  options: QueryRetryOptions & RetryCounts,
+): Promise<QueryResult<R>>;
+
+/** A statement of `executeTransactionWithRetry`. */
+export type TransactionStatement = string | QueryConfig<any> | { query: string | QueryConfig<any>; values?: any[] | undefined };
 
 /** Runs statements in one transaction, and all of it again when the server has rolled it back. */
 export function executeTransactionWithRetry<R extends QueryResultRow = any>(
-  queries: readonly { query: string | QueryConfig<any>; values?: any[] | undefined }[],
+  queries: readonly TransactionStatement[],
   maxRetries?: number,
   baseDelay?: number,
-  options?: Omit<TransactionOptions, 'retries' | 'maxRetries' | 'retryDelay' | 'baseDelay'> & { pool?: Pool | undefined },
+  options?: TransactionRetryOptions,
+): Promise<QueryResult<R>[]>;
+export function executeTransactionWithRetry<R extends QueryResultRow = any>(
+  queries: readonly TransactionStatement[],
+  options: TransactionRetryOptions & RetryCounts,
 ): Promise<QueryResult<R>[]>;
 
 /** The breaker is open, of several hosts that of each which could serve: nothing was sent. */

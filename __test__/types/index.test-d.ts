@@ -148,6 +148,11 @@ export async function failsafe(pool: Pool): Promise<number> {
   pool.configure({ breaker: false });
   await pool.query({ text: 'select 1', idempotent: true, deadline: 100, retryOn: ['23505'] });
   await executeQueryWithRetry('select $1', [1], 3, 1000, { pool, readOnly: true });
+  await executeQueryWithRetry('select $1', [1], { maxRetries: 3, baseDelay: 1000, pool, readOnly: true });
+  await executeTransactionWithRetry([{ query: 'select 1' }, 'select 2'], { maxRetries: 1 });
+  await pool.ready();
+  pool.configure({ max: 5, min: 1, failFast: true });
+  configure({ sizes: { lowPriority: { max: 4 } } });
   await executeTransactionWithRetry([{ query: 'select $1', values: [1] }], 3, 10);
   // @ts-expect-error there is no such mode
   pool.configure({ breaker: 'sometimes' });

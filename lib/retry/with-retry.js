@@ -7,50 +7,60 @@ const { transaction } = require('./transaction');
 const DEFAULT_RETRIES = 3;
 const DEFAULT_DELAY_MILLIS = 1000;
 
+/** Retries and delay, given in a row or as members of the options. */
+function retryArguments(maxRetries, baseDelay, options) {
+  const given =
+    maxRetries !== null && typeof maxRetries === 'object'
+      ? maxRetries
+      : { maxRetries, baseDelay, ...options };
+  return {
+    ...given,
+    maxRetries: given.maxRetries ?? DEFAULT_RETRIES,
+    baseDelay: given.baseDelay ?? DEFAULT_DELAY_MILLIS,
+  };
+}
+
 /** Both functions, for the pools of `getPool`. */
 function dbUtils(getPool) {
-  const poolOf = ({ pool } = {}) => pool ?? getPool('highPriority');
-
   /**
    * Runs one statement. One that may have run already is repeated only with `idempotent` or `readOnly`.
    * @param query the text, or a config as of `pool.query`
+   * @param maxRetries a number, or the options with `maxRetries` and `baseDelay` among them
    * @param options `pool`, `idempotent`, `readOnly`, `deadline`, `retryOn`
    */
-  async function executeQueryWithRetry(
-    query,
-    values,
-    maxRetries = DEFAULT_RETRIES,
-    baseDelay = DEFAULT_DELAY_MILLIS,
-    options = {},
-  ) {
-    const { pool, ...retryOptions } = options;
-    const config = typeof query === 'string' ? { text: query } : query;
-    return poolOf({ pool }).query(
-      { ...config, ...retryOptions, retryAttempts: maxRetries, retryDelay: baseDelay },
-      values,
+  async function executeQueryWithRetry(query, values, maxRetries, baseDelay, options) {
+    const { pool = getPool('highPriority'), ...retryOptions } = retryArguments(
+      maxRetries,
+      baseDelay,
+      options,
     );
+    const config = typeof query === 'string' ? { text: query } : query;
+    return pool.query({ ...config, ...retryOptions }, values);
   }
 
   /**
    * Runs statements in one transaction, which is repeated as a whole when the server has rolled it back.
-   * @param queries `[{ query, values }]`
+   * @param queries `[{ query, values }]`, or texts and configs as of `client.query`
+   * @param maxRetries a number, or the options with `maxRetries` and `baseDelay` among them
    * @param options `pool` and those of `pool.transaction`
    * @returns their results in order
    */
-  async function executeTransactionWithRetry(
-    queries,
-    maxRetries = DEFAULT_RETRIES,
-    baseDelay = DEFAULT_DELAY_MILLIS,
-    options = {},
-  ) {
+  async function executeTransactionWithRetry(queries, maxRetries, baseDelay, options) {
     if (!Array.isArray(queries)) throw new TypeError('a transaction takes an array of { query, values }');
-    const { pool, ...rest } = options;
+    const { pool = getPool('highPriority'), ...transactionOptions } = retryArguments(
+      maxRetries,
+      baseDelay,
+      options,
+    );
     const runAll = async (client) => {
       const results = [];
-      for (const { query, values } of queries) results.push(await client.query(query, values));
+      for (const one of queries)
+        results.push(
+          await (one.query === undefined ? client.query(one) : client.query(one.query, one.values)),
+        );
       return results;
     };
-    return transaction(poolOf({ pool }), runAll, { ...rest, retries: maxRetries, retryDelay: baseDelay });
+    return transaction(pool, runAll, transactionOptions);
   }
 
   return { executeQueryWithRetry, executeTransactionWithRetry };
