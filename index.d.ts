@@ -186,10 +186,7 @@ export interface PoolConfig extends ClientConfig {
   retryAttempts?: number | undefined;
   /** The same as `retryAttempts`. */
   maxRetries?: number | undefined;
-  /**
-   * Milliseconds: the base of the delays before retries. Default: 50 for statements, 1000 where the server
-   * refuses connections.
-   */
+  /** Milliseconds: the base of the delays before retries. Default: 50 for statements, 1000 for connects. */
   retryDelay?: number | undefined;
   /** The same as `retryDelay`. */
   baseDelay?: number | undefined;
@@ -219,14 +216,16 @@ export interface BreakerConfig {
   minimumCalls?: number | undefined;
   /** Milliseconds. Default: 30000. */
   windowMillis?: number | undefined;
-  /** Opens after so many failed connects in a row. Default: 5. */
+  /** Opens after so many failed connects in a row; those under way at the same time count as one. Default: 5. */
   failedConnects?: number | undefined;
-  /** Milliseconds that it stays open the first time; it doubles. Default: 5000. */
-  openMillis?: number | undefined;
-  /** Milliseconds: how long it stays open at most. Default: 60000. */
-  maxOpenMillis?: number | undefined;
-  /** Answers to the probe that close it. Default: 3. */
-  successes?: number | undefined;
+  /** Milliseconds for which connects have to fail as well. Default: 5000. */
+  failingMillis?: number | undefined;
+  /** Milliseconds within which the first probe begins after it opened. Default: 500. */
+  firstProbeMillis?: number | undefined;
+  /** Milliseconds: the longest time between probes in the first minute. Default: 1000. */
+  probeMillis?: number | undefined;
+  /** Milliseconds: the longest time between probes after that. Default: 5000. */
+  longProbeMillis?: number | undefined;
 }
 
 export interface TransactionOptions {
@@ -257,7 +256,7 @@ export interface FailsafeChanges {
   /** `off`: no retries. */
   retry?: Switch | undefined;
   /** What the breaker does. */
-  breaker?: boolean | BreakerMode | undefined;
+  breaker?: boolean | BreakerMode | BreakerConfig | undefined;
 }
 
 /** What may be changed while a pool runs; what is undefined stays. */
@@ -296,8 +295,8 @@ export interface BreakerEvent {
   tier: string | null;
   /** The host and its port: `db1:5432`. */
   host: string;
-  from: 'closed' | 'open' | 'half-open';
-  state: 'closed' | 'open' | 'half-open';
+  from: 'closed' | 'open';
+  state: 'closed' | 'open';
   nextProbe: Date | null;
   /** The last failure that counted. */
   cause: Error | undefined;
@@ -1003,7 +1002,10 @@ export function executeTransactionWithRetry<R extends QueryResultRow = any>(
   options: TransactionRetryOptions & RetryCounts,
 ): Promise<QueryResult<R>[]>;
 
-/** The breaker is open, of several hosts that of each which could serve: nothing was sent. */
+/**
+ * The breaker is open, of several hosts that of each which could serve, and the caller has neither retries nor a
+ * deadline to wait for the next probe. Nothing was sent. The message ends with the last failure.
+ */
 export class CircuitOpenError extends Error {
   /** Set where the request may have taken effect: the answer to an attempt was lost. */
   readonly ambiguous?: true;
@@ -1095,10 +1097,10 @@ export interface PoolMetrics {
   retries: number;
   retriesDenied: number;
   /** Of the host whose breaker fares best: while one is closed, the pool can work. */
-  breaker: 'closed' | 'half-open' | 'open';
-  /** Of each host, in the order they were named. */
-  breakers: { host: string; state: 'closed' | 'half-open' | 'open' }[];
-  /** Whether it stops requests while it is open; that of `admin` only tells. */
+  breaker: 'closed' | 'open';
+  /** Of each host, in the order they were named: of one that is open the last failure, and when it is probed next (ms since 1970). */
+  breakers: { host: string; state: 'closed' | 'open'; reason: string | null; nextProbe: number | null }[];
+  /** Whether it bars connections while it is open; that of `admin` only tells. */
   breakerStops: boolean;
   breakerRejected: number;
   commitsUnknown: number;

@@ -141,6 +141,7 @@ const TABLES = {
   'variables: times': () => variableTable('Times'),
   'fixed in the tiers': fixedTable,
   'variables: switches': () => variableTable('Switches'),
+  'variables: limits of the breaker': () => variableTable('Limits of the breaker'),
   'variables: alerts': alertTable,
   'variables: other alerts': otherAlertTable,
 };

@@ -336,14 +336,14 @@ describe('settings that make no sense', () => {
   });
 
   test('a limit of the breaker that is no number is a clear error', () => {
-    const breaker = { successes: 'three' };
+    const breaker = { failedConnects: 'three' };
     expect(() => new ours.Pool(config({ breaker }))).toThrow(
-      new TypeError('the option `breaker.successes` must be a number'),
+      new TypeError('the option `breaker.failedConnects` must be a number'),
     );
   });
 
   test('options out of range are all named in one ConfigurationError', () => {
-    const breaker = { failureRate: 7, minimumCalls: 0, openMillis: -5, successes: 0 };
+    const breaker = { failureRate: 7, minimumCalls: 0, failingMillis: -5, failedConnects: 0 };
     const pool = new ours.Pool(
       config({ max: -1, retryAttempts: -2, targetSessionAttrs: 'writable', breaker }),
     );
@@ -362,8 +362,8 @@ describe('settings that make no sense', () => {
         'max must be a number of at least 1',
         'retryAttempts must be a number of at least 0',
         'breaker.minimumCalls must be a number of at least 1',
-        'breaker.successes must be a number of at least 1',
-        'breaker.openMillis must be a number of at least 1',
+        'breaker.failedConnects must be a number of at least 1',
+        'breaker.failingMillis must be a number of at least 0',
         'breaker.failureRate must be a number above 0 and at most 1',
       ],
     });
@@ -371,7 +371,7 @@ describe('settings that make no sense', () => {
   });
 
   test('options that would be taken for nothing are all named when the pool is made', () => {
-    const breaker = { failureRatio: 0.3, openMillis: 5, halfOpen: 1 };
+    const breaker = { failureRatio: 0.3, failingMillis: 5, halfOpen: 1 };
     let error;
     try {
       new ours.Pool(config({ deadline: -1, log: 5, breaker }));
@@ -380,7 +380,7 @@ describe('settings that make no sense', () => {
     }
     expect(error).toBeInstanceOf(ours.ConfigurationError);
     const members =
-      'mode, failureRate, minimumCalls, windowMillis, failedConnects, openMillis, maxOpenMillis, successes';
+      'mode, failureRate, minimumCalls, windowMillis, failedConnects, failingMillis, firstProbeMillis, probeMillis, longProbeMillis';
     expect(error.problems).toEqual([
       'deadline must be a number of at least 0',
       'log must be a function',

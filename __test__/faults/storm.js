@@ -45,7 +45,7 @@ const TIER = {
   keepAlive: true,
   tcpUserTimeoutMillis: 20_000,
   drainTimeoutMillis: 10_000,
-  breaker: { mode: 'enforce', openMillis: 500, maxOpenMillis: 4000 },
+  breaker: { mode: 'enforce', failedConnects: 2, failingMillis: 500 },
 };
 
 const WORK = {

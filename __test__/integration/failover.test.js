@@ -93,7 +93,7 @@ describe('of two hosts', () => {
 
   test('while the primary is barred, nobody waits for the standby to become one', async () => {
     const away = { host: primary.host, port: await freePort() };
-    const breaker = { failedConnects: 1, openMillis: 600_000, maxOpenMillis: 600_000 };
+    const breaker = { failedConnects: 1, failingMillis: 0, firstProbeMillis: 600_000 };
     const pool = poolOf({ targetSessionAttrs: 'primary', breaker }, [away, standby]);
     await until(
       async () => (await pool.query('SELECT 1').catch((error) => error)) instanceof CircuitOpenError,
@@ -107,7 +107,7 @@ describe('of two hosts', () => {
 
   test('while the primary is barred, the standby reads on where any server will do', async () => {
     const away = { host: primary.host, port: await freePort() };
-    const breaker = { failedConnects: 1, openMillis: 600_000, maxOpenMillis: 600_000 };
+    const breaker = { failedConnects: 1, failingMillis: 0, firstProbeMillis: 600_000 };
     const pool = poolOf({ breaker }, [away, standby]);
     expect(await role(pool)).toBe(true);
     for (let i = 0; i < 3; i++) {
@@ -184,7 +184,7 @@ test('the standby is promoted while writes run, and they flow again', async () =
     acquireTimeoutMillis: 30_000,
   });
   // Opens nothing by itself, and its breakers do not wait for the old primary.
-  const breaker = { failedConnects: 1, openMillis: 600_000, maxOpenMillis: 600_000 };
+  const breaker = { failedConnects: 1, failingMillis: 0, firstProbeMillis: 600_000 };
   const quiet = poolOf({ targetSessionAttrs: 'read-write', breaker });
   expect(await role(quiet)).toBe(false);
   const acknowledged = [];

@@ -3,7 +3,7 @@
 // Retry against a real server behind a proxy that cuts: reads come back, writes are never doubled, and a
 // pool that does not ask for retry behaves as pg's.
 
-const { Pool, RetryBudgetError } = require('../..');
+const { Pool, RetryBudgetError, metrics } = require('../..');
 const { Proxy } = require('../support/proxy');
 const { config, freshDatabase, server } = require('../support/server');
 const { until } = require('../support/until');
@@ -41,6 +41,9 @@ function proxied(options) {
   pools.push(pool);
   return pool;
 }
+
+const failedConnects = (pool) =>
+  metrics().pools.find(({ id }) => id === pool._native?.metricsId)?.connectFailures ?? 0;
 
 const count = async (pool, key) =>
   Number((await pool.query('SELECT count(*) FROM ledger WHERE key = $1', [key])).rows[0].count);
@@ -191,24 +194,57 @@ describe('connecting', () => {
   test('goes on to the deadline, and the query succeeds when the server is back', async () => {
     const pool = proxied({ retryAttempts: 3, deadline: 60_000 });
     await proxy.refuse();
-    pool.on('retry', () => pool.retries.length === 6 && proxy.listen());
-    expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
-    expect(pool.retries.length).toBeGreaterThanOrEqual(6);
-    expect(pool.retries[0]).toMatchObject({ code: 'ECONNREFUSED', phase: 'connecting', of: null });
+    const waiting = pool.query('SELECT 1 AS one');
+    await until(() => failedConnects(pool) >= 6);
+    await proxy.listen();
+    expect((await waiting).rows).toEqual([{ one: 1 }]);
+    // The pool tries again, not the request.
+    expect(pool.retries).toEqual([]);
   });
 
-  test('without a deadline it ends after the attempts', async () => {
-    const pool = proxied({ retryAttempts: 2 });
+  test('to a server that was never reached it ends when a loop of the attempts would', async () => {
+    const pool = proxied({ retryAttempts: 2, retryDelay: 100, acquireTimeoutMillis: 600_000 });
     await proxy.refuse();
     await expect(pool.query('SELECT 1')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
-    expect(pool.retries.map(({ attempt }) => attempt)).toEqual([1, 2]);
+    expect(failedConnects(pool)).toBeGreaterThan(1);
+  });
+
+  test('the time for waiting ends it whatever happens in between, and the error says why', async () => {
+    const pool = proxied({ retryAttempts: 50, acquireTimeoutMillis: 300, connectionTimeoutMillis: 50 });
+    await pool.query('SELECT 1');
+    proxy.cut();
+    proxy.stall('toClient');
+    const began = Date.now();
+    const error = await pool.query('SELECT 1').catch((reason) => reason);
+    expect(error).toMatchObject({ code: 'ACQUIRE_TIMEOUT', cause: { code: 'ETIMEDOUT', port: proxy.port } });
+    expect(error.message).toBe(
+      `timeout exceeded when trying to connect: connect ETIMEDOUT ${proxy.host}:${proxy.port}`,
+    );
+    // Each connect that took too long began the wait anew: it was over after as many times 300 ms.
+    expect(Date.now() - began).toBeLessThan(5000);
+  });
+
+  test('costs no retry budget', async () => {
+    const pool = proxied({ max: 5, retryAttempts: 3, retryDelay: 1000 });
+    await pool.query('SELECT 1');
+    await proxy.refuse();
+    proxy.cut();
+    const waiting = Array.from({ length: 100 }, () =>
+      pool.query({ text: 'SELECT 1 AS one', readOnly: true }),
+    );
+    await until(() => failedConnects(pool) > 3);
+    await proxy.listen();
+    await Promise.all(waiting);
+    expect(pool.retries.filter(({ phase }) => phase !== 'unsent' && phase !== 'sent')).toEqual([]);
   });
 
   test('a checkout is retried like a query', async () => {
     const pool = proxied({ retryAttempts: 2, deadline: 60_000 });
     await proxy.refuse();
-    pool.once('retry', () => proxy.listen());
-    const client = await pool.connect();
+    const connecting = pool.connect();
+    await until(() => failedConnects(pool) > 1);
+    await proxy.listen();
+    const client = await connecting;
     expect((await client.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
     client.release();
   });
@@ -228,12 +264,11 @@ describe('connecting', () => {
     expect(proxy.accepted).toBe(1);
   });
 
-  test('a pool that ends settles what sleeps before its retry', async () => {
+  test('a pool that ends settles who waits for the server', async () => {
     const pool = proxied({ retryAttempts: 3, retryDelay: 600_000 });
     await proxy.refuse();
-    const slept = new Promise((resolve) => pool.once('retry', resolve));
-    const refused = expect(pool.query('SELECT 1')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
-    await slept;
+    const refused = expect(pool.query('SELECT 1')).rejects.toThrow('after calling end on the pool');
+    await until(() => failedConnects(pool) > 0);
     await pool.end();
     await refused;
   });
@@ -351,7 +386,7 @@ test.each([
       max: 5,
       enhanced: true,
       retryAttempts: 3,
-      breaker: { openMillis: 300 },
+      breaker: { failedConnects: 2, failingMillis: 0 },
       ...options,
     });
     const keys = Array.from({ length: 2000 }, (_, i) => 1000 + i);

@@ -97,11 +97,11 @@ test('an outage is heard from the loss to the recovery: lost, closed, connects, 
     max: 1,
     retryAttempts: 40,
     retryDelay: 20,
-    breaker: { openMillis: 50, maxOpenMillis: 50 },
+    breaker: { failedConnects: 1, failingMillis: 0, firstProbeMillis: 50, probeMillis: 50 },
   });
   await pool.query('SELECT 1');
   await proxy.refuse();
-  proxy.cut();
+  proxy.cutOnMessage('toClient', 'C');
   const waiting = pool.query({ text: 'SELECT 1', idempotent: true });
   await until(() => seen(of(heard, 'outage'), 'breaker', 'open'));
   await proxy.listen();
@@ -127,7 +127,6 @@ test('an outage is heard from the loss to the recovery: lost, closed, connects, 
     class: 'connection',
     error: expect.stringContaining('ECONNREFUSED'),
   });
-  // What had not been sent yet moves on at once, before any of the forty.
   const retry = events.find(({ event, fields }) => event === 'retrying' && fields.of !== undefined);
   expect(retry.fields).toMatchObject({
     attempt: expect.any(Number),
@@ -137,11 +136,15 @@ test('an outage is heard from the loss to the recovery: lost, closed, connects, 
   });
   const breaker = {
     level: 'warn',
-    fields: { host: `${proxy.host}:${proxy.port}`, from: 'closed', nextProbeMillis: expect.any(Number) },
+    fields: {
+      host: `${proxy.host}:${proxy.port}`,
+      from: 'closed',
+      error: expect.stringContaining('ECONNREFUSED'),
+      nextProbeMillis: expect.any(Number),
+    },
   };
   expect(seen(events, 'breaker', 'open')).toMatchObject(breaker);
-  expect(seen(events, 'breaker', 'half-open')).toMatchObject({ level: 'warn', fields: { from: 'open' } });
-  expect(seen(events, 'breaker', 'closed')).toMatchObject({ level: 'info', fields: { from: 'half-open' } });
+  expect(seen(events, 'breaker', 'closed')).toMatchObject({ level: 'info', fields: { from: 'open' } });
   // In the order in which they happened.
   expect(events.map(({ number }) => number)).toEqual(
     events.map(({ number }) => number).sort((one, other) => one - other),

@@ -140,7 +140,7 @@ export async function failsafe(pool: Pool): Promise<number> {
     retryDelay: 50,
     deadline: 1000,
     retry: 'on',
-    breaker: { mode: 'metrics', openMillis: 10 },
+    breaker: { mode: 'metrics', failingMillis: 10 },
   };
   pool.on('retry', ({ attempt, of, phase }) => [attempt, of, phase === 'sent']);
   pool.on('breaker', ({ state, nextProbe }) => [state, nextProbe?.getTime()]);

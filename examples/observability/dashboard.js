@@ -75,9 +75,7 @@ const CALM_OR_NOT = [
   { color: 'green', value: null },
   { color: 'red', value: 1 },
 ];
-const STATES = [
-  { type: 'value', options: { 0: { text: 'closed' }, 1: { text: 'half-open' }, 2: { text: 'open' } } },
-];
+const STATES = [{ type: 'value', options: { 0: { text: 'closed' }, 2: { text: 'open' } } }];
 const quantiles = (name) =>
   [0.5, 0.95, 0.99].map((share) =>
     target(quantile(share, name, SPAN, { matchers: CHOSEN }, BY_POOL), `${NAME} p${share * 100}`),

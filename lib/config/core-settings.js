@@ -121,21 +121,49 @@ function checkRetry(setting) {
   switchedOn('retry', setting);
 }
 
+/**
+ * Refuses a breaker that makes no sense: an unknown mode, a limit that is unknown or no number.
+ * @throws TypeError
+ */
 function checkBreaker(setting) {
-  breakerMode(setting);
+  const unknown = unknownLimits(setting);
+  if (unknown.length > 0) throw new TypeError(unknown.join('; '));
+  breakerSettings(setting);
+}
+
+function unknownLimits(breaker) {
+  if (breaker === null || typeof breaker !== 'object') return [];
+  const members = optionsOf('breaker').map(({ name }) => name);
+  const unknown = Object.keys(breaker).filter((name) => !members.includes(name));
+  return unknown.map((name) => `breaker.${name} is none of ${members.join(', ')}`);
+}
+
+/** The mode of the breaker and all of its limits. */
+function breakerSettings(breaker) {
+  const isObject = breaker !== null && typeof breaker === 'object';
+  const limits = isObject ? breaker : {};
+  return {
+    ...Object.fromEntries(BREAKER_LIMITS.map((option) => [option.name, breakerLimit(option, limits)])),
+    mode: breakerMode(isObject ? (breaker.mode ?? 'enforce') : breaker),
+  };
+}
+
+/** A breaker after a change: a mode changes the mode alone, an object what it names. */
+function changedBreaker(before, change) {
+  const changed = { ...asBreaker(before), ...asBreaker(change) };
+  const names = Object.keys(changed);
+  if (names.length === 0) return undefined;
+  return names.length === 1 && names[0] === 'mode' ? changed.mode : changed;
+}
+
+function asBreaker(setting) {
+  if (setting === undefined) return {};
+  return setting !== null && typeof setting === 'object' ? setting : { mode: breakerMode(setting) };
 }
 
 /** Retry and breaker of a pool: none unless the options ask for them. */
 function retrySettings(options) {
-  const { breaker } = options;
-  const limits = breaker !== null && typeof breaker === 'object' ? breaker : {};
-  return {
-    retry: switchedOn('retry', options.retry),
-    breaker: {
-      ...Object.fromEntries(BREAKER_LIMITS.map((option) => [option.name, breakerLimit(option, limits)])),
-      mode: breakerMode(limits === breaker ? (limits.mode ?? 'enforce') : breaker),
-    },
-  };
+  return { retry: switchedOn('retry', options.retry), breaker: breakerSettings(options.breaker) };
 }
 
 function breakerLimit(option, limits) {
@@ -149,12 +177,7 @@ function breakerLimit(option, limits) {
  */
 function checkOptions(options) {
   const problems = optionsOf('pool').flatMap((option) => (option.early ? problemOf(option, options) : []));
-  const { breaker } = options;
-  if (breaker !== null && typeof breaker === 'object') {
-    const members = optionsOf('breaker').map(({ name }) => name);
-    const unknown = Object.keys(breaker).filter((name) => !members.includes(name));
-    problems.push(...unknown.map((name) => `breaker.${name} is none of ${members.join(', ')}`));
-  }
+  problems.push(...unknownLimits(options.breaker));
   if (problems.length > 0) throw new ConfigurationError(problems);
   retrySettings(options);
 }
@@ -186,7 +209,8 @@ function poolSettings(client, options) {
 }
 
 module.exports = {
-  breakerMode,
+  breakerSettings,
+  changedBreaker,
   checkBreaker,
   checkOptions,
   checkRetry,

@@ -5,7 +5,7 @@
 // pg. No password has a default. Names, ranges and defaults are those of the table of options.
 
 const { ConfigurationError } = require('../errors');
-const { OPTIONS, optionNamed, variableNamed } = require('./options');
+const { OPTIONS, optionNamed, optionsOf, variableNamed } = require('./options');
 const { Reader } = require('./variable-reader');
 
 const TIERS = ['highPriority', 'lowPriority', 'admin'];
@@ -16,8 +16,9 @@ const PREFIXES = { highPriority: 'DB_HIGH_PRIORITY', lowPriority: 'DB_LOW_PRIORI
 const PLACE = OPTIONS.filter(({ perTier }) => perTier);
 // One variable, or none, for all tiers alike.
 const COMMON = OPTIONS.filter(
-  ({ name, kind, variable, tiers, perTier }) =>
+  ({ name, owner, kind, variable, tiers, perTier }) =>
     name !== undefined &&
+    owner !== 'breaker' &&
     kind !== 'tls' &&
     !perTier &&
     typeof variable !== 'object' &&
@@ -39,6 +40,7 @@ function readEnvironment(env = process.env) {
   const given = Object.fromEntries(COMMON.map((option) => [option.name, reader.read(option)]));
   // Without retry a failed connect fails its caller at once, as in pg.
   if (given.retry === 'off') given.failFast = true;
+  given.breaker = readBreaker(reader, given.breaker);
 
   const sizes = Object.fromEntries([...TIERS, SHARED].map((tier) => [tier, readSizes(reader, tier)]));
   const tiers = {};
@@ -71,6 +73,16 @@ function readUrl(reader) {
     }
   }
   return parts;
+}
+
+/** The breaker's mode, with its limits where a variable sets one. */
+function readBreaker(reader, mode) {
+  const limits = {};
+  for (const option of optionsOf('breaker')) {
+    const value = reader.read(option);
+    if (value !== undefined) limits[option.name] = value;
+  }
+  return Object.keys(limits).length === 0 ? mode : { ...limits, mode };
 }
 
 function valuesOf(given, tier) {

@@ -2,7 +2,7 @@
 
 // What `configure` may change on a pool that runs: checked as a whole, then applied to its options and to the core.
 
-const { breakerMode, switchedOn } = require('./core-settings');
+const { breakerSettings, changedBreaker, checkBreaker, switchedOn } = require('./core-settings');
 const { ConfigurationError } = require('../errors');
 const { optionNamed } = require('./options');
 
@@ -22,9 +22,11 @@ function poolChanges(options, { retry, breaker, failFast, max, min }) {
   if (problems.length > 0) throw new ConfigurationError(problems);
   if (retry !== undefined) set('retry', switchedOn('retry', retry));
   if (breaker !== undefined) {
-    const mode = breakerMode(breaker);
-    const { breaker: given } = options;
-    set('breaker', given !== null && typeof given === 'object' ? { ...given, mode } : mode, mode);
+    checkBreaker(breaker);
+    const whole = changedBreaker(options.breaker ?? 'off', breaker);
+    const { mode, ...limits } = breakerSettings(whole);
+    set('breaker', whole, mode);
+    changed.core.breakerLimits = limits;
   }
   if (failFast !== undefined) set('failFast', Boolean(failFast));
   if (max !== undefined) set('max', max);

@@ -35,6 +35,8 @@ class Reader {
       case 'count':
       case 'millis':
         return this.integer(variable, { from: option.variableFrom ?? option.from, to: option.to });
+      case 'share':
+        return this.share(variable);
       case 'ports':
         return this.ports(variable, option);
       case 'flag':
@@ -77,6 +79,15 @@ class Reader {
     const number = /^\s*\d+\s*$/.test(text) ? Number(text) : NaN;
     if (number >= from && number <= to) return number;
     this.bad(name, `a whole number from ${from} to ${to}`);
+    return undefined;
+  }
+
+  share(name) {
+    const text = this.text(name);
+    if (text === undefined) return undefined;
+    const number = Number(text);
+    if (number > 0 && number <= 1) return number;
+    this.bad(name, 'a number above 0 and at most 1');
     return undefined;
   }
 

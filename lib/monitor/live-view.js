@@ -32,7 +32,7 @@ const FIELDS = [
   'queryP99',
   'breaker',
 ];
-const BREAKER = { closed: 0, 'half-open': 1, open: 2 };
+const BREAKER = { closed: 0, open: 2 };
 
 class LiveView extends EventEmitter {
   constructor({ interval = INTERVAL_MILLIS, thresholds } = {}) {

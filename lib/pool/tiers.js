@@ -5,6 +5,7 @@
 // a user of its own. DB_TOTAL_MAX bounds them together in either position.
 
 const { nextTick } = require('../async/timers');
+const { changedBreaker } = require('../config/core-settings');
 const { ConfigurationError } = require('../errors');
 const { TIERS, budgetProblems, readEnvironment } = require('../config/environment');
 const { sizeProblems } = require('../config/pool-changes');
@@ -91,7 +92,8 @@ class Tiers {
 
   /** Changes all pools, those included that are opened later; see `Pool.configure`. */
   configure(changes) {
-    Object.assign(this.changes, changes);
+    const breaker = changedBreaker(this.changes.breaker, changes.breaker);
+    Object.assign(this.changes, changes, breaker === undefined ? {} : { breaker });
     for (const pool of this.open.values()) pool.configure(changes);
   }
 

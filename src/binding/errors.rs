@@ -80,10 +80,20 @@ fn over_budget(mut failure: Value, tier: Option<&str>) -> Value {
     failure
 }
 
+/// The message, and the failure behind it.
+fn with_reason(message: &str, cause: Option<&Error>) -> String {
+    match cause {
+        // What the application itself wrote may hold anything: it is in `cause` alone.
+        None | Some(Error::Application { .. } | Error::Plain(_) | Error::Type(_)) => message.to_owned(),
+        Some(Error::BreakerOpen(open)) => with_reason(message, open.cause.as_ref()),
+        Some(error) => format!("{message}: {error}"),
+    }
+}
+
 fn of_breaker(open: &BreakerOpen, tier: Option<&str>) -> Value {
     json!({
         "kind": ErrorKind::Circuit,
-        "message": "circuit breaker is open",
+        "message": with_reason("circuit breaker is open", open.cause.as_ref()),
         "tier": tier,
         "host": open.host,
         "nextProbe": open.next_probe.map(epoch_millis),
@@ -101,7 +111,7 @@ fn of_refusal(refusal: &AcquireError<Error>, tier: Option<&str>) -> Value {
         AcquireError::Connect(error) => of_wire(error),
         AcquireError::Timeout { total, idle, used, waiting, last_connect_error, .. } => json!({
             "kind": ErrorKind::Acquire,
-            "message": "timeout exceeded when trying to connect",
+            "message": with_reason("timeout exceeded when trying to connect", last_connect_error.as_ref()),
             "total": total,
             "idle": idle,
             "used": used,

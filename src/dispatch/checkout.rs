@@ -10,7 +10,7 @@ use super::{
     retry::{self, Repeatable, Tries},
 };
 use crate::{
-    pool::{AcquireError, Claim},
+    pool::{AcquireError, Claim, Patience},
     postgres::{Connection, Error, Exchange, Outcome, Reply, Rows, Shape, Statement},
 };
 
@@ -36,6 +36,10 @@ impl<B: Borrower> Checkout<B> {
 impl<B: Borrower> Claim<PgConnector> for Checkout<B> {
     fn granted(self: Box<Self>, lease: Lease) {
         self.borrower.leased(lease);
+    }
+
+    fn patience(&self) -> Patience {
+        self.tries.patience
     }
 
     fn refused(self: Box<Self>, refusal: AcquireError<Error>) {

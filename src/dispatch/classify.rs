@@ -8,8 +8,6 @@
 //! | transaction | lost before COMMIT: the server has rolled back |
 //! | commit | COMMIT was sent, its answer is lost |
 
-use tokio::time::Instant;
-
 use super::{Failure, RequestOptions};
 use crate::{
     pool::{self, AcquireError},
@@ -89,52 +87,21 @@ impl ClassifiedFailure {
     }
 
     const fn last(phase: Phase) -> Self {
-        Self::new(phase, Repeat::Never, Delay::Statement)
+        Self::new(phase, Repeat::Never, Delay::Backoff)
     }
 
-    /// Of a request that got no connection.
-    pub(super) fn of_refusal(refusal: &AcquireError<Error>, now: Instant) -> Self {
-        let unsent = |delay| Self::new(Phase::Connecting, Repeat::Unsent, delay);
-        match refusal {
-            AcquireError::Connect(error) => Self::of_connect(error, now),
-            AcquireError::ConnectTimeout
-            | AcquireError::ConnectLost
-            | AcquireError::Timeout { last_connect_error: Some(_), .. }
-            | AcquireError::Timeout { phase: pool::AcquirePhase::Connecting, .. } => unsent(Delay::Slow),
-            // A busy pool is not helped by asking again: only who has a deadline of his own does.
-            AcquireError::Timeout { phase: pool::AcquirePhase::Waiting, .. } => {
-                Self::new(Phase::Waiting, Repeat::Unsent, Delay::NotBefore(now))
+    /// Of a request that got no connection. The pool has waited for as long as waiting makes sense.
+    pub(super) fn of_refusal(refusal: &AcquireError<Error>) -> Self {
+        Self::last(match refusal {
+            AcquireError::Connect(_) | AcquireError::ConnectTimeout | AcquireError::ConnectLost => {
+                Phase::Connecting
             }
-            AcquireError::Full { .. } | AcquireError::Closed | AcquireError::Withdrawn => {
-                Self::last(Phase::Waiting)
-            }
-        }
-    }
-
-    /// Of a connection that could not be made, or was not tried.
-    pub(super) fn of_connect(error: &Error, now: Instant) -> Self {
-        let unsent = |delay| Self::new(Phase::Connecting, Repeat::Unsent, delay);
-        if let Error::BreakerOpen(barred) = error.own() {
-            return match barred.next_probe {
-                // Its clock is the caller's; ours runs beside it.
-                Some(at) => unsent(Delay::NotBefore(
-                    at.duration_since(std::time::SystemTime::now()).map_or(now, |wait| now + wait),
-                )),
-                None => Self::last(Phase::Connecting),
-            };
-        }
-        match error.action() {
-            Action::Refusing => unsent(Delay::Slow),
-            Action::Unreachable | Action::ConnectionOver => unsent(Delay::Statement),
-            Action::Rerun
-            | Action::Ambiguous
-            | Action::LeaveHost
-            | Action::PrepareAgain
-            | Action::NameTaken
-            | Action::Exhausted
-            | Action::OnDemand
-            | Action::Final => Self::last(Phase::Connecting),
-        }
+            AcquireError::Timeout { phase: pool::AcquirePhase::Connecting, .. } => Phase::Connecting,
+            AcquireError::Timeout { .. }
+            | AcquireError::Full { .. }
+            | AcquireError::Closed
+            | AcquireError::Withdrawn => Phase::Waiting,
+        })
     }
 
     /// Of a statement on a connection, outside a transaction of the caller's.
@@ -146,28 +113,32 @@ impl ClassifiedFailure {
         let fault = |repeat, delay| Self::new(phase, repeat, delay);
         match error.action() {
             Action::Rerun if known.is_undone(SqlStatement::leaves_nothing_behind) => {
-                fault(Repeat::Safe, Delay::Statement)
+                fault(Repeat::Safe, Delay::Backoff)
             }
             Action::OnDemand
                 if known.is_listed(error.sqlstate()) && known.is_undone(SqlStatement::is_one_transaction) =>
             {
-                fault(Repeat::Safe, Delay::Statement)
+                fault(Repeat::Safe, Delay::Backoff)
             }
             // Rejected before it did anything.
             Action::LeaveHost
                 if known.has_other_hosts && known.is_undone(SqlStatement::is_one_transaction) =>
             {
-                fault(Repeat::Safe, Delay::Statement)
+                fault(Repeat::Safe, Delay::Backoff)
             }
-            Action::Ambiguous => fault(Repeat::Ambiguous, Delay::Statement),
-            Action::ConnectionOver | Action::Unreachable | Action::Refusing if known.status.is_none() => {
-                fault(Repeat::Ambiguous, Delay::Statement)
+            Action::Ambiguous => fault(Repeat::Ambiguous, Delay::Backoff),
+            Action::ConnectionOver | Action::Unreachable | Action::Refusing | Action::Full
+                if known.status.is_none() =>
+            {
+                fault(Repeat::Ambiguous, Delay::Backoff)
             }
             Action::Rerun
             | Action::LeaveHost
             | Action::ConnectionOver
             | Action::Unreachable
             | Action::Refusing
+            | Action::Full
+            | Action::LocalShortage
             | Action::PrepareAgain
             | Action::NameTaken
             | Action::Exhausted
@@ -294,30 +265,5 @@ mod tests {
             judged(&server_error("55P03", "ERROR"), true, Some(Status::Idle), false).repeat(),
             Repeat::Never
         );
-    }
-
-    #[test]
-    fn a_busy_pool_is_asked_again_only_by_who_has_a_deadline() {
-        let now = Instant::now();
-        let busy = AcquireError::Timeout {
-            total: 1,
-            idle: 0,
-            used: 1,
-            waiting: 1,
-            last_connect_error: None,
-            phase: pool::AcquirePhase::Waiting,
-        };
-        assert_eq!(ClassifiedFailure::of_refusal(&busy, now).delay(), Delay::NotBefore(now));
-        for last in
-            [AcquireError::Full { waiting: 1, most: 1 }, AcquireError::Closed, AcquireError::Withdrawn]
-        {
-            assert_eq!(ClassifiedFailure::of_refusal(&last, now).repeat(), Repeat::Never);
-        }
-        assert_eq!(ClassifiedFailure::of_refusal(&AcquireError::ConnectTimeout, now).delay(), Delay::Slow);
-        let wrong_password = AcquireError::Connect(server_error("28P01", "FATAL"));
-        assert_eq!(ClassifiedFailure::of_refusal(&wrong_password, now).repeat(), Repeat::Never);
-        let full_server =
-            ClassifiedFailure::of_refusal(&AcquireError::Connect(server_error("53300", "FATAL")), now);
-        assert_eq!((full_server.repeat(), full_server.delay()), (Repeat::Unsent, Delay::Slow));
     }
 }

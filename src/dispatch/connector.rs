@@ -70,6 +70,7 @@ pub struct PgConnector {
     config: Config,
     events: Arc<ConnectionEvents>,
     breakers: Arc<HostBreakers>,
+    probe_timeout: Duration,
 }
 
 impl PgConnector {
@@ -78,23 +79,24 @@ impl PgConnector {
         hosts: Arc<Hosts>,
         tier: &Arc<TierContext>,
         breakers: Arc<HostBreakers>,
+        connect_timeout: Option<Duration>,
     ) -> Self {
+        let probe_timeout = connect_timeout.map_or(PROBE_TIMEOUT, |timeout| timeout.min(PROBE_TIMEOUT));
         let events = Arc::new(ConnectionEvents { tier: Arc::clone(tier), hosts, pool: OnceLock::new() });
-        Self { config, events, breakers }
+        Self { config, events, breakers, probe_timeout }
     }
 
-    /// Makes a connection to a host for its breaker, and asks it for as long as `succeeded` wants more.
-    pub(super) async fn probe(&self, host: usize, mut succeeded: impl FnMut() -> bool) -> Result<(), Error> {
-        let no_events: Arc<dyn Listener> = Arc::new(NoEvents);
-        let host = self.events.hosts.get(host);
-        let connecting = tokio::time::timeout(PROBE_TIMEOUT, connect(host, &self.config, no_events));
-        let connection = connecting.await.map_err(|_| Error::ConnectTimeout)??;
-        let _close = CloseOnDrop(Some(Arc::clone(&connection)));
-        while succeeded() {
-            let answered = tokio::time::timeout(PROBE_TIMEOUT, internal_query::run(&connection, "")).await;
-            answered.map_err(|_| Error::ConnectTimeout)?.ok_or(Error::Lost)?;
-        }
-        Ok(())
+    /// Makes a connection to a host for its breaker, and asks it something: a pooler may answer for a
+    /// server that does not.
+    pub(super) async fn probe(&self, host: usize) -> Result<(), Error> {
+        let attempt = async {
+            let no_events: Arc<dyn Listener> = Arc::new(NoEvents);
+            let connection = connect(self.events.hosts.get(host), &self.config, no_events).await?;
+            let _close = CloseOnDrop(Some(Arc::clone(&connection)));
+            internal_query::ask(&connection, "").await.map(drop)
+        };
+        let answered = tokio::time::timeout(self.probe_timeout, attempt).await;
+        answered.unwrap_or_else(|_| Err(self.events.hosts.timed_out(host)))
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -106,7 +108,7 @@ impl PgConnector {
     }
 }
 
-/// How long one step of a probe may take.
+/// How long a probe may take where no connect timeout is shorter.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Listener of a probe's connection: nobody is to hear of it.
@@ -224,6 +226,10 @@ impl Connector for PgConnector {
             instrument::failed_over(self.events.tier.metrics.as_ref(), &left, &connection.host);
         }
         Ok(connection)
+    }
+
+    fn timeout_error(&self) -> Option<Error> {
+        Some(self.events.hosts.timed_out(0))
     }
 
     fn is_passing(&self, error: &Error) -> bool {

@@ -45,9 +45,13 @@ pub use self::{
     settings_json::Changes,
     transaction::{FailedRun, RunStage},
 };
-use self::{retry::Tries, retry_state::RetryState, tier_context::TierContext};
+use self::{
+    retry::{Repeatable, Tries},
+    retry_state::RetryState,
+    tier_context::TierContext,
+};
 use crate::{
-    pool::{CloseReason, Counts, Pool, Ticket},
+    pool::{AcquireError, Claim, CloseReason, Counts, Pool, Ticket},
     postgres::Statement,
     resilience::NoRetry,
     telemetry::{PoolMetrics, registry},
@@ -73,7 +77,8 @@ impl Tier {
         let watched = Arc::clone(&hosts);
         let context = Arc::new(TierContext { observer, runtime: runtime.clone(), metrics: metrics.clone() });
         let retry_state = Arc::new(RetryState::new(&policy, &hosts, &context));
-        let connector = PgConnector::new(config, hosts, &context, Arc::clone(&retry_state.breakers));
+        let breakers = Arc::clone(&retry_state.breakers);
+        let connector = PgConnector::new(config, hosts, &context, breakers, pool.connect_timeout);
         let events = connector.events();
         let pool = Pool::new(connector, pool, runtime);
         events.attach(&pool);
@@ -99,26 +104,25 @@ impl Tier {
     ) -> Option<Ticket> {
         let answer = Instrumented::begin(self.metrics.as_ref(), answer);
         let tries = Tries::new(id, options, Arc::clone(&self.retry_state));
-        let deadline = tries.deadline.at();
-        let attempt = Box::new(query::QueryAttempt::new(statement, answer, tries));
-        match self.retry_state.breakers.admit() {
-            Ok(()) => Some(self.pool.acquire(attempt, deadline)),
-            Err(error) => {
-                retry::breaker_open(attempt, error);
-                None
-            }
-        }
+        self.acquire(query::QueryAttempt::new(statement, answer, tries))
     }
 
-    /// Lends a connection.
+    /// Leases a connection.
     pub fn connect(&self, id: u32, options: RequestOptions, borrower: impl Borrower) -> Option<Ticket> {
         let tries = Tries::new(id, options, Arc::clone(&self.retry_state));
-        let deadline = tries.deadline.at();
-        let checkout = Box::new(checkout::Checkout::new(borrower, tries));
-        match self.retry_state.breakers.admit() {
-            Ok(()) => Some(self.pool.acquire(checkout, deadline)),
+        self.acquire(checkout::Checkout::new(borrower, tries))
+    }
+
+    fn acquire<R: Repeatable + Claim<PgConnector>>(&self, mut request: R) -> Option<Ticket> {
+        let tries = request.tries();
+        match tries.admit() {
+            Ok(patience) => {
+                tries.patience = patience;
+                let deadline = tries.first_wait_until();
+                Some(self.pool.acquire(Box::new(request), deadline))
+            }
             Err(error) => {
-                retry::breaker_open(checkout, error);
+                retry::refused(Box::new(request), AcquireError::Connect(error));
                 None
             }
         }
@@ -156,6 +160,9 @@ impl Tier {
         }
         if let Some(mode) = changes.breaker {
             self.retry_state.set_breaker(mode.into());
+        }
+        if let Some(limits) = &changes.breaker_limits {
+            self.retry_state.set_breaker_limits(limits.into());
         }
         self.pool.configure(changes.of_pool());
         if changes.retire {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::resilience::{Mode, RetryPolicy, Thresholds};
+use crate::resilience::{Limits, Mode, RetryPolicy};
 
 /// Settings of retry and breaker.
 #[derive(Debug, Clone)]
@@ -12,8 +12,12 @@ pub(super) struct Policy {
     pub(super) retry: RetryPolicy,
     /// The deadline of requests that bring none.
     pub(super) deadline: Option<Duration>,
+    /// How long a request without a deadline waits for a connection, all attempts together.
+    pub(super) acquire_timeout: Option<Duration>,
+    /// Bounds one attempt of a request that has no other bound.
+    pub(super) connect_timeout: Option<Duration>,
     pub(super) breaker: Mode,
-    pub(super) thresholds: Thresholds,
+    pub(super) limits: Limits,
     /// The admin tier is never stopped.
     pub(super) bypasses_breaker: bool,
 }

@@ -14,7 +14,7 @@ use super::{
     retry::{self, Repeatable, Tries},
 };
 use crate::{
-    pool::{AcquireError, Claim},
+    pool::{AcquireError, Claim, Patience},
     postgres::{Error, Exchange, Outcome, Reply, Rows, Shape, Statement, Status},
 };
 
@@ -74,7 +74,12 @@ impl<A: Answer> Claim<PgConnector> for QueryAttempt<A> {
         false
     }
 
+    fn patience(&self) -> Patience {
+        self.tries.patience
+    }
+
     fn granted(mut self: Box<Self>, lease: Lease) {
+        self.tries.waited(lease.waited());
         let connection = Arc::clone(&lease);
         let statement = if self.tries.deadline.is_set() {
             let left = self.tries.deadline.remaining(Instant::now()).unwrap_or_default();

@@ -3,7 +3,7 @@
 //! The first attempt of a request is a callback without a task. Only a request that failed and may
 //! run again gets one, in which it sleeps and waits; there it can be withdrawn.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::oneshot,
@@ -18,7 +18,7 @@ use super::{
     retry_state::{RetryState, Woken},
 };
 use crate::{
-    pool::AcquireError,
+    pool::{AcquireError, Patience},
     postgres::Error,
     resilience::{Deadline, Fault as _, NoRetry, Repeat, Retries, RetryDecision},
 };
@@ -29,6 +29,10 @@ pub(super) struct Tries {
     pub(super) retry_state: Arc<RetryState>,
     pub(super) options: RequestOptions,
     pub(super) deadline: Deadline,
+    /// How its claim takes it that connects fail.
+    pub(super) patience: Patience,
+    /// How long it has waited for connections so far.
+    waited: Duration,
     retries: Retries,
     /// The failure of the first attempt, once there was a second one.
     first: Option<Box<Failure>>,
@@ -40,17 +44,42 @@ pub(super) struct Tries {
 impl Tries {
     pub(super) fn new(id: u32, options: RequestOptions, retry_state: Arc<RetryState>) -> Self {
         let deadline = retry_state.begin(&options);
-        let retries = Retries::default();
         Self {
             id,
             retry_state,
             options,
             deadline,
-            retries,
+            patience: Patience::AsPool,
+            waited: Duration::ZERO,
+            retries: Retries::default(),
             first: None,
             first_is_ambiguous: false,
             ambiguous: None,
         }
+    }
+
+    /// Whether it may go to the pool, and how it takes it there that connects fail.
+    pub(super) fn admit(&self) -> Result<Patience, Error> {
+        self.retry_state.breakers.admit(self.retry_state.patience(&self.options, self.deadline))
+    }
+
+    /// Until when it may wait for a connection from now on; none: as long as it takes.
+    pub(super) fn wait_until(&self, now: Instant) -> Option<Instant> {
+        self.deadline.at().or_else(|| {
+            let policy = self.retry_state.retry_policy(&self.options, self.deadline);
+            now.checked_add(self.retry_state.longest_wait(&policy)?.saturating_sub(self.waited))
+        })
+    }
+
+    /// The same for its first attempt; none: as long as the pool lets it. Seldom looks at the clock.
+    pub(super) fn first_wait_until(&self) -> Option<Instant> {
+        let is_usual = self.deadline.is_set() || self.retry_state.pool_knows_longest_wait();
+        if is_usual { self.deadline.at() } else { self.wait_until(Instant::now()) }
+    }
+
+    /// It got a connection, after this time.
+    pub(super) fn waited(&mut self, time: Duration) {
+        self.waited = self.waited.saturating_add(time);
     }
 
     /// The failure that the caller gets when there will be no further attempt. It says so where an attempt may
@@ -84,16 +113,22 @@ impl Tries {
     }
 
     /// Decides on a failure; a retry is counted and told.
-    fn decide(&mut self, failure: Failure, fault: ClassifiedFailure) -> Result<std::time::Duration, Failure> {
-        let retry_policy = self.retry_state.retry_policy(&self.options, self.deadline);
+    fn decide(&mut self, failure: Failure, fault: ClassifiedFailure) -> Result<Duration, Failure> {
+        let mut retry_policy = self.retry_state.retry_policy(&self.options, self.deadline);
+        retry_policy.wait = Deadline::at_moment(self.wait_until(Instant::now()));
         let is_ambiguous = fault.repeat() == Repeat::Ambiguous;
         let delay = match self.retry_state.decide(&fault, self.retries, &retry_policy) {
             RetryDecision::Retry(delay) => delay,
             RetryDecision::Fail(why) => return Err(self.last_word(failure, why, is_ambiguous)),
         };
         self.retries.count(delay);
-        // What never left is bounded by the deadline alone, what moves at once by its own small number.
-        let bounded = !delay.is_zero() && (fault.repeat() != Repeat::Unsent || !self.deadline.is_set());
+        let is_unsent = fault.repeat() == Repeat::Unsent;
+        if is_unsent {
+            self.waited(delay);
+        }
+        // What never left is bounded by time where there is a bound.
+        let is_bounded_by_time = is_unsent && retry_policy.wait.is_set();
+        let bounded = !delay.is_zero() && !is_bounded_by_time;
         self.retry_state.tell(&RetryNotice {
             attempt: self.retries.total(),
             of: bounded.then_some(retry_policy.attempts),
@@ -132,19 +167,13 @@ pub(super) trait Repeatable: Send + 'static {
     fn fail(self: Box<Self>, failure: Failure);
 }
 
-/// Ends a request that got no connection, or has it wait again.
-pub(super) fn refused<R: Repeatable>(request: Box<R>, refusal: AcquireError<Error>) {
-    let fault = ClassifiedFailure::of_refusal(&refusal, Instant::now());
-    failed(request, Failure::Refused(refusal), fault);
+/// Ends a request that got no connection.
+pub(super) fn refused<R: Repeatable>(request: Box<R>, error: AcquireError<Error>) {
+    let fault = ClassifiedFailure::of_refusal(&error);
+    failed(request, Failure::Refused(error), fault);
 }
 
-/// Ends a request that the breaker did not let pass, or has it wait.
-pub(super) fn breaker_open<R: Repeatable>(request: Box<R>, error: Error) {
-    let fault = ClassifiedFailure::of_connect(&error, Instant::now());
-    failed(request, Failure::Wire(error), fault);
-}
-
-fn is_barred(failure: &Failure) -> bool {
+fn is_breaker_open(failure: &Failure) -> bool {
     match failure {
         Failure::Wire(error) | Failure::Refused(AcquireError::Connect(error)) => {
             matches!(error.own(), Error::BreakerOpen(_))
@@ -160,8 +189,9 @@ fn last_word<T>(outcome: Result<T, Woken>, woken: &mut oneshot::Receiver<Woken>)
 
 /// Ends a failed request, or runs it again.
 pub(super) fn failed<R: Repeatable>(mut request: Box<R>, failure: Failure, fault: ClassifiedFailure) {
-    let is_barred = is_barred(&failure);
-    if is_barred && let Some(metrics) = &request.tries().retry_state.tier.metrics {
+    if is_breaker_open(&failure)
+        && let Some(metrics) = &request.tries().retry_state.tier.metrics
+    {
         metrics.breaker_rejected();
     }
     let delay = match request.tries().decide(failure, fault) {
@@ -170,7 +200,7 @@ pub(super) fn failed<R: Repeatable>(mut request: Box<R>, failure: Failure, fault
     };
     request.restart();
     let tries = request.tries();
-    let (id, deadline) = (tries.id, tries.deadline);
+    let id = tries.id;
     let retry_state = Arc::clone(&tries.retry_state);
     let mut woken = retry_state.falls_asleep(id);
     if tries.options.is_withdrawn() {
@@ -178,35 +208,33 @@ pub(super) fn failed<R: Repeatable>(mut request: Box<R>, failure: Failure, fault
     }
     let runtime = retry_state.tier.runtime.clone();
     runtime.spawn(async move {
-        let mut ready = std::pin::pin!(async {
-            if is_barred {
-                retry_state.breakers.rest(delay).await;
-            } else if !delay.is_zero() {
-                sleep(delay).await;
-            }
-            if let Err(error) = retry_state.breakers.admit() {
-                return Err(AcquireError::Connect(error));
-            }
-            match retry_state.breakers.pool() {
-                Some(pool) => pool.lease(deadline.at()).await,
-                None => Err(AcquireError::Closed),
-            }
-        });
         let outcome = tokio::select! {
             biased;
             Ok(why) = &mut woken => Err(why),
-            outcome = &mut ready => Ok(outcome),
+            outcome = lease_after(delay, request.tries()) => Ok(outcome),
         };
         retry_state.wakes(id);
         match last_word(outcome, &mut woken) {
             Ok(Ok(lease)) => request.begin(lease),
-            Ok(Err(refusal)) => request.refuse(refusal),
+            Ok(Err(error)) => request.refuse(error),
             Err(why) => {
                 let failure = request.tries().stopped(why);
                 request.fail(failure);
             }
         }
     });
+}
+
+/// Sleeps, then waits for a connection.
+async fn lease_after(delay: Duration, tries: &Tries) -> Result<Lease, AcquireError<Error>> {
+    if !delay.is_zero() {
+        sleep(delay).await;
+    }
+    let patience = tries.admit().map_err(AcquireError::Connect)?;
+    match tries.retry_state.breakers.pool() {
+        Some(pool) => pool.lease(tries.wait_until(Instant::now()), patience).await,
+        None => Err(AcquireError::Closed),
+    }
 }
 
 #[cfg(test)]

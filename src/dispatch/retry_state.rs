@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -16,7 +17,10 @@ use tracing::warn;
 use super::{
     Phase, RequestOptions, breakers::HostBreakers, hosts::Hosts, policy::Policy, tier_context::TierContext,
 };
-use crate::resilience::{self, Budget, Deadline, Jitter, Retries, RetryDecision, RetryPolicy};
+use crate::{
+    pool::Patience,
+    resilience::{self, Budget, Deadline, Jitter, Retries, RetryDecision, RetryPolicy},
+};
 
 /// Tells of a request that runs again.
 #[derive(Debug, Clone)]
@@ -26,7 +30,7 @@ pub struct RetryNotice {
     /// Of how many; none: until the deadline.
     pub of: Option<u32>,
     /// How long it waits before.
-    pub delay: std::time::Duration,
+    pub delay: Duration,
     /// The code of the failure.
     pub code: Option<String>,
     /// How far it had come.
@@ -46,7 +50,9 @@ pub(super) struct RetryState {
     pub(super) has_other_hosts: bool,
     retries_are_on: AtomicBool,
     retry_policy: RetryPolicy,
-    deadline: Option<std::time::Duration>,
+    deadline: Option<Duration>,
+    acquire_timeout: Option<Duration>,
+    connect_timeout: Option<Duration>,
     budget: Budget,
     jitter: Mutex<Jitter>,
     asleep: Mutex<HashMap<u32, oneshot::Sender<Woken>>>,
@@ -62,6 +68,8 @@ impl RetryState {
             retries_are_on: AtomicBool::new(policy.retries_are_on),
             retry_policy: policy.retry,
             deadline: policy.deadline,
+            acquire_timeout: policy.acquire_timeout,
+            connect_timeout: policy.connect_timeout,
             budget: Budget::new(Instant::now()),
             jitter: Mutex::new(Jitter::new()),
             asleep: Mutex::default(),
@@ -79,13 +87,42 @@ impl RetryState {
     }
 
     pub(super) fn retry_policy(&self, options: &RequestOptions, deadline: Deadline) -> RetryPolicy {
-        let mut retry_policy = RetryPolicy { deadline, idempotent: options.idempotent, ..self.retry_policy };
+        let mut retry_policy =
+            RetryPolicy { deadline, wait: deadline, idempotent: options.idempotent, ..self.retry_policy };
         retry_policy.attempts = options.attempts.unwrap_or(retry_policy.attempts);
         retry_policy.enabled = retry_policy.attempts > 0 && self.retries_are_on.load(Ordering::Relaxed);
         if let Some(base) = options.base {
             retry_policy.set_base(base);
         }
         retry_policy
+    }
+
+    /// How long a request without a deadline waits for a connection, all attempts together; none: as long
+    /// as it takes. Where the time of one attempt is all that is given, a request with retries waits as long
+    /// as a loop of its attempts would.
+    pub(super) fn longest_wait(&self, policy: &RetryPolicy) -> Option<Duration> {
+        self.acquire_timeout.or_else(|| {
+            let once = self.connect_timeout?;
+            let in_a_loop = once.saturating_mul(policy.attempts.saturating_add(1));
+            Some(if policy.enabled { in_a_loop.saturating_add(policy.connect_patience()) } else { once })
+        })
+    }
+
+    /// Whether the pool itself lets a claim wait as long.
+    pub(super) fn pool_knows_longest_wait(&self) -> bool {
+        self.acquire_timeout.is_some() || self.connect_timeout.is_none()
+    }
+
+    /// How a request takes it that connects fail.
+    pub(super) fn patience(&self, options: &RequestOptions, deadline: Deadline) -> Patience {
+        let policy = self.retry_policy(options, deadline);
+        match (policy.enabled, deadline.is_set()) {
+            (true, true) => Patience::ToDeadline,
+            // A breaker that is open will be closed by a probe.
+            (false, true) if self.breakers.is_any_open() => Patience::ToDeadline,
+            (true, false) => Patience::For(policy.connect_patience()),
+            (false, _) => Patience::AsPool,
+        }
     }
 
     pub(super) fn decide(
@@ -106,6 +143,10 @@ impl RetryState {
         if !self.ending.load(Ordering::Acquire) {
             self.breakers.set_mode(mode);
         }
+    }
+
+    pub(super) fn set_breaker_limits(&self, limits: resilience::Limits) {
+        self.breakers.set_limits(limits);
     }
 
     /// Tells of a retry.

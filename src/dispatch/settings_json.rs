@@ -17,7 +17,7 @@ use super::{
 use crate::{
     pool,
     postgres::{AskPassword, Config, Host, KeepAlive, Password, TlsSettings, VerifyServer},
-    resilience::{Mode, RetryPolicy, Thresholds},
+    resilience::{Limits, Mode, RetryPolicy},
 };
 
 /// Keepalive probes of a tier: often enough that a dead peer is found within the user timeout.
@@ -62,6 +62,8 @@ pub struct Changes {
     pub retry: Option<bool>,
     /// What the breaker does.
     pub breaker: Option<JsonMode>,
+    /// When it opens and probes.
+    pub breaker_limits: Option<JsonLimits>,
     /// Whether a failed connect fails the request that waits longest.
     fail_fast: Option<bool>,
     max: Option<f64>,
@@ -76,8 +78,9 @@ impl Changes {
     pub fn from_json(json: &str) -> Result<Self, SettingsError> {
         let changes: Self = serde_json::from_str(json).map_err(|error| unreadable("changes", &error))?;
         let counts = [("max", changes.max, 1.0), ("min", changes.min, 0.0)];
-        let problems: Vec<_> =
+        let mut problems: Vec<_> =
             counts.into_iter().filter_map(|(name, count, least)| too_small(name, count, least)).collect();
+        problems.extend(changes.breaker_limits.iter().flat_map(JsonLimits::problems));
         if problems.is_empty() { Ok(changes) } else { Err(SettingsError(problems)) }
     }
 
@@ -175,13 +178,22 @@ struct JsonTls {
 #[serde(rename_all = "camelCase")]
 struct JsonBreaker {
     mode: JsonMode,
+    #[serde(flatten)]
+    limits: JsonLimits,
+}
+
+/// The limits of a breaker; what is absent keeps its default.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JsonLimits {
     failure_rate: Option<f64>,
     minimum_calls: Option<f64>,
     window_millis: Option<f64>,
     failed_connects: Option<f64>,
-    open_millis: Option<f64>,
-    max_open_millis: Option<f64>,
-    successes: Option<f64>,
+    failing_millis: Option<f64>,
+    first_probe_millis: Option<f64>,
+    probe_millis: Option<f64>,
+    long_probe_millis: Option<f64>,
 }
 
 /// The modes of a breaker by name.
@@ -209,37 +221,42 @@ impl From<JsonMode> for Mode {
     }
 }
 
-impl JsonBreaker {
+impl JsonLimits {
     fn problems(&self) -> Vec<String> {
-        let from_one = [
-            ("breaker.minimumCalls", self.minimum_calls),
-            ("breaker.failedConnects", self.failed_connects),
-            ("breaker.successes", self.successes),
-            ("breaker.windowMillis", self.window_millis),
-            ("breaker.openMillis", self.open_millis),
-            ("breaker.maxOpenMillis", self.max_open_millis),
+        let least = [
+            ("breaker.minimumCalls", self.minimum_calls, 1.0),
+            ("breaker.failedConnects", self.failed_connects, 1.0),
+            ("breaker.windowMillis", self.window_millis, 1.0),
+            ("breaker.failingMillis", self.failing_millis, 0.0),
+            ("breaker.firstProbeMillis", self.first_probe_millis, 1.0),
+            ("breaker.probeMillis", self.probe_millis, 1.0),
+            ("breaker.longProbeMillis", self.long_probe_millis, 1.0),
         ];
         let mut problems: Vec<_> =
-            from_one.into_iter().filter_map(|(name, value)| too_small(name, value, 1.0)).collect();
+            least.into_iter().filter_map(|(name, value, least)| too_small(name, value, least)).collect();
         if self.failure_rate.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
             problems.push("breaker.failureRate must be a number above 0 and at most 1".to_owned());
         }
         problems
     }
+}
 
-    fn thresholds(&self) -> Thresholds {
-        let defaults = Thresholds::default();
-        let time =
-            |value: Option<f64>, default| value.and_then(|value| Millis(value).duration()).unwrap_or(default);
+impl From<&JsonLimits> for Limits {
+    fn from(json: &JsonLimits) -> Self {
+        let defaults = Self::default();
+        let time = |value: Option<f64>, default| {
+            value.and_then(|value| Duration::try_from_secs_f64(value / 1000.0).ok()).unwrap_or(default)
+        };
         let count = |value: Option<f64>, default| value.map_or(default, to_u32);
-        Thresholds {
-            failure_share: self.failure_rate.unwrap_or(defaults.failure_share),
-            least_calls: count(self.minimum_calls, defaults.least_calls),
-            window: time(self.window_millis, defaults.window),
-            connects_in_a_row: count(self.failed_connects, defaults.connects_in_a_row),
-            open: time(self.open_millis, defaults.open),
-            longest_open: time(self.max_open_millis, defaults.longest_open),
-            successes: count(self.successes, defaults.successes),
+        Self {
+            failure_share: json.failure_rate.unwrap_or(defaults.failure_share),
+            least_calls: count(json.minimum_calls, defaults.least_calls),
+            window: time(json.window_millis, defaults.window),
+            failed_rounds: count(json.failed_connects, defaults.failed_rounds),
+            failing_for: time(json.failing_millis, defaults.failing_for),
+            first_probe: time(json.first_probe_millis, defaults.first_probe),
+            probe_interval: time(json.probe_millis, defaults.probe_interval),
+            long_probe_interval: time(json.long_probe_millis, defaults.long_probe_interval),
         }
     }
 }
@@ -280,7 +297,7 @@ impl JsonSettings {
             ("scramMaxIterations", Some(self.scram_max_iterations), 0.0),
         ];
         problems.extend(counts.into_iter().filter_map(|(name, value, least)| too_small(name, value, least)));
-        problems.extend(self.breaker.iter().flat_map(JsonBreaker::problems));
+        problems.extend(self.breaker.iter().flat_map(|breaker| breaker.limits.problems()));
         if self.tcp_user_timeout_millis.is_some_and(|Millis(millis)| millis > f64::from(i32::MAX)) {
             problems.push(format!("tcpUserTimeoutMillis must be a number up to {}", i32::MAX));
         }
@@ -359,7 +376,9 @@ impl JsonSettings {
             retry: retry_policy,
             deadline: self.deadline_millis.and_then(Millis::duration),
             breaker: self.breaker.as_ref().map_or(Mode::Off, |value| value.mode.into()),
-            thresholds: self.breaker.as_ref().map(JsonBreaker::thresholds).unwrap_or_default(),
+            limits: self.breaker.as_ref().map(|breaker| (&breaker.limits).into()).unwrap_or_default(),
+            acquire_timeout: self.acquire_timeout_millis.and_then(Millis::duration),
+            connect_timeout: self.connection_timeout_millis.and_then(Millis::duration),
             bypasses_breaker: self.tier.as_deref() == Some(ADMIN),
         }
     }

@@ -95,7 +95,7 @@ impl FailedRun {
             RunStage::Open | RunStage::Statement => self.repeat_after(action, has_other_hosts),
         };
         let repeat = if self.committed && repeat != Repeat::Ambiguous { Repeat::Never } else { repeat };
-        ClassifiedFailure::new(phase, repeat, Delay::Statement)
+        ClassifiedFailure::new(phase, repeat, Delay::Backoff)
     }
 
     fn repeat_after(&self, action: Option<Action>, has_other_hosts: bool) -> Repeat {

@@ -169,7 +169,7 @@ fn settle<C: Connector>(pool: &Arc<PoolInner<C>>, grant: Grant<C>) {
         }
     }
     pool.connector.leased(grant.waited);
-    let lease = Lease::new(Arc::clone(pool), grant.handle);
+    let lease = Lease::new(Arc::clone(pool), grant.handle, grant.waited);
     let claim = grant.waiter.claim;
     pool.guarded(|| claim.granted(lease));
 }

@@ -1,6 +1,6 @@
 //! A claim: a request for a connection. It is settled exactly once, with a lease or an error.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
@@ -16,11 +16,28 @@ pub trait Claim<C: Connector>: Send + 'static {
     fn granted(self: Box<Self>, lease: Lease<C>);
     /// The claim gets no connection.
     fn refused(self: Box<Self>, error: AcquireError<C::Error>);
+    /// How long it waits while connects fail.
+    fn patience(&self) -> Patience {
+        Patience::AsPool
+    }
     /// Whether its lease may leak, because the application has to end it. A lease that ends by itself is no
     /// leak, however long it takes.
     fn may_leak(&self) -> bool {
         true
     }
+}
+
+/// How long a claim waits while connects fail and no connection is there that may become free for it.
+/// Leased connections are waited for in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Patience {
+    /// As `PoolSettings::fail_fast` says: not at all, or to its deadline.
+    #[default]
+    AsPool,
+    /// So long where it has no deadline, or where the pool never had a connection; else to its deadline.
+    For(Duration),
+    /// To its deadline.
+    ToDeadline,
 }
 
 /// The name of a claim, to withdraw it.
@@ -39,15 +56,22 @@ pub(super) type LeaseResult<C> = Result<Lease<C>, AcquireError<<C as Connector>:
 
 /// The claim of [`Pool::lease`](super::Pool::lease). If the future is gone, the lease cannot be sent, is
 /// dropped, and so returns to the pool.
-pub(super) struct Awaited<C: Connector>(pub(super) oneshot::Sender<LeaseResult<C>>);
+pub(super) struct Awaited<C: Connector> {
+    pub(super) sender: oneshot::Sender<LeaseResult<C>>,
+    pub(super) patience: Patience,
+}
 
 impl<C: Connector> Claim<C> for Awaited<C> {
     fn granted(self: Box<Self>, lease: Lease<C>) {
-        drop(self.0.send(Ok(lease)));
+        drop(self.sender.send(Ok(lease)));
     }
 
     fn refused(self: Box<Self>, error: AcquireError<C::Error>) {
-        drop(self.0.send(Err(error)));
+        drop(self.sender.send(Err(error)));
+    }
+
+    fn patience(&self) -> Patience {
+        self.patience
     }
 }
 

@@ -26,6 +26,11 @@ pub trait Connector: Send + Sync + 'static {
         true
     }
 
+    /// The error of a connect that took too long. Asked once per pool.
+    fn timeout_error(&self) -> Option<Self::Error> {
+        None
+    }
+
     /// The condition of a returned or idle connection. Cheap: it is asked for each lease and each return.
     fn condition(&self, connection: &Self::Connection) -> Condition;
 

@@ -35,11 +35,12 @@ pub(super) struct PoolInner<C: Connector> {
 
 impl<C: Connector> PoolInner<C> {
     pub(super) fn new(connector: C, settings: PoolSettings, runtime: Handle) -> Arc<Self> {
+        let timeout_error = connector.timeout_error();
         Arc::new(Self {
             connector: Arc::new(connector),
             runtime,
             wakeup: Arc::new(Notify::new()),
-            state: Mutex::new(PoolState::new(settings)),
+            state: Mutex::new(PoolState::new(settings, timeout_error)),
             panics: AtomicU64::new(0),
         })
     }

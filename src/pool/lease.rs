@@ -7,6 +7,7 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{CloseReason, Connector, inner::PoolInner, slots::EntryHandle};
 
@@ -14,17 +15,23 @@ use super::{CloseReason, Connector, inner::PoolInner, slots::EntryHandle};
 pub struct Lease<C: Connector> {
     pool: Arc<PoolInner<C>>,
     handle: EntryHandle<C::Connection>,
+    waited: Duration,
     close: Option<CloseReason>,
 }
 
 impl<C: Connector> Lease<C> {
-    pub(super) fn new(pool: Arc<PoolInner<C>>, handle: EntryHandle<C::Connection>) -> Self {
-        Self { pool, handle, close: None }
+    pub(super) fn new(pool: Arc<PoolInner<C>>, handle: EntryHandle<C::Connection>, waited: Duration) -> Self {
+        Self { pool, handle, waited, close: None }
     }
 
     /// Closes the connection instead of returning it.
     pub fn close(mut self, reason: CloseReason) {
         self.close = Some(reason);
+    }
+
+    /// How long the claim waited for it.
+    pub fn waited(&self) -> Duration {
+        self.waited
     }
 
     /// The number of this connection, unique within its pool.

@@ -39,7 +39,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 pub use self::acquire_error::{AcquireError, AcquirePhase};
-pub use self::claim::{Claim, Ticket};
+pub use self::claim::{Claim, Patience, Ticket};
 pub use self::connector::{CloseReason, Condition, Connector};
 pub use self::lease::Lease;
 pub use self::quota::{Need, Quota};
@@ -66,16 +66,21 @@ impl<C: Connector> Pool<C> {
         Self(Arc::new(LastHandle(pool)))
     }
 
-    /// Claims a connection. The claim waits until `deadline` or the pool's own limit, whichever comes first.
-    /// May be called on any thread; the claim may be settled before this returns.
+    /// Claims a connection. The claim waits until `deadline` or the pool's own limit, whichever comes first; a
+    /// claim with a patience of its own until `deadline` alone, if it brings one. May be called on any thread;
+    /// the claim may be settled before this returns.
     pub fn acquire(&self, claim: Box<dyn Claim<C>>, deadline: Option<Instant>) -> Ticket {
         self.0.0.acquire(claim, deadline)
     }
 
     /// Claims a connection and waits for it. Dropping the future withdraws the claim.
-    pub async fn lease(&self, deadline: Option<Instant>) -> Result<Lease<C>, AcquireError<C::Error>> {
+    pub async fn lease(
+        &self,
+        deadline: Option<Instant>,
+        patience: Patience,
+    ) -> Result<Lease<C>, AcquireError<C::Error>> {
         let (sender, receiver) = oneshot::channel();
-        let ticket = self.acquire(Box::new(Awaited(sender)), deadline);
+        let ticket = self.acquire(Box::new(Awaited { sender, patience }), deadline);
         let mut guard = WithdrawOnDrop { pool: &self.0.0, ticket: Some(ticket) };
         let outcome = receiver.await;
         guard.ticket = None;

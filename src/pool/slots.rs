@@ -200,6 +200,13 @@ impl<K: Clone> Slots<K> {
         mem::replace(&mut self.table[slot], Slot::Live(Entry { state: EntryState::Checking, ..entry }))
     }
 
+    pub(super) fn attempts(&self) -> impl Iterator<Item = &ConnectAttempt> {
+        self.table.iter().filter_map(|content| match content {
+            Slot::Connecting(attempt) => Some(attempt),
+            Slot::Free | Slot::Live(_) => None,
+        })
+    }
+
     pub(super) fn attempt(&self, slot: usize, number: u64) -> Option<&ConnectAttempt> {
         match self.table.get(slot) {
             Some(Slot::Connecting(attempt)) if attempt.number == number => Some(attempt),

@@ -9,7 +9,7 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use tokio::time::Instant;
 
-use super::{Claim, Connector};
+use super::{Claim, Connector, Patience};
 
 /// Gaps that are not worth a sweep.
 const SLACK: usize = 64;
@@ -18,6 +18,9 @@ pub(super) struct Waiter<C: Connector> {
     pub(super) ticket: u64,
     pub(super) since: Instant,
     pub(super) deadline: Option<Instant>,
+    pub(super) patience: Patience,
+    /// Whether it bears the first connect that fails.
+    pub(super) is_impatient: bool,
     pub(super) claim: Box<dyn Claim<C>>,
 }
 
@@ -25,16 +28,39 @@ pub(super) struct Waiters<C: Connector> {
     /// Sorted by ticket.
     queue: VecDeque<(u64, Option<Waiter<C>>)>,
     present: usize,
+    /// How many of them bear the first connect that fails.
+    impatient: usize,
     deadlines: BinaryHeap<Reverse<(Instant, u64)>>,
 }
 
 impl<C: Connector> Waiters<C> {
     pub(super) fn new() -> Self {
-        Self { queue: VecDeque::new(), present: 0, deadlines: BinaryHeap::new() }
+        Self { queue: VecDeque::new(), present: 0, impatient: 0, deadlines: BinaryHeap::new() }
     }
 
     pub(super) fn len(&self) -> usize {
         self.present
+    }
+
+    /// Whether claims without a patience of their own bear the first connect that fails.
+    pub(super) fn set_fail_fast_locked(&mut self, fail_fast: bool) {
+        let waiters = self.queue.iter_mut().filter_map(|(_, waiter)| waiter.as_mut());
+        self.impatient = waiters.fold(0, |count, waiter| {
+            waiter.is_impatient = fail_fast && waiter.patience == Patience::AsPool;
+            count + usize::from(waiter.is_impatient)
+        });
+    }
+
+    /// How many claims bear the first connect that fails.
+    pub(super) fn impatient(&self) -> usize {
+        self.impatient
+    }
+
+    /// The same, counted anew.
+    #[cfg(test)]
+    pub(super) fn count_impatient(&self) -> usize {
+        let waiters = self.queue.iter().filter_map(|(_, waiter)| waiter.as_ref());
+        waiters.filter(|waiter| waiter.is_impatient).count()
     }
 
     /// Since when the oldest claim waits.
@@ -53,6 +79,7 @@ impl<C: Connector> Waiters<C> {
             self.deadlines.push(Reverse((deadline, ticket)));
         }
         self.present += 1;
+        self.impatient += usize::from(waiter.is_impatient);
         let entry = (ticket, Some(waiter));
         if self.queue.back().is_none_or(|last| last.0 < ticket) {
             self.queue.push_back(entry);
@@ -70,18 +97,41 @@ impl<C: Connector> Waiters<C> {
             return None;
         }
         while let Some((_, entry)) = self.queue.pop_front() {
-            if entry.is_some() {
-                self.present -= 1;
-                return entry;
+            if let Some(waiter) = entry {
+                self.count_out_locked(&waiter);
+                return Some(waiter);
             }
         }
         None
     }
 
+    /// Takes out all claims for which `is_meant` holds.
+    pub(super) fn drain_where_locked(&mut self, is_meant: impl Fn(&Waiter<C>) -> bool) -> Vec<Waiter<C>> {
+        let entries = self.queue.iter_mut();
+        let meant: Vec<_> =
+            entries.filter_map(|(_, entry)| entry.take_if(|waiter| is_meant(waiter))).collect();
+        for waiter in &meant {
+            self.count_out_locked(waiter);
+        }
+        meant
+    }
+
+    /// Takes out the oldest claim for which `is_meant` holds.
+    pub(super) fn pop_where_locked(&mut self, is_meant: impl Fn(&Waiter<C>) -> bool) -> Option<Waiter<C>> {
+        let meant = |entry: &&(u64, Option<Waiter<C>>)| entry.1.as_ref().is_some_and(&is_meant);
+        let ticket = self.queue.iter().find(meant)?.0;
+        self.remove_locked(ticket)
+    }
+
+    fn count_out_locked(&mut self, waiter: &Waiter<C>) {
+        self.present -= 1;
+        self.impatient -= usize::from(waiter.is_impatient);
+    }
+
     pub(super) fn remove_locked(&mut self, ticket: u64) -> Option<Waiter<C>> {
         let rank = self.queue.binary_search_by_key(&ticket, |entry| entry.0).ok()?;
         let waiter = self.queue[rank].1.take()?;
-        self.present -= 1;
+        self.count_out_locked(&waiter);
         Some(waiter)
     }
 

@@ -114,7 +114,7 @@ impl Error {
     }
 
     pub(super) fn from_io(error: &io::Error, syscall: &'static str) -> Self {
-        Self::System(Arc::new(SystemError::new(error, syscall)))
+        tls_alert(error).unwrap_or_else(|| Self::System(Arc::new(SystemError::new(error, syscall))))
     }
 
     pub(super) fn broken(error: &io::Error, syscall: &'static str) -> Self {
@@ -170,9 +170,53 @@ impl SystemError {
     }
 }
 
+/// The alert with which the server ended a TLS connection, often for want of a client certificate it trusts.
+fn tls_alert(error: &io::Error) -> Option<Error> {
+    use rustls::AlertDescription as Alert;
+    let cause = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let rustls::Error::AlertReceived(alert) = cause else { return None };
+    let (what, code) = match alert {
+        Alert::BadCertificate => ("bad certificate", "ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE"),
+        Alert::UnsupportedCertificate => {
+            ("unsupported certificate", "ERR_SSL_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE")
+        }
+        Alert::CertificateRevoked => ("certificate revoked", "ERR_SSL_SSLV3_ALERT_CERTIFICATE_REVOKED"),
+        Alert::CertificateExpired => ("certificate expired", "ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED"),
+        Alert::CertificateUnknown => ("certificate unknown", "ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN"),
+        Alert::UnknownCA => ("unknown ca", "ERR_SSL_TLSV1_ALERT_UNKNOWN_CA"),
+        Alert::AccessDenied => ("access denied", "ERR_SSL_TLSV1_ALERT_ACCESS_DENIED"),
+        Alert::CertificateRequired => ("certificate required", "ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED"),
+        other => {
+            let message = format!("the server ended the TLS connection: {other:?}");
+            return Some(Error::Tls { message, code: None });
+        }
+    };
+    Some(Error::Tls {
+        message: format!("the server refused the client certificate: {what}"),
+        code: Some(code),
+    })
+}
+
+/// Too many open files, in this process and in the system. Windows has one for its sockets.
+const EMFILE: i32 = if cfg!(windows) { 10024 } else { 24 };
+const ENFILE: i32 = 23;
+const ENOBUFS: i32 = if cfg!(windows) {
+    10055
+} else if cfg!(target_os = "linux") {
+    105
+} else {
+    55
+};
+
 /// The name Node gives an error of the operating system.
 fn code_of(error: &io::Error) -> &'static str {
     use io::ErrorKind as Kind;
+    match error.raw_os_error() {
+        Some(EMFILE) => return "EMFILE",
+        Some(ENFILE) => return "ENFILE",
+        Some(ENOBUFS) => return "ENOBUFS",
+        _ => {}
+    }
     match error.kind() {
         Kind::ConnectionRefused => "ECONNREFUSED",
         Kind::ConnectionReset | Kind::UnexpectedEof => "ECONNRESET",
@@ -187,6 +231,8 @@ fn code_of(error: &io::Error) -> &'static str {
         Kind::AddrNotAvailable => "EADDRNOTAVAIL",
         Kind::InvalidInput => "EINVAL",
         Kind::NotConnected => "ENOTCONN",
+        Kind::OutOfMemory => "ENOMEM",
+        Kind::WouldBlock => "EAGAIN",
         _ => "EIO",
     }
 }
@@ -309,7 +355,12 @@ impl Error {
             Self::Application { error, .. } => error.action(),
             Self::Database(error) => error.action(),
             Self::System(error) => error.action(),
-            Self::Aggregate(errors) => errors.first().map_or(Action::Final, SystemError::action),
+            // One address may be of a kind that this machine has not (EADDRNOTAVAIL of ::1).
+            Self::Aggregate(errors) => {
+                let actions = || errors.iter().map(SystemError::action);
+                let of_host = actions().find(|action| *action != Action::LocalShortage);
+                of_host.or_else(|| actions().next()).unwrap_or(Action::Final)
+            }
             Self::Lost | Self::Broken(_) => Action::ConnectionOver,
             // During a failover there is no primary for a moment.
             Self::NoSuitableHost(_) => Action::Refusing,
@@ -334,10 +385,13 @@ impl SystemError {
         match self.code {
             // A socket file that is not there belongs to a server that is not up.
             "ECONNREFUSED" | "ECONNRESET" | "ECONNABORTED" | "ETIMEDOUT" | "EHOSTUNREACH" | "ENETUNREACH"
-            | "EAI_AGAIN" | "EPIPE" | "ENOENT"
+            | "EAI_AGAIN" | "ENOTFOUND" | "EPIPE" | "ENOENT"
                 if connecting =>
             {
                 Action::Unreachable
+            }
+            "EMFILE" | "ENFILE" | "EADDRNOTAVAIL" | "ENOBUFS" | "ENOMEM" | "EAGAIN" if connecting => {
+                Action::LocalShortage
             }
             _ if connecting => Action::Final,
             _ => Action::ConnectionOver,
@@ -350,14 +404,40 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_tls_alert_is_named() {
+        let alert = |alert| io::Error::other(rustls::Error::AlertReceived(alert));
+        let told = |alert| match Error::from_io(&alert, "read") {
+            Error::Tls { message, code } => (message, code),
+            other => panic!("{other:?}"),
+        };
+        let (message, code) = told(alert(rustls::AlertDescription::UnknownCA));
+        assert_eq!(message, "the server refused the client certificate: unknown ca");
+        assert_eq!(code, Some("ERR_SSL_TLSV1_ALERT_UNKNOWN_CA"));
+        let (message, code) = told(alert(rustls::AlertDescription::HandshakeFailure));
+        assert_eq!(message, "the server ended the TLS connection: HandshakeFailure");
+        assert_eq!(code, None);
+    }
+
+    #[test]
+    fn a_shortage_of_this_machine_has_the_name_that_node_gives_it() {
+        for (number, code) in [(EMFILE, "EMFILE"), (ENFILE, "ENFILE"), (ENOBUFS, "ENOBUFS")] {
+            assert_eq!(SystemError::new(&io::Error::from_raw_os_error(number), "connect").code, code);
+        }
+    }
+
+    #[test]
     fn a_socket_that_fails_while_connecting_may_be_tried_again() {
         let error =
             |syscall, code| SystemError { syscall, code, address: None, port: None, hostname: None }.action();
         for code in ["ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EHOSTUNREACH"] {
             assert_eq!(error("connect", code), Action::Unreachable, "{code}");
         }
-        assert_eq!(error("getaddrinfo", "EAI_AGAIN"), Action::Unreachable);
-        assert_eq!(error("getaddrinfo", "ENOTFOUND"), Action::Final);
+        for code in ["EAI_AGAIN", "ENOTFOUND"] {
+            assert_eq!(error("getaddrinfo", code), Action::Unreachable, "{code}");
+        }
+        for code in ["EMFILE", "EADDRNOTAVAIL"] {
+            assert_eq!(error("connect", code), Action::LocalShortage, "{code}");
+        }
         assert_eq!(error("connect", "EACCES"), Action::Final);
         assert_eq!(error("read", "ECONNRESET"), Action::ConnectionOver);
     }

@@ -25,6 +25,10 @@ pub enum Action {
     NameTaken,
     /// Wait, and connect again: the server takes no connections at the moment.
     Refusing,
+    /// Wait for connections that are there: the server has no place for a further one.
+    Full,
+    /// Wait, and connect again: this machine lacks descriptors, local ports or memory.
+    LocalShortage,
     /// Connect again: the server cannot be reached at the moment.
     Unreachable,
     /// Take another connection: this one is over. What ran on it is judged by itself.
@@ -40,12 +44,20 @@ pub enum Action {
 impl Action {
     /// Whether a connect that failed so may succeed a little later, or on another host.
     pub fn passes(self) -> bool {
-        matches!(self, Self::Refusing | Self::Unreachable | Self::ConnectionOver | Self::Exhausted)
+        matches!(
+            self,
+            Self::Refusing
+                | Self::Full
+                | Self::LocalShortage
+                | Self::Unreachable
+                | Self::ConnectionOver
+                | Self::Exhausted
+        )
     }
 
-    /// Whether the error says something about the health of the server.
+    /// Whether the server cannot be reached, or goes away. A server that lacks a resource has answered.
     pub fn counts_for_breaker(self) -> bool {
-        matches!(self, Self::Refusing | Self::Unreachable | Self::ConnectionOver | Self::Exhausted)
+        matches!(self, Self::Refusing | Self::Unreachable | Self::ConnectionOver)
     }
 }
 
@@ -73,7 +85,8 @@ impl SqlState {
             b"25006" => Action::LeaveHost,
             b"26000" | b"0A000" => Action::PrepareAgain,
             b"42P05" => Action::NameTaken,
-            b"53300" | b"57P03" | b"08001" | b"08004" | b"08006" => Action::Refusing,
+            b"53300" => Action::Full,
+            b"57P03" | b"08001" | b"08004" | b"08006" => Action::Refusing,
             b"57P01" | b"57P02" | b"57P05" => Action::ConnectionOver,
             b"53000" | b"53100" | b"53200" | b"58000" | b"58030" => Action::Exhausted,
             b"55P03" | b"55006" | b"23505" | b"23P01" => Action::OnDemand,
@@ -169,7 +182,8 @@ mod tests {
         all("25006", Action::LeaveHost);
         all("26000 0A000", Action::PrepareAgain);
         all("42P05", Action::NameTaken);
-        all("53300 57P03 08001 08004 08006", Action::Refusing);
+        all("57P03 08001 08004 08006", Action::Refusing);
+        all("53300", Action::Full);
         all("57P01 57P02 57P05", Action::ConnectionOver);
         all("53000 53100 53200 58000 58030", Action::Exhausted);
         all("55P03 55006 23505 23P01", Action::OnDemand);
@@ -180,7 +194,10 @@ mod tests {
 
     #[test]
     fn an_sql_error_never_counts_for_the_breaker() {
-        for code in ["40001", "40003", "25006", "26000", "42P05", "55P03", "57014", "42601", "23505"] {
+        for code in [
+            "53300", "53100", "58030", "40001", "40003", "25006", "26000", "42P05", "55P03", "57014",
+            "42601", "23505",
+        ] {
             assert!(!SqlState::new(code.as_bytes()).action().counts_for_breaker(), "{code}");
         }
     }

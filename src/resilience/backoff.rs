@@ -19,8 +19,8 @@ pub struct Backoff {
 impl Backoff {
     /// For statements: quick, because the connection is there.
     pub const STATEMENT: Self = Self { base: Duration::from_millis(50), cap: Duration::from_secs(2) };
-    /// For servers that refuse connections: they need time, and fewer callers.
-    pub const SLOW: Self = Self { base: Duration::from_secs(1), cap: Duration::from_secs(20) };
+    /// For connecting to a server that is away.
+    pub const CONNECT: Self = Self { base: Duration::from_secs(1), cap: Duration::from_secs(20) };
 
     /// The same with another base; a base above the cap raises the cap.
     #[must_use]
@@ -100,7 +100,7 @@ mod tests {
 
         #[test]
         fn the_same_seed_gives_the_same_delays(seed: u64) {
-            let delays = |mut jitter: Jitter| (0..8).map(|n| Backoff::SLOW.delay(n, &mut jitter)).collect::<Vec<_>>();
+            let delays = |mut jitter: Jitter| (0..8).map(|n| Backoff::CONNECT.delay(n, &mut jitter)).collect::<Vec<_>>();
             prop_assert_eq!(delays(Jitter::seeded(seed)), delays(Jitter::seeded(seed)));
         }
 

@@ -17,6 +17,11 @@ impl Deadline {
         Self(time.and_then(|time| now.checked_add(time)))
     }
 
+    /// That moment, or none.
+    pub fn at_moment(at: Option<Instant>) -> Self {
+        Self(at)
+    }
+
     /// The moment of the deadline.
     pub fn at(self) -> Option<Instant> {
         self.0

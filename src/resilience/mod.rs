@@ -13,7 +13,7 @@ mod retry_budget;
 
 pub use self::{
     backoff::{Backoff, Jitter},
-    breaker::{Barred, Breaker, Change, Mode, Probe, Stage, Thresholds},
+    breaker::{Breaker, Change, Limits, Mode, Probes, Stage},
     deadline::Deadline,
     retry::{Delay, Fault, NoRetry, Repeat, Retries, RetryDecision, RetryPolicy, decide},
     retry_budget::Budget,

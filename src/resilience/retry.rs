@@ -12,6 +12,8 @@ use super::{Backoff, Budget, Deadline, Jitter};
 
 /// The most immediate retries of a request that was not sent. After them it is treated as in an outage.
 const AT_ONCE: u32 = 3;
+/// More attempts than this make no difference to how long connecting is worth waiting for: half an hour.
+const LONGEST_LOOP: u32 = 100;
 
 /// A failure, as the decision about a retry sees it.
 pub trait Fault {
@@ -39,12 +41,8 @@ pub enum Repeat {
 pub enum Delay {
     /// At once, on another connection.
     AtOnce,
-    /// After the backoff of statements.
-    Statement,
-    /// After the backoff of servers that refuse connections.
-    Slow,
-    /// Not before this moment; only a caller with a deadline waits for it.
-    NotBefore(Instant),
+    /// After a backoff.
+    Backoff,
 }
 
 /// The policy: what the caller allows.
@@ -56,12 +54,14 @@ pub struct RetryPolicy {
     pub attempts: u32,
     /// The deadline of the request, retries included.
     pub deadline: Deadline,
+    /// The end of waiting for a connection, all attempts together; none: the deadline is.
+    pub wait: Deadline,
     /// Whether the request may run twice without harm.
     pub idempotent: bool,
     /// The delays of statements.
     pub statement: Backoff,
-    /// The delays of servers that refuse connections.
-    pub slow: Backoff,
+    /// The delays of a loop that connects again and again.
+    pub connect: Backoff,
 }
 
 impl RetryPolicy {
@@ -70,15 +70,22 @@ impl RetryPolicy {
         enabled: false,
         attempts: 0,
         deadline: Deadline::NONE,
+        wait: Deadline::NONE,
         idempotent: false,
         statement: Backoff::STATEMENT,
-        slow: Backoff::SLOW,
+        connect: Backoff::CONNECT,
     };
 
     /// Sets the base of all delays.
     pub fn set_base(&mut self, base: Duration) {
         self.statement = self.statement.with_base(base);
-        self.slow = self.slow.with_base(base);
+        self.connect = self.connect.with_base(base);
+    }
+
+    /// How long a loop of its attempts would go on connecting: the delays of all of them, at their longest.
+    pub fn connect_patience(&self) -> Duration {
+        (0..self.attempts.min(LONGEST_LOOP))
+            .fold(Duration::ZERO, |sum, n| sum.saturating_add(self.connect.longest(n)))
     }
 }
 
@@ -140,8 +147,8 @@ impl NoRetry {
         &[Self::Final, Self::Ambiguous, Self::Off, Self::Attempts, Self::Deadline, Self::Budget];
 }
 
-/// Decides about an attempt that failed. A retry is taken out of the budget, unless nothing was sent and a
-/// deadline bounds it: then it costs the server nothing.
+/// Decides about an attempt that failed. What was never sent is bounded by time where there is a bound, else by the
+/// number of attempts. What was sent is taken out of the budget: it is work for the server.
 pub fn decide(
     fault: &impl Fault,
     so_far: Retries,
@@ -156,9 +163,10 @@ pub fn decide(
         Repeat::Ambiguous if !policy.idempotent => return RetryDecision::Fail(NoRetry::Ambiguous),
         Repeat::Ambiguous | Repeat::Safe | Repeat::Unsent => {}
     }
-    let delay = fault.delay();
-    if delay == Delay::AtOnce && so_far.moved < AT_ONCE {
-        let allowed = policy.deadline.allows(now, Duration::ZERO);
+    let is_unsent = repeat == Repeat::Unsent;
+    let bound = if is_unsent && policy.wait.is_set() { policy.wait } else { policy.deadline };
+    if fault.delay() == Delay::AtOnce && so_far.moved < AT_ONCE {
+        let allowed = bound.allows(now, Duration::ZERO);
         return if allowed {
             RetryDecision::Retry(Duration::ZERO)
         } else {
@@ -168,25 +176,16 @@ pub fn decide(
     if !policy.enabled {
         return RetryDecision::Fail(NoRetry::Off);
     }
-    let bounded_by_deadline = repeat == Repeat::Unsent && policy.deadline.is_set();
-    if !bounded_by_deadline && so_far.delayed >= policy.attempts {
+    let is_bounded_by_time = is_unsent && bound.is_set();
+    if !is_bounded_by_time && so_far.delayed >= policy.attempts {
         return RetryDecision::Fail(NoRetry::Attempts);
     }
-    let delay = match delay {
-        Delay::AtOnce | Delay::Statement => policy.statement.delay(so_far.delayed, jitter),
-        Delay::Slow => policy.slow.delay(so_far.delayed, jitter),
-        // All callers wait for the same moment: the delay after it spreads them out.
-        Delay::NotBefore(at) if bounded_by_deadline => {
-            at.saturating_duration_since(now) + policy.statement.delay(so_far.delayed, jitter)
-        }
-        Delay::NotBefore(_) => return RetryDecision::Fail(NoRetry::Final),
-    };
     // Zero would mean "at once".
-    let delay = delay.max(Duration::from_micros(1));
-    if !policy.deadline.allows(now, delay) {
+    let delay = policy.statement.delay(so_far.delayed, jitter).max(Duration::from_micros(1));
+    if !bound.allows(now, delay) {
         return RetryDecision::Fail(NoRetry::Deadline);
     }
-    if !bounded_by_deadline && !budget.withdraw(now) {
+    if !is_unsent && !budget.withdraw(now) {
         return RetryDecision::Fail(NoRetry::Budget);
     }
     RetryDecision::Retry(delay)
@@ -225,7 +224,7 @@ mod tests {
 
     #[test]
     fn what_may_have_run_runs_again_only_if_that_does_no_harm() {
-        let lost = Sample(Repeat::Ambiguous, Delay::Statement);
+        let lost = Sample(Repeat::Ambiguous, Delay::Backoff);
         assert_eq!(ask(lost, delayed(0), &policy()), RetryDecision::Fail(NoRetry::Ambiguous));
         let harmless = RetryPolicy { idempotent: true, ..policy() };
         assert!(matches!(ask(lost, delayed(0), &harmless), RetryDecision::Retry(_)));
@@ -242,50 +241,47 @@ mod tests {
 
     #[test]
     fn attempts_are_counted_and_off_is_off() {
-        let conflict = Sample(Repeat::Safe, Delay::Statement);
+        let conflict = Sample(Repeat::Safe, Delay::Backoff);
         assert!(matches!(ask(conflict, delayed(2), &policy()), RetryDecision::Retry(_)));
         assert_eq!(ask(conflict, delayed(3), &policy()), RetryDecision::Fail(NoRetry::Attempts));
         assert_eq!(ask(conflict, delayed(0), &RetryPolicy::OFF), RetryDecision::Fail(NoRetry::Off));
     }
 
     #[test]
-    fn connecting_is_retried_to_the_deadline() {
-        let refused = Sample(Repeat::Unsent, Delay::Slow);
-        assert_eq!(ask(refused, delayed(3), &policy()), RetryDecision::Fail(NoRetry::Attempts));
-        let deadline = Deadline::after(Instant::now(), Some(Duration::from_secs(100)));
-        assert!(matches!(
-            ask(refused, delayed(30), &RetryPolicy { deadline, ..policy() }),
-            RetryDecision::Retry(_)
-        ));
-        let passed = Deadline::after(Instant::now(), Some(Duration::ZERO));
-        assert_eq!(
-            ask(refused, delayed(0), &RetryPolicy { deadline: passed, ..policy() }),
-            RetryDecision::Fail(NoRetry::Deadline)
-        );
-    }
-
-    #[test]
-    fn only_a_caller_with_a_deadline_waits_for_a_moment() {
+    fn what_was_never_sent_is_bounded_by_time_where_there_is_a_bound() {
+        let unsent = Sample(Repeat::Unsent, Delay::Backoff);
+        assert_eq!(ask(unsent, delayed(3), &policy()), RetryDecision::Fail(NoRetry::Attempts));
         let now = Instant::now();
-        let later = Sample(Repeat::Unsent, Delay::NotBefore(now + Duration::from_secs(5)));
-        assert_eq!(ask(later, delayed(0), &policy()), RetryDecision::Fail(NoRetry::Final));
-        let patient =
-            RetryPolicy { deadline: Deadline::after(now, Some(Duration::from_secs(10))), ..policy() };
-        assert!(
-            matches!(ask(later, delayed(9), &patient), RetryDecision::Retry(delay) if delay > Duration::from_secs(4))
-        );
-        let hasty = RetryPolicy { deadline: Deadline::after(now, Some(Duration::from_secs(1))), ..policy() };
-        assert_eq!(ask(later, delayed(0), &hasty), RetryDecision::Fail(NoRetry::Deadline));
+        let within = |seconds| Deadline::after(now, Some(Duration::from_secs(seconds)));
+        for patient in
+            [RetryPolicy { deadline: within(100), ..policy() }, RetryPolicy { wait: within(100), ..policy() }]
+        {
+            assert!(matches!(ask(unsent, delayed(30), &patient), RetryDecision::Retry(_)));
+        }
+        for late in
+            [RetryPolicy { deadline: within(0), ..policy() }, RetryPolicy { wait: within(0), ..policy() }]
+        {
+            assert_eq!(ask(unsent, delayed(0), &late), RetryDecision::Fail(NoRetry::Deadline));
+        }
     }
 
     #[test]
-    fn a_spent_budget_fails() {
+    fn the_patience_of_a_loop_is_the_sum_of_its_delays() {
+        let seconds = |attempts| RetryPolicy { attempts, ..policy() }.connect_patience().as_secs();
+        assert_eq!([0, 1, 3, 5, 6].map(seconds), [0, 1, 7, 31, 51]);
+        assert!(seconds(u32::MAX) > 1_000);
+    }
+
+    #[test]
+    fn a_spent_budget_fails_what_was_sent() {
         let now = Instant::now();
         let budget = Budget::new(now);
         while budget.withdraw(now) {}
-        let conflict = Sample(Repeat::Safe, Delay::Statement);
-        let decision = decide(&conflict, delayed(0), &policy(), &budget, now, &mut Jitter::seeded(1));
-        assert_eq!(decision, RetryDecision::Fail(NoRetry::Budget));
+        let conflict = Sample(Repeat::Safe, Delay::Backoff);
+        let decision = |sample| decide(&sample, delayed(0), &policy(), &budget, now, &mut Jitter::seeded(1));
+        assert_eq!(decision(conflict), RetryDecision::Fail(NoRetry::Budget));
+        // No work for the server.
+        assert!(matches!(decision(Sample(Repeat::Unsent, Delay::Backoff)), RetryDecision::Retry(_)));
     }
 
     fn samples() -> impl Strategy<Value = Sample> {
@@ -295,8 +291,8 @@ mod tests {
             Just(Repeat::Ambiguous),
             Just(Repeat::Never)
         ];
-        let paces = prop_oneof![Just(Delay::AtOnce), Just(Delay::Statement), Just(Delay::Slow)];
-        (repeats, paces).prop_map(|(repeat, delay)| Sample(repeat, delay))
+        let delays = prop_oneof![Just(Delay::AtOnce), Just(Delay::Backoff)];
+        (repeats, delays).prop_map(|(repeat, delay)| Sample(repeat, delay))
     }
 
     proptest! {

@@ -8,7 +8,7 @@ use std::{
         OnceLock,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use parking_lot::Mutex;
@@ -59,11 +59,9 @@ impl PoolReading {
 /// The state of a circuit breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerState {
-    /// Requests pass.
+    /// Connections are made.
     Closed = 0,
-    /// A probe is under way.
-    HalfOpen = 1,
-    /// Requests are refused.
+    /// Connections are made by probes only.
     Open = 2,
 }
 
@@ -72,9 +70,25 @@ impl BreakerState {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Closed => "closed",
-            Self::HalfOpen => "half-open",
             Self::Open => "open",
         }
+    }
+}
+
+/// The breaker of one host: its state, and what an operator asks next.
+#[derive(Clone, Debug)]
+pub struct BreakerReport {
+    /// The state.
+    pub state: BreakerState,
+    /// Open: the last failure that counted.
+    pub reason: Option<String>,
+    /// Open: when the next probe begins.
+    pub next_probe: Option<SystemTime>,
+}
+
+impl Default for BreakerReport {
+    fn default() -> Self {
+        Self { state: BreakerState::Closed, reason: None, next_probe: None }
     }
 }
 
@@ -186,14 +200,14 @@ impl PoolMetrics {
 
     /// Sets the hosts by address and port; each has a breaker.
     pub fn set_hosts(&self, hosts: impl Iterator<Item = (String, u16)>) {
-        let closed = |(address, port)| BreakerGauge { address, port, state: AtomicU8::new(0) };
+        let closed = |(address, port)| BreakerGauge { address, port, report: Mutex::default() };
         let _ = self.breakers.set(hosts.map(closed).collect());
     }
 
-    /// Sets the state of the breaker of the host with this index.
-    pub fn breaker_state(&self, host: usize, state: BreakerState) {
+    /// Sets the report on the breaker of the host with this index.
+    pub fn breaker_changed(&self, host: usize, report: BreakerReport) {
         if let Some(breaker) = self.breakers().get(host) {
-            breaker.state.store(state as u8, Ordering::Relaxed);
+            *breaker.report.lock() = report;
         }
     }
 
@@ -297,16 +311,16 @@ impl PoolMetrics {
 pub(super) struct BreakerGauge {
     pub(super) address: String,
     pub(super) port: u16,
-    state: AtomicU8,
+    report: Mutex<BreakerReport>,
 }
 
 impl BreakerGauge {
     pub(super) fn state(&self) -> BreakerState {
-        match self.state.load(Ordering::Relaxed) {
-            0 => BreakerState::Closed,
-            1 => BreakerState::HalfOpen,
-            _ => BreakerState::Open,
-        }
+        self.report.lock().state
+    }
+
+    pub(super) fn report(&self) -> BreakerReport {
+        self.report.lock().clone()
     }
 }
 

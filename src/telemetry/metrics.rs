@@ -92,7 +92,7 @@ metrics! {
     RETRY_ATTEMPTS Counter "pgpool_rs.retry.attempts" "{attempt}" ["outcome"]
         "Retries begun, and first errors returned because the budget was spent.";
     BREAKER_STATE Gauge "pgpool_rs.breaker.state" "1" ["server.address", "server.port"]
-        "The circuit breaker of a host: 0 closed, 1 half-open, 2 open.";
+        "The circuit breaker of a host: 0 closed, 2 open.";
     BREAKER_REJECTED Counter "pgpool_rs.breaker.rejected" "{request}" []
         "Requests that an open circuit breaker refused.";
     COMMIT_UNKNOWN Counter "pgpool_rs.commit.unknown" "{commit}" []

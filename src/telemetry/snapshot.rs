@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Distribution, PoolMetrics, PoolReading,
+    BreakerReport, Distribution, PoolMetrics, PoolReading,
     buckets::buckets,
-    clock::epoch_millis,
+    clock::{epoch_millis, millis_since_epoch},
     counters::BreakerGauge,
     event_log,
     metrics::{self, Metric},
@@ -247,7 +247,13 @@ fn pool_to_json(metrics: &Arc<PoolMetrics>) -> Value {
 }
 
 fn breaker_to_json(breaker: &BreakerGauge) -> Value {
-    json!({ "host": format!("{}:{}", breaker.address, breaker.port), "state": breaker.state().name() })
+    let BreakerReport { state, reason, next_probe } = breaker.report();
+    json!({
+        "host": format!("{}:{}", breaker.address, breaker.port),
+        "state": state.name(),
+        "reason": reason,
+        "nextProbe": next_probe.map(millis_since_epoch),
+    })
 }
 
 pub(super) fn in_millis(read: &Distribution) -> Value {

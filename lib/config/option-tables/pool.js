@@ -12,6 +12,7 @@ const MAX_LIFETIME_SECONDS = 1800;
 const SIZES = 'Sizes';
 const TIMES = 'Times';
 const SWITCHES = 'Switches';
+const BREAKER_LIMITS = 'Limits of the breaker';
 
 const POOL = [
   {
@@ -141,7 +142,7 @@ const POOL = [
     kind: 'flag',
     default: true,
     tiers: false,
-    doc: 'a connect that fails rejects the caller that has waited longest, as in pg. `false`: callers wait to their deadline while the pool goes on trying, unless the failure does not pass by itself (a wrong password)',
+    doc: 'a connect that fails rejects the caller that has waited longest, as in pg, among those without retries. `false`: these, too, wait to their deadline while the pool goes on trying, unless the failure does not pass by itself (a wrong password)',
   },
   {
     name: 'monitor',
@@ -177,7 +178,7 @@ const POOL = [
     aliases: ['baseDelay'],
     kind: 'millis',
     from: 0,
-    otherwise: '50 for statements, 1000 where the server refuses connections',
+    otherwise: '50 for statements, 1000 for connects',
     variable: 'DB_RETRY_DELAY',
     section: SWITCHES,
     enhances: true,
@@ -269,13 +270,17 @@ const BREAKER = [
     from: 0,
     to: 1,
     default: 0.5,
-    doc: 'opens at this share of failures among the calls of a window',
+    variable: 'DB_BREAKER_FAILURE_RATE',
+    section: BREAKER_LIMITS,
+    doc: 'opens at this share of failures among the calls of a window, where nothing was answered in the last second',
   },
   {
     name: 'minimumCalls',
     kind: 'count',
     from: 1,
     default: 20,
+    variable: 'DB_BREAKER_MINIMUM_CALLS',
+    section: BREAKER_LIMITS,
     doc: 'calls in a window below which the share says nothing',
   },
   {
@@ -283,6 +288,8 @@ const BREAKER = [
     kind: 'millis',
     from: 1,
     default: 30000,
+    variable: 'DB_BREAKER_WINDOW',
+    section: BREAKER_LIMITS,
     doc: 'the window',
   },
   {
@@ -290,28 +297,45 @@ const BREAKER = [
     kind: 'count',
     from: 1,
     default: 5,
-    doc: 'opens after so many failed connects in a row',
+    variable: 'DB_BREAKER_FAILED_CONNECTS',
+    section: BREAKER_LIMITS,
+    doc: 'opens after so many failed connects in a row; connects under way at the same time count as one',
   },
   {
-    name: 'openMillis',
+    name: 'failingMillis',
+    kind: 'millis',
+    from: 0,
+    default: 5000,
+    variable: 'DB_BREAKER_FAILING_TIME',
+    section: BREAKER_LIMITS,
+    doc: 'connects have to fail for so long as well',
+  },
+  {
+    name: 'firstProbeMillis',
+    kind: 'millis',
+    from: 1,
+    default: 500,
+    variable: 'DB_BREAKER_FIRST_PROBE',
+    section: BREAKER_LIMITS,
+    doc: 'the first probe begins within this time after it opened',
+  },
+  {
+    name: 'probeMillis',
+    kind: 'millis',
+    from: 1,
+    default: 1000,
+    variable: 'DB_BREAKER_PROBE_INTERVAL',
+    section: BREAKER_LIMITS,
+    doc: 'the longest time between probes in the first minute',
+  },
+  {
+    name: 'longProbeMillis',
     kind: 'millis',
     from: 1,
     default: 5000,
-    doc: 'how long it stays open the first time; it doubles',
-  },
-  {
-    name: 'maxOpenMillis',
-    kind: 'millis',
-    from: 1,
-    default: 60000,
-    doc: 'how long it stays open at most',
-  },
-  {
-    name: 'successes',
-    kind: 'count',
-    from: 1,
-    default: 3,
-    doc: 'answers to the probe that close it',
+    variable: 'DB_BREAKER_LONG_PROBE_INTERVAL',
+    section: BREAKER_LIMITS,
+    doc: 'the longest time between probes after that',
   },
 ];
 

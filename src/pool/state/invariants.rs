@@ -42,7 +42,9 @@ impl<C: Connector> PoolState<C> {
         assert!(stacked.is_sorted_by_key(|&slot| self.slots.live(slot).map(|entry| entry.idle_since)));
         stacked.sort_unstable();
         assert!(stacked.iter().copied().eq(idle.iter().map(|entry| entry.0)));
-        if self.is_open() && self.settings.fail_fast {
+        let present = self.waiters.count_impatient();
+        assert_eq!(self.waiters.impatient(), present, "claims that bear the first failure");
+        if self.is_open() && self.waiters.impatient() == self.waiters.len() {
             let is_served = self.waiters.is_empty()
                 || self.is_denied
                 || counts.total >= self.settings.max

@@ -22,8 +22,8 @@ use super::slots::EntryHandle;
 use super::slots::{EntryState, Slots};
 use super::waiters::{Waiter, Waiters};
 use super::{
-    AcquireError, AcquirePhase, Claim, CloseReason, Condition, Connector, Counts, Need, PoolChanges,
-    PoolSettings, Sizes, Statistics,
+    AcquireError, AcquirePhase, Claim, CloseReason, Condition, Connector, Counts, Need, Patience,
+    PoolChanges, PoolSettings, Sizes, Statistics,
 };
 use crate::resilience::Jitter;
 
@@ -33,6 +33,7 @@ pub(super) struct PoolState<C: Connector> {
     waiters: Waiters<C>,
     life: Life,
     connect_backoff: ConnectBackoff<C::Error>,
+    timeout_error: Option<C::Error>,
     jitter: Jitter,
     generation: u64,
     next_ticket: u64,
@@ -62,13 +63,15 @@ enum Life {
 }
 
 impl<C: Connector> PoolState<C> {
-    pub(super) fn new(settings: PoolSettings) -> Self {
+    /// `timeout_error`: the error of a connect that took too long.
+    pub(super) fn new(settings: PoolSettings, timeout_error: Option<C::Error>) -> Self {
         Self {
             slots: Slots::new(settings.max, settings.quota.clone()),
             settings,
             waiters: Waiters::new(),
             life: Life::Open,
             connect_backoff: ConnectBackoff::new(),
+            timeout_error,
             jitter: Jitter::new(),
             generation: 0,
             next_ticket: 1,
@@ -97,8 +100,14 @@ impl<C: Connector> PoolState<C> {
     ) -> u64 {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
+        let patience = claim.patience();
         let limit = after(now, self.settings.longest_wait());
-        let waiter = Waiter { ticket, since: now, deadline: earlier(deadline, limit), claim };
+        let deadline = match patience {
+            Patience::AsPool => earlier(deadline, limit),
+            Patience::For(_) | Patience::ToDeadline => deadline.or(limit),
+        };
+        let is_impatient = patience == Patience::AsPool && self.settings.fail_fast;
+        let waiter = Waiter { ticket, since: now, deadline, patience, is_impatient, claim };
         if !self.slots.idle().is_empty() && self.clock_gap.is_open(now, SystemTime::now()) {
             self.check_all_idle_locked(now, actions);
         }
@@ -108,7 +117,7 @@ impl<C: Connector> PoolState<C> {
             && let Some(slot) = self.ready_idle(now)
         {
             self.lease_locked(waiter, slot, Source::Idle, now, actions);
-        } else if let Some(most) = self.reached_limit() {
+        } else if let Some(most) = self.reached_limit(is_impatient) {
             actions.refuse(waiter, AcquireError::Full { waiting: self.waiters.len(), most });
         } else if waiter.deadline.is_some_and(|at| at <= now) {
             self.time_out_locked(waiter, 1, actions);
@@ -123,7 +132,10 @@ impl<C: Connector> PoolState<C> {
     /// Takes over changed settings, and does at once what follows from them.
     pub(super) fn configure_locked(&mut self, changes: PoolChanges, now: Instant, actions: &mut Actions<C>) {
         let PoolChanges { max, min, fail_fast } = changes;
-        self.settings.fail_fast = fail_fast.unwrap_or(self.settings.fail_fast);
+        if let Some(fail_fast) = fail_fast {
+            self.settings.fail_fast = fail_fast;
+            self.waiters.set_fail_fast_locked(fail_fast);
+        }
         self.settings.max = max.unwrap_or(self.settings.max);
         self.slots.set_max_locked(self.settings.max);
         if let Some(min) = min {
@@ -200,6 +212,10 @@ impl<C: Connector> PoolState<C> {
     fn time_out_locked(&mut self, waiter: Waiter<C>, waiting: usize, actions: &mut Actions<C>) {
         self.statistics.timeouts += 1;
         let phase = if self.under_way() > 0 { AcquirePhase::Connecting } else { AcquirePhase::Waiting };
+        let unanswered = || self.timeout_error.clone().filter(|_| phase == AcquirePhase::Connecting);
+        let last_error = self.connect_backoff.last_error().cloned();
+        let last_connect_error =
+            if waiter.is_impatient { last_error } else { last_error.or_else(unanswered) };
         actions.refuse(
             waiter,
             AcquireError::Timeout {
@@ -207,7 +223,7 @@ impl<C: Connector> PoolState<C> {
                 idle: self.slots.idle().len(),
                 used: self.slots.used(),
                 waiting,
-                last_connect_error: self.connect_backoff.last_error().cloned(),
+                last_connect_error,
                 phase,
             },
         );
@@ -227,15 +243,15 @@ impl<C: Connector> PoolState<C> {
 
     /// The limit of waiting claims, if a further one would exceed it. Claims with a connection under way do
     /// not count.
-    fn reached_limit(&self) -> Option<usize> {
+    fn reached_limit(&self, is_impatient: bool) -> Option<usize> {
         let queued = self.waiters.len().checked_sub(self.under_way())?;
-        let has_supply = !self.slots.idle().is_empty() || self.may_grow();
+        let has_supply = !self.slots.idle().is_empty() || self.may_grow(is_impatient);
         self.settings.max_waiting.filter(|&most| !has_supply && queued >= most)
     }
 
     /// Whether a connect may be begun for a claim.
-    fn may_grow(&self) -> bool {
-        let is_away = !self.settings.fail_fast && self.connect_backoff.is_recovering();
+    fn may_grow(&self, is_impatient: bool) -> bool {
+        let is_away = !is_impatient && self.connect_backoff.is_recovering();
         self.slots.has_room() && !self.is_denied && !is_away
     }
 

@@ -1,7 +1,7 @@
 //! The supply of connections: which are made or checked, for whom, and the outcome of that.
 //!
-//! Connects under way never exceed what waiting claims and `min` need. They belong to no claim: the oldest
-//! one takes the connection, or the failure.
+//! Connects under way never exceed what waiting claims and `min` need, but for those that a silent server
+//! does not answer. They belong to no claim: the oldest one takes the connection, or the failure.
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -9,12 +9,15 @@ use tokio::time::Instant;
 use super::super::connect_task::{ConnectFailure, ConnectTask};
 use super::super::slots::Entry;
 use super::{
-    AcquireError, Actions, Condition, Connector, Duration, EntryState, Need, PoolState, Purpose, Source,
-    after,
+    AcquireError, Actions, Condition, Connector, Duration, EntryState, Need, Patience, PoolState, Purpose,
+    Source, Waiter, after,
 };
 
 /// The longest time that a connection past its lifetime waits for its successor.
 pub(super) const SUCCESSION: Duration = Duration::from_secs(30);
+/// An attempt that takes longer during an outage does not hold back the next one: its packets may have been
+/// lost, and the server be back.
+const HUNG_AFTER: Duration = Duration::from_secs(1);
 
 impl<C: Connector> PoolState<C> {
     /// Serves claims from the idle stack, and begins the connects that are missing.
@@ -64,10 +67,35 @@ impl<C: Connector> PoolState<C> {
 
     fn wants_attempt(&self, now: Instant) -> bool {
         let connecting = self.slots.connecting();
-        let for_a_claim = self.has_claim_to_supply()
-            && (self.settings.fail_fast || self.connect_backoff.allows_attempt(now, connecting));
+        let in_the_way = connecting - self.hung_attempts(now);
+        let is_missed = self.waiters.len() > in_the_way + self.slots.checking();
+        let for_a_claim = is_missed && self.may_attempt(now, in_the_way);
         let to_fill = self.needs_filling(now) && self.connect_backoff.allows_filling(now, connecting);
         for_a_claim || to_fill
+    }
+
+    /// Whether an attempt for a claim may begin. Claims that bear the first failure do not wait for the end
+    /// of a backoff: each has its attempt.
+    fn may_attempt(&self, now: Instant, connecting: usize) -> bool {
+        self.waiters.impatient() > connecting || self.connect_backoff.allows_attempt(now, connecting)
+    }
+
+    /// Attempts that have not been answered for long, while the number of attempts is limited.
+    fn hung_attempts(&self, now: Instant) -> usize {
+        let connecting = self.slots.connecting();
+        if connecting == 0 || !self.connect_backoff.spares(connecting) {
+            return 0;
+        }
+        self.slots.attempts().filter(|attempt| attempt.begun + HUNG_AFTER <= now).count()
+    }
+
+    /// When the next attempt becomes one of them.
+    fn next_hung_at(&self, now: Instant) -> Option<Instant> {
+        let is_waited_for = !self.waiters.is_empty() && self.slots.has_room();
+        if !is_waited_for || !self.connect_backoff.spares(self.slots.connecting()) {
+            return None;
+        }
+        self.slots.attempts().map(|attempt| attempt.begun + HUNG_AFTER).filter(|&at| at > now).min()
     }
 
     fn has_claim_to_supply(&self) -> bool {
@@ -78,8 +106,7 @@ impl<C: Connector> PoolState<C> {
     pub(in super::super) fn report_locked(&mut self, now: Instant) {
         let Some(quota) = &self.settings.quota else { return };
         let connecting = self.slots.connecting();
-        let may_begin = self.settings.fail_fast || self.connect_backoff.allows_attempt(now, connecting);
-        let wanted = if self.is_open() && may_begin {
+        let wanted = if self.is_open() && self.may_attempt(now, connecting) {
             let missing = self.waiters.len().saturating_sub(self.under_way());
             missing.min(self.settings.max.saturating_sub(self.slots.total()))
         } else {
@@ -124,15 +151,13 @@ impl<C: Connector> PoolState<C> {
         let is_starved = self.has_claim_to_supply() && self.slots.has_room() && self.slots.connecting() == 0;
         if !is_starved {
             self.stalled_since = None;
-            return if self.needs_filling(now) {
-                self.connect_backoff.retry_at().filter(|&at| at > now)
-            } else {
-                None
-            };
+            let filling_at = self.connect_backoff.retry_at(false).filter(|&at| at > now);
+            let filling_at = filling_at.filter(|_| self.needs_filling(now));
+            return filling_at.into_iter().chain(self.next_hung_at(now)).min();
         }
         self.stalled_since.get_or_insert(now);
         let tick = after(now, Some(Self::TICK));
-        self.connect_backoff.retry_at().filter(|&at| at > now).into_iter().chain(tick).min()
+        self.connect_backoff.retry_at(true).filter(|&at| at > now).into_iter().chain(tick).min()
     }
 
     pub(in super::super) fn forget_delay_locked(&mut self) {
@@ -187,9 +212,8 @@ impl<C: Connector> PoolState<C> {
         self.supply_locked(now, actions);
     }
 
-    /// Ends an attempt that failed. The oldest claim gets the error, unless claims are to wait for further
-    /// attempts. A claim that came after the attempt was begun does not get it: the next attempt is for that
-    /// one.
+    /// Ends an attempt that failed. The oldest claim that bears the first failure gets the error. A claim that
+    /// came after the attempt was begun does not get it: the next attempt is for that one.
     pub(in super::super) fn attempt_failed_locked(
         &mut self,
         slot: usize,
@@ -200,29 +224,56 @@ impl<C: Connector> PoolState<C> {
         actions: &mut Actions<C>,
     ) {
         let Some(attempt) = self.slots.attempt(slot, number) else { return };
-        let came_later = self.waiters.oldest_since().is_some_and(|since| since > attempt.begun);
+        let begun = attempt.begun;
         self.statistics.connect_failures += 1;
-        // Waiting is pointless where no further attempt comes.
-        let is_told = !self.is_open() || if self.settings.fail_fast { !came_later } else { !is_passing };
-        let is_error = matches!(failure, ConnectFailure::Error(_));
         let (error, acquire_error) = match failure {
             ConnectFailure::Error(error) => (Some(error.clone()), AcquireError::Connect(error)),
-            ConnectFailure::Timeout => (None, AcquireError::ConnectTimeout),
+            ConnectFailure::Timeout => (self.timeout_error.clone(), AcquireError::ConnectTimeout),
             ConnectFailure::Lost => (None, AcquireError::ConnectLost),
         };
-        self.connect_backoff.failed(now, error, is_passing, &mut self.jitter);
+        // With no further attempt to come, waiting is pointless.
+        let is_hopeless = !self.is_open() || matches!(acquire_error, AcquireError::ConnectLost);
+        self.connect_backoff.failed(begun, now, error, is_passing, &mut self.jitter);
         let emptied = self.slots.free_slot_locked(slot);
         actions.rare().emptied.push(emptied);
-        if is_told && let Some(waiter) = self.waiters.pop_oldest_locked() {
+        let bearer = if is_hopeless {
+            self.waiters.pop_oldest_locked()
+        } else {
+            self.waiters.pop_where_locked(|waiter| waiter.is_impatient && waiter.since <= begun)
+        };
+        if let Some(waiter) = bearer {
             actions.refuse(waiter, acquire_error.clone());
         }
-        // Further claims would wait for nothing: no connection is left that could be released.
-        if is_told && is_error && !self.settings.fail_fast && self.slots.total() == 0 {
-            while let Some(waiter) = self.waiters.pop_oldest_locked() {
-                actions.refuse(waiter, acquire_error.clone());
-            }
+        // Others wait for nothing where there is nobody who could return a connection.
+        if self.slots.total() == self.slots.connecting() {
+            self.refuse_out_of_patience_locked(&acquire_error, is_passing, now, actions);
         }
         self.finish_drain_locked(actions);
+    }
+
+    /// Refuses the claims that do not wait for the next attempt: all of them where it would fail again, else
+    /// those whose patience is over.
+    fn refuse_out_of_patience_locked(
+        &mut self,
+        acquire_error: &AcquireError<C::Error>,
+        is_passing: bool,
+        now: Instant,
+        actions: &mut Actions<C>,
+    ) {
+        let is_lost = matches!(acquire_error, AcquireError::ConnectLost);
+        let is_final = !is_passing && !is_lost && self.slots.connecting() == 0;
+        let is_proven = self.statistics.opened > 0;
+        let is_over = |waiter: &Waiter<C>| match waiter.patience {
+            _ if waiter.is_impatient => false,
+            _ if is_final => true,
+            Patience::For(time) if !is_proven || waiter.deadline.is_none() => {
+                after(waiter.since, Some(time)).is_some_and(|at| at <= now)
+            }
+            Patience::For(_) | Patience::AsPool | Patience::ToDeadline => false,
+        };
+        for waiter in self.waiters.drain_where_locked(is_over) {
+            actions.refuse(waiter, acquire_error.clone());
+        }
     }
 
     fn next_expiry_locked(&mut self, now: Instant) -> Option<Instant> {

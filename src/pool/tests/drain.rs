@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::gate::{Gate, Reply};
 use super::harness::{Harness, SECOND, calm, pass, settle};
-use crate::pool::{AcquireError, CloseReason, Condition, Pool, PoolSettings};
+use crate::pool::{AcquireError, CloseReason, Condition, Patience, Pool, PoolSettings};
 
 fn end(harness: &Harness) -> Arc<AtomicUsize> {
     let ended = Arc::new(AtomicUsize::new(0));
@@ -144,8 +144,8 @@ async fn end_waits_for_a_reset_under_way() {
 #[tokio::test(start_paused = true)]
 async fn dropping_the_pool_refuses_claims_and_closes_connections_as_they_come_back() {
     let Harness { gate, pool, .. } = Harness::new(Gate::open(), calm());
-    let held = pool.lease(None).await.unwrap();
-    drop(pool.lease(None).await.unwrap());
+    let held = pool.lease(None, Patience::AsPool).await.unwrap();
+    drop(pool.lease(None, Patience::AsPool).await.unwrap());
     drop(pool);
     assert_eq!(gate.closed().len(), 1);
     drop(held);
@@ -156,7 +156,7 @@ async fn dropping_the_pool_refuses_claims_and_closes_connections_as_they_come_ba
 #[tokio::test(start_paused = true)]
 async fn a_drain_goes_on_when_the_pool_is_dropped() {
     let harness = Harness::new(Gate::open(), calm());
-    let held = harness.pool.lease(None).await.unwrap();
+    let held = harness.pool.lease(None, Patience::AsPool).await.unwrap();
     let ended = end(&harness);
     let gate = harness.gate.clone();
     drop(harness);

@@ -10,7 +10,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, advance};
 
 use super::gate::Gate;
-use crate::pool::{AcquireError, Claim, Lease, Pool, PoolSettings, Ticket};
+use crate::pool::{AcquireError, Claim, Lease, Patience, Pool, PoolSettings, Ticket};
 
 type Outcome = Result<Lease<Gate>, AcquireError<&'static str>>;
 
@@ -26,6 +26,7 @@ struct Entry {
     key: u64,
     outcomes: Arc<Mutex<BTreeMap<u64, Outcome>>>,
     may_leak: bool,
+    patience: Patience,
 }
 
 impl Entry {
@@ -38,6 +39,10 @@ impl Entry {
 impl Claim<Gate> for Entry {
     fn may_leak(&self) -> bool {
         self.may_leak
+    }
+
+    fn patience(&self) -> Patience {
+        self.patience
     }
 
     fn granted(self: Box<Self>, lease: Lease<Gate>) {
@@ -81,17 +86,22 @@ impl Harness {
     }
 
     pub(super) fn claim_within(&mut self, limit: Option<Duration>) -> u64 {
-        self.enter(limit, true)
+        self.enter(limit, true, Patience::AsPool)
     }
 
     /// Makes a claim that ends its lease by itself.
     pub(super) fn claim_briefly(&mut self) -> u64 {
-        self.enter(None, false)
+        self.enter(None, false, Patience::AsPool)
     }
 
-    fn enter(&mut self, limit: Option<Duration>, may_leak: bool) -> u64 {
+    /// A claim that waits while connects fail.
+    pub(super) fn claim_patiently(&mut self, patience: Patience, limit: Option<Duration>) -> u64 {
+        self.enter(limit, true, patience)
+    }
+
+    fn enter(&mut self, limit: Option<Duration>, may_leak: bool, patience: Patience) -> u64 {
         let key = self.tickets.len() as u64;
-        let entry = Entry { key, outcomes: Arc::clone(&self.outcomes), may_leak };
+        let entry = Entry { key, outcomes: Arc::clone(&self.outcomes), may_leak, patience };
         let deadline = limit.map(|limit| Instant::now() + limit);
         self.tickets.push(self.pool.acquire(Box::new(entry), deadline));
         key

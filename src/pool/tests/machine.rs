@@ -9,11 +9,11 @@ use proptest::prelude::*;
 
 use super::gate::{Gate, Reply};
 use super::harness::{Harness, pass, settle};
-use crate::pool::{CloseReason, Condition, PoolChanges, PoolSettings};
+use crate::pool::{CloseReason, Condition, Patience, PoolChanges, PoolSettings};
 
 #[derive(Clone, Debug)]
 enum Step {
-    Acquire(Option<u16>),
+    Acquire(Option<u16>, Patience),
     Withdraw(usize),
     Return(usize, Condition),
     Close(usize),
@@ -28,8 +28,19 @@ enum Step {
     End,
 }
 
+/// Attempts that nobody answers do not count during an outage.
+const HUNG: usize = 3;
+
 fn reply() -> impl Strategy<Value = Reply> {
-    prop_oneof![6 => Just(Reply::Succeed), 3 => Just(Reply::Fail), 1 => Just(Reply::Hang)]
+    prop_oneof![6 => Just(Reply::Succeed), 3 => Just(Reply::Fail), 1 => Just(Reply::FailForGood), 1 => Just(Reply::Hang)]
+}
+
+fn patience() -> impl Strategy<Value = Patience> {
+    prop_oneof![
+        3 => Just(Patience::AsPool),
+        1 => (0..4_u64).prop_map(|seconds| Patience::For(Duration::from_secs(seconds))),
+        1 => Just(Patience::ToDeadline),
+    ]
 }
 
 fn condition() -> impl Strategy<Value = Condition> {
@@ -43,7 +54,7 @@ fn changes() -> impl Strategy<Value = PoolChanges> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        12 => prop::option::of(0..5000_u16).prop_map(Step::Acquire),
+        12 => (prop::option::of(0..5000_u16), patience()).prop_map(|(limit, patience)| Step::Acquire(limit, patience)),
         3 => any::<usize>().prop_map(Step::Withdraw),
         10 => (any::<usize>(), condition()).prop_map(|(which, condition)| Step::Return(which, condition)),
         2 => any::<usize>().prop_map(Step::Close),
@@ -108,12 +119,12 @@ impl History {
     async fn play(&mut self, step: Step) {
         let harness = &mut self.harness;
         match step {
-            Step::Acquire(limit) => {
+            Step::Acquire(limit, patience) => {
                 let before = harness.pool.counts().connecting;
-                harness.claim_within(limit.map(|limit| Duration::from_millis(limit.into())));
+                harness.claim_patiently(patience, limit.map(|limit| Duration::from_millis(limit.into())));
                 let counts = harness.pool.counts();
                 assert!(
-                    counts.connecting == before || counts.connecting <= counts.waiting + self.min,
+                    counts.connecting == before || counts.connecting <= counts.waiting + self.min + HUNG,
                     "more is made than is needed: {counts:?}"
                 );
             }

@@ -2,7 +2,7 @@
 
 use super::gate::{Gate, Reply};
 use super::harness::{Harness, calm, settle};
-use crate::pool::{AcquireError, PoolSettings};
+use crate::pool::{AcquireError, Patience, PoolSettings};
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_connection_is_granted_before_acquire_returns() {
@@ -108,7 +108,7 @@ async fn a_dropped_lease_future_withdraws_its_claim() {
     let harness = Harness::new(Gate::default(), calm());
     let waiting = tokio::spawn({
         let pool = harness.pool.clone();
-        async move { pool.lease(None).await.map(drop) }
+        async move { pool.lease(None, Patience::AsPool).await.map(drop) }
     });
     settle().await;
     assert_eq!(harness.pool.counts().waiting, 1);
@@ -120,8 +120,8 @@ async fn a_dropped_lease_future_withdraws_its_claim() {
 #[tokio::test(start_paused = true)]
 async fn a_granted_lease_whose_future_is_gone_returns() {
     let harness = Harness::new(Gate::open(), PoolSettings { max: 1, ..calm() });
-    let held = harness.pool.lease(None).await.unwrap();
-    let mut waiting = Box::pin(harness.pool.lease(None));
+    let held = harness.pool.lease(None, Patience::AsPool).await.unwrap();
+    let mut waiting = Box::pin(harness.pool.lease(None, Patience::AsPool));
     assert!(tokio::time::timeout(super::harness::SECOND, &mut waiting).await.is_err());
     drop(held);
     assert_eq!(harness.pool.counts().used, 1);

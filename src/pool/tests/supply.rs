@@ -1,8 +1,10 @@
 //! Making connections: how many, for whom, and what a failure does.
 
+use std::time::Duration;
+
 use super::gate::{Gate, Reply};
 use super::harness::{Harness, SECOND, calm, pass, settle};
-use crate::pool::{AcquireError, CloseReason, PoolChanges, PoolSettings};
+use crate::pool::{AcquireError, CloseReason, Patience, PoolChanges, PoolSettings};
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_made_before_it_is_asked_for() {
@@ -85,10 +87,127 @@ async fn a_failure_that_lasts_spares_who_may_get_a_returned_connection() {
     settle().await;
     harness.gate.connects(Some(Reply::FailForGood));
     let keys = [harness.claim(), harness.claim()];
+    pass(20 * SECOND).await;
+    assert!(harness.pool.statistics().connect_failures > 0);
+    for key in keys {
+        harness.release(first.max(key.saturating_sub(1)));
+        assert_eq!(harness.connection(key), Some(1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn patience_is_the_claims_own_where_the_pool_has_none() {
+    let gate = Gate::default();
+    gate.connects(Some(Reply::Fail));
+    let mut harness = Harness::new(gate.clone(), PoolSettings { max: 3, ..calm() });
+    let patient = harness.claim_patiently(Patience::For(7 * SECOND), None);
+    let hasty = harness.claim();
     settle().await;
-    assert!(harness.error(keys[0]).is_some());
-    harness.release(first);
-    assert_eq!(harness.connection(keys[1]), Some(1));
+    assert!(matches!(harness.error(hasty), Some(AcquireError::Connect("refused"))));
+    for _ in 0..69 {
+        pass(SECOND / 10).await;
+    }
+    assert!(!harness.is_settled(patient));
+    let failures = harness.pool.statistics().connect_failures;
+    assert!(failures < 40, "{failures} attempts in 7 s");
+    gate.connects(Some(Reply::Succeed));
+    pass(SECOND).await;
+    assert!(harness.connection(patient).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_never_had_a_connection_tells_why_when_patience_is_over() {
+    for limit in [None, Some(30 * SECOND)] {
+        let gate = Gate::default();
+        gate.connects(Some(Reply::Fail));
+        let mut harness = Harness::new(gate, calm());
+        let key = harness.claim_patiently(Patience::For(7 * SECOND), limit);
+        pass_slowly(6 * SECOND).await;
+        assert!(!harness.is_settled(key));
+        pass_slowly(2 * SECOND).await;
+        assert!(matches!(harness.error(key), Some(AcquireError::Connect("refused"))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_with_a_deadline_waits_to_it_where_the_pool_once_had_a_connection() {
+    let mut harness = Harness::new(Gate::open(), calm());
+    let first = harness.claim();
+    settle().await;
+    harness.take(first).close(CloseReason::Broken);
+    harness.gate.connects(Some(Reply::Fail));
+    let within = harness.claim_patiently(Patience::For(SECOND), Some(30 * SECOND));
+    let without = harness.claim_patiently(Patience::For(SECOND), None);
+    pass_slowly(2 * SECOND).await;
+    assert!(matches!(harness.error(without), Some(AcquireError::Connect("refused"))));
+    pass_slowly(27 * SECOND).await;
+    assert!(!harness.is_settled(within));
+    pass_slowly(2 * SECOND).await;
+    let error = harness.error(within);
+    assert!(matches!(error, Some(AcquireError::Timeout { last_connect_error: Some("refused"), .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_may_be_later_than_the_limit_of_the_pool() {
+    let settings = PoolSettings { acquire_timeout: Some(SECOND), max: 1, ..calm() };
+    let mut harness = Harness::new(Gate::open(), settings);
+    let held = harness.claim();
+    let within = harness.claim_within(Some(5 * SECOND));
+    let to_deadline = harness.claim_patiently(Patience::ToDeadline, Some(5 * SECOND));
+    let none = harness.claim_patiently(Patience::ToDeadline, None);
+    settle().await;
+    pass_slowly(2 * SECOND).await;
+    for key in [within, none] {
+        assert!(matches!(harness.error(key), Some(AcquireError::Timeout { .. })));
+    }
+    assert!(!harness.is_settled(to_deadline));
+    harness.release(held);
+    assert!(harness.connection(to_deadline).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_serves_within_a_second_of_the_servers_return() {
+    for outage in [1, 3, 17, 60] {
+        let gate = Gate::default();
+        gate.connects(Some(Reply::Fail));
+        let mut harness = Harness::new(gate.clone(), PoolSettings { fail_fast: false, max: 30, ..calm() });
+        let keys: Vec<_> = (0..30).map(|_| harness.claim()).collect();
+        pass_slowly(outage * SECOND).await;
+        gate.connects(Some(Reply::Succeed));
+        pass_slowly(SECOND).await;
+        assert!(keys.iter().all(|key| harness.connection(*key).is_some()), "after {outage} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_hangs_does_not_hold_back_the_next_for_more_than_a_second() {
+    let gate = Gate::default();
+    gate.connects(Some(Reply::Fail));
+    let settings = PoolSettings {
+        fail_fast: false,
+        connect_timeout: Some(4 * SECOND),
+        acquire_timeout: Some(60 * SECOND),
+        max: 9,
+        ..calm()
+    };
+    let mut harness = Harness::new(gate.clone(), settings);
+    let key = harness.claim();
+    pass_slowly(SECOND).await;
+    gate.connects(Some(Reply::Hang));
+    pass_slowly(3 * SECOND + SECOND / 2).await;
+    assert!((3..=4).contains(&harness.pool.counts().connecting));
+    pass_slowly(20 * SECOND).await;
+    gate.connects(Some(Reply::Succeed));
+    pass_slowly(SECOND + SECOND / 2).await;
+    assert!(harness.connection(key).is_some());
+}
+
+/// Lets time pass in small steps, as it does.
+async fn pass_slowly(time: Duration) {
+    for _ in 0..time.as_millis() / 20 {
+        pass(Duration::from_millis(20)).await;
+        settle().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,9 +322,7 @@ async fn claims_that_waited_out_an_outage_are_served_by_one_then_two_then_four_a
         harness.gate.answer(Reply::Fail);
     }
     for (expected, answered) in [(1, 1), (2, 2), (4, 4), (4, 4)] {
-        for _ in 0..20 {
-            pass(SECOND / 10).await;
-        }
+        pass(SECOND / 2).await;
         assert_eq!(harness.gate.attempts(), expected);
         for _ in 0..answered {
             harness.gate.answer(Reply::Succeed);

@@ -1,29 +1,28 @@
 //! The breaker of one tier and host: all transitions of its state.
 //!
 //! ```text
-//! closed ─ too many failures ─► open ─ its time is over ─► half-open ─ 3 successes ─► closed
-//!                                ▲                              │
-//!                                └───── a failure, doubled ─────┘
+//! closed ─ connects keep failing, or half of the calls fail and nothing is answered ─► open
+//!    ▲                                                                                   │
+//!    └────────────────────── an answer of the host, to whomever ─────────────────────────┘
 //! ```
 //!
-//! A change is returned to whoever caused it, who tells it and starts the probe. Results that were
-//! under way when it opened change nothing.
+//! It tells whether new connections make sense. As long as any connection of the host is answered, it is
+//! closed. Open, it names the time of the next probe. A change is returned to whoever caused it, who
+//! reports it and starts the probes. Failures that were under way when it opened change nothing.
 
-mod policy;
+mod limits;
 #[cfg(test)]
 mod tests;
 mod window;
 
-use std::{
-    sync::atomic::{AtomicU8, Ordering},
-    time::Duration,
-};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-pub use self::policy::Thresholds;
+pub use self::limits::Limits;
 use self::window::Window;
+use super::Jitter;
 
 /// What a breaker does with what it sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,23 +30,24 @@ use self::window::Window;
 pub enum Mode {
     /// Nothing is counted.
     Off,
-    /// It goes through its states and tells them, and stops nobody. Ordinary results are its probes.
+    /// It goes through its states and reports them, and bars nothing. Ordinary results are its probes.
     Metrics,
-    /// Open, it stops every call. A probe in the background finds out when to close.
+    /// Open, it bars new connections. Probes in the background find out when to close.
     Enforce,
-    /// It stops every call, whatever happens.
+    /// It bars everything, whatever happens.
     ForcedOpen,
 }
 
 /// The state of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Calls pass.
+    /// Connections may be made.
     Closed,
-    /// Until this moment nobody tries; none: until somebody says so.
-    Open(Option<Instant>),
-    /// One probe at a time.
-    HalfOpen,
+    /// No connection is made but by probes.
+    Open {
+        /// When the next probe begins; none: there are no probes in this mode.
+        next_probe: Option<Instant>,
+    },
 }
 
 impl Stage {
@@ -55,8 +55,7 @@ impl Stage {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Closed => "closed",
-            Self::Open(_) => "open",
-            Self::HalfOpen => "half-open",
+            Self::Open { .. } => "open",
         }
     }
 }
@@ -68,64 +67,63 @@ pub struct Change {
     pub from: Stage,
     /// After.
     pub to: Stage,
-    /// Set when somebody has to start the probe.
-    pub probe: Option<Probe>,
+    /// Set when somebody has to run probes.
+    pub probes: Option<Probes>,
 }
 
-/// The right to probe: worthless as soon as the breaker has opened or closed again.
+/// The right to probe during one opening of the breaker: worthless as soon as it has closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Probe {
-    /// When to begin.
-    pub at: Instant,
+pub struct Probes {
     opening: u64,
 }
 
-/// A call that may not pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Barred {
-    /// When the next probe begins, if it is known.
-    pub next_probe: Option<Instant>,
-}
-
-/// Watches the calls to one place.
+/// A breaker: watches the connects and calls to one host.
 #[derive(Debug)]
 pub struct Breaker {
-    thresholds: Thresholds,
     /// Read without the lock; written under it.
     mode: AtomicU8,
-    /// 1 while calls are stopped.
+    /// 1 while connections are barred.
     bars: AtomicU8,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
+    limits: Limits,
     stage: Stage,
     window: Window,
-    connects_in_a_row: u32,
-    /// Openings since it was last closed.
-    times_open: u32,
-    /// Successes since it is half-open.
-    successes: u32,
-    /// Numbers the openings, so that a probe of an earlier one is told apart.
+    /// Rounds of failed connects since the last answer.
+    failed_rounds: u32,
+    /// When the first connect after the last answer failed.
+    failing_since: Option<Instant>,
+    /// When the last round that failed was over. Connects begun before belong to that round.
+    round_over: Option<Instant>,
+    last_answer: Option<Instant>,
+    opened_at: Instant,
+    /// Numbers the openings, so that the probes of an earlier one are told apart.
     opening: u64,
+    jitter: Jitter,
 }
 
 impl Breaker {
     /// A closed one, or one that is forced open.
-    pub fn new(mode: Mode, thresholds: Thresholds, now: Instant) -> Self {
+    pub fn new(mode: Mode, limits: Limits, now: Instant) -> Self {
+        let is_forced = mode == Mode::ForcedOpen;
         let state = State {
-            stage: if mode == Mode::ForcedOpen { Stage::Open(None) } else { Stage::Closed },
-            window: Window::new(thresholds.window, now),
-            connects_in_a_row: 0,
-            times_open: 0,
-            successes: 0,
+            limits,
+            stage: if is_forced { Stage::Open { next_probe: None } } else { Stage::Closed },
+            window: Window::new(limits.window, now),
+            failed_rounds: 0,
+            failing_since: None,
+            round_over: None,
+            last_answer: None,
+            opened_at: now,
             opening: 0,
+            jitter: Jitter::new(),
         };
         Self {
-            thresholds,
             mode: AtomicU8::new(mode as u8),
-            bars: AtomicU8::new(u8::from(mode == Mode::ForcedOpen)),
+            bars: AtomicU8::new(u8::from(is_forced)),
             state: Mutex::new(state),
         }
     }
@@ -145,139 +143,107 @@ impl Breaker {
         self.state.lock().stage
     }
 
-    /// Whether a call may pass. One relaxed load while it is closed.
-    pub fn admit(&self) -> Result<(), Barred> {
-        if self.bars.load(Ordering::Relaxed) == 0 {
-            return Ok(());
-        }
-        match self.state.lock().stage {
-            Stage::Closed => Ok(()),
-            Stage::Open(until) => Err(Barred { next_probe: until }),
-            Stage::HalfOpen => Err(Barred { next_probe: None }),
-        }
+    /// Whether connections are barred. One relaxed load.
+    pub fn bars(&self) -> bool {
+        self.bars.load(Ordering::Relaxed) != 0
     }
 
     /// A call was answered.
-    pub fn call_succeeded(&self, now: Instant) -> Option<Change> {
-        self.record(now, true, false)
+    pub fn call_answered(&self, now: Instant) -> Option<Change> {
+        self.counted(|state| {
+            state.window.record(true, now);
+            self.answer_locked(state, now)
+        })
     }
 
-    /// A call failed in a way that counts.
+    /// A connection was made, or the host has answered otherwise to a connect.
+    pub fn connect_answered(&self, now: Instant) -> Option<Change> {
+        self.counted(|state| self.answer_locked(state, now))
+    }
+
+    /// A call failed because its connection or its server did.
     pub fn call_failed(&self, now: Instant) -> Option<Change> {
-        self.record(now, false, false)
-    }
-
-    /// A connection was made.
-    pub fn connect_succeeded(&self, now: Instant) -> Option<Change> {
-        self.record(now, true, true)
-    }
-
-    /// A connection could not be made, in a way that counts.
-    pub fn connect_failed(&self, now: Instant) -> Option<Change> {
-        self.record(now, false, true)
-    }
-
-    fn record(&self, now: Instant, succeeded: bool, connect: bool) -> Option<Change> {
-        let mode = self.mode();
-        if matches!(mode, Mode::Off | Mode::ForcedOpen) {
-            return None;
-        }
-        let mut state = self.state.lock();
-        match state.stage {
-            Stage::Closed => {
-                if connect {
-                    state.connects_in_a_row = if succeeded { 0 } else { state.connects_in_a_row + 1 };
-                }
-                state.window.record(succeeded, now);
-                let tally = if succeeded { return None } else { state.window.tally(now) };
-                let exceeded = self.thresholds.is_exceeded(tally, state.connects_in_a_row);
-                exceeded.then(|| self.open_locked(&mut state, mode, now))
+        self.counted(|state| {
+            if state.stage != Stage::Closed {
+                return None;
             }
-            Stage::HalfOpen if mode == Mode::Metrics => {
-                self.judge_probe_locked(&mut state, mode, succeeded, now)
+            state.window.record(false, now);
+            let tally = state.window.tally(now);
+            let is_silent = Limits::is_silent(state.last_answer, now);
+            let opens = is_silent && state.limits.share_is_exceeded(tally);
+            opens.then(|| self.open_locked(state, now))
+        })
+    }
+
+    /// A connect that began at `begun` has failed because the host cannot be reached or does not serve.
+    pub fn connect_failed(&self, begun: Instant, now: Instant) -> Option<Change> {
+        self.counted(|state| {
+            if state.stage != Stage::Closed || state.round_over.is_some_and(|over| begun < over) {
+                return None;
             }
-            Stage::Open(_) | Stage::HalfOpen => None,
+            state.failed_rounds = state.failed_rounds.saturating_add(1);
+            state.round_over = Some(now);
+            let since = *state.failing_since.get_or_insert(now);
+            let opens = state.limits.rounds_are_exceeded(state.failed_rounds, now - since);
+            opens.then(|| self.open_locked(state, now))
+        })
+    }
+
+    fn counted(&self, count: impl FnOnce(&mut State) -> Option<Change>) -> Option<Change> {
+        match self.mode() {
+            Mode::Off | Mode::ForcedOpen => None,
+            Mode::Metrics | Mode::Enforce => count(&mut self.state.lock()),
         }
     }
 
-    /// Where ordinary results are the probes: the time of being open is over. To be asked before a result
-    /// is reported.
-    pub fn on_time_passed(&self, now: Instant) -> Option<Change> {
-        if self.mode() != Mode::Metrics {
-            return None;
-        }
-        let mut state = self.state.lock();
-        match state.stage {
-            Stage::Open(Some(until)) if until <= now => Some(Self::half_open_locked(&mut state)),
-            _ => None,
-        }
+    fn answer_locked(&self, state: &mut State, now: Instant) -> Option<Change> {
+        state.failed_rounds = 0;
+        state.failing_since = None;
+        state.last_answer = Some(now);
+        (state.stage != Stage::Closed).then(|| self.close_locked(state, now))
     }
 
-    fn half_open_locked(state: &mut State) -> Change {
-        let from = std::mem::replace(&mut state.stage, Stage::HalfOpen);
-        state.successes = 0;
-        Change { from, to: Stage::HalfOpen, probe: None }
-    }
-
-    /// The time of a probe has come. None: it is not wanted any more.
-    pub fn begin_probe(&self, probe: Probe) -> Option<Change> {
-        let mut state = self.state.lock();
-        if state.opening != probe.opening || !matches!(state.stage, Stage::Open(Some(_))) {
-            return None;
-        }
-        Some(Self::half_open_locked(&mut state))
-    }
-
-    /// Whether the probe is to go on.
-    pub fn awaits(&self, probe: Probe) -> bool {
-        let state = self.state.lock();
-        state.opening == probe.opening && state.stage == Stage::HalfOpen
-    }
-
-    /// One step of a probe is over.
-    pub fn probed(&self, probe: Probe, succeeded: bool, now: Instant) -> Option<Change> {
-        let mut state = self.state.lock();
-        if state.opening != probe.opening || state.stage != Stage::HalfOpen {
-            return None;
-        }
-        self.judge_probe_locked(&mut state, self.mode(), succeeded, now)
-    }
-
-    fn judge_probe_locked(
-        &self,
-        state: &mut State,
-        mode: Mode,
-        succeeded: bool,
-        now: Instant,
-    ) -> Option<Change> {
-        if !succeeded {
-            return Some(self.open_locked(state, mode, now));
-        }
-        state.successes += 1;
-        (state.successes >= self.thresholds.successes).then(|| self.close_locked(state, now))
-    }
-
-    fn open_locked(&self, state: &mut State, mode: Mode, now: Instant) -> Change {
+    fn open_locked(&self, state: &mut State, now: Instant) -> Change {
         let from = state.stage;
-        let length = self.thresholds.open_for(state.times_open);
-        let until = now.checked_add(length).unwrap_or(now + Duration::from_secs(3600));
-        state.stage = Stage::Open(Some(until));
-        state.times_open = state.times_open.saturating_add(1);
+        let is_enforced = self.mode() == Mode::Enforce;
         state.opening += 1;
-        let enforced = mode == Mode::Enforce;
-        self.bars.store(u8::from(enforced), Ordering::Relaxed);
-        let probe = enforced.then_some(Probe { at: until, opening: state.opening });
-        Change { from, to: state.stage, probe }
+        state.opened_at = now;
+        let next_probe = is_enforced.then(|| now + state.limits.first_probe(&mut state.jitter));
+        state.stage = Stage::Open { next_probe };
+        self.bars.store(u8::from(is_enforced), Ordering::Relaxed);
+        let probes = is_enforced.then_some(Probes { opening: state.opening });
+        Change { from, to: state.stage, probes }
     }
 
     fn close_locked(&self, state: &mut State, now: Instant) -> Change {
         let from = std::mem::replace(&mut state.stage, Stage::Closed);
         state.window.clear(now);
-        state.connects_in_a_row = 0;
-        state.times_open = 0;
+        state.failed_rounds = 0;
+        state.failing_since = None;
         state.opening += 1;
         self.bars.store(0, Ordering::Relaxed);
-        Change { from, to: Stage::Closed, probe: None }
+        Change { from, to: Stage::Closed, probes: None }
+    }
+
+    /// When the next probe of this opening begins; none: it is over.
+    pub fn next_probe(&self, probes: Probes) -> Option<Instant> {
+        let state = self.state.lock();
+        match state.stage {
+            Stage::Open { next_probe } if state.opening == probes.opening => next_probe,
+            _ => None,
+        }
+    }
+
+    /// A probe begins; sets the time of the next one. False: this opening is over.
+    pub fn begin_probe(&self, probes: Probes, now: Instant) -> bool {
+        let mut state = self.state.lock();
+        if state.opening != probes.opening || state.stage == Stage::Closed {
+            return false;
+        }
+        let State { limits, opened_at, jitter, .. } = &mut *state;
+        let next = now + limits.between_probes(now - *opened_at, jitter);
+        state.stage = Stage::Open { next_probe: Some(next) };
+        true
     }
 
     /// Sets another mode; what was counted under the old one is forgotten.
@@ -289,10 +255,19 @@ impl Breaker {
         self.mode.store(mode as u8, Ordering::Relaxed);
         let mut change = self.close_locked(&mut state, now);
         if mode == Mode::ForcedOpen {
-            state.stage = Stage::Open(None);
+            state.stage = Stage::Open { next_probe: None };
             self.bars.store(1, Ordering::Relaxed);
             change.to = state.stage;
         }
         (change.from != change.to).then_some(change)
+    }
+
+    /// Sets other limits; what was counted so far is measured by them, but for the calls of the window.
+    pub fn set_limits(&self, limits: Limits, now: Instant) {
+        let mut state = self.state.lock();
+        if state.limits.window != limits.window {
+            state.window = Window::new(limits.window, now);
+        }
+        state.limits = limits;
     }
 }
