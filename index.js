@@ -73,7 +73,7 @@ module.exports = {
 };
 
 // pg's binding to libpq; this package has none, so it answers as pg does where pg-native is absent.
-Object.defineProperty(module.exports, 'native', {
+Object.defineProperty(/** @type {object} */ (module.exports), 'native', {
   configurable: true,
   enumerable: false,
   get: () => null,

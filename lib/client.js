@@ -62,12 +62,39 @@ const QUERY_FIELDS = {
   },
 };
 
-class Client extends EventEmitter {
+/**
+ * The fields that `hide` and QUERY_FIELDS give a client.
+ * @typedef {object} HiddenFields
+ * @property {string|function|null} password
+ * @property {object} _options
+ * @property {import('./client/session-state').SessionState} _sessionState
+ * @property {InstanceType<typeof RequestQueue>} _requests
+ * @property {import('./native').NativePool|null} _native
+ * @property {import('./native/bridge').ConnectionHandleType|null} _link
+ * @property {import('./pool/pool')|null} _pool
+ * @property {object|null} _context
+ * @property {import('./client/connect').ConnectRequestType|null} _connectRequest
+ * @property {import('./client/submittable').RawSessionType|null} _rawSession
+ * @property {InstanceType<typeof import('./pool/early-release').EarlyRelease>|null} _earlyRelease
+ * @property {(() => void)|null} _onAbandoned
+ * @property {InstanceType<typeof import('./pool/custom-connect').CustomConnect>|null} _customConnect
+ * @property {boolean} _isLeased
+ * @property {number} _maxResultBytes
+ * @property {(() => void)[]} _onEnd
+ * @property {boolean} _referenced
+ * @property {object|null} _activeQuery
+ * @property {object[]} _queryQueue
+ */
+
+const Emitter = /** @type {typeof EventEmitter & (new (...args: any[]) => HiddenFields)} */ (EventEmitter);
+
+class Client extends Emitter {
   constructor(config) {
     super();
     const options = config || {};
     refuseUnserved(options);
 
+    /** @type {any} more than its public type has */
     const parameters = new ConnectionParameters(config);
     this.connectionParameters = parameters;
     this.user = parameters.user;

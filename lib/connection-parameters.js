@@ -8,7 +8,10 @@ const defaults = require('./defaults');
 const { parseConnectionString: parse } = require('./config/hosts');
 const { hide, hideKeys } = require('./config/secrets');
 
-/** The first truthy of the option, the environment variable (`PG` and the name, unless told) and the default. */
+/**
+ * The first truthy of the option, the environment variable (`PG` and the name, unless told) and the default.
+ * @param {string|false} [variable]
+ */
 function value(name, config, variable = 'PG' + name.toUpperCase()) {
   if (config[name]) return config[name];
   return (variable && process.env[variable]) || defaults[name];

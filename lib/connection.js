@@ -113,7 +113,7 @@ class Connection extends EventEmitter {
   }
 
   // Called for every message that the server answers with ReadyForQuery.
-  _expectReady() {}
+  _expectReady(sync) {}
 
   // Called for every message that runs a portal.
   _expectRows() {}

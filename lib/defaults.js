@@ -7,7 +7,9 @@ const types = require('pg-types');
 
 const INT4 = 23;
 const INT8 = 20;
+/** @type {number} */
 const INT4_ARRAY = 1007;
+/** @type {number} */
 const INT8_ARRAY = 1016;
 
 const defaults = {

@@ -46,6 +46,21 @@ class NoticeMessage {
   }
 }
 
+/**
+ * The properties of the classes of our own; each takes those that it has.
+ * @typedef {object} Details
+ * @property {number} [total]
+ * @property {number} [idle]
+ * @property {number} [used]
+ * @property {number} [waiting]
+ * @property {number} [maxWaiting]
+ * @property {string|null} [tier]
+ * @property {string|null} [host]
+ * @property {Date|null} [nextProbe]
+ * @property {string|null} [transactionId]
+ * @property {unknown} [cause]
+ */
+
 class PoolError extends Error {
   constructor(message, code, details, cause) {
     super(message, cause === undefined ? undefined : { cause });
@@ -58,6 +73,10 @@ class PoolError extends Error {
 // No connection within the time given. `total`, `idle`, `used` and `waiting` are the pool's counts at
 // that moment, `cause` is the last failed attempt to connect, if there was one.
 class AcquireTimeoutError extends PoolError {
+  /**
+   * @param {string} [message]
+   * @param {Details} [details]
+   */
   constructor(
     message = 'timeout exceeded when trying to connect',
     { total, idle, used, waiting, tier, cause } = {},
@@ -68,6 +87,10 @@ class AcquireTimeoutError extends PoolError {
 
 // The breaker of the tier is open: nothing was sent. `nextProbe` is when it tries again.
 class CircuitOpenError extends PoolError {
+  /**
+   * @param {string} [message]
+   * @param {Details} [details]
+   */
   constructor(message = 'circuit breaker is open', { tier, host, nextProbe, cause } = {}) {
     super(message, 'CIRCUIT_OPEN', { tier, host, nextProbe }, cause);
   }
@@ -75,6 +98,10 @@ class CircuitOpenError extends PoolError {
 
 // The pool has spent its retries; the `cause` of an error that is not retried any more.
 class RetryBudgetError extends PoolError {
+  /**
+   * @param {string} [message]
+   * @param {Details} [details]
+   */
   constructor(message = 'retry budget is spent', { tier, cause } = {}) {
     super(message, 'RETRY_BUDGET_SPENT', { tier }, cause);
   }
@@ -82,6 +109,10 @@ class RetryBudgetError extends PoolError {
 
 // The connection was lost while COMMIT was under way and the server cannot say what became of it.
 class CommitOutcomeUnknownError extends PoolError {
+  /**
+   * @param {string} [message]
+   * @param {Details} [details]
+   */
   constructor(message = 'the outcome of the commit is unknown', { transactionId, cause } = {}) {
     super(message, 'COMMIT_OUTCOME_UNKNOWN', { transactionId }, cause);
   }
@@ -89,6 +120,10 @@ class CommitOutcomeUnknownError extends PoolError {
 
 // `maxWaiting` callers wait already.
 class PoolFullError extends PoolError {
+  /**
+   * @param {string} [message]
+   * @param {Details} [details]
+   */
   constructor(
     message = 'too many callers are waiting for a connection',
     { waiting, maxWaiting, tier, cause } = {},
@@ -173,6 +208,7 @@ function withServerFields(target, given) {
 }
 
 function plainError(given, cause) {
+  /** @type {NodeJS.ErrnoException} */
   const error = new Error(given.message, options(cause));
   if (given.code) error.code = given.code;
   return given.reason ? withReason(error, given.reason) : error;
@@ -185,6 +221,7 @@ function options(cause) {
 // As Node makes them: `connect ECONNREFUSED 127.0.0.1:5432`, `getaddrinfo ENOTFOUND host`.
 function systemError(given, cause) {
   const { code, syscall, address, port, hostname } = given;
+  /** @type {NodeJS.ErrnoException & { address?: string, port?: number, hostname?: string }} */
   const error = new Error(given.message || systemMessage(given), options(cause));
   error.errno = typeof given.errno === 'number' ? given.errno : numberOf(code);
   error.code = code;
@@ -228,6 +265,7 @@ function numberOf(code) {
 // What Node's connect gives when every address of a host has failed.
 function aggregateError(given) {
   const errors = (given.errors || []).map(fromNative);
+  /** @type {AggregateError & { code?: string }} */
   const error = new AggregateError(errors, given.message || undefined);
   if (errors.length > 0) error.code = errors[0].code;
   return error;

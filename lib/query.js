@@ -9,7 +9,18 @@ const { callUserCode, throwAsync } = require('./async/uncaught');
 const Result = require('./result');
 const Statement = require('./statement/statement');
 
-class Query extends EventEmitter {
+/**
+ * The fields that are not enumerable.
+ * @typedef {object} HiddenFields
+ * @property {Statement|null} _statement
+ * @property {object|null} _context
+ * @property {{ signal: AbortSignal|undefined, maxResultBytes: number|undefined }} _beyond
+ * @property {boolean} _limited
+ */
+
+const Emitter = /** @type {typeof EventEmitter & (new (...args: any[]) => HiddenFields)} */ (EventEmitter);
+
+class Query extends Emitter {
   /**
    * @param config the text, or a config as of `client.query`
    * @param values parameters, or the callback
@@ -32,7 +43,8 @@ class Query extends EventEmitter {
     if (callback) this.callback = callback;
     this._rowMode = given.rowMode;
     this._queryTimeout = given.query_timeout;
-    if (process.domain && this.callback) this.callback = process.domain.bind(this.callback);
+    const { domain } = /** @type {any} */ (process);
+    if (domain && this.callback) this.callback = domain.bind(this.callback);
     this._result = new Result(this._rowMode, this.types);
     this._results = this._result;
     Object.defineProperty(this, '_statement', { value: null, writable: true });
@@ -57,7 +69,7 @@ class Query extends EventEmitter {
     return new Error('a Query is submitted by client.query');
   }
 
-  handleError(error) {
+  handleError(error, connection) {
     if (this.callback) this.callback(error);
     // A query with a time limit ends no process that does not listen, as in pg.
     else if (!this._limited || this.listenerCount('error') > 0) this.emit('error', error);

@@ -15,6 +15,7 @@ const LIBRARY_TYPES = '__test__/types/libraries/tsconfig.json';
 
 const GATE = [
   ['format and lint of JavaScript', () => runPackage('@biomejs/biome', ['ci', '--error-on-warnings', '.'])],
+  ['types of lib', () => runPackage('typescript', ['-p', 'tsconfig.json'])],
   ['rust format', () => run('cargo', ['fmt', '--check'])],
   ['clippy', () => run('cargo', ['clippy', '--all-targets', '--', '-D', 'warnings'])],
   ['core tests, without Node', () => run('cargo', ['test', '--no-default-features'])],

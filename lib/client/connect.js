@@ -17,6 +17,8 @@ const { NodeSocket } = require('../native/node-socket');
 const { nextTick } = require('../async/timers');
 const { REASONS } = require('../native/layout');
 
+/** @typedef {ConnectRequest} ConnectRequestType */
+
 class ConnectRequest {
   constructor(client, callback) {
     this.id = 0;

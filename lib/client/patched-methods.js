@@ -42,13 +42,16 @@ function isDirect(call) {
   return reached - before === 3;
 }
 
-/** The number of functions on the stack. */
+/**
+ * The number of functions on the stack.
+ * @returns {number}
+ */
 function depth() {
   const { prepareStackTrace, stackTraceLimit } = Error;
   try {
     Error.stackTraceLimit = Infinity;
     Error.prepareStackTrace = (_, sites) => sites.length;
-    return new Error().stack;
+    return /** @type {any} */ (new Error().stack);
   } finally {
     Object.assign(Error, { prepareStackTrace, stackTraceLimit });
   }

@@ -17,6 +17,8 @@ class PagedStatement extends Statement {
     // Memory is limited by the page already.
     this.maxBytes = Statement.UNLIMITED;
     this.stream = rows;
+    // Set by abort-signal.js.
+    this.aborted = false;
   }
 
   // From the bridge: a page is complete, and the core waits for `turnPage`.

@@ -42,6 +42,9 @@ const STATES = {
 // States from which nothing that is sent now is answered.
 const DOOMED = new Set(['fatal', 'severed', 'lost', 'failed', 'ended']);
 
+/** @typedef {{ name: string, code?: string, error?: Error }} SessionState */
+
+/** @type {SessionState} */
 const NEW = { name: 'new', code: undefined, error: undefined };
 
 /**

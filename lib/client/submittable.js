@@ -19,6 +19,8 @@ const PAUSES = new Set(['rowDescription', 'noData', 'portalSuspended']);
 // Messages that answer an Execute.
 const PORTAL_ENDS = new Set(['portalSuspended', 'commandComplete', 'emptyQuery', 'error']);
 
+/** @typedef {RawSession} RawSessionType */
+
 class RawSession {
   /** @param query the submittable; null for bytes that were written outside of any session */
   constructor(client, query) {

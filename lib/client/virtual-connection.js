@@ -14,7 +14,18 @@ const { throwAsync } = require('../async/uncaught');
 const { sever } = require('./connection-loss');
 const { transmit } = require('./submittable');
 
-class VirtualConnection extends Connection {
+/**
+ * The fields that are not enumerable.
+ * @typedef {object} HiddenFields
+ * @property {import('../client')} _client
+ * @property {VirtualSocket|null} _stream
+ * @property {number} _readyExpected
+ * @property {boolean} _awaitsReady
+ */
+
+const Base = /** @type {typeof Connection & (new (...args: any[]) => HiddenFields)} */ (Connection);
+
+class VirtualConnection extends Base {
   constructor(client, config) {
     super(config);
     Object.defineProperty(this, '_client', { value: client });
@@ -29,6 +40,7 @@ class VirtualConnection extends Connection {
   }
 
   /** The virtual socket, made at first use. */
+  // @ts-expect-error a field of Connection
   get stream() {
     if (this._stream === null) {
       this._stream = new VirtualSocket(this);
@@ -42,9 +54,8 @@ class VirtualConnection extends Connection {
   // The core hands on whole messages only. A message that the parser cannot read ends the connection, not the process.
   _parse(stream) {
     let read;
-    parse({ on: (event, listener) => event === 'data' && (read = listener) }, (message) =>
-      this._take(message),
-    );
+    const source = { on: (event, listener) => event === 'data' && (read = listener) };
+    parse(/** @type {any} */ (source), (message) => this._take(message));
     const listener = (bytes) => {
       try {
         read(bytes);

@@ -15,7 +15,11 @@ const FLUSH_BYTES = 64 * 1024;
 // Largest chunk, as of a socket.
 const CHUNK_BYTES = 64 * 1024;
 
-class VirtualSocket extends Duplex {
+/** @typedef {{ _connection: import('./virtual-connection') }} HiddenFields */
+
+const Base = /** @type {typeof Duplex & (new (...args: any[]) => HiddenFields)} */ (Duplex);
+
+class VirtualSocket extends Base {
   constructor(connection) {
     super({ readableHighWaterMark: CHUNK_BYTES, writableHighWaterMark: HIGH_WATER, emitClose: true });
     Object.defineProperty(this, '_connection', { value: connection });

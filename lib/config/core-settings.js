@@ -60,6 +60,7 @@ function coreOptions(owner, options) {
 /** The port, refused in the words of Node's sockets. */
 function port(given) {
   if (Number.isInteger(given) && given >= 0 && given < 65536) return given;
+  /** @type {RangeError & { code?: string }} */
   const error = new RangeError(`Port should be >= 0 and < 65536. Received type ${typeof given} (${given}).`);
   error.code = 'ERR_SOCKET_BAD_PORT';
   throw error;
@@ -182,6 +183,7 @@ function checkOptions(options) {
   retrySettings(options);
 }
 
+/** @param {import('./options').Option} option */
 function problemOf({ name, kind, from }, options) {
   const value = options[name];
   if (kind === 'function') return value && typeof value !== 'function' ? [`${name} must be a function`] : [];

@@ -43,6 +43,7 @@ function readEnvironment(env = process.env) {
   given.breaker = readBreaker(reader, given.breaker);
 
   const sizes = Object.fromEntries([...TIERS, SHARED].map((tier) => [tier, readSizes(reader, tier)]));
+  /** @type {Record<string, any>} */
   const tiers = {};
   for (const tier of [...TIERS, SHARED]) {
     tiers[tier] = {
@@ -94,7 +95,10 @@ function valuesOf(given, tier) {
   return values;
 }
 
-/** The value of an option in a tier where no variable sets it. */
+/**
+ * The value of an option in a tier where no variable sets it.
+ * @param {import('./options').Option} option
+ */
 function valueInTier({ tiers }, tier) {
   return tiers !== null && typeof tiers === 'object' ? tiers[tier] : tiers;
 }
@@ -102,11 +106,13 @@ function valueInTier({ tiers }, tier) {
 /**
  * Where a tier connects: `<prefix>_HOST`, `_PORT` (lists, separated by commas, for several hosts),
  * `_TARGET_SESSION_ATTRS` and `_LOAD_BALANCE_HOSTS`. What a tier has none of its own for is that of all tiers.
+ * @param {Record<string, any>} [common]
  */
 function readPlace(reader, prefix, common = {}) {
+  /** @type {Record<string, any>} */
   const own = {};
   for (const option of PLACE) {
-    const value = reader.read(option, option.variable.replace(/^DB/, prefix));
+    const value = reader.read(option, String(option.variable).replace(/^DB/, prefix));
     if (value !== undefined) own[option.name] = value;
   }
   const place = { ...common, ...own };
@@ -117,8 +123,8 @@ function readPlace(reader, prefix, common = {}) {
 }
 
 function readCredentials(reader, tier) {
-  const users = optionNamed('user', 'client').variable;
-  const passwords = optionNamed('password', 'client').variable;
+  const users = /** @type {Record<string, string>} */ (optionNamed('user', 'client').variable);
+  const passwords = /** @type {Record<string, string>} */ (optionNamed('password', 'client').variable);
   const user = reader.text(users[tier]) ?? reader.text(users.common);
   const password = readPassword(reader, passwords[tier]) ?? readPassword(reader, passwords.common);
   return { ...(user !== undefined && { user }), ...(password !== undefined && { password }) };

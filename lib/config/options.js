@@ -16,7 +16,7 @@ const tiers = require('./option-tables/tiers');
  * @typedef {object} Option
  * @property {string} [name] absent: only a variable
  * @property {string[]} [aliases] other names of the same
- * @property {'client'|'pool'|'breaker'|'query'|'pool.query'|'tiers'} owner
+ * @property {string} owner client, pool, breaker, query, pool.query or tiers
  * @property {string} kind one of KINDS
  * @property {boolean|string} [core] a setting of the core, of the same name or of this one
  * @property {number} [from] the smallest value
@@ -59,7 +59,9 @@ const KINDS = {
 };
 
 /** @type {readonly Option[]} */
-const OPTIONS = Object.freeze([...client, ...pool, ...query, ...tiers].map(Object.freeze));
+const OPTIONS = Object.freeze(
+  [...client, ...pool, ...query, ...tiers].map((option) => Object.freeze(option)),
+);
 
 /** The options of an owner. */
 function optionsOf(owner) {
@@ -79,7 +81,10 @@ function variableNamed(variable) {
   return OPTIONS.find((option) => option.owner === 'tiers' && option.variable === variable);
 }
 
-/** The value under any of an option's names. */
+/**
+ * The value under any of an option's names.
+ * @param {Pick<Option, 'name'|'aliases'>} option
+ */
 function given({ name, aliases = [] }, options) {
   return [name, ...aliases].map((one) => options[one]).find((value) => value !== undefined && value !== null);
 }

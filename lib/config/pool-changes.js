@@ -6,9 +6,11 @@ const { breakerSettings, changedBreaker, checkBreaker, switchedOn } = require('.
 const { ConfigurationError } = require('../errors');
 const { optionNamed } = require('./options');
 
+/** @typedef {{ retry?: any, breaker?: any, failFast?: boolean, max?: number, min?: number }} PoolChanges */
+
 /**
  * @param options of the pool, as they are
- * @param changes see PoolChanges in index.d.ts; what is undefined stays
+ * @param {PoolChanges} changes see PoolChanges in index.d.ts; what is undefined stays
  * @returns `options` and `core`: what becomes of the options, and the core's part of it
  * @throws TypeError or ConfigurationError naming what makes no sense; then nothing is changed
  */

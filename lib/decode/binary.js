@@ -32,6 +32,7 @@ function utf8(bytes) {
 
 // A Date whose local fields are the UTC fields of `utc`.
 function asLocal(utc) {
+  /** @type {[number, number, number, number, number, number]} */
   const fields = [
     utc.getUTCMonth(),
     utc.getUTCDate(),
@@ -94,6 +95,9 @@ function uuid(bytes) {
   return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
 
+/** @typedef {(bytes: Buffer) => any} BinaryReader */
+
+/** @type {Map<number, BinaryReader>} */
 const VALUES = new Map([
   [17, (bytes) => bytes],
   [26, (bytes) => bytes.readUInt32BE(0)],
@@ -106,6 +110,7 @@ const VALUES = new Map([
   [2950, uuid],
 ]);
 
+/** @type {Map<number, BinaryReader>} */
 const ELEMENTS = new Map([
   ...VALUES,
   [16, (bytes) => bytes[0] !== 0],
@@ -113,7 +118,11 @@ const ELEMENTS = new Map([
   [20, (bytes) => Number(bytes.readBigInt64BE(0))],
   [21, (bytes) => bytes.readInt16BE(0)],
   [23, (bytes) => bytes.readInt32BE(0)],
-  ...[18, 19, 25, 1042, 1043].map((oid) => [oid, utf8]),
+  [18, utf8],
+  [19, utf8],
+  [25, utf8],
+  [1042, utf8],
+  [1043, utf8],
 ]);
 
 function array(bytes) {

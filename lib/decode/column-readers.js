@@ -18,7 +18,7 @@ const own = new Map();
 textParsers.init((oid, parser) => own.set(oid, parser));
 
 // pg-types answers an unknown format with the parser that parses nothing.
-const noParse = registry.getTypeParser(0, 'none');
+const noParse = registry.getTypeParser(/** @type {number} */ (0), /** @type {any} */ ('none'));
 // pg-types' parser of bigint returns the string that it is given.
 const parseBigInteger = own.get(BIGINT);
 const parseBytea = own.get(BYTEA);

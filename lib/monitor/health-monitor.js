@@ -31,7 +31,11 @@ const UNKNOWN = {
   leaks: [],
 };
 
-class ConnectionHealthMonitor extends EventEmitter {
+/** @typedef {{ _parent?: EventEmitter }} Watched `_parent`: Monitors, where it has made the monitor */
+
+const Emitter = /** @type {typeof EventEmitter & (new (...args: any[]) => Watched)} */ (EventEmitter);
+
+class ConnectionHealthMonitor extends Emitter {
   /**
    * @param pool one of our pools, or any object with `totalCount`, `idleCount` and `waitingCount`
    * @param options `name`, `thresholds` (see AlertThresholds in index.d.ts), `leakMillis`; or the name
@@ -59,7 +63,9 @@ class ConnectionHealthMonitor extends EventEmitter {
 
   /**
    * Samples at once and then every `interval` milliseconds; keeps no process alive.
-   * @param options `log`: a console for a line per sample and per change of an alert; false: none
+   * @param {number} [interval]
+   * @param {{ log?: object|false }} [options] `log`: a console for a line per sample and per change of an alert;
+   *   false: none
    */
   startMonitoring(interval = DEFAULT_INTERVAL_MILLIS, { log } = {}) {
     if (!(interval > 0)) throw new TypeError('the interval must be a number of milliseconds above 0');

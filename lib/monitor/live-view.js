@@ -35,6 +35,7 @@ const FIELDS = [
 const BREAKER = { closed: 0, open: 2 };
 
 class LiveView extends EventEmitter {
+  /** @param {{ interval?: number, thresholds?: object }} [options] */
   constructor({ interval = INTERVAL_MILLIS, thresholds } = {}) {
     super();
     this.setMaxListeners(0);

@@ -8,9 +8,9 @@ const native = () => require('../native').Telemetry;
 
 /**
  * @param classes `Client` and `Pool` of index.js
- * @param options `meterProvider`: default the global one, which has to be set before; `instrumentation`: a
- *   PgInstrumentation that is to trace this package's classes; only where they are installed as `pg` it does so
- *   by itself
+ * @param {{ meterProvider?: object, instrumentation?: object }} [options] `meterProvider`: default the global one,
+ *   which has to be set before; `instrumentation`: a PgInstrumentation that is to trace this package's classes; only
+ *   where they are installed as `pg` it does so by itself
  * @returns a function that ends both
  */
 function useOpenTelemetry(classes, { meterProvider, instrumentation } = {}) {

@@ -57,7 +57,7 @@ async function monitorServer(options = {}) {
   try {
     await new Promise((resolve, reject) => {
       server.once('error', reject);
-      server.listen(port, host, resolve);
+      server.listen(port, host, () => resolve(undefined));
     });
   } catch (error) {
     view.close();
@@ -66,7 +66,7 @@ async function monitorServer(options = {}) {
   // A connection that cannot be accepted (no descriptors are left) is lost and nothing else.
   server.on('error', () => {});
   server.unref();
-  const bound = server.address().port;
+  const bound = /** @type {import('node:net').AddressInfo} */ (server.address()).port;
   return {
     port: bound,
     host,
@@ -74,7 +74,7 @@ async function monitorServer(options = {}) {
     close: () => {
       view.close();
       server.closeAllConnections();
-      return new Promise((resolve) => server.close(() => resolve()));
+      return new Promise((resolve) => server.close(() => resolve(undefined)));
     },
   };
 }

@@ -61,6 +61,7 @@ const LOST = { kind: 'plain', reason: REASONS.LOST, message: 'Connection termina
  *
  * @typedef {object} Delegate
  * @property {number} number set by `openPool`
+ * @property {import('../pool/pool')} [pool] of a PoolDelegate
  * @property {(connection: ConnectionHandle) => void} opened a connection is open. With `awaitsOnConnect` in its info
  *   the core waits for `onConnectDone`
  * @property {(connection: ConnectionHandle, info: ClosedInfo) => void} closed a connection is closed; nothing more
@@ -70,12 +71,17 @@ const LOST = { kind: 'plain', reason: REASONS.LOST, message: 'Connection termina
  *   `resolveConnect`. Only after `interceptConnects(true)`
  * @property {(attempt: number, failure: object|null) => void} connectFailed an attempt that was intercepted has
  *   failed: answered by `resolveConnect`. Null: the core has given it up, and takes no answer
- * @property {(socket: number, place: { host: string, port: number }) => NodeSocket|undefined} dial a socket of
+ * @property {(socket: number, place: { host: string, port: number }) => NodeSocketType|undefined} dial a socket of
  *   Node's is wanted, as the setting `dial` says. Undefined: `dialed` has been called with an error
  * @property {(step: object) => void} loginStep a message of the login, as the setting `tellLogin` says
  * @property {(event: { event: 'retry'|'breaker' }) => void} poolEvent a request runs again, or a breaker has changed
  * @property {(lease: { connection: number, heldMillis: number }) => void} overdue a connection has been leased for
  *   over 30 seconds
+ *
+ * @typedef {InstanceType<typeof import('./node-socket').NodeSocket>} NodeSocketType
+ *
+ * @typedef {import('node:async_hooks').AsyncResource & { isTaken?: boolean }} ContextOfRequest `isTaken`: a connection
+ *   has it already
  *
  * @typedef {{ reason: string, error: object|null, idle: boolean }} ClosedInfo `error`: why, if this side did not
  *   close it; `idle`: nobody used it
@@ -87,15 +93,19 @@ const LOST = { kind: 'plain', reason: REASONS.LOST, message: 'Connection termina
  * @typedef {object} Request
  * @property {number} id set by `register`; 0: it is not registered
  * @property {boolean} keepsAlive whether it keeps the process alive
+ * @property {object} [pool] that it is a request of
+ * @property {ContextOfRequest|null} [context] of its call, where a connection may be opened for it
  * @property {(argument: number) => void} [takeDone] it is answered; as a rule with the transaction status
  * @property {(failure: object, status: number) => void} takeFailure it has failed
  * @property {(connection: ConnectionHandle) => void} [takeConnection] a checkout has its connection
- * @property {(shape: RowDescription, frame: Frame, word: number) => void} [takeRows] rows, in the record at `word`
+ * @property {(shape: RowDescription, frame: InstanceType<typeof Frame>, word: number) => void} [takeRows] rows, in the record at `word`
  * @property {(tag: string) => void} [takeCommand] the end of a result
  * @property {() => void} [takeRestart] the rows so far are void: it runs again
  * @property {() => void} [takePause] a page is complete
  * @property {(flags: number, bytes: Buffer) => void} [takeRaw] bytes of its connection in raw mode
  */
+
+/** @typedef {ConnectionHandle} ConnectionHandleType */
 
 /** A connection of the core, as JavaScript knows it. */
 class ConnectionHandle {
@@ -115,6 +125,7 @@ class ConnectionHandle {
 }
 
 class Bridge {
+  /** @param {typeof import('.')} native what the native part exports */
   constructor(native) {
     // The core must not keep this module alive: a test runner throws whole module registries away.
     const self = new WeakRef(this);
@@ -129,19 +140,27 @@ class Bridge {
     this.filled = 0;
     this.draining = false;
     this.postponed = false;
-    // Requests by id; 0 is no id.
+    /**
+     * Requests by id; 0 is no id.
+     * @type {(Request|undefined)[]}
+     */
     this.requests = [undefined];
     this.freeIds = [];
+    /** @type {Map<number, ConnectionHandle>} */
     this.connections = new Map();
     this.nodeSockets = new Map();
     this.shapes = new Map();
     // Delegates are held weakly: as under pg, a pool without connections that nobody refers to is collected.
     // Its connections and requests refer to it.
+    /** @type {Map<number, WeakRef<Delegate>>} */
     const delegates = new Map();
     this.delegates = delegates;
     this.collected = new FinalizationRegistry((number) => delegates.delete(number));
     this.lastNumber = 0;
-    // Receives the events of the log; set by monitor/event-log.js while it listens.
+    /**
+     * Receives the events of the log; set by monitor/event-log.js while it listens.
+     * @type {(event: object) => void}
+     */
     this.onLog = () => {};
     this.alive = 0;
   }
@@ -149,6 +168,7 @@ class Bridge {
   /**
    * A native pool that reports to `delegate`.
    * @param {Delegate} delegate
+   * @param {object} settings docs/design/boundary.md, "Settings as JSON"
    * @throws ConfigurationError naming every option that is out of its range
    */
   openPool(delegate, settings) {
@@ -443,6 +463,7 @@ class Bridge {
   }
 }
 
+/** @type {Bridge} */
 let current;
 
 /** The bridge of this thread; the native core is loaded when it is first needed. */

@@ -7,10 +7,13 @@ const { RECORD } = require('./layout');
 
 const HEADER_BYTES = RECORD.HEADER * 4;
 
+/** @typedef {(start: number, end: number) => string} SliceText */
+
 class Frame {
   constructor(bytes) {
     const memory = new ArrayBuffer(bytes);
-    this.bytes = Buffer.from(memory);
+    /** @type {Buffer & { latin1Slice: SliceText, utf8Slice: SliceText }} */
+    this.bytes = /** @type {any} */ (Buffer.from(memory));
     this.words = new Uint32Array(memory);
     this.doubles = new Float64Array(memory);
   }

@@ -54,6 +54,7 @@ function explained(failures) {
   const tried = failures.map(({ candidate, error, absent }) => {
     return `  ${candidate}: ${absent ? 'not there' : error.message.split('\n')[0]}`;
   });
+  /** @type {NodeJS.ErrnoException} */
   const failure = new Error(
     `pgpool-rs has no native part for ${triple()} (Node ${process.version}). Tried:\n${tried.join('\n')}\n${advice(telling.absent)}`,
     { cause: telling.error },

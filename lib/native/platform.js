@@ -16,6 +16,7 @@ const PUBLISHED = [
 
 /** Whether Node is linked against glibc: on a musl system its report names no version of glibc. */
 function isGlibc() {
+  /** @type {any} */
   const { report } = process;
   if (!report) return true;
   // Network interfaces are not needed here, and asking for their names can take long.

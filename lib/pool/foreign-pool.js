@@ -12,6 +12,7 @@ function pgPool() {
   try {
     return require('pg-pool');
   } catch (cause) {
+    /** @type {NodeJS.ErrnoException} */
     const error = new Error(
       'a Client class of another package is pooled by pg-pool: install pg-pool beside it',
       { cause },
@@ -29,6 +30,7 @@ function isForeign(ClientClass, Client) {
 /**
  * @param Derived the class that was asked for with `new`
  * @param Base our Pool, whose methods do not apply
+ * @returns {any} a pool of pg-pool's
  * @throws Error with the code ERR_PGPOOL_NO_PG_POOL where pg-pool is not installed
  */
 function foreignPool(options, ClientClass, Derived, Base) {

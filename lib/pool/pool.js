@@ -39,7 +39,33 @@ const { nextTick, setImmediate } = require('../async/timers');
 
 const { query: plainQuery } = plainMethods(Client.prototype);
 
-class Pool extends EventEmitter {
+/**
+ * The fields that `hide` gives a pool.
+ * @typedef {object} HiddenFields
+ * @property {boolean} _isLogged
+ * @property {import('../native').NativePool|null} _native
+ * @property {InstanceType<typeof PoolDelegate>} _delegate
+ * @property {Client|null} _template
+ * @property {TypeOverrides} _types
+ * @property {Set<InstanceType<typeof import('./early-release').EarlyRelease>>} _earlyReleases
+ * @property {Set<import('../native/bridge').ConnectionHandleType>} _lostLeases
+ * @property {object} _context
+ * @property {boolean} _interceptsConnects
+ * @property {boolean} _hasCustomClients
+ * @property {Map<number, object>} _leases
+ * @property {boolean} _isMeasured
+ * @property {boolean} _everyConnectionHasClient
+ * @property {boolean} _sawFirstClient
+ * @property {number} _maxResultBytes
+ * @property {number} _queryTimeout
+ * @property {boolean} _binary
+ * @property {boolean} _isPrefilledOnly
+ * @property {boolean} _holdsIdleTimeout
+ */
+
+const Emitter = /** @type {typeof EventEmitter & (new (...args: any[]) => HiddenFields)} */ (EventEmitter);
+
+class Pool extends Emitter {
   /**
    * Opens nothing: the first query or checkout does.
    * @param options see PoolConfig in index.d.ts; a copy is kept in `pool.options`
@@ -267,7 +293,8 @@ class Pool extends EventEmitter {
 
   /**
    * Changes what may change while the pool runs.
-   * @param changes `retry`: 'on' or 'off'; `breaker`: 'enforce', 'metrics', 'forced-open' or 'off'; `failFast`; `max`:
+   * @param {import('../config/pool-changes').PoolChanges} changes
+   *   `retry`: 'on' or 'off'; `breaker`: 'enforce', 'metrics', 'forced-open' or 'off'; `failFast`; `max`:
    *   above a lowered one idle connections close now, lent ones when they come back; `min`
    */
   configure(changes = {}) {

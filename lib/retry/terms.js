@@ -30,6 +30,7 @@ function isFatal(error) {
   return severity === 'FATAL' || severity === 'PANIC';
 }
 
+/** @returns {(InstanceType<typeof DatabaseError> & { code?: string, severity?: string })|undefined} */
 function databaseErrorOf(error) {
   for (const one of causes(error)) if (one instanceof DatabaseError) return one;
   return undefined;
@@ -66,7 +67,7 @@ function withAmbiguity(error, first) {
 
 /**
  * Terms for a query of a pool that runs on a client; undefined: it never runs again.
- * @param options of the pool
+ * @param {Record<string, any>|undefined} options of the pool
  * @param config the query as it was given
  */
 function termsOf(options = {}, config) {

@@ -215,6 +215,7 @@ class TransactionRun {
   expire() {
     this.giveBack(true);
     if (this.committing) return this.finished;
+    /** @type {NodeJS.ErrnoException} */
     const error = new Error('the deadline of the transaction has passed');
     error.code = 'DEADLINE_EXCEEDED';
     return { error };
@@ -257,12 +258,14 @@ function codes({ retryOn }) {
 }
 
 function ended() {
+  /** @type {NodeJS.ErrnoException} */
   const error = new Error('the transaction was ended by its own function');
   error.code = 'TRANSACTION_ENDED';
   return error;
 }
 
 function rolledBack() {
+  /** @type {NodeJS.ErrnoException} */
   const error = new Error('the transaction was rolled back: COMMIT was answered by ROLLBACK');
   error.code = 'TRANSACTION_ROLLED_BACK';
   return error;

@@ -5,7 +5,12 @@
 const MAX_MILLIS = 0x7fffffff;
 const SQLSTATE = /^[0-9A-Z]{5}$/;
 
-/** The retry options in a query's config; undefined when there are none. */
+/** @typedef {{ deadline?: number, retryAttempts?: number, retryDelay?: number, retryOn?: string[] }} RetryOptions */
+
+/**
+ * The retry options in a query's config; undefined when there are none.
+ * @returns {RetryOptions|undefined}
+ */
 function retryOptionsOf(config) {
   const { deadline, retryOn } = config;
   const retryAttempts = config.retryAttempts ?? config.maxRetries;
@@ -14,7 +19,10 @@ function retryOptionsOf(config) {
   return { deadline, retryAttempts, retryDelay, retryOn };
 }
 
-/** The error of an option that is out of its range; undefined: none is. */
+/**
+ * The error of an option that is out of its range; undefined: none is.
+ * @param {RetryOptions} options
+ */
 function invalidOption({ deadline, retryAttempts, retryDelay, retryOn }) {
   for (const [name, value] of Object.entries({ deadline, retryAttempts, retryDelay })) {
     if (value == null) continue;

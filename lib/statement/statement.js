@@ -45,7 +45,12 @@ class Statement {
     this.query = null;
     // First argument of a callback on success: null from pg's clients, undefined from its pools.
     this.success = null;
+    /** @type {Result|null} */
     this.result = null;
+    /**
+     * All of them, where there is more than one.
+     * @type {Result[]|null}
+     */
     this.results = null;
     this.open = false;
     this.failed = false;
@@ -180,6 +185,7 @@ class Statement {
       this.fail(this.failure);
       return;
     }
+    /** @type {Result|Result[]|null} */
     let value = this.results;
     if (value === null) value = this.result;
     if (value === null) value = new Result(this.rowMode, this.types);
