@@ -122,7 +122,7 @@ impl Monitor {
             Either::A(id) => Subject::Ours(registry::find(id)),
             Either::B(counts) => Subject::Foreign(read_json(&counts)?),
         };
-        Ok(self.0.look(at, &subject, &context).to_string())
+        Ok(self.0.sample(at, &subject, &context).to_string())
     }
 
     /// Closes the monitor: another one may speak for the tier.

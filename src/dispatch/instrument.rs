@@ -14,7 +14,7 @@ use crate::{
     pool::{AcquireError, CloseReason, Pool, Sizes, WeakPool},
     postgres::{Error, Host, Rows, Shape, Status},
     resilience::NoRetry,
-    telemetry::{FailureClass, Operation, PoolMetrics, PoolReading, registry},
+    telemetry::{FailureClass, Operation, PoolMetrics, PoolReading, event_log, registry},
 };
 
 /// The record of a new tier; none: monitoring is off.
@@ -22,6 +22,7 @@ pub(super) fn open(settings: &Settings) -> Option<Arc<PoolMetrics>> {
     if settings.monitoring == Monitoring::Off {
         return None;
     }
+    event_log::start();
     let metrics = registry::open(&settings.name());
     if settings.monitoring == Monitoring::Logged {
         metrics.log_warnings();

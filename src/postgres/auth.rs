@@ -27,16 +27,16 @@ pub(super) async fn authenticate(startup: &mut Startup, config: &Config) -> Resu
     loop {
         match startup.next().await? {
             Message::AuthenticationOk => {
-                startup.tell(|length| LoginStep::Accepted { length });
+                startup.report(|length| LoginStep::Accepted { length });
                 return Ok(());
             }
             Message::AuthenticationCleartextPassword => {
-                startup.tell(|length| LoginStep::Cleartext { length });
+                startup.report(|length| LoginStep::Cleartext { length });
                 let password = password(config).await?.unwrap_or_default();
                 send_password(startup, password.as_bytes()).await?;
             }
             Message::AuthenticationMd5Password(body) => {
-                startup.tell(|length| LoginStep::Md5 { length, salt: body.salt() });
+                startup.report(|length| LoginStep::Md5 { length, salt: body.salt() });
                 let password = password(config).await?.unwrap_or_default();
                 let hash = md5_hash(config.user.as_bytes(), password.as_bytes(), body.salt());
                 send_password(startup, hash.as_bytes()).await?;
@@ -81,7 +81,7 @@ async fn scram(startup: &mut Startup, config: &Config, mechanisms: &[String]) ->
         Some(_) => (SCRAM_SHA_256, ChannelBinding::unrequested()),
         None => (SCRAM_SHA_256, ChannelBinding::unsupported()),
     };
-    startup.tell(|length| LoginStep::Sasl { length, mechanisms: mechanisms.to_vec(), mechanism });
+    startup.report(|length| LoginStep::Sasl { length, mechanisms: mechanisms.to_vec(), mechanism });
     if !offers(mechanism) {
         return Err(Error::Plain(
             "SASL: Only mechanism(s) SCRAM-SHA-256 and SCRAM-SHA-256-PLUS are currently supported".into(),
@@ -103,7 +103,7 @@ async fn scram(startup: &mut Startup, config: &Config, mechanisms: &[String]) ->
     let Message::AuthenticationSaslContinue(body) = startup.next_or_error().await? else {
         return Err(malformed());
     };
-    startup.tell(|length| LoginStep::SaslContinue { length, data: text(body.data()) });
+    startup.report(|length| LoginStep::SaslContinue { length, data: text(body.data()) });
     let iterations = check_iterations(body.data(), config.scram_max_iterations)?;
     let rounds = iterations.saturating_mul(4 + password.len() as u64 / 64);
     let mut scram =
@@ -113,7 +113,7 @@ async fn scram(startup: &mut Startup, config: &Config, mechanisms: &[String]) ->
     let Message::AuthenticationSaslFinal(body) = startup.next_or_error().await? else {
         return Err(malformed());
     };
-    startup.tell(|length| LoginStep::SaslFinal { length, data: text(body.data()) });
+    startup.report(|length| LoginStep::SaslFinal { length, data: text(body.data()) });
     scram
         .finish(body.data())
         .map_err(|_| Error::Plain("SASL: SCRAM-SERVER-FINAL-MESSAGE: server signature does not match".into()))

@@ -29,11 +29,11 @@ pub async fn connect(
 async fn open(host: &Arc<Host>, config: &Config) -> Result<(Transport, Route), Error> {
     if let Some(dialer) = &config.dialer {
         let stream = dialer.dial(host).await?;
-        hear(config, &LoginStep::Connected);
+        report(config, &LoginStep::Connected);
         return Ok((Transport::External(stream), Route::External(Arc::clone(dialer), Arc::clone(host))));
     }
     let (socket, address) = Socket::open(host, config.keep_alive).await?;
-    hear(config, &LoginStep::Connected);
+    report(config, &LoginStep::Connected);
     let transport = match &config.tls {
         None => {
             let (reader, writer) = socket.split();
@@ -41,14 +41,14 @@ async fn open(host: &Arc<Host>, config: &Config) -> Result<(Transport, Route), E
         }
         Some(settings) => {
             let stream = secure(socket, &host.name, settings).await?;
-            hear(config, &LoginStep::Encrypted);
+            report(config, &LoginStep::Encrypted);
             Transport::Tls(Box::new(stream))
         }
     };
     Ok((transport, Route::Direct { address, host: Arc::clone(host), tls: config.tls.clone() }))
 }
 
-fn hear(config: &Config, step: &LoginStep) {
+fn report(config: &Config, step: &LoginStep) {
     if let Some(login_listener) = &config.login_listener {
         login_listener.hear(step);
     }

@@ -371,14 +371,14 @@ impl ConnectionState {
     }
 
     /// Encodes an exchange into the outbox, unless it was withdrawn.
-    pub(super) fn start_locked(&mut self, exchange: Exchange, healed: bool) -> Result<(), Refused> {
+    pub(super) fn start_locked(&mut self, exchange: Exchange, is_rerun: bool) -> Result<(), Refused> {
         if exchange.reply.is_withdrawn() {
             let status = Some(self.status);
             return Err(Refused { reply: exchange.reply, error: Error::Withdrawn, status });
         }
         let statement = Arc::clone(&exchange.statement);
         let before = self.outbox.len();
-        match encode(&statement, healed, &mut self.statements, &mut self.outbox) {
+        match encode(&statement, is_rerun, &mut self.statements, &mut self.outbox) {
             Ok((preparation, shape)) => {
                 if let Some(raw_reader) =
                     (statement.mode == QueryMode::Raw).then(|| exchange.reply.raw_reader()).flatten()
@@ -394,7 +394,7 @@ impl ConnectionState {
                     deadline: statement.timeout.map(|timeout| Instant::now() + timeout),
                     bytes: self.outbox.len() - before,
                     preparation,
-                    healed,
+                    is_rerun,
                     shape,
                     opened: false,
                     progress: Progress::Nothing,

@@ -46,7 +46,7 @@ struct Driver {
 impl Driver {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
-            match self.attend(cx) {
+            match self.serve_requests(cx) {
                 Ok(true) => {}
                 Ok(false) => return Poll::Ready(End::Closing),
                 Err(error) => return Poll::Ready(End::Closed(error)),
@@ -83,7 +83,7 @@ impl Driver {
     }
 
     /// Carries out the requests of other threads. False: the connection is to be closed.
-    fn attend(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
+    fn serve_requests(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
         let connection = &self.handler.connection;
         let mut state = connection.state.lock();
         if !state.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {

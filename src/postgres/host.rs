@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::shared_sessions::Sharing;
+use super::shared_sessions::SharedSessions;
 
 /// The address of one server.
 #[derive(Debug)]
@@ -11,12 +11,12 @@ pub struct Host {
     pub name: String,
     /// The port; for a socket directory, the number in the socket's file name.
     pub port: u16,
-    pub(super) sharing: Arc<Sharing>,
+    pub(super) shared_sessions: Arc<SharedSessions>,
 }
 
 impl Host {
     /// The host of that name.
     pub fn new(name: impl Into<String>, port: u16) -> Self {
-        Self { name: name.into(), port, sharing: Arc::default() }
+        Self { name: name.into(), port, shared_sessions: Arc::default() }
     }
 }

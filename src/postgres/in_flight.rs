@@ -14,7 +14,7 @@ pub(super) struct InFlight {
     pub(super) preparation: Preparation,
     /// Whether it runs for the second time, because the server had lost the statement. There is no third
     /// time.
-    pub(super) healed: bool,
+    pub(super) is_rerun: bool,
     /// The columns of the current result.
     pub(super) shape: Option<Arc<Shape>>,
     /// Whether the reply has got the columns of the current result.
@@ -59,13 +59,13 @@ impl InFlight {
     pub(super) fn is_stale(&self) -> bool {
         let stale = match self.error.as_ref().and_then(Error::sqlstate) {
             Some(code) if code.is_stale_statement() => matches!(self.preparation, Preparation::Cached),
-            _ => self.met_taken_name(),
+            _ => self.is_name_taken(),
         };
         stale && self.progress == Progress::Nothing
     }
 
     /// Whether its name, if it is one of ours, exists on the server already.
-    pub(super) fn met_taken_name(&self) -> bool {
+    pub(super) fn is_name_taken(&self) -> bool {
         self.error.as_ref().and_then(Error::sqlstate).is_some_and(SqlState::is_duplicate_statement)
             && self.exchange.statement.name.is_none()
             && matches!(&self.preparation, Preparation::Pending(name) if !name.is_empty())
@@ -73,9 +73,9 @@ impl InFlight {
 
     /// Whether a stale one may run again: no transaction was lost, and its caller still waits. A statement
     /// that was named without its text cannot be prepared again.
-    pub(super) fn is_healable(&self, status: Status) -> bool {
+    pub(super) fn may_run_again(&self, status: Status) -> bool {
         let has_text = !self.exchange.statement.text.is_empty() || self.exchange.statement.name.is_none();
-        status == Status::Idle && !self.healed && !self.given_up && has_text
+        status == Status::Idle && !self.is_rerun && !self.given_up && has_text
     }
 
     /// Whether the statement that it was to prepare does not exist.
@@ -94,7 +94,7 @@ impl InFlight {
 
 impl ConnectionState {
     /// Forgets the prepared statement on which a stale exchange relied.
-    pub(super) fn disown_locked(&mut self, stale: &InFlight) {
+    pub(super) fn forget_prepared_locked(&mut self, stale: &InFlight) {
         let is_lost = stale.error.as_ref().and_then(Error::sqlstate).is_some_and(SqlState::is_lost_statement);
         if !matches!(stale.preparation, Preparation::Cached) {
             self.statements.disable();

@@ -51,11 +51,11 @@ impl ResponseHandler {
             state.statements.abandon(&failed.exchange.statement);
         }
         let mut refused = Vec::new();
-        let is_name_taken = finished.as_ref().is_some_and(InFlight::met_taken_name);
+        let is_name_taken = finished.as_ref().is_some_and(InFlight::is_name_taken);
         let finished = match finished {
             Some(finished) if finished.is_stale() => {
-                state.disown_locked(&finished);
-                if is_wanted && finished.is_healable(status) && state.sent.is_empty() {
+                state.forget_prepared_locked(&finished);
+                if is_wanted && finished.may_run_again(status) && state.sent.is_empty() {
                     refused.extend(state.start_locked(finished.exchange, true).err());
                     None
                 } else {

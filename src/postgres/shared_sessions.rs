@@ -15,12 +15,12 @@ const LOST_STATEMENTS: u8 = 3;
 
 /// Whether clients of a host share server sessions, as far as it is known.
 #[derive(Debug, Default)]
-pub(super) struct Sharing {
+pub(super) struct SharedSessions {
     is_shared: AtomicBool,
     lost: AtomicU8,
 }
 
-impl Sharing {
+impl SharedSessions {
     pub(super) fn is_shared(&self) -> bool {
         self.is_shared.load(Ordering::Relaxed)
     }
@@ -29,19 +29,19 @@ impl Sharing {
     pub(super) fn logged_in(&self, process_id: i32) {
         // The server sent no cancel key: 0.
         if !(0..=LARGEST_PROCESS_ID).contains(&process_id) {
-            self.found();
+            self.note_shared();
         }
     }
 
     /// Counts a prepared statement that is gone.
     pub(super) fn statement_lost(&self) {
         if self.lost.fetch_add(1, Ordering::Relaxed).saturating_add(1) >= LOST_STATEMENTS {
-            self.found();
+            self.note_shared();
         }
     }
 
     /// Notes that sessions are shared.
-    pub(super) fn found(&self) {
+    pub(super) fn note_shared(&self) {
         self.is_shared.store(true, Ordering::Relaxed);
     }
 }
@@ -55,19 +55,19 @@ mod tests {
         for (process_id, is_shared) in
             [(0, false), (1, false), (4_194_304, false), (4_194_305, true), (-7, true)]
         {
-            let sharing = Sharing::default();
-            sharing.logged_in(process_id);
-            assert_eq!(sharing.is_shared(), is_shared, "{process_id}");
+            let shared_sessions = SharedSessions::default();
+            shared_sessions.logged_in(process_id);
+            assert_eq!(shared_sessions.is_shared(), is_shared, "{process_id}");
         }
     }
 
     #[test]
     fn one_lost_statement_is_forgiven_and_several_are_not() {
-        let sharing = Sharing::default();
-        sharing.statement_lost();
-        sharing.statement_lost();
-        assert!(!sharing.is_shared());
-        sharing.statement_lost();
-        assert!(sharing.is_shared());
+        let shared_sessions = SharedSessions::default();
+        shared_sessions.statement_lost();
+        shared_sessions.statement_lost();
+        assert!(!shared_sessions.is_shared());
+        shared_sessions.statement_lost();
+        assert!(shared_sessions.is_shared());
     }
 }

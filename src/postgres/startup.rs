@@ -63,7 +63,7 @@ impl Startup {
     }
 
     /// Reports a login event; `step` is given the length of the last message.
-    pub(super) fn tell(&self, step: impl FnOnce(usize) -> LoginStep) {
+    pub(super) fn report(&self, step: impl FnOnce(usize) -> LoginStep) {
         if let Some(login_listener) = &self.login_listener {
             login_listener.hear(&step(self.length));
         }
@@ -161,8 +161,9 @@ impl Startup {
             Transport::Plain(_, writer) => Some(Arc::clone(writer)),
             Transport::Tls(_) | Transport::External(_) => None,
         };
-        host.sharing.logged_in(process_id);
-        let statements = Statements::new(config.statement_cache, Arc::clone(&host.sharing), config.pipelined);
+        host.shared_sessions.logged_in(process_id);
+        let statements =
+            Statements::new(config.statement_cache, Arc::clone(&host.shared_sessions), config.pipelined);
         let role = Role::reported(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let connection = Arc::new(Connection {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),

@@ -13,7 +13,7 @@ use std::{
 
 use lru::LruCache;
 
-use super::{QueryMode, Shape, Statement, shared_sessions::Sharing};
+use super::{QueryMode, Shape, Statement, shared_sessions::SharedSessions};
 
 /// The first part of our own names; a word that is random for each connection, and a number follow. The word
 /// is random because behind a pooler two clients may meet on one session, and must never run each other's
@@ -71,14 +71,14 @@ pub(super) struct Statements {
     /// Names that may still exist on the server, to be closed before the next Parse.
     unwanted: Vec<Arc<str>>,
     /// Whether sessions are shared; then nothing is cached.
-    sharing: Arc<Sharing>,
+    shared_sessions: Arc<SharedSessions>,
     /// Texts whose Parse is in flight, in a pipeline. No other exchange may rely on it yet.
     pending: Option<HashSet<Key>>,
 }
 
 impl Statements {
     /// A cache of at most `capacity` unnamed statements; 0: none.
-    pub(super) fn new(capacity: usize, sharing: Arc<Sharing>, pipelined: bool) -> Self {
+    pub(super) fn new(capacity: usize, shared_sessions: Arc<SharedSessions>, pipelined: bool) -> Self {
         let by_text = NonZeroUsize::new(capacity).map(|capacity| {
             // Memory grows as the cache fills: the application may have given any capacity.
             let mut by_text = LruCache::unbounded();
@@ -88,7 +88,7 @@ impl Statements {
         let pending = pipelined.then(HashSet::new);
         let prefix = format!("{OWN_NAME}{:016x}_", RandomState::new().build_hasher().finish());
         let (by_name, unwanted) = (HashMap::new(), Vec::new());
-        Self { by_text, by_name, prefix, serial: 0, unwanted, sharing, pending }
+        Self { by_text, by_name, prefix, serial: 0, unwanted, shared_sessions, pending }
     }
 
     /// The plan for a statement. `anew`: it is prepared again, even if it is cached.
@@ -102,7 +102,7 @@ impl Statements {
             return plan;
         }
         let cached = matches!(statement.mode, QueryMode::Extended { .. });
-        let cached = cached && !anew && !self.sharing.is_shared() && is_worth_caching(statement);
+        let cached = cached && !anew && !self.shared_sessions.is_shared() && is_worth_caching(statement);
         let Some(by_text) = self.by_text.as_mut().filter(|_| cached) else {
             return Plan::Prepare { name: "".into(), close: Vec::new() };
         };
@@ -186,7 +186,7 @@ impl Statements {
         // Some may still exist; closing one that does not exist does no harm.
         self.unwanted.extend(self.by_name.keys().cloned());
         self.deallocated();
-        self.sharing.statement_lost();
+        self.shared_sessions.statement_lost();
     }
 
     /// Forgets all statements: the server has dropped them (DISCARD ALL, DEALLOCATE ALL).
@@ -200,7 +200,7 @@ impl Statements {
     /// Stops caching by text on all connections to this host: a pooler shares its sessions.
     pub(super) fn disable(&mut self) {
         self.by_text = None;
-        self.sharing.found();
+        self.shared_sessions.note_shared();
     }
 }
 

@@ -59,7 +59,7 @@ struct EventLog {
 
 /// Starts the log. Where the process has a subscriber of its own for `tracing`, that one gets the events
 /// instead.
-pub(super) fn start() {
+pub fn start() {
     STARTED.call_once(|| {
         let subscriber = tracing_subscriber::registry().with(Keeper).with(log_writer::layer());
         let _ = tracing::subscriber::set_global_default(subscriber);

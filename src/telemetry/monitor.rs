@@ -14,7 +14,7 @@ use super::{
     alerts::{AlertChange, Alerts, Transition, Values},
     diagnosis::{self, Context, Signals},
     rule::Rule,
-    sliding_window::{Lately, Mark, SlidingWindow},
+    sliding_window::{Mark, SlidingWindow, Windows},
     snapshot,
 };
 
@@ -48,12 +48,12 @@ pub struct PoolMonitor {
     claimed: Option<Arc<PoolMetrics>>,
 }
 
-struct Seen {
+struct Sample {
     name: Option<String>,
     reading: Option<PoolReading>,
     /// Operations that failed since the pool was made.
     errors: u64,
-    lately: Lately,
+    windows: Windows,
 }
 
 impl PoolMonitor {
@@ -64,39 +64,42 @@ impl PoolMonitor {
     }
 
     /// Takes a sample. `at` is of any clock that goes forward; the answer is JSON for JavaScript.
-    pub fn look(&mut self, at: Duration, subject: &Subject, context: &Context) -> Value {
-        let seen = self.see(at, subject);
-        let values = self.values(&seen);
+    pub fn sample(&mut self, at: Duration, subject: &Subject, context: &Context) -> Value {
+        let sample = self.read(at, subject);
+        let values = self.values(&sample);
         let changes = self.alerts.observe(at, &values);
         let ours = if let Subject::Ours(metrics) = subject { metrics.as_ref() } else { None };
         let signals = Signals {
             context,
-            reading: seen.reading.as_ref(),
+            reading: sample.reading.as_ref(),
             breaker: ours.map_or(BreakerState::Closed, |metrics| metrics.breaker()),
             connect_error: ours.and_then(|metrics| metrics.last_connect_error()),
-            minute: seen.lately.minute.as_ref(),
+            minute: sample.windows.minute.as_ref(),
             use_p95: ours.and_then(|metrics| metrics.use_time.read().quantile(0.95)).map(|nanos| nanos / 1e6),
         };
         let changes: Vec<_> =
-            changes.iter().map(|change| tell(change, seen.name.as_deref(), &signals)).collect();
+            changes.iter().map(|change| tell(change, sample.name.as_deref(), &signals)).collect();
         if ours.is_some_and(|metrics| self.claim(metrics)) {
             self.publish(&changes);
         }
-        self.to_json(&seen, &values, &signals, &changes)
+        self.to_json(&sample, &values, &signals, &changes)
     }
 
-    fn see(&mut self, at: Duration, subject: &Subject) -> Seen {
+    fn read(&mut self, at: Duration, subject: &Subject) -> Sample {
         match subject {
-            Subject::Ours(None) => {
-                Seen { name: None, reading: None, errors: 0, lately: Lately { interval: None, minute: None } }
-            }
+            Subject::Ours(None) => Sample {
+                name: None,
+                reading: None,
+                errors: 0,
+                windows: Windows { interval: None, minute: None },
+            },
             Subject::Ours(Some(metrics)) => {
                 let mark = Mark::of(metrics, at);
-                Seen {
+                Sample {
                     name: Some(metrics.name.clone()),
                     reading: metrics.try_reading(),
                     errors: mark.faults,
-                    lately: self.window.look(mark),
+                    windows: self.window.sample(mark),
                 }
             }
             Subject::Foreign(foreign) => {
@@ -110,19 +113,19 @@ impl PoolMonitor {
                     max: foreign.max.unwrap_or(0),
                     ..PoolReading::default()
                 };
-                Seen {
+                Sample {
                     name: Some(foreign.name.clone()),
                     reading: Some(reading),
                     errors: faults,
-                    lately: self.window.look(mark),
+                    windows: self.window.sample(mark),
                 }
             }
         }
     }
 
-    fn values(&self, seen: &Seen) -> Values {
-        let reading = seen.reading.as_ref();
-        let minute = seen.lately.minute.as_ref();
+    fn values(&self, sample: &Sample) -> Values {
+        let reading = sample.reading.as_ref();
+        let minute = sample.windows.minute.as_ref();
         let waited =
             minute.and_then(|minute| minute.times.as_ref()?.wait.quantile(0.95)).map(|nanos| nanos / 1e6);
         let oldest = reading.and_then(|reading| reading.oldest_wait).map(|wait| wait.as_secs_f64() * 1000.0);
@@ -171,13 +174,13 @@ impl PoolMonitor {
         }
     }
 
-    fn to_json(&self, seen: &Seen, values: &Values, signals: &Signals<'_>, changes: &[Value]) -> Value {
+    fn to_json(&self, sample: &Sample, values: &Values, signals: &Signals<'_>, changes: &[Value]) -> Value {
         let firing: Vec<_> = self.alerts.firing().map(Rule::name).collect();
         let values: Map<_, _> = Rule::ALL
             .into_iter()
             .map(|rule| (rule.name().to_owned(), json!(values[rule as usize])))
             .collect();
-        let connections = seen.reading.as_ref().map(|reading| {
+        let connections = sample.reading.as_ref().map(|reading| {
             let PoolReading { idle, used, connecting, max, min, .. } = *reading;
             json!({
                 "total": idle + used + connecting, "idle": idle, "used": used, "connecting": connecting,
@@ -185,13 +188,13 @@ impl PoolMonitor {
             })
         });
         json!({
-            "name": seen.name,
+            "name": sample.name,
             "connections": connections,
-            "waiting": seen.reading.as_ref().map(|reading| reading.waiting),
-            "oldestWait": seen.reading.as_ref().and_then(|reading| reading.oldest_wait).map(|wait| wait.as_secs_f64() * 1000.0),
-            "errors": seen.errors,
-            "interval": seen.lately.interval.as_ref().map(mark_to_json),
-            "minute": seen.lately.minute.as_ref().map(mark_to_json),
+            "waiting": sample.reading.as_ref().map(|reading| reading.waiting),
+            "oldestWait": sample.reading.as_ref().and_then(|reading| reading.oldest_wait).map(|wait| wait.as_secs_f64() * 1000.0),
+            "errors": sample.errors,
+            "interval": sample.windows.interval.as_ref().map(mark_to_json),
+            "minute": sample.windows.minute.as_ref().map(mark_to_json),
             "values": values,
             "breaker": signals.breaker.name(),
             "lastConnectError": signals.connect_error,
@@ -291,10 +294,10 @@ mod tests {
         let thresholds = AlertThresholds::from_json(told).unwrap_or_default();
         let (mut first, mut second) = (PoolMonitor::new(thresholds.clone()), PoolMonitor::new(thresholds));
         let subject = Subject::Ours(Some(Arc::clone(&metrics)));
-        for watch in [&mut first, &mut second] {
-            let seen = watch.look(SECOND, &subject, &Context::default());
-            assert_eq!(seen["changes"][0]["turn"], "fired");
-            assert_eq!(seen["changes"][0]["causes"][0]["kind"], "load");
+        for monitor in [&mut first, &mut second] {
+            let sample = monitor.sample(SECOND, &subject, &Context::default());
+            assert_eq!(sample["changes"][0]["turn"], "fired");
+            assert_eq!(sample["changes"][0]["causes"][0]["kind"], "load");
         }
         let noted = |event: &str| {
             let entries = event_log::after(0);
@@ -307,7 +310,7 @@ mod tests {
         assert!(metrics.has_alert(Rule::Waiting));
         drop(first);
         assert!(!metrics.has_alert(Rule::Waiting));
-        second.look(2 * SECOND, &subject, &Context::default());
+        second.sample(2 * SECOND, &subject, &Context::default());
         assert!(metrics.has_alert(Rule::Waiting));
     }
 
@@ -315,19 +318,19 @@ mod tests {
     fn fewer_operations_than_fifty_say_nothing_about_errors() {
         let metrics = registry::open("errors");
         metrics.attach(reader(0, 0));
-        let mut watch = PoolMonitor::new(AlertThresholds::default());
+        let mut monitor = PoolMonitor::new(AlertThresholds::default());
         let subject = Subject::Ours(Some(Arc::clone(&metrics)));
-        watch.look(Duration::ZERO, &subject, &Context::default());
+        monitor.sample(Duration::ZERO, &subject, &Context::default());
         for _ in 0..49 {
             metrics.begin().end(Some(FailureClass::Connection));
         }
-        let seen = watch.look(SECOND, &subject, &Context::default());
-        assert_eq!(seen["values"]["error_rate"], Value::Null);
+        let sample = monitor.sample(SECOND, &subject, &Context::default());
+        assert_eq!(sample["values"]["error_rate"], Value::Null);
         metrics.begin().end(None);
         metrics.begin().end(Some(FailureClass::Cancelled));
-        let seen = watch.look(2 * SECOND, &subject, &Context::default());
-        assert_eq!(seen["values"]["error_rate"].as_f64(), Some(49.0 / 51.0));
-        assert_eq!(seen["interval"]["operations"], 2);
+        let sample = monitor.sample(2 * SECOND, &subject, &Context::default());
+        assert_eq!(sample["values"]["error_rate"].as_f64(), Some(49.0 / 51.0));
+        assert_eq!(sample["interval"]["operations"], 2);
     }
 
     #[test]
@@ -337,27 +340,27 @@ mod tests {
         metrics.attach(Box::new(move || {
             Some(PoolReading { waiting: 1, oldest_wait, ..PoolReading::default() })
         }));
-        let mut watch = PoolMonitor::new(AlertThresholds::default());
-        let seen = watch.look(SECOND, &Subject::Ours(Some(metrics)), &Context::default());
-        assert_eq!(seen["values"]["acquire"], 6000.0);
-        assert_eq!(seen["firing"][0], "acquire");
+        let mut monitor = PoolMonitor::new(AlertThresholds::default());
+        let sample = monitor.sample(SECOND, &Subject::Ours(Some(metrics)), &Context::default());
+        assert_eq!(sample["values"]["acquire"], 6000.0);
+        assert_eq!(sample["firing"][0], "acquire");
     }
 
     #[test]
     fn a_foreign_pool_is_watched_by_its_counts() {
-        let mut watch = PoolMonitor::new(AlertThresholds::default());
+        let mut monitor = PoolMonitor::new(AlertThresholds::default());
         let foreign =
             Foreign { name: "theirs".into(), used: 9, max: Some(10), waiting: 2, ..Foreign::default() };
-        let seen = watch.look(SECOND, &Subject::Foreign(foreign), &Context::default());
-        assert_eq!(seen["values"]["utilisation"], 0.9);
-        assert_eq!(seen["values"]["waiting"], 2.0);
-        assert_eq!(seen["values"]["acquire"], Value::Null);
+        let sample = monitor.sample(SECOND, &Subject::Foreign(foreign), &Context::default());
+        assert_eq!(sample["values"]["utilisation"], 0.9);
+        assert_eq!(sample["values"]["waiting"], 2.0);
+        assert_eq!(sample["values"]["acquire"], Value::Null);
     }
 
     #[test]
     fn a_pool_that_is_not_open_holds_everything() {
-        let mut watch = PoolMonitor::new(AlertThresholds::default());
-        let seen = watch.look(SECOND, &Subject::Ours(None), &Context::default());
-        assert_eq!(seen["values"]["waiting"], Value::Null);
+        let mut monitor = PoolMonitor::new(AlertThresholds::default());
+        let sample = monitor.sample(SECOND, &Subject::Ours(None), &Context::default());
+        assert_eq!(sample["values"]["waiting"], Value::Null);
     }
 }

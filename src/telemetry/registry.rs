@@ -10,7 +10,7 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-use super::{PoolMetrics, event_log};
+use super::PoolMetrics;
 
 static TIERS: Mutex<Tiers> = Mutex::new(Tiers { known: Vec::new(), next_id: 1 });
 static LISTENER_FAULTS: AtomicU64 = AtomicU64::new(0);
@@ -23,7 +23,6 @@ struct Tiers {
 
 /// Makes and lists the metrics of a tier.
 pub fn open(name: &str) -> Arc<PoolMetrics> {
-    event_log::start();
     let mut tiers = TIERS.lock();
     tiers.known.retain(|metrics| metrics.strong_count() > 0);
     let taken: Vec<_> = tiers.known.iter().filter_map(Weak::upgrade).collect();

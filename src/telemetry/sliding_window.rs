@@ -75,13 +75,13 @@ pub(super) struct SlidingWindow {
 }
 
 /// The two windows; none at the first sample.
-pub(super) struct Lately {
+pub(super) struct Windows {
     pub(super) interval: Option<Mark>,
     pub(super) minute: Option<Mark>,
 }
 
 impl SlidingWindow {
-    pub(super) fn look(&mut self, now: Mark) -> Lately {
+    pub(super) fn sample(&mut self, now: Mark) -> Windows {
         let interval = self.last.as_ref().map(|last| now.since(last));
         while self.marks.get(1).is_some_and(|next| next.at + MINUTE <= now.at) {
             self.marks.pop_front();
@@ -91,7 +91,7 @@ impl SlidingWindow {
             self.marks.push_back(now.clone());
         }
         self.last = Some(now);
-        Lately { interval, minute }
+        Windows { interval, minute }
     }
 }
 
@@ -107,11 +107,11 @@ mod tests {
     #[test]
     fn an_interval_begins_at_the_last_look_and_a_minute_a_minute_ago() {
         let mut window = SlidingWindow::default();
-        assert!(window.look(mark(0, 100)).minute.is_none());
+        assert!(window.sample(mark(0, 100)).minute.is_none());
         for second in 1..=200 {
-            let lately = window.look(mark(second, 100 + second * 10));
-            assert_eq!(lately.interval.map(|interval| interval.operations), Some(10));
-            let minute = lately.minute.map_or(0, |minute| minute.operations / 10);
+            let windows = window.sample(mark(second, 100 + second * 10));
+            assert_eq!(windows.interval.map(|interval| interval.operations), Some(10));
+            let minute = windows.minute.map_or(0, |minute| minute.operations / 10);
             assert!(minute == second.min(60) || (60..65).contains(&minute), "{minute} at {second}");
         }
         assert!(window.marks.len() <= 14);
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn totals_that_shrank_count_as_nothing() {
         let mut window = SlidingWindow::default();
-        window.look(mark(0, 100));
-        assert_eq!(window.look(mark(5, 3)).interval.map(|interval| interval.operations), Some(0));
+        window.sample(mark(0, 100));
+        assert_eq!(window.sample(mark(5, 3)).interval.map(|interval| interval.operations), Some(0));
     }
 }
