@@ -17,6 +17,12 @@ function contexts(emitter, events, notes) {
   return notes;
 }
 
+/** A `password` that notes the context in which it is asked for. */
+const passwordOf = (notes) => () => {
+  notes.push(`password in ${storage.getStore()}`);
+  return config().password;
+};
+
 /** Runs `work` in the context of that name. */
 const within = (name, work) => storage.run(name, work);
 
@@ -34,7 +40,11 @@ alike(
   async (driver, config) => {
     const notes = [];
     const pool = new driver.Pool(
-      config({ max: 1, onConnect: () => notes.push(`onConnect in ${storage.getStore()}`) }),
+      config({
+        max: 1,
+        password: passwordOf(notes),
+        onConnect: () => notes.push(`onConnect in ${storage.getStore()}`),
+      }),
     );
     contexts(pool, ['connect', 'acquire', 'release', 'remove'], notes);
     const first = await within('A', () => pool.connect());
@@ -53,8 +63,9 @@ alike(
 );
 
 alike('a client emits in the context of its connect', async (driver, config) => {
-  const client = new driver.Client(config());
-  const notes = contexts(client, ['connect', 'notice', 'notification', 'drain', 'end'], []);
+  const notes = [];
+  const client = new driver.Client(config({ password: passwordOf(notes) }));
+  contexts(client, ['connect', 'notice', 'notification', 'drain', 'end'], notes);
   await within('A', () => client.connect());
   await within('B', () =>
     client.query("LISTEN context; DO $$ BEGIN RAISE NOTICE 'hello'; END $$; NOTIFY context"),

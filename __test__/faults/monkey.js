@@ -6,6 +6,7 @@
 // right, and end. What it does depends on its seed alone.
 
 const Cursor = require('pg-cursor');
+const { from, to } = require('pg-copy-streams');
 const { setTimeout: pause } = require('node:timers/promises');
 const ours = require('../..');
 const { Proxy: FaultProxy } = require('../support/proxy');
@@ -289,6 +290,26 @@ const CALLED = {
       const cursor = client.query(new Cursor('SELECT generate_series(1, 100) AS n'));
       await cursor.read(chance.between(1, 200));
       if (chance.isTrue(0.5)) await cursor.close();
+    }),
+  'cursor released early': async (pool, chance) => {
+    const reads = await withClient(pool, chance, async (client) => {
+      const first = chance.isTrue(0.3) ? [client.query('SELECT pg_sleep(0.01)')] : [];
+      const cursor = client.query(
+        new Cursor(chance.pick(['SELECT generate_series(1, 100)', 'SELECT pg_sleep(5)'])),
+      );
+      return Promise.allSettled.bind(Promise, chance.isTrue(0.7) ? [...first, cursor.read(10)] : first);
+    });
+    return reads();
+  },
+  'copy released early': (pool, chance) =>
+    withClient(pool, chance, (client) => {
+      const copy = client.query(
+        chance.isTrue(0.5)
+          ? to('COPY (SELECT generate_series(1, 1000)) TO STDOUT')
+          : from('COPY pg_class FROM STDIN'),
+      );
+      copy.on('error', () => {});
+      if (chance.isTrue(0.5) && copy.writable) copy.write('half a row');
     }),
   'a query from within a parser': (pool) => {
     const inner = [];

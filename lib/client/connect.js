@@ -106,7 +106,7 @@ class ConnectRequest {
   }
 
   loginStep(step) {
-    announceLogin(this.client, step);
+    runIn(this.client._context, announceLogin, this.client, step);
   }
 
   // Nothing to do for a client that stands alone: its connect is not intercepted, it has no pool whose events were
@@ -117,11 +117,8 @@ class ConnectRequest {
   overdue() {}
 
   askPassword(attempt) {
-    answerPassword(
-      this.client,
-      (password, failure) => this.native.givePassword(attempt, password, failure),
-      this.errors,
-    );
+    const answer = (password, failure) => this.native.givePassword(attempt, password, failure);
+    runIn(this.client._context, answerPassword, this.client, answer, this.errors);
   }
 }
 

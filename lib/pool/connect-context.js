@@ -11,17 +11,21 @@ function keepContext(request) {
   request.context = captureContext();
 }
 
-/** The context of the next connection; each request gives its context to one connection. */
-function contextOfNextConnection(pool) {
+/** The context of the request that has waited longest, without a connection of its own so far. */
+function waitingContext(pool) {
   let oldest;
-  for (const request of bridge().requestsOf(pool)) {
-    const { context } = request;
+  for (const { context } of bridge().requestsOf(pool)) {
     if (context === null || context === undefined || context.isTaken) continue;
     if (oldest === undefined || context.asyncId() < oldest.asyncId()) oldest = context;
   }
-  if (oldest === undefined) return pool._context;
-  oldest.isTaken = true;
-  return oldest;
+  return oldest ?? pool._context;
 }
 
-module.exports = { contextOfNextConnection, keepContext };
+/** The same for a new connection: each request gives its context to one. */
+function takeWaitingContext(pool) {
+  const context = waitingContext(pool);
+  if (context !== pool._context) context.isTaken = true;
+  return context;
+}
+
+module.exports = { keepContext, takeWaitingContext, waitingContext };

@@ -16,7 +16,7 @@ const { runIn } = require('../async/callback-context');
 const { callUserCode } = require('../async/uncaught');
 const leakDetection = require('../monitor/leak-detection');
 const { clientOf, newClient, templateClient } = require('./clients');
-const { contextOfNextConnection } = require('./connect-context');
+const { takeWaitingContext, waitingContext } = require('./connect-context');
 const removal = require('./removal');
 
 class PoolDelegate {
@@ -32,7 +32,7 @@ class PoolDelegate {
   beforeConnect(attempt) {
     const { pool } = this;
     try {
-      const connect = new CustomConnect(pool, attempt, newClient(pool), contextOfNextConnection(pool));
+      const connect = new CustomConnect(pool, attempt, newClient(pool), takeWaitingContext(pool));
       this.customConnects.set(attempt, connect);
       connect.begin();
     } catch (error) {
@@ -58,7 +58,7 @@ class PoolDelegate {
       runIn(connection.context, () => connect.coreConnected(connection));
       return;
     }
-    connection.context = contextOfNextConnection(pool);
+    connection.context = takeWaitingContext(pool);
     if (pool._everyConnectionHasClient) callUserCode(() => clientOf(pool, connection));
     if (connection.info.awaitsOnConnect) runIn(connection.context, runOnConnect, pool, connection);
   }
@@ -72,7 +72,7 @@ class PoolDelegate {
     const native = this.pool._native;
     try {
       const answer = (password, failure) => native.givePassword(attempt, password, failure);
-      answerPassword(templateClient(this.pool), answer, errors);
+      runIn(waitingContext(this.pool), answerPassword, templateClient(this.pool), answer, errors);
     } catch (error) {
       native.givePassword(attempt, null, errors.keep(error));
     }
