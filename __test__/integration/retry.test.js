@@ -292,7 +292,7 @@ describe('limits', () => {
     expect(pool.retries).toHaveLength(10);
   });
 
-  test('wishes that make no sense are refused', async () => {
+  test('retry options that make no sense are refused', async () => {
     const pool = proxied({});
     await expect(pool.query({ text: 'SELECT 1', deadline: -1 })).rejects.toThrow(TypeError);
     await expect(pool.query({ text: 'SELECT 1', retryAttempts: 'often' })).rejects.toThrow(TypeError);

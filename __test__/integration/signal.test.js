@@ -6,7 +6,7 @@ const { execFileSync } = require('node:child_process');
 const net = require('node:net');
 const { getEventListeners, once } = require('node:events');
 const { Client, Pool, Query } = require('../..');
-const { asleep, config } = require('../support/server');
+const { asleep, config, server } = require('../support/server');
 
 const REASON = new Error('no longer wanted');
 
@@ -23,6 +23,20 @@ async function abortWhenRunning(controller, pid) {
   await asleep(pid);
   controller.abort(REASON);
 }
+
+test('a command of a replication connection is cancelled, and withdrawn while it waits', async () => {
+  if (!server().embedded) return;
+  const client = new Client(config({ replication: 'database' }));
+  await client.connect();
+  const controller = new AbortController();
+  const queries = ['SELECT pg_sleep(60)', 'SELECT 1'].map((text) =>
+    client.query({ text, signal: controller.signal }),
+  );
+  const rejected = queries.map((query) => expect(query).rejects.toBe(REASON));
+  await Promise.all([...rejected, abortWhenRunning(controller, client.processID)]);
+  expect((await client.query('SELECT 2 AS two')).rows).toEqual([{ two: 2 }]);
+  await client.end();
+});
 
 describe('a query of the pool', () => {
   test('is rejected at once by a signal that has aborted already, and never sent', async () => {
