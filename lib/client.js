@@ -135,14 +135,14 @@ class Client extends Emitter {
     hide(this, '_requests', new RequestQueue(this));
     // The native pool that owns the connection, and the connection in it.
     hide(this, '_native', null);
-    hide(this, '_link', null);
+    hide(this, '_handle', null);
     hide(this, '_pool', null);
     // The async context of its events: that of the call that the connection was opened for.
     hide(this, '_context', null);
     hide(this, '_connectRequest', null);
     // The submittable that has the connection for itself.
     hide(this, '_rawSession', null);
-    // The release by the pool's borrower that came before its submittables had ended.
+    // The release by its holder, where that came before its submittables had ended.
     hide(this, '_earlyRelease', null);
     hide(this, '_onAbandoned', null);
     // The CustomConnect of its pool, while its connection is made through a `connect` of its own.
@@ -252,17 +252,17 @@ class Client extends Emitter {
     else this._requests.add(statement, invalid);
   }
 
-  // From the owner of the connection: it is open. `link` is its handle, `native` the pool it belongs to.
-  _attach(native, link) {
+  // From the owner of the connection: it is open. `handle` is that of the bridge, `native` its pool.
+  _attach(native, handle) {
     this._native = native;
-    this._link = link;
-    this.processID = link.info.processID;
-    this.secretKey = link.info.secretKey;
-    link.client = this;
-    this._context ??= link.context;
+    this._handle = handle;
+    this.processID = handle.info.processID;
+    this.secretKey = handle.info.secretKey;
+    handle.client = this;
+    this._context ??= handle.context;
     moveTo(this, 'connected');
     this._txStatus = 'I';
-    announceSession(this, link.info);
+    announceSession(this, handle.info);
   }
 
   // Whoever connected has been told: requests go to the core at once from here on, those asked for earlier first.
@@ -296,7 +296,7 @@ class Client extends Emitter {
       });
     this._onEnd.push(() => callback());
     whenAnswered(this, () => {
-      if (this._link !== null) giveBack(this, true);
+      if (this._handle !== null) giveBack(this, true);
       else if (this._connectRequest !== null) this._abandonConnect();
     });
     return promise;
@@ -316,7 +316,11 @@ class Client extends Emitter {
 
   _isIdleInPool() {
     return (
-      this._pool !== null && this._link !== null && this._link.open && !this._link.leased && !this._ending
+      this._pool !== null &&
+      this._handle !== null &&
+      this._handle.open &&
+      !this._handle.leased &&
+      !this._ending
     );
   }
 
@@ -362,13 +366,13 @@ class Client extends Emitter {
   /** Lets the open connection keep the process alive again. */
   ref() {
     this._referenced = true;
-    if (this._link !== null && this._link.open) bridge().setKeepsAlive(this._link, true);
+    if (this._handle !== null && this._handle.open) bridge().setKeepsAlive(this._handle, true);
   }
 
   /** The open connection no longer keeps the process alive. */
   unref() {
     this._referenced = false;
-    if (this._link !== null) bridge().setKeepsAlive(this._link, false);
+    if (this._handle !== null) bridge().setKeepsAlive(this._handle, false);
   }
 
   /** 'I' outside a transaction, 'T' in one, 'E' in a failed one; null before the connection is ready. */

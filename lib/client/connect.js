@@ -47,15 +47,15 @@ class ConnectRequest {
     if (this.id !== 0) this.native.cancel(this.id);
   }
 
-  opened(link) {
-    bridge().setKeepsAlive(link, this.client._referenced);
+  opened(handle) {
+    bridge().setKeepsAlive(handle, this.client._referenced);
   }
 
-  takeConnection(link) {
+  takeConnection(handle) {
     const client = this.client;
-    link.leased = true;
+    handle.leased = true;
     client._connectRequest = null;
-    client._attach(this.native, link);
+    client._attach(this.native, handle);
     if (this.abandoned) {
       giveBack(client, true);
       this.callback(this.errorOf());
@@ -94,8 +94,8 @@ class ConnectRequest {
     return this.errors.take(failure) || fromNative(failure);
   }
 
-  closed(link, info) {
-    this.native.release(link.id, true);
+  closed(handle, info) {
+    this.native.release(handle.id, true);
     bridge().forget(this);
     // A connection that came too late was told as a connect that failed, and is no loss.
     connectionClosed(this.client, this.abandoned ? [] : lossErrors(info, this.client._sessionState.code));

@@ -110,7 +110,7 @@ function untoldOf(client, errors) {
 
 function emitError(client, error) {
   // A client that was released in the meantime is an idle client of its pool.
-  if (client._pool !== null && !client._link.leased) client._pool._delegate.lostIdle(client, error);
+  if (client._pool !== null && !client._handle.leased) client._pool._delegate.lostIdle(client, error);
   else callUserCode(() => client.emit('error', error));
 }
 
@@ -135,20 +135,20 @@ function sever(client) {
 }
 
 function close(client) {
-  if (client._link !== null) client._native.closeConnection(client._link.id);
+  if (client._handle !== null) client._native.closeConnection(client._handle.id);
   else if (client._connectRequest !== null) client._connectRequest.abandon();
 }
 
 /** Gives the connection back to its native pool, once; that of a pool is given back by the client's release. */
 function giveBack(client, destroy) {
-  const { _link: link, _native: native } = client;
-  if (link === null || !link.open) return;
-  if (!link.leased || client._pool !== null) {
-    if (destroy) native.closeConnection(link.id);
+  const { _handle: handle, _native: native } = client;
+  if (handle === null || !handle.open) return;
+  if (!handle.leased || client._pool !== null) {
+    if (destroy) native.closeConnection(handle.id);
     return;
   }
-  link.leased = false;
-  native.release(link.id, destroy);
+  handle.leased = false;
+  native.release(handle.id, destroy);
 }
 
 module.exports = {

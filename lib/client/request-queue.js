@@ -91,7 +91,7 @@ class RequestQueue {
       const { buffer, length } = pack(request);
       core.register(request);
       this.sent.push(request);
-      client._native.send(client._link.id, request.id, buffer, length);
+      client._native.send(client._handle.id, request.id, buffer, length);
     } catch (error) {
       if (request.id !== 0) core.take(request.id);
       this.remove(request);

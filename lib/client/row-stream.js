@@ -37,7 +37,8 @@ class PagedStatement extends Statement {
 
   turnPage(on) {
     const { client } = this;
-    if (client._link !== null && client._link.open) client._native.turnPage(client._link.id, this.id, on);
+    if (client._handle !== null && client._handle.open)
+      client._native.turnPage(client._handle.id, this.id, on);
   }
 
   finish() {

@@ -56,7 +56,7 @@ class RawSession {
   /** From the queue: asks the core for the connection. */
   send() {
     const { client } = this;
-    if (!client._native.startRaw(client._link.id, this.id)) return;
+    if (!client._native.startRaw(client._handle.id, this.id)) return;
     this.begin();
   }
 
@@ -214,9 +214,9 @@ class RawSession {
   returnIfDone() {
     const { client } = this;
     if (this.readyExpected > 0 || client._rawSession !== this) return;
-    if (!client._link.open) return;
+    if (!client._handle.open) return;
     clearTimeout(this.timer);
-    if (client._native.endRaw(client._link.id, this.id)) {
+    if (client._native.endRaw(client._handle.id, this.id)) {
       client._rawSession = null;
       this.isReturned = true;
       const { _stream: stream } = client.connection;
@@ -325,11 +325,11 @@ function open(client, query) {
 
 /** Writes on the connection of `client`; returns the number of bytes that have not left. */
 function transmit(client, bytes) {
-  const { _rawSession: session, _link: link } = client;
-  if (link === null || !link.open) return 0;
+  const { _rawSession: session, _handle: handle } = client;
+  if (handle === null || !handle.open) return 0;
   if (session !== null) session.isWaitingForUs = false;
-  if (session !== null) return Math.max(client._native.writeRaw(link.id, session.id, bytes), 0);
-  if (!link.leased) {
+  if (session !== null) return Math.max(client._native.writeRaw(handle.id, session.id, bytes), 0);
+  if (!handle.leased) {
     client.connection._readyExpected = 0;
     return 0;
   }

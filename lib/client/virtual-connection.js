@@ -107,7 +107,7 @@ class VirtualConnection extends Base {
 
   _pause(on) {
     const client = this._client;
-    if (client._rawSession !== null) client._native.pauseRaw(client._link.id, client._rawSession.id, on);
+    if (client._rawSession !== null) client._native.pauseRaw(client._handle.id, client._rawSession.id, on);
   }
 
   _sever() {
@@ -123,8 +123,8 @@ class VirtualConnection extends Base {
   /** Closes a portal or statement; one of a connection that is lost or given back is closed already. */
   close(target) {
     this._awaitsReady = true;
-    const { _link: link } = this._client;
-    if (link !== null && link.open && link.leased) super.close(target);
+    const { _handle: handle } = this._client;
+    if (handle !== null && handle.open && handle.leased) super.close(target);
     else this._readyWithoutServer();
   }
 

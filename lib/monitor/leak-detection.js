@@ -67,16 +67,16 @@ function captureStack(above) {
   return trace;
 }
 
-/** The client of `link` is checked out under `lease`. */
-function checkedOut(pool, link, lease) {
+/** The client of `connection` is checked out under `lease`. */
+function checkedOut(pool, connection, lease) {
   if (lease === undefined) return;
   lease.since = monotonicNow();
-  pool._leases.set(link.id, lease);
+  pool._leases.set(connection.id, lease);
 }
 
-/** The client of `link` came back, or nobody has to give it back. */
-function checkedIn(pool, link) {
-  pool._leases.delete(link.id);
+/** The client of `connection` came back, or nobody has to give it back. */
+function checkedIn(pool, connection) {
+  pool._leases.delete(connection.id);
 }
 
 /** From the core: the client of this connection is checked out for so long. */

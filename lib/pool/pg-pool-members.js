@@ -40,7 +40,7 @@ const MEMBERS = {
 
   // Closes the connection of a client, whoever has it.
   _remove(client, callback) {
-    const connection = client._link;
+    const connection = client._handle;
     moveTo(client, 'ending');
     const onRemove = (removed) => {
       if (removed !== client) return;

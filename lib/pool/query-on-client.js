@@ -43,7 +43,7 @@ function queryOnClient(pool, text, values, callback) {
       return;
     }
     // A lease of the pool itself is no leak, however long its statement takes.
-    if (client._link) leakDetection.checkedIn(pool, client._link);
+    if (client._handle) leakDetection.checkedIn(pool, client._handle);
     let over = false;
     const settle = (failure, result) => {
       if (over) return;

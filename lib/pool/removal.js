@@ -48,7 +48,7 @@ function closed(pool, connection, info) {
 function discard(pool, client, error) {
   moveTo(client, 'ending');
   client.connection._gone();
-  const isIdle = pool._native.closeConnection(client._link.id, pool._delegate.errors.keep(error));
+  const isIdle = pool._native.closeConnection(client._handle.id, pool._delegate.errors.keep(error));
   if (isIdle) tellIdleDeath(pool, client, error);
 }
 

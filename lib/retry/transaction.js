@@ -185,13 +185,13 @@ class TransactionRun {
   /** Has the core notice whether the function commits something by itself. */
   watch() {
     this.isWatched = true;
-    this.client._native.watchTransaction(this.client._link.id);
+    this.client._native.watchTransaction(this.client._handle.id);
   }
 
   unwatch() {
     if (!this.isWatched) return;
     this.isWatched = false;
-    this.isCommitted = this.client._native.mayHaveCommitted(this.client._link.id);
+    this.isCommitted = this.client._native.mayHaveCommitted(this.client._handle.id);
   }
 
   async rollBack(error) {

@@ -104,7 +104,7 @@ const dialects = new WeakMap();
 /** Detects the dialect of a pool's servers, once, outside of a transaction. */
 async function detectDialect(pool, client) {
   if (dialects.has(pool)) return;
-  const version = parseInt(client._link.info.parameters.server_version, 10);
+  const version = parseInt(client._handle.info.parameters.server_version, 10);
   for (const candidate of XID_DIALECTS) {
     if (!(version >= candidate.since)) continue;
     try {
