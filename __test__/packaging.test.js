@@ -8,6 +8,7 @@ const os = require('node:os');
 const path = require('node:path');
 const { PUBLISHED, triple } = require('../lib/native/platform');
 const { TARGETS } = require('../scripts/build');
+const { isNewer } = require('../scripts/newest-pg');
 const { prepareRelease } = require('../scripts/release-manifest');
 require('./support/patience');
 
@@ -227,7 +228,17 @@ describe('without a native part', () => {
 });
 
 test('the version follows the pg that it stands in for', () => {
-  expect(manifest.version.split('.').slice(0, 2)).toEqual(manifest.devDependencies.pg.split('.').slice(0, 2));
+  expect(manifest.version).toBe(manifest.devDependencies.pg);
+});
+
+test.each([
+  ['8.23.2', '8.23.1', true],
+  ['8.24.0', '8.23.9', true],
+  ['9.0.0', '8.99.9', true],
+  ['8.23.1', '8.23.1', false],
+  ['8.9.9', '8.23.1', false],
+])('pg %s is newer than %s: %s', (one, other, expected) => {
+  expect(isNewer(one, other)).toBe(expected);
 });
 
 test('every development dependency is pinned', () => {

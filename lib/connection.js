@@ -82,7 +82,8 @@ class Connection extends EventEmitter {
 
   upgradeToSSL(host) {
     const { ssl } = this;
-    const options = typeof ssl === 'object' ? { ...ssl, socket: this.stream } : { socket: this.stream };
+    // Node checks the certificate against `servername`, which cannot be an address, else against `host`.
+    const options = { host, ...(typeof ssl === 'object' && ssl), socket: this.stream };
     // What clients hide from enumeration is not copied.
     for (const name of SECRETS_OF_TLS) if (ssl[name] !== undefined) options[name] = ssl[name];
     if (this.sslNegotiation === 'direct') options.ALPNProtocols = ['postgresql'];

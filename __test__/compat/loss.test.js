@@ -124,8 +124,13 @@ const USES = {
   },
 };
 
-describe.each(Object.entries(LOSSES))('%s', (_, withClient) => {
+// What a cursor sends behind the server's last words resets the connection, and pg tells of that reset first: see
+// docs/guide/differences.md.
+const isReset = (way, name) => way === 'terminated by the server' && name.includes('cursor');
+
+describe.each(Object.entries(LOSSES))('%s', (way, withClient) => {
   for (const [name, use] of Object.entries(USES)) {
+    if (isReset(way, name)) continue;
     alike(name, async (driver, config) => {
       const notes = [];
       await withClient(driver, config, async (client, lose) => {

@@ -53,6 +53,26 @@ describe('the module', () => {
     return [enumerable, typeof get, driver.native];
   });
 
+  alike('copies a config that it makes uniform', (driver) => {
+    class Config {
+      get text() {
+        return 'SELECT 1';
+      }
+    }
+    const config = Object.assign(new Config(), { name: 'one' });
+    const normal = driver.utils.normalizeQueryConfig(config, [1], () => {});
+    const utils = driver.utils.normalizeQueryConfig;
+    return [
+      Object.keys(config),
+      Object.keys(normal).sort(),
+      normal instanceof Config,
+      normal.text,
+      utils('SELECT 2', [2]),
+      utils(null),
+      utils(undefined),
+    ];
+  });
+
   alike('has the utils of pg', (driver) => [
     Object.keys(driver.utils),
     driver.utils.prepareValue([1, null, { a: 1 }]),

@@ -2,7 +2,7 @@
 
 // Prepared statements behind the caller's back: they must never be noticed but by their speed.
 
-const { Pool, metrics } = require('../..');
+const { Client, Pool, metrics } = require('../..');
 const { config, freshDatabase } = require('../support/server');
 const { takeNames } = require('../support/taken-names');
 const { until } = require('../support/until');
@@ -96,6 +96,19 @@ test('a named statement made stale is prepared again under its name', async () =
   await read();
   await pool.query('alter table named add b int');
   for (let n = 0; n < 3; n++) expect((await read()).fields.map(({ name }) => name)).toEqual(['a', 'b']);
+});
+
+test.each(['constructor', '__proto__', 'toString'])('a named statement may be called %s', async (name) => {
+  const client = new Client(config());
+  await client.connect();
+  try {
+    for (const value of ['a', 'b']) {
+      const { rows } = await client.query({ name, text: 'SELECT $1::text AS a', values: [value] });
+      expect(rows).toEqual([{ a: value }]);
+    }
+  } finally {
+    await client.end();
+  }
 });
 
 test('a named statement may be read as text and in binary', async () => {
