@@ -110,11 +110,12 @@ test('what the application must keep to itself is in no log, metric, page, trace
       tier: 'secret-parameters',
       retryAttempts: 2,
       retryDelay: 1,
-      breaker: 'enforce',
+      breaker: { failedConnects: 1, failingMillis: 0, firstProbeMillis: 600_000 },
     }),
   );
   monitors.watch(pool).updateMetrics();
   await pool.query('SELECT $1::text', [SECRET]);
+  proxy.cutOnMessage('toClient', 'C');
   await pool.query({ name: 'named', text: 'SELECT $1::text', values: [SECRET], idempotent: true });
   expect(await failure(pool.query('SELECT $1::int', [SECRET]))).toMatchObject({ code: '22P02' });
   expect(await failure(pool.query(`SELECT '${SECRET}'::int`))).toMatchObject({ code: '22P02' });
@@ -128,7 +129,8 @@ test('what the application must keep to itself is in no log, metric, page, trace
   proxy.cut();
   shown.push(views(await running));
   borrower.release(true);
-  for (let i = 0; i < 8; i++) shown.push(views(await failure(pool.query('SELECT $1::text', [SECRET]))));
+  shown.push(views(await failure(pool.query('SELECT $1::text', [SECRET]))));
+  shown.push(views(await failure(pool.query({ text: 'SELECT $1::text', values: [SECRET], retryAttempts: 0 }))));
   shown.push(views(pool), views(monitors.watch(pool).updateMetrics()));
 
   const said = await told();
