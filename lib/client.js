@@ -70,7 +70,7 @@ const QUERY_FIELDS = {
  * @property {import('./client/session-state').SessionState} _sessionState
  * @property {InstanceType<typeof RequestQueue>} _requests
  * @property {import('./native').NativePool|null} _native
- * @property {import('./native/bridge').ConnectionHandleType|null} _link
+ * @property {import('./native/bridge').ConnectionHandleType|null} _handle
  * @property {import('./pool/pool')|null} _pool
  * @property {object|null} _context
  * @property {import('./client/connect').ConnectRequestType|null} _connectRequest
