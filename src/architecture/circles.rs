@@ -15,23 +15,6 @@ const CIRCLES: &[(&str, &[&str])] = &[
         &["binding/answer.rs", "binding/connections.rs", "binding/raw_channel.rs"],
     ),
     (
-        "connecting: the breaker of a host counts its connects, and the probe of a breaker is a connect",
-        &[
-            "dispatch/breakers.rs",
-            "dispatch/connect.rs",
-            "dispatch/connector.rs",
-            "dispatch/instrument.rs",
-            "dispatch/retry_state.rs",
-            "dispatch/settings.rs",
-            "dispatch/shared_quotas.rs",
-            "dispatch/tier_context.rs",
-        ],
-    ),
-    (
-        "a tier hands requests to its checkout, query and retry, which name its lease",
-        &["dispatch/checkout.rs", "dispatch/mod.rs", "dispatch/query.rs", "dispatch/retry.rs"],
-    ),
-    (
         "the state machine of the pool: its actions settle claims with leases and start tasks, and these report back",
         &[
             "pool/actions.rs",

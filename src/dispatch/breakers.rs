@@ -5,7 +5,8 @@
 //! when the host answers again.
 
 use std::{
-    pin::pin,
+    future::Future,
+    pin::{Pin, pin},
     sync::{Arc, OnceLock, Weak},
     time::SystemTime,
 };
@@ -17,27 +18,27 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{PgConnector, hosts::Hosts, policy::Policy, tier_context::TierContext};
+use super::{hosts::Hosts, observer::BreakerNotice, policy::Policy, tier_context::TierContext};
 use crate::{
-    pool::{Patience, Pool, WeakPool},
+    pool::Patience,
     postgres::{self, Error, Host},
     resilience::{Breaker, Change, Limits, Mode, Probes, Stage},
     telemetry::{BreakerReport, BreakerState, PoolMetrics},
 };
 
-/// A change of a breaker.
-#[derive(Debug, Clone)]
-pub struct BreakerNotice {
-    /// The host it guards, with its port.
-    pub host: String,
-    /// Before.
-    pub from: Stage,
-    /// After.
-    pub to: Stage,
-    /// When the next probe begins.
-    pub next_probe: Option<SystemTime>,
-    /// The last failure that counted.
-    pub cause: Option<Error>,
+/// A probe under way.
+pub(super) type Probing = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// The pool whose connects the breakers guard.
+pub(super) trait GuardedPool: Send + Sync {
+    /// Whether it has a connection that is idle or may come back.
+    fn has_connection(&self) -> bool;
+    /// Connects again without waiting for the backoff.
+    fn resume(&self);
+    /// Retires the connections to hosts for which `is_meant` holds.
+    fn retire(&self, is_meant: &dyn Fn(&Arc<Host>) -> bool);
+    /// Makes a connection to a host, and asks it something. None: the pool is gone.
+    fn probe(&self, host: usize) -> Option<Probing>;
 }
 
 pub(super) struct HostBreakers {
@@ -46,8 +47,7 @@ pub(super) struct HostBreakers {
     all: Box<[HostBreaker]>,
     bypasses: bool,
     tier: Arc<TierContext>,
-    /// Weak: the pool owns the connector, which owns this.
-    pool: OnceLock<WeakPool<PgConnector>>,
+    pool: OnceLock<Box<dyn GuardedPool>>,
     /// Rings when somebody sets another mode: a probe under way is not wanted any more.
     mode_set: Notify,
 }
@@ -88,12 +88,9 @@ impl HostBreakers {
         breakers
     }
 
-    pub(super) fn attach(&self, pool: &Pool<PgConnector>) {
-        let _ = self.pool.set(pool.downgrade());
-    }
-
-    pub(super) fn pool(&self) -> Option<Pool<PgConnector>> {
-        self.pool.get().and_then(WeakPool::upgrade)
+    /// Sets the pool. It is to be held weakly: it owns the connector, which owns this.
+    pub(super) fn attach(&self, pool: impl GuardedPool + 'static) {
+        let _ = self.pool.set(Box::new(pool));
     }
 
     // What may pass. One relaxed load for each host while all are closed.
@@ -144,12 +141,8 @@ impl HostBreakers {
         (0..self.all.len()).any(|index| !self.is_open(index) && suits(index, now))
     }
 
-    /// Whether the pool has a connection that is idle or may come back.
     fn has_connection(&self) -> bool {
-        self.pool().is_some_and(|pool| {
-            let counts = pool.counts();
-            counts.idle + counts.used > 0
-        })
+        self.pool.get().is_some_and(|pool| pool.has_connection())
     }
 
     /// The error of what may not pass; it names the host that is probed next.
@@ -259,11 +252,11 @@ impl HostBreakers {
             self.all[index].last_failure.lock().take();
         }
         self.notify(index, change);
-        if let Some(pool) = self.pool() {
+        if let Some(pool) = self.pool.get() {
             if change.to == Stage::Closed {
                 pool.resume();
             }
-            pool.retire(|connection| self.is_avoided(&connection.host));
+            pool.retire(&|host| self.is_avoided(host));
         }
         if let Some(probes) = change.probes {
             self.tier.runtime.spawn(run_probes(Arc::downgrade(self), index, probes));
@@ -372,12 +365,12 @@ async fn run_probes(breakers: Weak<HostBreakers>, index: usize, probes: Probes) 
 
 /// Makes one connection to the host and asks it something.
 async fn run_probe(breakers: Arc<HostBreakers>, index: usize) {
-    let Some(pool) = breakers.pool() else { return };
+    let Some(probing) = breakers.pool.get().and_then(|pool| pool.probe(index)) else { return };
     let mut mode_set = pin!(breakers.mode_set.notified());
     mode_set.as_mut().enable();
     let connecting = breakers.connecting(index);
     tokio::select! {
-        outcome = pool.connector().probe(index) => {
+        outcome = probing => {
             if let Err(error) = &outcome && error.action().counts_for_breaker() {
                 *breakers.all[index].last_failure.lock() = Some(error.clone());
                 breakers.report(index);

@@ -1,16 +1,14 @@
-//! The pool's connector: PostgreSQL connections, and what the outside hears of them.
+//! The pool's connector: makes, judges and closes PostgreSQL connections, and reports their events.
 
 use std::{
-    future::Future,
-    pin::Pin,
     sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::Duration,
 };
 
 use super::{
-    BreakerNotice, RetryNotice,
-    breakers::HostBreakers,
+    Observer,
+    breakers::{GuardedPool, HostBreakers, Probing},
     connect::{CloseOnDrop, connect_to_any},
     hosts::{Consequence, Hosts},
     instrument, internal_query,
@@ -18,52 +16,11 @@ use super::{
 };
 use crate::{
     pool::{CloseReason, Condition, Connector, Pool, WeakPool},
-    postgres::{Config, Connection, Error, Event, Listener, Status, connect},
+    postgres::{Config, Connection, Error, Event, Host, Listener, Status, connect},
 };
 
-/// Observer of a tier's connections. In production the JavaScript side.
-pub trait Observer: Send + Sync + 'static {
-    /// A connect is about to begin. An error stops it; a number: the attempt is intercepted, and each
-    /// outcome of it is reported under that number.
-    fn before_connect(&self) -> Pin<Box<dyn Future<Output = Result<Option<u32>, Error>> + Send + '_>> {
-        Box::pin(std::future::ready(Ok(None)))
-    }
-    /// An intercepted attempt has failed; returns the error that it fails with.
-    fn connect_failed(&self, attempt: u32, error: Error) -> Pin<Box<dyn Future<Output = Error> + Send + '_>> {
-        let _ = attempt;
-        Box::pin(std::future::ready(error))
-    }
-    /// An intercepted attempt was given up before its outcome was reported.
-    fn connect_given_up(&self, attempt: u32) {
-        let _ = attempt;
-    }
-    /// A connection was made. Nobody gets it before the future is done; an error closes it.
-    fn on_connect<'a>(
-        &'a self,
-        connection: &'a Arc<Connection>,
-        attempt: Option<u32>,
-    ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
-    /// A notice, a notification or a change of a setting.
-    fn event(&self, connection: u32, event: Event);
-    /// Backpressure: pending while no more events can be taken.
-    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()>;
-    /// The pool is closing a connection.
-    fn closing(&self, connection: u32, reason: CloseReason);
-    /// A connection is closed. `error`: this side did not close it. `idle`: nobody used it.
-    fn closed(&self, connection: u32, error: Option<Error>, idle: bool);
-    /// A lease is held for longer than `leak_after`.
-    fn overdue(&self, connection: u32, held: Duration) {
-        let _ = (connection, held);
-    }
-    /// A request runs again.
-    fn retrying(&self, notice: &RetryNotice) {
-        let _ = notice;
-    }
-    /// A breaker has changed its state.
-    fn breaker(&self, notice: &BreakerNotice) {
-        let _ = notice;
-    }
-}
+/// The right to use one connection of a tier.
+pub type Lease = crate::pool::Lease<PgConnector>;
 
 /// Makes, judges and closes PostgreSQL connections.
 pub struct PgConnector {
@@ -88,7 +45,7 @@ impl PgConnector {
 
     /// Makes a connection to a host for its breaker, and asks it something: a pooler may answer for a
     /// server that does not.
-    pub(super) async fn probe(&self, host: usize) -> Result<(), Error> {
+    async fn probe(&self, host: usize) -> Result<(), Error> {
         let attempt = async {
             let no_events: Arc<dyn Listener> = Arc::new(NoEvents);
             let connection = connect(self.events.hosts.get(host), &self.config, no_events).await?;
@@ -200,6 +157,32 @@ impl Listener for ConnectionEvents {
 
     fn name_taken(&self, connection: &Connection) {
         self.follow(Consequence::Evict, connection);
+    }
+}
+
+impl GuardedPool for WeakPool<PgConnector> {
+    fn has_connection(&self) -> bool {
+        self.upgrade().is_some_and(|pool| {
+            let counts = pool.counts();
+            counts.idle + counts.used > 0
+        })
+    }
+
+    fn resume(&self) {
+        if let Some(pool) = self.upgrade() {
+            pool.resume();
+        }
+    }
+
+    fn retire(&self, is_meant: &dyn Fn(&Arc<Host>) -> bool) {
+        if let Some(pool) = self.upgrade() {
+            pool.retire(|connection| is_meant(&connection.host));
+        }
+    }
+
+    fn probe(&self, host: usize) -> Option<Probing> {
+        let pool = self.upgrade()?;
+        Some(Box::pin(async move { pool.connector().probe(host).await }))
     }
 }
 

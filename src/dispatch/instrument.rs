@@ -9,9 +9,9 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::{Answer, Failure, PgConnector, Settings, classify::code_of, settings::Monitoring};
+use super::{Answer, Failure, Settings, classify::code_of, settings::Monitoring};
 use crate::{
-    pool::{AcquireError, CloseReason, Pool, Sizes, WeakPool},
+    pool::{AcquireError, CloseReason, Connector, Pool, Sizes, WeakPool},
     postgres::{Error, Host, Rows, Shape, Status},
     resilience::NoRetry,
     telemetry::{FailureClass, Operation, PoolMetrics, PoolReading, event_log, registry},
@@ -31,12 +31,12 @@ pub(super) fn open(settings: &Settings) -> Option<Arc<PoolMetrics>> {
 }
 
 /// Has the record fetch what the pool counts itself.
-pub(super) fn attach(metrics: &PoolMetrics, pool: &Pool<PgConnector>) {
+pub(super) fn attach<C: Connector>(metrics: &PoolMetrics, pool: &Pool<C>) {
     let pool = pool.downgrade();
     metrics.attach(Box::new(move || read(&pool)));
 }
 
-fn read(pool: &WeakPool<PgConnector>) -> Option<PoolReading> {
+fn read<C: Connector>(pool: &WeakPool<C>) -> Option<PoolReading> {
     let pool = pool.upgrade()?;
     let Sizes { max, min, limit } = pool.sizes();
     let counts = pool.counts();

@@ -15,6 +15,7 @@ mod host_watch;
 mod hosts;
 mod instrument;
 mod internal_query;
+mod observer;
 mod policy;
 mod query;
 mod request_options;
@@ -34,13 +35,12 @@ use tokio::runtime::Handle;
 use self::answer::AnswerOnce;
 pub use self::{
     answer::{Answer, Failure},
-    breakers::BreakerNotice,
     checkout::{Borrower, Direct},
     classify::Phase,
-    connector::{Observer, PgConnector},
+    connector::{Lease, PgConnector},
     instrument::Instrumented,
+    observer::{BreakerNotice, Observer, RetryNotice},
     request_options::{CancelFlag, RequestOptions},
-    retry_state::RetryNotice,
     settings::{Settings, SettingsError},
     settings_json::Changes,
     transaction::{FailedRun, RunStage},
@@ -56,9 +56,6 @@ use crate::{
     resilience::NoRetry,
     telemetry::{PoolMetrics, registry},
 };
-
-/// The right to use one connection of a tier.
-pub type Lease = crate::pool::Lease<PgConnector>;
 
 /// Connections to one place, under one name.
 pub struct Tier {
@@ -82,7 +79,8 @@ impl Tier {
         let events = connector.events();
         let pool = Pool::new(connector, pool, runtime);
         events.attach(&pool);
-        retry_state.breakers.attach(&pool);
+        retry_state.attach(&pool);
+        retry_state.breakers.attach(pool.downgrade());
         host_watch::start(&pool, &watched, &retry_state.breakers, &context);
         if let Some(member) = member {
             shared_quotas::attach(&member, &pool);

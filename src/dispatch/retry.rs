@@ -231,7 +231,7 @@ async fn lease_after(delay: Duration, tries: &Tries) -> Result<Lease, AcquireErr
         sleep(delay).await;
     }
     let patience = tries.admit().map_err(AcquireError::Connect)?;
-    match tries.retry_state.breakers.pool() {
+    match tries.retry_state.pool() {
         Some(pool) => pool.lease(tries.wait_until(Instant::now()), patience).await,
         None => Err(AcquireError::Closed),
     }

@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -15,27 +15,13 @@ use tokio::{sync::oneshot, time::Instant};
 use tracing::warn;
 
 use super::{
-    Phase, RequestOptions, breakers::HostBreakers, hosts::Hosts, policy::Policy, tier_context::TierContext,
+    PgConnector, RequestOptions, RetryNotice, breakers::HostBreakers, hosts::Hosts, policy::Policy,
+    tier_context::TierContext,
 };
 use crate::{
-    pool::Patience,
+    pool::{Patience, Pool, WeakPool},
     resilience::{self, Budget, Deadline, Jitter, Retries, RetryDecision, RetryPolicy},
 };
-
-/// Tells of a request that runs again.
-#[derive(Debug, Clone)]
-pub struct RetryNotice {
-    /// Which retry it is, from 1.
-    pub attempt: u32,
-    /// Of how many; none: until the deadline.
-    pub of: Option<u32>,
-    /// How long it waits before.
-    pub delay: Duration,
-    /// The code of the failure.
-    pub code: Option<String>,
-    /// How far it had come.
-    pub phase: Phase,
-}
 
 /// Why a request that sleeps is woken early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +43,8 @@ pub(super) struct RetryState {
     jitter: Mutex<Jitter>,
     asleep: Mutex<HashMap<u32, oneshot::Sender<Woken>>>,
     ending: AtomicBool,
+    /// Weak: the pool owns the requests that hold this.
+    pool: OnceLock<WeakPool<PgConnector>>,
 }
 
 impl RetryState {
@@ -74,7 +62,17 @@ impl RetryState {
             jitter: Mutex::new(Jitter::new()),
             asleep: Mutex::default(),
             ending: AtomicBool::new(false),
+            pool: OnceLock::new(),
         }
+    }
+
+    pub(super) fn attach(&self, pool: &Pool<PgConnector>) {
+        let _ = self.pool.set(pool.downgrade());
+    }
+
+    /// The pool of the tier, if it is still there.
+    pub(super) fn pool(&self) -> Option<Pool<PgConnector>> {
+        self.pool.get().and_then(WeakPool::upgrade)
     }
 
     /// A request has come in; its deadline, if it has one.

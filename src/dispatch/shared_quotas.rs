@@ -10,8 +10,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::runtime::Handle;
 
-use super::PgConnector;
-use crate::pool::{self, Pool, Quota, QuotaShare, SharedQuota};
+use crate::pool::{self, Connector, Pool, Quota, QuotaShare, SharedQuota};
 
 static BUDGETS: LazyLock<Mutex<HashMap<String, Weak<SharedQuota>>>> = LazyLock::new(Mutex::default);
 
@@ -43,7 +42,7 @@ pub(super) fn join(part: &JsonQuota, settings: &mut pool::PoolSettings, runtime:
 }
 
 /// Has the pool look again when the budget has changed.
-pub(super) fn attach(member: &QuotaShare, pool: &Pool<PgConnector>) {
+pub(super) fn attach<C: Connector>(member: &QuotaShare, pool: &Pool<C>) {
     let pool = pool.downgrade();
     member.attach(move || {
         if let Some(pool) = pool.upgrade() {
