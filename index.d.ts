@@ -924,6 +924,8 @@ export function getPool(name?: Tier | (string & {})): Pool;
 export function configure(
   changes: {
     tiers?: 'on' | 'off' | undefined;
+    /** As DB_MONITOR. */
+    monitor?: 'on' | 'off' | undefined;
     sizes?: { readonly [name in Tier]?: TierSizes } | undefined;
   } & FailsafeChanges,
 ): void;

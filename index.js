@@ -34,6 +34,10 @@ addSwitch('retry', {
   apply: (retry) => tiers.configure({ retry, failFast: failFast(retry) }),
 });
 addSwitch('sizes', { check: (sizes) => tiers.checkSizes(sizes), apply: (sizes) => tiers.resize(sizes) });
+addSwitch('monitor', {
+  check: choiceOf('monitor', 'on', 'off'),
+  apply: (position) => tiers.measure(position),
+});
 addSwitch('breaker', { check: checkBreaker, apply: (breaker) => tiers.configure({ breaker }) });
 
 module.exports = {

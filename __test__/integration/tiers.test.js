@@ -496,3 +496,36 @@ test('a tier without retries at run time fails as with DB_RETRY=off', async () =
     await proxy.stop();
   }
 });
+
+test('measuring stops and goes on at run time', async () => {
+  const tiers = tiersOf({ DB_HIGH_PRIORITY_MIN: '0', DB_ADMIN_MIN: '0' });
+  const events = [];
+  const end = pgpool.onLog(({ pool, event }) => events.push([pool, event]));
+  try {
+    const pool = tiers.getPool('highPriority');
+    await pool.query('SELECT 1');
+    const [{ name }] = pgpool.metrics().pools.filter(({ name }) => name.startsWith('highPriority'));
+    const seen = (of = name) => pgpool.metrics().pools.find((other) => other.name === of);
+    expect(seen()).toMatchObject({ operations: 1 });
+    tiers.measure('off');
+    await pool.query('SELECT 1');
+    const client = await pool.connect();
+    client.release(true);
+    await tiers.getPool('admin').query('SELECT 1');
+    expect(pgpool.metrics().pools.filter((other) => /^(highPriority|admin)/.test(other.name))).toEqual([]);
+    expect(pool.totalCount).toBe(0);
+    tiers.measure('on');
+    await pool.query('SELECT 1');
+    expect(seen()).toMatchObject({ operations: 2, connections: { total: 1 } });
+    await until(() => events.filter(([of]) => of === name).length === 2, {
+      what: 'the second connect to be logged',
+    });
+    // The close came while it was off.
+    expect(events.filter(([of]) => of === name)).toEqual([
+      [name, 'opened'],
+      [name, 'opened'],
+    ]);
+  } finally {
+    end();
+  }
+});

@@ -196,7 +196,9 @@ function poolSettings(client, options) {
   const maxUses = Number(options.maxUses);
   return {
     tier: options.tier ?? null,
-    monitor: isMonitored(options),
+    // Tiers can be measured later, too.
+    monitor: options.isTier === true || isMonitored(options),
+    measured: options.isMeasured ?? isMonitored(options),
     ...connectionSettings(client, options),
     ...coreOptions('pool', options),
     max: size('max', options.max),
@@ -205,7 +207,7 @@ function poolSettings(client, options) {
     idleTimeoutMillis: number(options.idleTimeoutMillis ?? 0),
     maxUses: Number.isFinite(maxUses) ? maxUses : null,
     budget: options.budget,
-    logsWarnings: Boolean(options.logsWarnings),
+    logsWarnings: Boolean(options.isTier),
     ...retrySettings(options),
   };
 }

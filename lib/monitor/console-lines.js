@@ -20,7 +20,7 @@ class Console {
       const wanted = String(env.PGPOOL_LOG || '')
         .trim()
         .toLowerCase();
-      const coreWrites = wanted !== '' || Boolean(pool.options && pool.options.logsWarnings);
+      const coreWrites = wanted !== '' || Boolean(pool.options && pool.options.isTier);
       return wanted === 'off' ? null : new Console(console, !coreWrites);
     }
     if (typeof log.log !== 'function' || typeof log.warn !== 'function')

@@ -174,7 +174,8 @@ class Pool extends Emitter {
       return;
     let client;
     try {
-      client = await this._checkout({});
+      // No retries: a probe wants its answer within the acquire timeout.
+      client = await this._checkout({ attempts: 0 });
     } catch (error) {
       throw error.code === 'ACQUIRE_TIMEOUT' || error.code === 'CIRCUIT_OPEN'
         ? (error.cause ?? error)
@@ -301,6 +302,13 @@ class Pool extends Emitter {
     const { options, core } = poolChanges(this.options, changes);
     Object.assign(this.options, options);
     if (this._native !== null) this._native.configure(JSON.stringify(core));
+  }
+
+  _measure(on) {
+    this.options.isMeasured = on;
+    if (this._native === null) return;
+    this._native.configure(JSON.stringify({ measured: on }));
+    this._isMeasured = on;
   }
 
   // Nobody is led to this pool any more: its connections close as they become free. Who still holds it may go on.

@@ -32,6 +32,7 @@ class Tiers {
     this.open = new Map();
     // What `configure` has changed, for all pools and by tier.
     this.changes = {};
+    this.measured = undefined;
     this.sizes = {};
   }
 
@@ -97,6 +98,12 @@ class Tiers {
     for (const pool of this.open.values()) pool.configure(changes);
   }
 
+  /** Switches measuring, as DB_MONITOR does at the start. */
+  measure(position) {
+    this.measured = position === 'on';
+    for (const pool of this.open.values()) pool._measure(this.measured);
+  }
+
   /**
    * Refuses sizes that make no sense.
    * @param sizes `{ max, min }` by tier
@@ -139,9 +146,10 @@ class Tiers {
   }
 
   make(key) {
-    const options = { ...this.optionsOf(key), ...this.sizesOf(key), logsWarnings: true };
+    const options = { ...this.optionsOf(key), ...this.sizesOf(key), isTier: true };
     const pool = new this.PoolClass(withSecrets(options, this.optionsOf(key).password, this.budgetOf(key)));
     pool.configure(this.changes);
+    if (this.measured !== undefined) pool._measure(this.measured);
     // A tick later: listeners that are added at once hear of the first connections.
     nextTick(() => prefill(pool));
     return pool;

@@ -301,7 +301,7 @@ impl NativePool {
     /// The number of the pool in snapshots; 0: it is not measured.
     #[napi(getter, catch_unwind)]
     pub fn metrics_id(&self) -> u32 {
-        self.tier.metrics().map_or(0, |metrics| metrics.id)
+        self.tier.metrics().filter(|metrics| metrics.is_on()).map_or(0, |metrics| metrics.id)
     }
 
     /// Leased connections past their lifetime.

@@ -253,13 +253,13 @@ impl Connector for PgConnector {
 
     fn leased(&self, waited: Duration) {
         if let Some(metrics) = &self.events.tier.metrics {
-            metrics.wait_time.record_duration(waited);
+            metrics.waited(waited);
         }
     }
 
     fn returned(&self, held: Duration) {
         if let Some(metrics) = &self.events.tier.metrics {
-            metrics.use_time.record_duration(held);
+            metrics.held(held);
         }
     }
 

@@ -27,6 +27,7 @@ pub(super) fn open(settings: &Settings) -> Option<Arc<PoolMetrics>> {
     if settings.monitoring == Monitoring::Logged {
         metrics.log_warnings();
     }
+    metrics.set_on(settings.is_measured);
     Some(metrics)
 }
 

@@ -162,6 +162,9 @@ impl Tier {
         if let Some(limits) = &changes.breaker_limits {
             self.retry_state.set_breaker_limits(limits.into());
         }
+        if let (Some(on), Some(metrics)) = (changes.measured, &self.metrics) {
+            metrics.set_on(on);
+        }
         self.pool.configure(changes.of_pool());
         if changes.retire {
             self.pool.retire_generation();

@@ -24,6 +24,8 @@ pub struct Settings {
     /// The name of the tier; none: a pool of its own.
     pub tier: Option<String>,
     pub(super) monitoring: Monitoring,
+    /// Whether measuring is on from the start.
+    pub(super) is_measured: bool,
     pub(super) dial: bool,
     pub(super) tell_login: bool,
     pub(super) config: Config,

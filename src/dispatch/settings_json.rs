@@ -66,6 +66,8 @@ pub struct Changes {
     pub breaker_limits: Option<JsonLimits>,
     /// Whether a failed connect fails the request that waits longest.
     fail_fast: Option<bool>,
+    /// Whether the tier is measured.
+    pub measured: Option<bool>,
     max: Option<f64>,
     min: Option<f64>,
     /// Closes the present connections: idle ones now, leased ones when they come back.
@@ -147,6 +149,8 @@ struct JsonSettings {
     retry: Option<bool>,
     deadline_millis: Option<Millis>,
     breaker: Option<JsonBreaker>,
+    /// Whether measuring is on from the start.
+    measured: Option<bool>,
     /// Whether warnings are written to standard error where `PGPOOL_LOG` is not set.
     #[serde(default)]
     logs_warnings: bool,
@@ -338,6 +342,7 @@ impl JsonSettings {
         Settings {
             tier: self.tier,
             monitoring,
+            is_measured: self.measured.unwrap_or(true),
             dial: self.dial,
             tell_login: self.tell_login,
             config,

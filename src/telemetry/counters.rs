@@ -121,6 +121,7 @@ pub struct PoolMetrics {
     has_monitor: AtomicBool,
     last_connect_error: Mutex<Option<String>>,
     logs_warnings: AtomicBool,
+    is_off: AtomicBool,
 }
 
 impl PoolMetrics {
@@ -147,6 +148,23 @@ impl PoolMetrics {
             has_monitor: AtomicBool::new(false),
             last_connect_error: Mutex::new(None),
             logs_warnings: AtomicBool::new(false),
+            is_off: AtomicBool::new(false),
+        }
+    }
+
+    /// Switches measuring off or on. Off, nothing is counted, listed or logged; the gauges of breakers go on.
+    pub fn set_on(&self, on: bool) {
+        self.is_off.store(!on, Ordering::Relaxed);
+    }
+
+    /// Whether the pool is measured.
+    pub fn is_on(&self) -> bool {
+        !self.is_off.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, counter: &AtomicU64) {
+        if self.is_on() {
+            counter.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -190,12 +208,12 @@ impl PoolMetrics {
 
     /// Counts a retry.
     pub fn retry(&self) {
-        self.retries.fetch_add(1, Ordering::Relaxed);
+        self.count(&self.retries);
     }
 
     /// Counts a retry that the budget did not allow.
     pub fn retry_denied(&self) {
-        self.retries_denied.fetch_add(1, Ordering::Relaxed);
+        self.count(&self.retries_denied);
     }
 
     /// Sets the hosts by address and port; each has a breaker.
@@ -226,30 +244,44 @@ impl PoolMetrics {
 
     /// Counts a request that the breaker refused.
     pub fn breaker_rejected(&self) {
-        self.breaker_rejected.fetch_add(1, Ordering::Relaxed);
+        self.count(&self.breaker_rejected);
     }
 
     /// Counts a commit whose outcome could not be found out.
     pub fn commit_unknown(&self) {
-        self.commits_unknown.fetch_add(1, Ordering::Relaxed);
+        self.count(&self.commits_unknown);
     }
 
     /// Counts a failover to another host.
     pub fn failover(&self) {
-        self.failovers.fetch_add(1, Ordering::Relaxed);
+        self.count(&self.failovers);
     }
 
     /// Counts a lease that lasts too long.
     pub fn overdue(&self) {
-        self.overdue.fetch_add(1, Ordering::Relaxed);
+        self.count(&self.overdue);
     }
 
     /// Counts an attempt to connect: after `took` it succeeded, or failed with this message.
     pub fn connected(&self, took: Duration, failure: Option<String>) {
-        if failure.is_none() {
+        if failure.is_none() && self.is_on() {
             self.create_time.record_duration(took);
         }
         *self.last_connect_error.lock() = failure;
+    }
+
+    /// Records how long a request waited for a connection.
+    pub fn waited(&self, time: Duration) {
+        if self.is_on() {
+            self.wait_time.record_duration(time);
+        }
+    }
+
+    /// Records how long a lease lasted.
+    pub fn held(&self, time: Duration) {
+        if self.is_on() {
+            self.use_time.record_duration(time);
+        }
     }
 
     /// The error of the last attempt to connect; none: it succeeded.
@@ -295,6 +327,9 @@ impl PoolMetrics {
     }
 
     fn ended(&self, took: Duration, rows: u64, failure: Option<FailureClass>) {
+        if !self.is_on() {
+            return;
+        }
         match failure {
             None => {
                 self.succeeded.record_duration(took);
@@ -373,6 +408,21 @@ mod tests {
         assert_eq!((metrics.successes().read().count, rows.count, rows.sum), (1, 1, 7));
         let failures: Vec<_> = metrics.failures().map(|(class, times)| (class, times.read().count)).collect();
         assert_eq!(failures, [(FailureClass::Constraint, 1)]);
+    }
+
+    #[test]
+    fn nothing_is_counted_while_it_is_off() {
+        let metrics = Arc::new(PoolMetrics::new("a".into(), 1));
+        metrics.set_on(false);
+        metrics.begin().end(None);
+        metrics.begin().end(Some(FailureClass::Constraint));
+        metrics.retry();
+        metrics.waited(Duration::from_millis(5));
+        assert_eq!((metrics.successes().read().count, metrics.failures().count()), (0, 0));
+        assert_eq!((metrics.counts().retries, metrics.wait_time.read().count), (0, 0));
+        metrics.set_on(true);
+        metrics.retry();
+        assert_eq!(metrics.counts().retries, 1);
     }
 
     #[test]

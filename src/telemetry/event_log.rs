@@ -20,7 +20,11 @@ use tracing_subscriber::{
     layer::{Context, SubscriberExt},
 };
 
-use super::{clock::epoch_millis, log_writer};
+use super::{
+    clock::epoch_millis,
+    log_writer::{self, PoolName},
+    registry,
+};
 
 /// The number of events that are kept.
 const KEPT: usize = 200;
@@ -70,6 +74,13 @@ pub fn start() {
 struct Keeper;
 
 impl<S: Subscriber> Layer<S> for Keeper {
+    /// A pool that is not measured logs nothing, to nobody.
+    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
+        let mut pool = PoolName::default();
+        event.record(&mut pool);
+        !pool.0.is_some_and(|name| registry::is_off(&name))
+    }
+
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
         let mut log_event = LogEvent {

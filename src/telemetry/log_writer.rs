@@ -113,7 +113,7 @@ impl<S: Subscriber> Filter<S> for Unasked {
 
 /// The pool that an event is about.
 #[derive(Default)]
-struct PoolName(Option<String>);
+pub(super) struct PoolName(pub(super) Option<String>);
 
 impl Visit for PoolName {
     fn record_str(&mut self, field: &Field, value: &str) {

@@ -45,9 +45,19 @@ pub fn close(metrics: &Arc<PoolMetrics>) {
     TIERS.lock().known.retain(|known| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(metrics)));
 }
 
-/// The metrics of all tiers, in the order in which they were made.
+/// The metrics of all tiers that are measured, in the order in which they were made.
 pub fn all() -> Vec<Arc<PoolMetrics>> {
-    TIERS.lock().known.iter().filter_map(Weak::upgrade).collect()
+    TIERS.lock().known.iter().filter_map(Weak::upgrade).filter(|metrics| metrics.is_on()).collect()
+}
+
+/// Whether the pool of this name is not measured at the moment.
+pub(super) fn is_off(name: &str) -> bool {
+    TIERS
+        .lock()
+        .known
+        .iter()
+        .filter_map(Weak::upgrade)
+        .any(|metrics| metrics.name == name && !metrics.is_on())
 }
 
 /// The metrics with this id.
