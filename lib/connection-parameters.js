@@ -71,6 +71,8 @@ class ConnectionParameters {
     );
     hide(this, 'password', value('password', config));
 
+    // 0 is a size, and a connection string has it as text.
+    hide(this, 'statementCacheSize', config.statementCacheSize ?? defaults.statementCacheSize);
     this.binary = value('binary', config);
     this.options = value('options', config);
     this.ssl = sslOption(config);

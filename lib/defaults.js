@@ -56,4 +56,11 @@ Object.defineProperty(defaults, 'parseInt8', {
   },
 });
 
+// Of ours: prepared statements kept per connection. Not enumerable, so that the members that show are pg's.
+Object.defineProperty(defaults, 'statementCacheSize', {
+  configurable: true,
+  writable: true,
+  value: 256,
+});
+
 module.exports = defaults;

@@ -90,6 +90,7 @@ function connectionSettings(client, options) {
     tls: isCarriedByNode(options, parameters.ssl) ? null : tlsSettings(parameters),
     channelBinding: client.enableChannelBinding,
     scramMaxIterations: client.scramMaxIterations,
+    statementCacheSize: number(parameters.statementCacheSize),
     ...coreOptions('client', options),
   };
 }

@@ -29,13 +29,7 @@ const CIRCLES: &[(&str, &[&str])] = &[
     ),
     (
         "the state machine of a connection: one state, and the parts of its transitions by what is under way",
-        &[
-            "postgres/connection.rs",
-            "postgres/encode.rs",
-            "postgres/in_flight.rs",
-            "postgres/portal.rs",
-            "postgres/raw_mode.rs",
-        ],
+        &["postgres/connection.rs", "postgres/portal.rs", "postgres/raw_mode.rs"],
     ),
 ];
 

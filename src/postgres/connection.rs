@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::{Buf, BytesMut};
@@ -23,7 +23,7 @@ use serde::Serialize;
 use super::{
     DatabaseError, Error, Exchange, Host, Outcome, QueryMode, Reply, Role, Status,
     encode::encode,
-    in_flight::{InFlight, Preparation, Progress},
+    in_flight::{InFlight, Preparation},
     portal::Suspended,
     raw_mode::RawMode,
     route::Route,
@@ -363,11 +363,31 @@ impl ConnectionState {
             return None;
         }
         let mut next = self.sent.pop_front()?;
-        if next.shape.is_none() && self.pipelined && matches!(next.preparation, Preparation::Cached) {
+        if next.shape.is_none() && self.pipelined && matches!(next.preparation, Preparation::Cached(_)) {
             // The answer with the columns may still have been under way when the exchange was sent.
             next.shape = self.statements.shape_of(&next.exchange.statement);
         }
         Some(next)
+    }
+
+    // What is said about transactions and meanings.
+
+    /// A text is sent.
+    pub(super) fn on_sent_locked(&mut self, text: &str) {
+        self.watch.on_sent(text);
+        self.statements.on_sent(text, self.status);
+    }
+
+    /// A statement is complete.
+    pub(super) fn on_complete_locked(&mut self, tag: &[u8]) {
+        self.watch.on_complete(tag);
+        self.statements.on_complete(tag);
+    }
+
+    /// The server is ready for the next statement.
+    pub(super) fn on_ready_locked(&mut self, status: Status) {
+        self.watch.on_ready(status);
+        self.statements.on_ready(status);
     }
 
     /// Encodes an exchange into the outbox, unless it was withdrawn.
@@ -378,7 +398,7 @@ impl ConnectionState {
         }
         let statement = Arc::clone(&exchange.statement);
         let before = self.outbox.len();
-        match encode(&statement, is_rerun, &mut self.statements, &mut self.outbox) {
+        match encode(&statement, is_rerun, self.status, &mut self.statements, &mut self.outbox) {
             Ok((preparation, shape)) => {
                 if let Some(raw_reader) =
                     (statement.mode == QueryMode::Raw).then(|| exchange.reply.raw_reader()).flatten()
@@ -386,22 +406,13 @@ impl ConnectionState {
                     self.raw = Some(RawMode::new(Arc::clone(&raw_reader), self.status));
                     raw_reader.begun();
                 }
-                self.watch.on_sent(self.statements.text_of(&statement));
+                if statement.name.is_some() || !matches!(preparation, Preparation::Cached(_)) {
+                    self.on_sent_locked(&self.statements.text_of(&statement));
+                }
                 self.busy.get_or_insert(exchange.id);
                 self.synced = statement.fetch == 0;
-                self.sent.push_back(InFlight {
-                    exchange,
-                    deadline: statement.timeout.map(|timeout| Instant::now() + timeout),
-                    bytes: self.outbox.len() - before,
-                    preparation,
-                    is_rerun,
-                    shape,
-                    opened: false,
-                    progress: Progress::Nothing,
-                    error: None,
-                    given_up: false,
-                    room: statement.max_bytes.unwrap_or(u64::MAX),
-                });
+                let in_flight = InFlight::new(exchange, preparation, shape, self.outbox.len() - before);
+                self.sent.push_back(InFlight { is_rerun, ..in_flight });
                 Ok(())
             }
             Err(error) => {

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use postgres_protocol::{IsNull, message::frontend};
 
 use super::{
-    Error, QueryMode, Shape, Statement,
+    Error, QueryMode, Shape, Statement, Status,
     in_flight::Preparation,
     statements::{Plan, Prepared, Statements},
 };
@@ -18,6 +18,7 @@ pub(super) type Encoded = (Preparation, Option<Arc<Shape>>);
 pub(super) fn encode(
     statement: &Statement,
     anew: bool,
+    status: Status,
     statements: &mut Statements,
     out: &mut BytesMut,
 ) -> Result<Encoded, Error> {
@@ -28,13 +29,13 @@ pub(super) fn encode(
         frontend::query(&statement.text, out).map_err(unsendable)?;
         return Ok(Encoded::default());
     }
-    let (name, encoded) = match statements.plan(statement, anew) {
-        Plan::Ready(Prepared { name, shape, binary }) => {
+    let (name, encoded) = match statements.plan(statement, anew, status) {
+        Plan::Ready(Prepared { name, shape, binary, types, .. }) => {
             if binary != statement.is_binary() {
                 // Its columns are known in the other format only.
                 frontend::describe(b'S', &name, out).map_err(unsendable)?;
             }
-            (name, (Preparation::Cached, shape))
+            (name, (Preparation::Cached(types), shape))
         }
         Plan::Prepare { name, close } => {
             for unwanted in close {
@@ -60,6 +61,14 @@ pub(super) fn encode(
         frontend::flush(out);
     }
     Ok(encoded)
+}
+
+/// Encodes what has the server parse a statement and tell the types of its parameters, and no more.
+pub(super) fn encode_description(statement: &Statement, out: &mut BytesMut) -> Result<(), Error> {
+    frontend::parse("", &statement.text, [], out).map_err(unsendable)?;
+    frontend::describe(b'S', "", out).map_err(unsendable)?;
+    frontend::sync(out);
+    Ok(())
 }
 
 fn bind(statement: &Statement, name: &str, out: &mut BytesMut) -> Result<(), Error> {

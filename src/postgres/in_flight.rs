@@ -1,9 +1,8 @@
-//! An exchange in flight: between its first byte and its end. One that failed because its prepared statement
-//! was lost, or its name was taken, may run again without its caller noticing.
+//! An exchange in flight: between its first byte and its end.
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Error, Exchange, Outcome, Shape, SqlState, Status, connection::ConnectionState};
+use super::{Error, Exchange, Outcome, Shape, Status};
 
 /// An exchange that was sent, and what has come of its answer.
 pub(super) struct InFlight {
@@ -15,6 +14,8 @@ pub(super) struct InFlight {
     /// Whether it runs for the second time, because the server had lost the statement. There is no third
     /// time.
     pub(super) is_rerun: bool,
+    /// The types of the parameters, as the server has described them.
+    pub(super) types: Arc<[u32]>,
     /// The columns of the current result.
     pub(super) shape: Option<Arc<Shape>>,
     /// Whether the reply has got the columns of the current result.
@@ -47,35 +48,38 @@ pub(super) enum Preparation {
     /// None: the simple protocol, or it is done.
     #[default]
     None,
-    /// The statement was in the cache.
-    Cached,
+    /// The statement was in the cache, prepared for parameters of these types.
+    Cached(Arc<[u32]>),
     /// The statement is being prepared under this name.
     Pending(Arc<str>),
+    /// The statement is only described: it was refused with this error, which may come from its having been
+    /// prepared for parameters of these types.
+    Compared(Arc<[u32]>, Error),
 }
 
 impl InFlight {
-    /// Whether the server refused it because of its preparation, before anything was executed. SQL of the
-    /// user can raise the same errors, but only after the statement was bound.
-    pub(super) fn is_stale(&self) -> bool {
-        let stale = match self.error.as_ref().and_then(Error::sqlstate) {
-            Some(code) if code.is_stale_statement() => matches!(self.preparation, Preparation::Cached),
-            _ => self.is_name_taken(),
-        };
-        stale && self.progress == Progress::Nothing
-    }
-
-    /// Whether its name, if it is one of ours, exists on the server already.
-    pub(super) fn is_name_taken(&self) -> bool {
-        self.error.as_ref().and_then(Error::sqlstate).is_some_and(SqlState::is_duplicate_statement)
-            && self.exchange.statement.name.is_none()
-            && matches!(&self.preparation, Preparation::Pending(name) if !name.is_empty())
-    }
-
-    /// Whether a stale one may run again: no transaction was lost, and its caller still waits. A statement
-    /// that was named without its text cannot be prepared again.
-    pub(super) fn may_run_again(&self, status: Status) -> bool {
-        let has_text = !self.exchange.statement.text.is_empty() || self.exchange.statement.name.is_none();
-        status == Status::Idle && !self.is_rerun && !self.given_up && has_text
+    pub(super) fn new(
+        exchange: Exchange,
+        preparation: Preparation,
+        shape: Option<Arc<Shape>>,
+        bytes: usize,
+    ) -> Self {
+        let statement = &exchange.statement;
+        let (timeout, room) = (statement.timeout, statement.max_bytes.unwrap_or(u64::MAX));
+        Self {
+            exchange,
+            deadline: timeout.map(|timeout| Instant::now() + timeout),
+            bytes,
+            preparation,
+            is_rerun: false,
+            types: Arc::default(),
+            shape,
+            opened: false,
+            progress: Progress::Nothing,
+            error: None,
+            given_up: false,
+            room,
+        }
     }
 
     /// Whether the statement that it was to prepare does not exist.
@@ -89,19 +93,5 @@ impl InFlight {
             Some(error) => Outcome::Failed { error, sent: true, status: Some(status) },
         };
         self.exchange.reply.settle(outcome);
-    }
-}
-
-impl ConnectionState {
-    /// Forgets the prepared statement on which a stale exchange relied.
-    pub(super) fn forget_prepared_locked(&mut self, stale: &InFlight) {
-        let is_lost = stale.error.as_ref().and_then(Error::sqlstate).is_some_and(SqlState::is_lost_statement);
-        if !matches!(stale.preparation, Preparation::Cached) {
-            self.statements.disable();
-        } else if is_lost && stale.exchange.statement.name.is_none() {
-            self.statements.lost();
-        } else {
-            self.statements.forget(&stale.exchange.statement);
-        }
     }
 }

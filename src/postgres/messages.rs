@@ -3,6 +3,8 @@
 //! [`Inbox`] splits the bytes into messages without copying them. A length is believed only within the limits
 //! of the protocol, so that a server that is no PostgreSQL is recognised at once.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::backend::{ErrorFields, Message};
@@ -168,6 +170,16 @@ impl<'a> RawMessage<'a> {
         // The part behind the last zero is one more, though it may be empty.
         let complete = texts.next().is_some();
         found.try_into().ok().filter(|_| complete).ok_or_else(|| self.malformed())
+    }
+
+    /// The types in a `ParameterDescription`.
+    pub(super) fn parameter_types(self) -> Result<Arc<[u32]>, Error> {
+        let (count, types) = self.body().split_first_chunk::<2>().ok_or_else(|| self.malformed())?;
+        let (types, rest) = types.as_chunks::<4>();
+        if types.len() != usize::from(u16::from_be_bytes(*count)) || !rest.is_empty() {
+            return Err(self.malformed());
+        }
+        Ok(types.iter().map(|oid| u32::from_be_bytes(*oid)).collect())
     }
 
     /// The error for a message that is not built as its type promises.

@@ -39,7 +39,7 @@ impl Connection {
             return None;
         }
         state.raw.as_mut().filter(|raw| !raw.over)?.status = None;
-        texts(bytes).for_each(|text| state.watch.on_sent(text));
+        texts(bytes).for_each(|text| state.on_sent_locked(text));
         state.outbox.extend_from_slice(bytes);
         state.flush_locked();
         let left = state.outbox.len();
@@ -123,7 +123,7 @@ impl Connection {
             raw.status = status;
         }
         if let Some(status) = status {
-            state.watch.on_ready(status);
+            state.on_ready_locked(status);
         }
         drop(state);
         raw_reader.bytes(bytes);

@@ -65,7 +65,8 @@ impl ResponseHandler {
             b'D' => self.row(message),
             b'1' | b'd' if self.current().is_none() => Err(message.unexpected()),
             b'2' => self.bound(),
-            b'1' | b'3' | b't' | b'H' | b'd' | b'c' | b'W' | b'K' | b'v' => Ok(()),
+            b't' => self.parameters(message),
+            b'1' | b'3' | b'H' | b'd' | b'c' | b'W' | b'K' | b'v' => Ok(()),
             b'T' => self.columns(message, true),
             b'n' => self.columns(message, false),
             b'C' => self.complete(message),
@@ -146,10 +147,24 @@ impl ResponseHandler {
         let shape = if some { Some(Shape::read(message, statement.is_binary())?) } else { None };
         current.shape.clone_from(&shape);
         current.opened = false;
-        if let Preparation::Pending(name) = &mut current.preparation {
-            let name = std::mem::take(name);
-            current.preparation = Preparation::None;
-            self.connection.state.lock().statements.insert(&statement, name, shape);
+        match &mut current.preparation {
+            Preparation::Pending(name) => {
+                let (name, types) = (std::mem::take(name), std::mem::take(&mut current.types));
+                current.preparation = Preparation::None;
+                self.connection.state.lock().statements.insert(&statement, name, shape, types);
+            }
+            // It is described, and does not run.
+            Preparation::Compared(..) => current.progress = Progress::Result,
+            Preparation::None | Preparation::Cached(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The types of the parameters of a statement that is being prepared.
+    fn parameters(&mut self, message: RawMessage<'_>) -> Result<(), Error> {
+        let Some(current) = self.current() else { return Ok(()) };
+        if matches!(current.preparation, Preparation::Pending(_) | Preparation::Compared(..)) {
+            current.types = message.parameter_types()?;
         }
         Ok(())
     }
@@ -171,10 +186,7 @@ impl ResponseHandler {
             current.shape = None;
         }
         let mut state = self.connection.state.lock();
-        if matches!(tag, b"DISCARD ALL" | b"DEALLOCATE ALL") {
-            state.statements.deallocated();
-        }
-        state.watch.on_complete(tag);
+        state.on_complete_locked(tag);
         state.sync_locked();
         Ok(())
     }
@@ -256,7 +268,10 @@ impl ResponseHandler {
             return self.tell(Event::Notification { length: message.length(), process_id, channel, payload });
         }
         let [parameter_name, parameter_value] = message.texts(message.body())?;
-        self.connection.state.lock().role.note(&parameter_name, &parameter_value);
+        let mut state = self.connection.state.lock();
+        state.role.note(&parameter_name, &parameter_value);
+        state.statements.on_setting(&parameter_name);
+        drop(state);
         self.tell(Event::ParameterStatus { parameter_name, parameter_value })
     }
 

@@ -43,7 +43,7 @@ impl ResponseHandler {
         let connection = Arc::clone(&self.connection);
         let mut state = connection.state.lock();
         state.status = status;
-        state.watch.on_ready(status);
+        state.on_ready_locked(status);
         let is_wanted = state.given_up.take().is_none();
         if state.pipelined
             && let Some(failed) = finished.as_ref().filter(|finished| finished.is_unprepared())
@@ -52,18 +52,11 @@ impl ResponseHandler {
         }
         let mut refused = Vec::new();
         let is_name_taken = finished.as_ref().is_some_and(InFlight::is_name_taken);
-        let finished = match finished {
-            Some(finished) if finished.is_stale() => {
-                state.forget_prepared_locked(&finished);
-                if is_wanted && finished.may_run_again(status) && state.sent.is_empty() {
-                    refused.extend(state.start_locked(finished.exchange, true).err());
-                    None
-                } else {
-                    Some(finished)
-                }
-            }
-            finished => finished,
-        };
+        let finished = finished.and_then(|finished| {
+            let (finished, failed) = state.heal_locked(finished, status, is_wanted);
+            refused.extend(failed);
+            finished
+        });
         state.busy = state.sent.front().map(|next| next.exchange.id);
         if state.busy.is_none() {
             refused.extend(state.start_next_locked());

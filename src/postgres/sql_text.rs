@@ -1,153 +1,7 @@
 //! The statements in a text of SQL, and the kind of each. Comments, strings and quoted names are skipped as
 //! the server skips them. This is no parser: a text that is not well-formed is refused by the server.
 
-/// A piece of SQL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token<'a> {
-    /// A keyword or a name.
-    Word(&'a str),
-    /// A character of punctuation, or an operator's.
-    Symbol(u8),
-    /// A string, a quoted name or a parameter.
-    Other,
-}
-
-impl Token<'_> {
-    fn is(self, keyword: &str) -> bool {
-        matches!(self, Token::Word(word) if word.eq_ignore_ascii_case(keyword))
-    }
-
-    fn is_one_of(self, keywords: &[&str]) -> bool {
-        keywords.iter().any(|keyword| self.is(keyword))
-    }
-}
-
-/// The tokens of a text.
-#[derive(Debug, Clone)]
-struct Tokens<'a> {
-    rest: &'a str,
-}
-
-impl<'a> Tokens<'a> {
-    const fn of(text: &'a str) -> Self {
-        Self { rest: text }
-    }
-
-    /// Cuts `length` bytes off; past the end, or within a character, all that is left.
-    fn take(&mut self, length: usize) -> &'a str {
-        let (taken, rest) = self.rest.split_at_checked(length).unwrap_or((self.rest, ""));
-        self.rest = rest;
-        taken
-    }
-
-    /// Cuts off everything up to the end of `delimiter`.
-    fn take_through(&mut self, delimiter: &str) {
-        let length = self.rest.find(delimiter).map_or(self.rest.len(), |at| at + delimiter.len());
-        self.take(length);
-    }
-
-    /// Cuts off a comment, which may hold others.
-    fn take_comment(&mut self) {
-        let mut depth = 0_usize;
-        loop {
-            self.take(self.rest.find(['*', '/']).unwrap_or(usize::MAX));
-            if self.rest.is_empty() {
-                return;
-            }
-            if self.rest.starts_with("/*") {
-                depth += 1;
-                self.take(2);
-            } else if self.rest.starts_with("*/") {
-                depth -= 1;
-                self.take(2);
-                if depth == 0 {
-                    return;
-                }
-            } else {
-                self.take(1);
-            }
-        }
-    }
-
-    /// Cuts off what is quoted by `quote`, doubled inside; with `escapes` a backslash hides the next
-    /// character.
-    fn take_quoted(&mut self, quote: char, escapes: bool) {
-        self.take(1);
-        while let Some(at) = self.rest.find([quote, '\\']) {
-            self.take(at);
-            if self.rest.starts_with('\\') {
-                self.take(1);
-                let hidden = self.rest.chars().next().filter(|_| escapes).map_or(0, char::len_utf8);
-                self.take(hidden);
-                continue;
-            }
-            self.take(1);
-            if !self.rest.starts_with(quote) {
-                return;
-            }
-            self.take(1);
-        }
-        self.take(usize::MAX);
-    }
-
-    /// Cuts off `$1`, or a text quoted by `$tag$`.
-    fn take_dollar(&mut self) {
-        let tag = self.rest.get(1..).unwrap_or_default().find('$').and_then(|end| self.rest.get(..end + 2));
-        let is_tag = |tag: &&str| {
-            let name = tag.trim_matches('$');
-            !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(is_word)
-        };
-        match tag.filter(is_tag) {
-            Some(tag) => {
-                self.take(tag.len());
-                self.take_through(tag);
-            }
-            None => {
-                self.take(1);
-            }
-        }
-    }
-}
-
-fn is_word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii()
-}
-
-impl<'a> Iterator for Tokens<'a> {
-    type Item = Token<'a>;
-
-    fn next(&mut self) -> Option<Token<'a>> {
-        loop {
-            self.rest = self.rest.trim_start();
-            let first = self.rest.chars().next()?;
-            match first {
-                '-' if self.rest.starts_with("--") => self.take_through("\n"),
-                '/' if self.rest.starts_with("/*") => self.take_comment(),
-                '\'' | '"' => {
-                    self.take_quoted(first, false);
-                    return Some(Token::Other);
-                }
-                '$' => {
-                    self.take_dollar();
-                    return Some(Token::Other);
-                }
-                first if is_word(first) => {
-                    let end = self.rest.find(|c| !is_word(c) && c != '$').unwrap_or(self.rest.len());
-                    let word = self.take(end);
-                    if word.eq_ignore_ascii_case("e") && self.rest.starts_with('\'') {
-                        self.take_quoted('\'', true);
-                        return Some(Token::Other);
-                    }
-                    return Some(Token::Word(word));
-                }
-                symbol => {
-                    self.take(symbol.len_utf8());
-                    return Some(Token::Symbol(u8::try_from(symbol).unwrap_or(b'?')));
-                }
-            }
-        }
-    }
-}
+use super::sql_tokens::{Token, Tokens, is_word};
 
 /// A statement of a text, from its first token on that is no parenthesis.
 #[derive(Debug, Clone)]
@@ -175,6 +29,39 @@ impl<'a> SqlStatement<'a> {
         const KINDS: &[&str] =
             &["call", "do", "execute", "explain", "vacuum", "cluster", "reindex", "repack"];
         !self.first.is_one_of(KINDS) && !self.tokens().any(|token| token.is("concurrently"))
+    }
+
+    /// Whether texts may mean something else after it: their names, literals or operators.
+    fn changes_meanings(&self) -> bool {
+        const KINDS: &[&str] = &["create", "alter", "drop", "import", "discard", "do"];
+        if self.first.is_one_of(&["set", "reset"]) {
+            return !self.sets_something_harmless();
+        }
+        self.first.is_one_of(KINDS) || self.creates_a_table()
+    }
+
+    /// Whether SET or RESET is about a variable of the application, the role, a time limit or the transaction.
+    fn sets_something_harmless(&self) -> bool {
+        const NAMES: &[&str] = &["role", "application_name", "transaction", "constraints", "characteristics"];
+        let mut tokens = self.tokens().filter(|token| !token.is_one_of(&["session", "local"]));
+        let (name, behind) = (tokens.next(), tokens.next());
+        let Some(Token::Word(word)) = name else { return false };
+        let is_harmless =
+            Token::Word(word).is_one_of(NAMES) || word.to_ascii_lowercase().ends_with("_timeout");
+        is_harmless || behind == Some(Token::Symbol(b'.'))
+    }
+
+    /// Whether it is a SELECT INTO, or an EXPLAIN of one or of a CREATE TABLE AS.
+    fn creates_a_table(&self) -> bool {
+        let explains = self.first.is("explain");
+        if !(explains || self.first.is_one_of(&["select", "with"]) && self.rest.mentions("into")) {
+            return false;
+        }
+        let mut last = self.first;
+        self.tokens().any(|token| {
+            let before = std::mem::replace(&mut last, token);
+            (token.is("into") && !before.is_one_of(&["insert", "merge"])) || (explains && token.is("create"))
+        })
     }
 
     /// The effect on the transaction it is sent in.
@@ -224,6 +111,26 @@ pub fn statements(text: &str) -> impl Iterator<Item = SqlStatement<'_>> {
         begun = true;
         let first = rest.find(|token| !matches!(token, Token::Symbol(b';' | b'(')))?;
         Some(SqlStatement { first, rest: rest.clone() })
+    })
+}
+
+/// Whether texts may mean something else after one of the statements of this text.
+pub fn changes_meanings(text: &str) -> bool {
+    let mut statements = statements(text);
+    if text.contains(';') {
+        statements.any(|statement| statement.changes_meanings())
+    } else {
+        statements.next().is_some_and(|only| only.changes_meanings())
+    }
+}
+
+/// Whether the text holds a quoted word that stands for a moment and is read when the text is parsed.
+pub fn has_words_read_once(text: &str) -> bool {
+    const WORDS: &[&str] = &["now", "today", "tomorrow", "yesterday"];
+    let is_one = |word: &str| WORDS.iter().any(|once| word.eq_ignore_ascii_case(once));
+    Tokens::of(text).any(|token| match token {
+        Token::Text(quoted) => quoted.split(|c: char| !is_word(c)).any(is_one),
+        _ => false,
     })
 }
 
@@ -320,10 +227,63 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_cut_anywhere_ends() {
-        let text = "é$é$ /* é /* */ 'é''' E'\\é' \"é\" -- é\n$1 é;";
-        for (at, _) in text.char_indices() {
-            assert!(Tokens::of(&text[..at]).count() <= at);
+    fn what_changes_the_meanings_of_texts_is_told_from_what_does_not() {
+        for text in [
+            "CREATE TEMP TABLE x (a int)",
+            "/* */ alter table x add b int",
+            "DROP FUNCTION f",
+            "IMPORT FOREIGN SCHEMA s FROM SERVER x INTO y",
+            "SELECT a INTO x FROM t",
+            "WITH c AS (INSERT INTO t VALUES (1) RETURNING *) SELECT * INTO x FROM c",
+            "EXPLAIN ANALYZE CREATE TABLE x AS SELECT 1",
+            "SET timezone = 'UTC'",
+            "SET LOCAL TIME ZONE 'UTC'",
+            "SET SESSION search_path TO a, b",
+            "SET SESSION AUTHORIZATION x",
+            "SET \"TimeZone\" = 'UTC'",
+            "RESET ALL",
+            "reset datestyle",
+            "DISCARD TEMP",
+            "DO $$ BEGIN CREATE TEMP TABLE x (a int); END $$",
+        ] {
+            assert!(only(text).changes_meanings(), "{text}");
+        }
+        for text in [
+            "SELECT 'create into'",
+            "SELECT \"into\" FROM t",
+            "INSERT INTO t VALUES (1)",
+            "WITH c AS (INSERT INTO t VALUES (1)) MERGE INTO t USING s ON true WHEN MATCHED THEN DELETE",
+            "SET app.tenant = '1'",
+            "SET LOCAL app.tenant TO '1'",
+            "SET ROLE x",
+            "SET SESSION ROLE x",
+            "RESET ROLE",
+            "SET statement_timeout = 0",
+            "SET LOCAL lock_timeout = '1s'",
+            "SET TRANSACTION READ ONLY",
+            "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+            "SET CONSTRAINTS ALL DEFERRED",
+            "SET application_name = 'x'",
+            "COMMENT ON TABLE x IS 'create'",
+        ] {
+            assert!(!only(text).changes_meanings(), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_that_are_read_once_are_found_in_strings_only() {
+        for text in [
+            "INSERT INTO t VALUES ('now', $1)",
+            "SELECT date 'TODAY' + $1",
+            "SELECT E' tomorrow\\n'::date, '[now,infinity)'::tsrange, $$yesterday$$::date",
+            "SELECT 'it''s now'",
+        ] {
+            assert!(has_words_read_once(text), "{text}");
+        }
+        for text in
+            ["SELECT now(), $1", "SELECT 'nowhere', \"now\" -- 'now'", "SELECT 'knows today_' /* 'now' */"]
+        {
+            assert!(!has_words_read_once(text), "{text}");
         }
     }
 }

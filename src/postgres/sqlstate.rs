@@ -122,6 +122,11 @@ impl SqlState {
         self == Self::UNKNOWN
     }
 
+    /// Whether values or operators did not fit the types of the parameters.
+    pub(super) fn may_come_from_stale_types(self) -> bool {
+        matches!(&self.0, [b'2' | b'4', b'2', ..] | b"XX000") && &self.0 != b"42501"
+    }
+
     /// Whether the statement was cancelled, by a timeout of the server or on request.
     pub fn is_cancelled(self) -> bool {
         &self.0 == b"57014"

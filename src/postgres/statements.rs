@@ -1,19 +1,26 @@
 //! Prepared statements of one connection.
 //!
 //! Statements that the application named live as long as the connection, as in pg. Others are cached by their
-//! text; the least recently used leaves first. Every statement in here exists on the server, except one whose
-//! Parse is still in flight: it is taken out if that fails.
+//! text; the least recently used leaves first. A text means what it would mean if it were parsed anew: the
+//! cache is cleared when meanings may have changed, and none stays for longer than [`LIFETIME`]. Every
+//! statement in here exists on the server, except one whose Parse is still in flight: it is taken out if that
+//! fails.
 
 use std::{
     collections::{HashMap, HashSet, hash_map::RandomState},
     hash::{BuildHasher, Hasher},
     num::NonZeroUsize,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use lru::LruCache;
 
-use super::{QueryMode, Shape, Statement, shared_sessions::SharedSessions};
+use super::{
+    QueryMode, Shape, Statement, Status,
+    shared_sessions::SharedSessions,
+    sql_text::{changes_meanings, has_words_read_once},
+};
 
 /// The first part of our own names; a word that is random for each connection, and a number follow. The word
 /// is random because behind a pooler two clients may meet on one session, and must never run each other's
@@ -25,6 +32,16 @@ pub(super) const OWN_NAME: &str = "pgpool_rs_";
 const MAX_CACHED_TEXT: usize = 8 * 1024;
 const MAX_CACHED_PARAMETERS: usize = 100;
 
+/// How long a cached statement is used before it is prepared again: other sessions, too, create tables and
+/// functions that its text would find.
+const LIFETIME: Duration = Duration::from_secs(300);
+/// The same inside a transaction, where a stale one cannot be prepared again without failing first.
+const LIFETIME_IN_TRANSACTION: Duration = Duration::from_secs(60);
+
+/// Settings that decide what literals and names mean, as the server reports them.
+const SETTINGS_OF_MEANING: [&str; 5] =
+    ["TimeZone", "DateStyle", "IntervalStyle", "standard_conforming_strings", "search_path"];
+
 /// A prepared statement, which exists on the server.
 #[derive(Debug, Clone)]
 pub(super) struct Prepared {
@@ -34,6 +51,9 @@ pub(super) struct Prepared {
     pub(super) shape: Option<Arc<Shape>>,
     /// Whether `shape` is that of binary results.
     pub(super) binary: bool,
+    /// The types of its parameters.
+    pub(super) types: Arc<[u32]>,
+    since: Instant,
 }
 
 /// The messages that running a statement takes.
@@ -74,6 +94,10 @@ pub(super) struct Statements {
     shared_sessions: Arc<SharedSessions>,
     /// Texts whose Parse is in flight, in a pipeline. No other exchange may rely on it yet.
     pending: Option<HashSet<Key>>,
+    /// The number of the last name that was given before meanings changed.
+    outdated: u32,
+    /// Whether meanings changed in a transaction that is still open: they may change back when it ends.
+    may_change_back: bool,
 }
 
 impl Statements {
@@ -88,26 +112,47 @@ impl Statements {
         let pending = pipelined.then(HashSet::new);
         let prefix = format!("{OWN_NAME}{:016x}_", RandomState::new().build_hasher().finish());
         let (by_name, unwanted) = (HashMap::new(), Vec::new());
-        Self { by_text, by_name, prefix, serial: 0, unwanted, shared_sessions, pending }
+        Self {
+            by_text,
+            by_name,
+            prefix,
+            serial: 0,
+            unwanted,
+            shared_sessions,
+            pending,
+            outdated: 0,
+            may_change_back: false,
+        }
     }
 
-    /// The plan for a statement. `anew`: it is prepared again, even if it is cached.
-    pub(super) fn plan(&mut self, statement: &Statement, anew: bool) -> Plan {
+    /// The plan for a statement. `anew`: it is prepared again, even if it is cached. `status`: that of the
+    /// session, as far as it is known.
+    pub(super) fn plan(&mut self, statement: &Statement, anew: bool, status: Status) -> Plan {
         if let Some(name) = &statement.name {
             let plan = self.plan_named(name, statement);
             if self.pending.is_some() && matches!(plan, Plan::Prepare { .. }) {
                 // Exchanges sent behind it may bind to it already.
-                self.insert(statement, Arc::clone(name), None);
+                self.insert(statement, Arc::clone(name), None, Arc::default());
             }
             return plan;
         }
         let cached = matches!(statement.mode, QueryMode::Extended { .. });
         let cached = cached && !anew && !self.shared_sessions.is_shared() && is_worth_caching(statement);
+        let is_in_transaction = status != Status::Idle;
+        // All columns of a table are others when one is added, which would fail the transaction.
+        let cached = cached && !(is_in_transaction && statement.text.contains('*'));
         let Some(by_text) = self.by_text.as_mut().filter(|_| cached) else {
             return Plan::Prepare { name: "".into(), close: Vec::new() };
         };
-        if let Some(prepared) = by_text.get(&Key::of(statement)) {
-            return Plan::Ready(prepared.clone());
+        let key = Key::of(statement);
+        if let Some(prepared) = by_text.get(&key) {
+            let lifetime = if is_in_transaction { LIFETIME_IN_TRANSACTION } else { LIFETIME };
+            if prepared.since.elapsed() < lifetime {
+                return Plan::Ready(prepared.clone());
+            }
+            self.unwanted.extend(by_text.pop(&key).map(|prepared| prepared.name));
+        } else if !keeps_its_meaning(&statement.text) {
+            return Plan::Prepare { name: "".into(), close: Vec::new() };
         }
         if self.pending.as_mut().is_some_and(|pending| !pending.insert(Key::of(statement))) {
             return Plan::Prepare { name: "".into(), close: Vec::new() };
@@ -132,8 +177,15 @@ impl Statements {
     }
 
     /// Adds a statement that the server has prepared, with its columns.
-    pub(super) fn insert(&mut self, statement: &Statement, name: Arc<str>, shape: Option<Arc<Shape>>) {
-        let prepared = Prepared { name: Arc::clone(&name), shape, binary: statement.is_binary() };
+    pub(super) fn insert(
+        &mut self,
+        statement: &Statement,
+        name: Arc<str>,
+        shape: Option<Arc<Shape>>,
+        types: Arc<[u32]>,
+    ) {
+        let binary = statement.is_binary();
+        let prepared = Prepared { name: Arc::clone(&name), shape, binary, types, since: Instant::now() };
         if let Some(pending) = &mut self.pending
             && !name.is_empty()
         {
@@ -141,6 +193,8 @@ impl Statements {
         }
         if statement.name.is_some() {
             self.by_name.insert(name, (Arc::clone(&statement.text), prepared));
+        } else if self.is_outdated(&name) {
+            self.unwanted.push(name);
         } else if let Some(by_text) = self.by_text.as_mut().filter(|_| !name.is_empty()) {
             by_text.put(Key::of(statement), prepared);
         }
@@ -157,9 +211,63 @@ impl Statements {
     }
 
     /// The text of a statement, also where the application knows it by its name alone.
-    pub(super) fn text_of<'a>(&'a self, statement: &'a Statement) -> &'a str {
+    pub(super) fn text_of(&self, statement: &Statement) -> Arc<str> {
         let known = statement.name.as_ref().filter(|_| statement.text.is_empty());
-        known.and_then(|name| self.by_name.get(name)).map_or(&statement.text, |(text, _)| text)
+        Arc::clone(known.and_then(|name| self.by_name.get(name)).map_or(&statement.text, |(text, _)| text))
+    }
+
+    // When meanings change.
+
+    /// A text is sent that was not prepared before. In a pipeline others may follow before it is answered.
+    pub(super) fn on_sent(&mut self, text: &str, status: Status) {
+        let has_some = self.by_text.as_ref().is_some_and(|by_text| !by_text.is_empty())
+            || self.pending.as_ref().is_some_and(|pending| !pending.is_empty());
+        // Nothing is cached: what is, later, in the same transaction may have to go at its end.
+        let may_have_some = self.by_text.is_some() && (status != Status::Idle || text.contains(';'));
+        if (has_some || may_have_some) && changes_meanings(text) {
+            self.outdate();
+            self.may_change_back = true;
+        }
+    }
+
+    /// A statement is complete.
+    pub(super) fn on_complete(&mut self, tag: &[u8]) {
+        match tag {
+            b"DISCARD ALL" | b"DEALLOCATE ALL" => self.deallocated(),
+            // To a savepoint, perhaps.
+            b"ROLLBACK" if self.may_change_back => self.outdate(),
+            _ => {}
+        }
+    }
+
+    /// The server is ready for the next statement.
+    pub(super) fn on_ready(&mut self, status: Status) {
+        if status == Status::Idle && std::mem::take(&mut self.may_change_back) {
+            self.outdate();
+        }
+    }
+
+    /// The server reports a setting.
+    pub(super) fn on_setting(&mut self, name: &str) {
+        if SETTINGS_OF_MEANING.contains(&name) {
+            self.outdate();
+        }
+    }
+
+    /// Clears the cache, with what is being prepared for it.
+    fn outdate(&mut self) {
+        self.outdated = self.serial;
+        if let Some(by_text) = &mut self.by_text {
+            while let Some((_, prepared)) = by_text.pop_lru() {
+                self.unwanted.push(prepared.name);
+            }
+        }
+    }
+
+    /// Whether one of our names was given before meanings changed.
+    fn is_outdated(&self, name: &str) -> bool {
+        let serial = name.strip_prefix(&self.prefix).and_then(|serial| serial.parse::<u32>().ok());
+        serial.is_some_and(|serial| serial <= self.outdated)
     }
 
     /// The columns of a statement, if they are known.
@@ -202,6 +310,11 @@ impl Statements {
         self.by_text = None;
         self.shared_sessions.note_shared();
     }
+}
+
+/// Whether the text means the same at each run, as long as nothing changes around it, and changes nothing.
+fn keeps_its_meaning(text: &str) -> bool {
+    !has_words_read_once(text) && !changes_meanings(text)
 }
 
 fn is_worth_caching(statement: &Statement) -> bool {

@@ -163,10 +163,9 @@ module.exports = [
   },
   {
     name: 'statementCacheSize',
-    core: true,
     kind: 'count',
     from: 0,
-    default: 256,
+    default: defaults.statementCacheSize,
     doc: 'prepared statements kept per connection, least recently used out first; 0 prepares none. See [prepared statements](#prepared-statements)',
   },
   {
