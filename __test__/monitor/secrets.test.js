@@ -130,7 +130,9 @@ test('what the application must keep to itself is in no log, metric, page, trace
   shown.push(views(await running));
   borrower.release(true);
   shown.push(views(await failure(pool.query('SELECT $1::text', [SECRET]))));
-  shown.push(views(await failure(pool.query({ text: 'SELECT $1::text', values: [SECRET], retryAttempts: 0 }))));
+  shown.push(
+    views(await failure(pool.query({ text: 'SELECT $1::text', values: [SECRET], retryAttempts: 0 }))),
+  );
   shown.push(views(pool), views(monitors.watch(pool).updateMetrics()));
 
   const said = await told();
