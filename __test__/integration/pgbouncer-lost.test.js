@@ -3,7 +3,7 @@
 // PgBouncer says with one code (08P01) that it has lost the server, or has none to give. A proxy between it and the
 // server cuts and refuses.
 
-const { Pool } = require('../..');
+const { Pool, metrics } = require('../..');
 const { findPgBouncers, startPgBouncer } = require('../support/pgbouncer');
 const { Proxy } = require('../support/proxy');
 const { server, freshDatabase } = require('../support/server');
@@ -146,7 +146,9 @@ described('PgBouncer $name that loses its server', (program) => {
     proxy.cut();
     const pool = opened({ retryAttempts: 1000, deadline: 30_000 });
     const asked = pool.query({ text: 'SELECT 1 AS one' });
-    await until(() => pool.retries.length > 0);
+    const failedConnect = () =>
+      metrics().pools.find(({ id }) => id === pool._native.metricsId).lastConnectError;
+    await until(() => failedConnect() !== null, { what: 'PgBouncer to refuse a connect' });
     await proxy.listen();
     expect((await asked).rows).toEqual([{ one: 1 }]);
   });
