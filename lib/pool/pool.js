@@ -296,7 +296,7 @@ class Pool extends Emitter {
    * Changes what may change while the pool runs.
    * @param {import('../config/pool-changes').PoolChanges} changes
    *   `retry`: 'on' or 'off'; `breaker`: 'enforce', 'metrics', 'forced-open' or 'off'; `failFast`; `max`:
-   *   above a lowered one idle connections close now, lent ones when they come back; `min`
+   *   above a lowered one idle connections close now, leased ones when they come back; `min`
    */
   configure(changes = {}) {
     const { options, core } = poolChanges(this.options, changes);

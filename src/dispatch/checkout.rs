@@ -1,4 +1,4 @@
-//! Connections lent to the application, and statements it sends on them itself.
+//! Connections leased to the application, and statements it sends on them itself.
 
 use std::{
     sync::Arc,
@@ -67,7 +67,7 @@ impl<B: Borrower> Repeatable for Checkout<B> {
     }
 }
 
-/// A statement on a connection that is lent already.
+/// A statement on a connection that is leased already.
 pub struct Direct<A: Answer>(AnswerOnce<A>);
 
 impl<A: Answer> Direct<A> {

@@ -23,7 +23,7 @@ use crate::{
 /// Keepalive probes of a tier: often enough that a dead peer is found within the user timeout.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A client that is lent for longer may have been forgotten.
+/// A client that is leased for longer may have been forgotten.
 const LEAK_AFTER: Duration = Duration::from_secs(30);
 
 /// The tier of those who repair the database.
