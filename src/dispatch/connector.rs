@@ -46,14 +46,16 @@ impl PgConnector {
     /// Makes a connection to a host for its breaker, and asks it something: a pooler may answer for a
     /// server that does not.
     async fn probe(&self, host: usize) -> Result<(), Error> {
-        let attempt = async {
-            let no_events: Arc<dyn Listener> = Arc::new(NoEvents);
-            let connection = connect(self.events.hosts.get(host), &self.config, no_events).await?;
-            let _close = CloseOnDrop(Some(Arc::clone(&connection)));
-            internal_query::ask(&connection, "").await.map(drop)
-        };
-        let answered = tokio::time::timeout(self.probe_timeout, attempt).await;
+        let answered = tokio::time::timeout(self.probe_timeout, self.ask(host)).await;
         answered.unwrap_or_else(|_| Err(self.events.hosts.timed_out(host)))
+    }
+
+    /// As [`Self::probe`], for as long as it takes.
+    pub(super) async fn ask(&self, host: usize) -> Result<(), Error> {
+        let no_events: Arc<dyn Listener> = Arc::new(NoEvents);
+        let connection = connect(self.events.hosts.get(host), &self.config, no_events).await?;
+        let _close = CloseOnDrop(Some(Arc::clone(&connection)));
+        internal_query::ask(&connection, "").await.map(drop)
     }
 
     pub(super) fn config(&self) -> &Config {

@@ -13,16 +13,16 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     PgConnector,
     breakers::HostBreakers,
-    connect::{CloseOnDrop, try_host},
+    connect::try_host,
     connector::NoEvents,
     hosts::{HostState, Hosts},
-    instrument, internal_query,
+    instrument,
     session_attrs::TargetSessionAttrs,
     tier_context::TierContext,
 };
 use crate::{
     pool::{Pool, WeakPool},
-    postgres::{Config, Connection, Error, Host, Listener, connect},
+    postgres::{Config, Connection, Error, Host, Listener},
 };
 
 /// Between two looks.
@@ -72,26 +72,17 @@ impl HostWatch {
                 if !silence.observe(samples, Instant::now()) {
                     continue;
                 }
-                let config = pool.connector().config();
-                if self.is_answering(index, config).await {
+                let connector = pool.connector();
+                // A refusal by the server is an answer.
+                let answer = timeout(QUESTION, connector.ask(index)).await;
+                if matches!(answer, Ok(Ok(()) | Err(Error::Database(_)))) {
                     silence.answered(Instant::now());
-                } else if self.is_served_without(index, config).await {
+                } else if self.is_served_without(index, connector.config()).await {
                     self.leave(index, &pool);
                     *silence = Silence::default();
                 }
             }
         }
-    }
-
-    /// Whether a host answers a connect and a question in time. A refusal by the server is an answer.
-    async fn is_answering(&self, index: usize, config: &Config) -> bool {
-        let question = async {
-            let connection = connect(self.hosts.get(index), config, Arc::new(NoEvents)).await?;
-            let connection = CloseOnDrop(Some(connection));
-            let Some(asked) = &connection.0 else { return Ok(()) };
-            internal_query::ask(asked, "").await.map(drop)
-        };
-        matches!(timeout(QUESTION, question).await, Ok(Ok(()) | Err(Error::Database(_))))
     }
 
     /// Whether another host answers and suits.

@@ -161,10 +161,7 @@ impl<C: Connector> PoolInner<C> {
         reason: CloseReason,
     ) -> usize {
         let idle = self.state.lock().idle_handles_locked();
-        let gone: Vec<_> = idle
-            .into_iter()
-            .filter(|handle| self.guarded(|| is_gone(&handle.connection)).unwrap_or(false))
-            .collect();
+        let gone = self.meant(idle, is_gone);
         self.step(|state, now, actions| {
             let closed = gone
                 .iter()
@@ -175,6 +172,17 @@ impl<C: Connector> PoolInner<C> {
         })
     }
 
+    /// Those of the handles for which `is_meant` holds. Asked without the lock.
+    fn meant(
+        &self,
+        handles: Vec<EntryHandle<C::Connection>>,
+        is_meant: impl Fn(&C::Connection) -> bool,
+    ) -> Vec<EntryHandle<C::Connection>> {
+        let is_meant =
+            |handle: &EntryHandle<_>| self.guarded(|| is_meant(&handle.connection)).unwrap_or(false);
+        handles.into_iter().filter(is_meant).collect()
+    }
+
     pub(super) fn connections(&self) -> Vec<C::Connection> {
         let live = self.state.lock().live_handles_locked();
         live.into_iter().map(|handle| handle.connection).collect()
@@ -182,10 +190,7 @@ impl<C: Connector> PoolInner<C> {
 
     pub(super) fn check_idle(self: &Arc<Self>, is_meant: impl Fn(&C::Connection) -> bool) {
         let idle = self.state.lock().idle_handles_locked();
-        let meant: Vec<_> = idle
-            .into_iter()
-            .filter(|handle| self.guarded(|| is_meant(&handle.connection)).unwrap_or(false))
-            .collect();
+        let meant = self.meant(idle, is_meant);
         self.step(|state, _, actions| {
             for handle in &meant {
                 state.check_locked(handle.slot, handle.number, actions);
@@ -195,10 +200,7 @@ impl<C: Connector> PoolInner<C> {
 
     pub(super) fn retire(self: &Arc<Self>, is_meant: impl Fn(&C::Connection) -> bool) -> usize {
         let live = self.state.lock().live_handles_locked();
-        let meant: Vec<_> = live
-            .into_iter()
-            .filter(|handle| self.guarded(|| is_meant(&handle.connection)).unwrap_or(false))
-            .collect();
+        let meant = self.meant(live, is_meant);
         self.step(|state, now, actions| {
             let retired = meant
                 .iter()
