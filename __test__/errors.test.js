@@ -5,7 +5,7 @@
 const net = require('node:net');
 const { DatabaseError: PgDatabaseError } = require('pg');
 const { admin } = require('./support/server');
-const { freePort } = require('./support/ports');
+const { closedPort } = require('./support/ports');
 const errors = require('../lib/errors');
 
 const { fromNative } = errors;
@@ -55,7 +55,7 @@ test('a notice is no error and has the fields of one', () => {
 });
 
 test('a failed connect is as Node describes it', async () => {
-  const port = await freePort();
+  const port = await closedPort();
   for (const target of [[port, '127.0.0.1'], ['/nowhere/.s.PGSQL.1']]) {
     const expected = await failureOf(...target);
     const { code, syscall, address, port: refused } = expected;

@@ -5,7 +5,7 @@
 
 const { AsyncLocalStorage } = require('node:async_hooks');
 const { alike, journal } = require('./alike');
-const { freePort } = require('../support/ports');
+const { closedPort } = require('../support/ports');
 const { config } = require('../support/server');
 const { until } = require('../support/until');
 const ours = require('../../index.js');
@@ -110,7 +110,7 @@ test('an error after the connection was made fails the checkout and closes it', 
 });
 
 alike('it may give a failure another reason', async (driver, config) => {
-  const port = await freePort();
+  const port = await closedPort();
   const reason = new Error('the reason');
   let seen;
   const renaming = (original) =>
@@ -129,7 +129,7 @@ alike('it may give a failure another reason', async (driver, config) => {
 });
 
 alike('a failure that it passes on is the error that the caller gets', async (driver, config) => {
-  const port = await freePort();
+  const port = await closedPort();
   let seen;
   const watching = (original) =>
     function connect(callback) {

@@ -4,7 +4,7 @@
 
 const { alike } = require('./alike');
 const { admin, asleep } = require('../support/server');
-const { freePort } = require('../support/ports');
+const { closedPort } = require('../support/ports');
 const { until } = require('../support/until');
 
 const FIELDS = ['_connecting', '_connected', '_ending', '_ended', '_connectionError', '_queryable'];
@@ -82,7 +82,7 @@ alike('a client that is ended while it connects', async (driver, config) => {
 });
 
 alike('a client whose server does not listen', async (driver, config) => {
-  const { client, notes, note } = await observedConnected(driver, config({ port: await freePort() }));
+  const { client, notes, note } = await observedConnected(driver, config({ port: await closedPort() }));
   await atEnd(notes);
   await client.end();
   note('ended');

@@ -8,7 +8,7 @@ const net = require('node:net');
 const path = require('node:path');
 const tls = require('node:tls');
 const { alike, outcome, thrown } = require('./alike');
-const { freePort } = require('../support/ports');
+const { closedPort } = require('../support/ports');
 const { config } = require('../support/server');
 const ours = require('../../index.js');
 const { PoolDelegate } = require('../../lib/pool/delegate');
@@ -229,7 +229,7 @@ describe('classes', () => {
         await pool.end();
         seen.push(TAKEN.every((name) => pool[name] === members.find(([own]) => own === name)[1]));
       }
-      const unreachable = new Pool(config({ port: await freePort(), Client: OwnConnect }));
+      const unreachable = new Pool(config({ port: await closedPort(), Client: OwnConnect }));
       const { error } = await outcome(unreachable.query('SELECT 1'));
       seen.push(error.code);
       await unreachable.end();

@@ -6,7 +6,7 @@
 
 const pg = require('pg');
 const ours = require('../..');
-const { freePort } = require('../support/ports');
+const { closedPort } = require('../support/ports');
 const { startPostgres } = require('../support/postgres');
 const { server, config } = require('../support/server');
 const { cleanly, outcome, told, watchUncaught, ways } = require('./trial');
@@ -23,8 +23,8 @@ afterEach(() => {
 
 const wrong = {
   'a host that nobody knows': async () => config({ host: 'no-such-host.invalid' }),
-  'a port where nobody listens': async () => config({ port: await freePort() }),
-  'a name whose every address refuses': async () => config({ host: 'localhost', port: await freePort() }),
+  'a port where nobody listens': async () => config({ port: await closedPort() }),
+  'a name whose every address refuses': async () => config({ host: 'localhost', port: await closedPort() }),
   'a directory without a socket': async () => config({ host: '/no/such/directory' }),
   'a wrong password': async () => config({ password: 'not it' }),
   'no password': async () => config({ password: '' }),

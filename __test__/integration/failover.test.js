@@ -4,7 +4,7 @@
 // primary dies under writes and the standby is promoted.
 
 const { CircuitOpenError, Pool, metrics } = require('../..');
-const { freePort } = require('../support/ports');
+const { closedPort } = require('../support/ports');
 const { startPostgres } = require('../support/postgres');
 const { until } = require('../support/until');
 
@@ -68,12 +68,12 @@ describe('of two hosts', () => {
   });
 
   test('one that is away is passed over', async () => {
-    const nobody = { host: primary.host, port: await freePort() };
+    const nobody = { host: primary.host, port: await closedPort() };
     expect(await role(poolOf({}, [nobody, primary]))).toBe(false);
   });
 
   test('prefer-standby takes the primary where there is no standby', async () => {
-    const nobody = { host: primary.host, port: await freePort() };
+    const nobody = { host: primary.host, port: await closedPort() };
     expect(await role(poolOf({ targetSessionAttrs: 'prefer-standby' }, [nobody, primary]))).toBe(false);
   });
 
@@ -92,7 +92,7 @@ describe('of two hosts', () => {
   });
 
   test('while the primary is barred, nobody waits for the standby to become one', async () => {
-    const away = { host: primary.host, port: await freePort() };
+    const away = { host: primary.host, port: await closedPort() };
     const breaker = { failedConnects: 1, failingMillis: 0, firstProbeMillis: 600_000 };
     const pool = poolOf({ targetSessionAttrs: 'primary', breaker }, [away, standby]);
     await until(
@@ -106,7 +106,7 @@ describe('of two hosts', () => {
   });
 
   test('while the primary is barred, the standby reads on where any server will do', async () => {
-    const away = { host: primary.host, port: await freePort() };
+    const away = { host: primary.host, port: await closedPort() };
     const breaker = { failedConnects: 1, failingMillis: 0, firstProbeMillis: 600_000 };
     const pool = poolOf({ breaker }, [away, standby]);
     expect(await role(pool)).toBe(true);
@@ -117,7 +117,7 @@ describe('of two hosts', () => {
   });
 
   test('a standby that is the only server there gives up its connections for the first write only', async () => {
-    const away = { host: primary.host, port: await freePort() };
+    const away = { host: primary.host, port: await closedPort() };
     const pool = poolOf({ max: 3 }, [away, standby]);
     const write = () =>
       expect(pool.query('INSERT INTO ledger VALUES (-6)')).rejects.toMatchObject({ code: '25006' });

@@ -7,7 +7,7 @@ const net = require('node:net');
 const { once } = require('node:events');
 const { Client, Pool } = require('../..');
 const { killAll, start } = require('../lifecycle/child');
-const { freePort } = require('../support/ports');
+const { closedPort } = require('../support/ports');
 const { startPostgres } = require('../support/postgres');
 const { Proxy } = require('../support/proxy');
 const { until } = require('../support/until');
@@ -244,12 +244,12 @@ describe('callers', () => {
   });
 
   test('who cannot wait are told at once, as by pg', async () => {
-    const pool = poolOf({ failFast: true, port: await freePort(), min: 0 });
+    const pool = poolOf({ failFast: true, port: await closedPort(), min: 0 });
     await expect(pool.query('SELECT 1')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
   });
 
   test('whose time runs out are told the last error of connecting', async () => {
-    const pool = poolOf({ port: await freePort(), acquireTimeoutMillis: 1500 });
+    const pool = poolOf({ port: await closedPort(), acquireTimeoutMillis: 1500 });
     await expect(pool.query('SELECT 1')).rejects.toMatchObject({
       code: 'ACQUIRE_TIMEOUT',
       cause: { code: 'ECONNREFUSED' },
@@ -277,7 +277,7 @@ describe('callers', () => {
   });
 
   test('are rejected by end(), which settles while the server is away', async () => {
-    const pool = poolOf({ port: await freePort() });
+    const pool = poolOf({ port: await closedPort() });
     const waiting = Array.from({ length: 5 }, () => pool.query('SELECT 1'));
     const outcomes = Promise.allSettled(waiting);
     await pool.end();

@@ -43,7 +43,7 @@ function unavailable(err) {
   return (
     /^(08...|53...|57P0.|25006)$/.test(code) ||
     /^(ECONN|ETIMEDOUT|EHOST|ENETUN|EPIPE|EAI_|ENOENT)/.test(code) ||
-    /^(AcquireTimeout|CircuitOpen|PoolFull)/.test(err.name) ||
+    /^(AcquireTimeout|CircuitOpen|PoolFull|RetryBudget)/.test(err.name) ||
     /timeout exceeded when trying to connect|Connection terminated|server took too long/i.test(err.message)
   );
 }

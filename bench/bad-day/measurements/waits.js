@@ -5,7 +5,7 @@
 
 const net = require('node:net');
 const { once } = require('node:events');
-const { freePort } = require('../../../__test__/support/ports');
+const { closedPort } = require('../../../__test__/support/ports');
 const { Proxy } = require('../../../__test__/support/proxy');
 const { sleep } = require('../clock');
 const { ContenderRun } = require('../contender-run');
@@ -129,7 +129,7 @@ async function measureHopeless(stage) {
   const right = stage.place;
   const [{ host }] = right.hosts;
   const cases = {
-    'a port where nobody listens': { ...right, hosts: [{ host, port: await freePort() }] },
+    'a port where nobody listens': { ...right, hosts: [{ host, port: await closedPort() }] },
     'a host that does not exist': { ...right, hosts: [{ host: 'nowhere.invalid', port: 5432 }] },
     'a wrong password': { ...right, password: 'wrong' },
     'a database that does not exist': { ...right, database: 'nowhere' },
