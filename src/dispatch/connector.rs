@@ -213,6 +213,10 @@ impl Connector for PgConnector {
         Ok(connection)
     }
 
+    fn is_barred(&self, error: &Error) -> bool {
+        matches!(error.own(), Error::BreakerOpen(_))
+    }
+
     fn timeout_error(&self) -> Option<Error> {
         Some(self.events.hosts.timed_out(0))
     }

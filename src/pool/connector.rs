@@ -26,6 +26,12 @@ pub trait Connector: Send + Sync + 'static {
         true
     }
 
+    /// Whether an error means that no connect was tried, because it would fail.
+    fn is_barred(&self, error: &Self::Error) -> bool {
+        let _ = error;
+        false
+    }
+
     /// The error of a connect that took too long. Asked once per pool.
     fn timeout_error(&self) -> Option<Self::Error> {
         None

@@ -124,8 +124,16 @@ impl<C: Connector> PoolInner<C> {
         number: u64,
         failure: ConnectFailure<C::Error>,
     ) {
+        let failure = match failure {
+            ConnectFailure::Error(error)
+                if self.guarded(|| self.connector.is_barred(&error)).unwrap_or(false) =>
+            {
+                ConnectFailure::Barred(error)
+            }
+            failure => failure,
+        };
         let is_passing = match &failure {
-            ConnectFailure::Error(error) => {
+            ConnectFailure::Error(error) | ConnectFailure::Barred(error) => {
                 self.guarded(|| self.connector.is_passing(error)).unwrap_or(false)
             }
             ConnectFailure::Timeout => true,

@@ -225,9 +225,12 @@ impl<C: Connector> PoolState<C> {
     ) {
         let Some(attempt) = self.slots.attempt(slot, number) else { return };
         let begun = attempt.begun;
-        self.statistics.connect_failures += 1;
+        let is_barred = matches!(failure, ConnectFailure::Barred(_));
+        self.statistics.connect_failures += u64::from(!is_barred);
         let (error, acquire_error) = match failure {
             ConnectFailure::Error(error) => (Some(error.clone()), AcquireError::Connect(error)),
+            // What made connects fail before says more.
+            ConnectFailure::Barred(error) => (None, AcquireError::Connect(error)),
             ConnectFailure::Timeout => (self.timeout_error.clone(), AcquireError::ConnectTimeout),
             ConnectFailure::Lost => (None, AcquireError::ConnectLost),
         };
@@ -260,6 +263,8 @@ impl<C: Connector> PoolState<C> {
         now: Instant,
         actions: &mut Actions<C>,
     ) {
+        let last_error = self.connect_backoff.last_error().filter(|_| is_passing);
+        let last_error = last_error.cloned().map(AcquireError::Connect);
         let is_lost = matches!(acquire_error, AcquireError::ConnectLost);
         let is_final = !is_passing && !is_lost && self.slots.connecting() == 0;
         let is_proven = self.statistics.opened > 0;
@@ -272,7 +277,7 @@ impl<C: Connector> PoolState<C> {
             Patience::For(_) | Patience::AsPool | Patience::ToDeadline => false,
         };
         for waiter in self.waiters.drain_where_locked(is_over) {
-            actions.refuse(waiter, acquire_error.clone());
+            actions.refuse(waiter, last_error.as_ref().unwrap_or(acquire_error).clone());
         }
     }
 
