@@ -116,7 +116,11 @@ describe('certificates', () => {
           password: 'unused',
           ssl: { ca, cert: tls.foreignClient.cert, key: tls.foreignClient.key },
         });
-        expect((await cleanly(way)(ours, foreign)).error).toBeDefined();
+        const refused = await way(pg, foreign);
+        expect((await cleanly(way)(ours, foreign)).error).toMatchObject({
+          message: 'the server refused the client certificate: unknown ca',
+          code: refused.error.code,
+        });
       }
     },
   );

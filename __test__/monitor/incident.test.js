@@ -13,7 +13,15 @@ const NOTHING = {
   failovers: 0,
   opened: 1,
 };
-const CALM = { name: 'a', breaker: 'closed', breakerStops: true, lastConnectError: null, ...NOTHING };
+const HOST = { host: 'db1:5432', state: 'closed', reason: null, nextProbe: null };
+const CALM = {
+  name: 'a',
+  breaker: 'closed',
+  breakerStops: true,
+  breakers: [HOST],
+  lastConnectError: null,
+  ...NOTHING,
+};
 const quiet = { changes: [], firing: [], values: {} };
 
 const alert = (turn) => ({
@@ -27,22 +35,18 @@ const alert = (turn) => ({
 
 test('an outage has a beginning, a reason, actions and an end', () => {
   const incident = new Incident();
-  incident.sample(CALM, quiet, [], 0);
+  incident.sample(CALM, quiet, 0);
   expect(incident.state()).toEqual({ incident: null, recovered: null });
   const out = {
     ...CALM,
     breaker: 'open',
+    breakers: [HOST, { ...HOST, state: 'open', reason: 'connect ECONNREFUSED', nextProbe: 7000 }],
     lastConnectError: 'connect ECONNREFUSED',
     connectFailures: 5,
     breakerRejected: 7,
   };
-  incident.sample(
-    out,
-    quiet,
-    [{ target: 'breaker', event: 'open', pool: 'a', at: 2000, fields: { nextProbeMillis: 5000 } }],
-    2000,
-  );
-  incident.sample({ ...out, connectFailures: 6 }, quiet, [], 4000);
+  incident.sample(out, quiet, 2000);
+  incident.sample({ ...out, connectFailures: 6 }, quiet, 4000);
   expect(incident.state().incident).toMatchObject({
     since: 2000,
     workingSince: null,
@@ -51,7 +55,7 @@ test('an outage has a beginning, a reason, actions and an end', () => {
     connectError: 'connect ECONNREFUSED',
     actions: { connectFailures: 6, breakerRejected: 7, opened: 0 },
   });
-  incident.sample({ ...CALM, connectFailures: 6, breakerRejected: 7, opened: 2 }, quiet, [], 9000);
+  incident.sample({ ...CALM, connectFailures: 6, breakerRejected: 7, opened: 2 }, quiet, 9000);
   expect(incident.state()).toMatchObject({
     incident: null,
     recovered: {
@@ -65,9 +69,9 @@ test('an outage has a beginning, a reason, actions and an end', () => {
 
 test('a pool works again although its alert takes its time to clear', () => {
   const incident = new Incident();
-  incident.sample(CALM, quiet, [], 0);
+  incident.sample(CALM, quiet, 0);
   const firing = { changes: [alert('fired')], firing: ['acquire'], values: { acquire: 6000 } };
-  incident.sample({ ...CALM, lastConnectError: 'refused' }, firing, [], 3000);
+  incident.sample({ ...CALM, lastConnectError: 'refused' }, firing, 3000);
   expect(incident.state().incident).toMatchObject({
     since: 1000,
     workingSince: null,
@@ -76,10 +80,10 @@ test('a pool works again although its alert takes its time to clear', () => {
     ],
   });
   const still = { changes: [], firing: ['acquire'], values: { acquire: 0 } };
-  incident.sample(CALM, still, [], 5000);
-  incident.sample(CALM, still, [], 7000);
+  incident.sample(CALM, still, 5000);
+  incident.sample(CALM, still, 7000);
   expect(incident.state().incident).toMatchObject({ workingSince: 5000 });
-  incident.sample(CALM, { changes: [alert('cleared')], firing: [], values: {} }, [], 9000);
+  incident.sample(CALM, { changes: [alert('cleared')], firing: [], values: {} }, 9000);
   expect(incident.state()).toMatchObject({
     incident: null,
     recovered: { since: 1000, endedAt: 5000, rules: ['acquire'] },
@@ -88,6 +92,6 @@ test('a pool works again although its alert takes its time to clear', () => {
 
 test('a breaker that only counts is no incident', () => {
   const incident = new Incident();
-  incident.sample({ ...CALM, breaker: 'open', breakerStops: false }, quiet, [], 0);
+  incident.sample({ ...CALM, breaker: 'open', breakerStops: false }, quiet, 0);
   expect(incident.state().incident).toBeNull();
 });

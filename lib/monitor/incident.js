@@ -19,22 +19,17 @@ class Incident {
     this.past = null;
     this._before = null;
     this._alerts = new Map();
-    this._nextProbe = null;
   }
 
   /**
    * Takes in one sample.
    * @param pool as `metrics()` gives it
    * @param seen what the pool's monitor saw, with the changes of its alerts
-   * @param events the notable events since the last sample
    */
-  sample(pool, seen, events, at) {
+  sample(pool, seen, at) {
     for (const change of seen.changes) {
       if (change.turn === 'cleared') this._alerts.delete(change.rule);
       else this._alerts.set(change.rule, change);
-    }
-    for (const event of events) {
-      if (event.target === 'breaker' && event.pool === pool.name) this._nextProbe = probeOf(event);
     }
     const counts = Object.fromEntries(COUNTED.map((name) => [name, pool[name]]));
     // A breaker that only counts stays open until somebody uses the pool.
@@ -56,7 +51,7 @@ class Incident {
       ...this.present,
       breaker: pool.breaker,
       breakerStops: pool.breakerStops,
-      nextProbe: this._nextProbe,
+      nextProbe: nextProbeOf(pool.breakers),
       wasDown: wasDown || isDown,
       workingSince: isDown ? null : returned,
       connectError: pool.lastConnectError ?? connectError,
@@ -92,8 +87,10 @@ class Incident {
   }
 }
 
-function probeOf({ event, at, fields }) {
-  return event === 'open' && fields.nextProbeMillis !== undefined ? at + fields.nextProbeMillis : null;
+/** When the first of the hosts with an open breaker is probed; null: no probe comes. */
+function nextProbeOf(breakers) {
+  const probes = breakers.map(({ nextProbe }) => nextProbe).filter((at) => at !== null);
+  return probes.length > 0 ? Math.min(...probes) : null;
 }
 
 function difference(counts, from) {

@@ -64,7 +64,7 @@ class LiveView extends EventEmitter {
       this._forget(id);
     const alerts = [];
     const events = this._newEvents();
-    const pools = open.map((pool) => this._samplePool(pool, at, alerts, events));
+    const pools = open.map((pool) => this._samplePool(pool, at, alerts));
     keep(this.alerts, alerts);
     keep(this.events, this._withoutRepeats(events));
     this.emit('sample', { at, eventLoopLag: this.eventLoopLag, pools, alerts, events });
@@ -91,7 +91,7 @@ class LiveView extends EventEmitter {
     for (const id of [...this.pools.keys()]) this._forget(id);
   }
 
-  _samplePool(pool, at, alerts, events) {
+  _samplePool(pool, at, alerts) {
     const known = this.pools.get(pool.id) || this._add(pool.id);
     const context = { eventLoopLag: this.eventLoopLag, leaks: overdueLeasesOf(pool.id) };
     const seen = JSON.parse(known.monitor.sample(at, pool.id, JSON.stringify(context)));
@@ -99,7 +99,7 @@ class LiveView extends EventEmitter {
     const point = pointOf(seen, at);
     known.points.push(point);
     while (known.points[0][0] < at - SPAN_MILLIS) known.points.shift();
-    known.incident.sample(pool, seen, events, at);
+    known.incident.sample(pool, seen, at);
     known.state = { ...stateOf(pool, seen), ...known.incident.state() };
     return { ...known.state, point };
   }

@@ -15,8 +15,8 @@ use super::{
     tier_context::TierContext,
 };
 use crate::{
-    pool::{CloseReason, Condition, Connector, Pool, WeakPool},
-    postgres::{Config, Connection, Error, Event, Host, Listener, Status, connect},
+    pool::{CloseReason, Condition, Connector, Outlook, Pool, WeakPool},
+    postgres::{Action, Config, Connection, Error, Event, Host, Listener, Status, connect},
 };
 
 /// The right to use one connection of a tier.
@@ -213,19 +213,17 @@ impl Connector for PgConnector {
         Ok(connection)
     }
 
-    fn is_barred(&self, error: &Error) -> bool {
-        matches!(error.own(), Error::BreakerOpen(_))
-    }
-
     fn timeout_error(&self) -> Option<Error> {
         Some(self.events.hosts.timed_out(0))
     }
 
-    fn is_passing(&self, error: &Error) -> bool {
+    fn outlook(&self, error: &Error) -> Outlook {
         match error.own() {
-            // The breaker says when the pool is to go on.
-            Error::BreakerOpen(barred) => barred.next_probe.is_some(),
-            error => error.action().passes(),
+            // A probe will close the breaker, unless it is forced open.
+            Error::BreakerOpen(open) if open.next_probe.is_some() => Outlook::NotTried,
+            error if error.action() == Action::Full => Outlook::Full,
+            error if error.action().passes() => Outlook::Passes,
+            _ => Outlook::Lasts,
         }
     }
 

@@ -25,6 +25,8 @@ mod session_attrs;
 mod settings;
 mod settings_json;
 mod shared_quotas;
+#[cfg(test)]
+mod tests;
 mod tier_context;
 mod transaction;
 

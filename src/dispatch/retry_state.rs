@@ -36,6 +36,8 @@ pub(super) struct RetryState {
     pub(super) has_other_hosts: bool,
     retries_are_on: AtomicBool,
     retry_policy: RetryPolicy,
+    /// The patience of requests without options of their own.
+    usual_patience: Patience,
     deadline: Option<Duration>,
     acquire_timeout: Option<Duration>,
     connect_timeout: Option<Duration>,
@@ -55,6 +57,7 @@ impl RetryState {
             has_other_hosts: hosts.has_choice(),
             retries_are_on: AtomicBool::new(policy.retries_are_on),
             retry_policy: policy.retry,
+            usual_patience: Patience::For(policy.retry.connect_patience()),
             deadline: policy.deadline,
             acquire_timeout: policy.acquire_timeout,
             connect_timeout: policy.connect_timeout,
@@ -88,7 +91,7 @@ impl RetryState {
         let mut retry_policy =
             RetryPolicy { deadline, wait: deadline, idempotent: options.idempotent, ..self.retry_policy };
         retry_policy.attempts = options.attempts.unwrap_or(retry_policy.attempts);
-        retry_policy.enabled = retry_policy.attempts > 0 && self.retries_are_on.load(Ordering::Relaxed);
+        retry_policy.enabled = self.has_retries(options);
         if let Some(base) = options.base {
             retry_policy.set_base(base);
         }
@@ -113,14 +116,19 @@ impl RetryState {
 
     /// How a request takes it that connects fail.
     pub(super) fn patience(&self, options: &RequestOptions, deadline: Deadline) -> Patience {
-        let policy = self.retry_policy(options, deadline);
-        match (policy.enabled, deadline.is_set()) {
+        match (self.has_retries(options), deadline.is_set()) {
             (true, true) => Patience::ToDeadline,
             // A breaker that is open will be closed by a probe.
             (false, true) if self.breakers.is_any_open() => Patience::ToDeadline,
-            (true, false) => Patience::For(policy.connect_patience()),
+            (true, false) if options.attempts.is_none() && options.base.is_none() => self.usual_patience,
+            (true, false) => Patience::For(self.retry_policy(options, deadline).connect_patience()),
             (false, _) => Patience::AsPool,
         }
+    }
+
+    fn has_retries(&self, options: &RequestOptions) -> bool {
+        let attempts = options.attempts.unwrap_or(self.retry_policy.attempts);
+        attempts > 0 && self.retries_are_on.load(Ordering::Relaxed)
     }
 
     pub(super) fn decide(

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Outlook;
 use crate::resilience::{Backoff, Jitter};
 
 /// For claims. Little for a server, and short enough that a pool serves soon after its return.
@@ -16,6 +17,8 @@ const FOR_CLAIMS: Backoff = Backoff { base: Duration::from_millis(50), cap: Dura
 /// For failures that last, where no claim waits. A wrong password does not pass by itself, and servers lock
 /// out who repeats it.
 const LASTING: Backoff = Backoff { cap: Duration::from_secs(5), ..FOR_CLAIMS };
+/// For a server that is full, where connections are there that serve.
+const FULL: Backoff = Backoff { base: Duration::from_millis(200), cap: Duration::from_secs(2) };
 /// The most attempts at a time while not everything is back.
 const WIDEST: usize = 4;
 
@@ -46,13 +49,14 @@ impl<E: Clone> ConnectBackoff<E> {
         }
     }
 
-    /// Counts the failure of an attempt that began at `begun`. `error` is absent when it was lost.
+    /// Counts the failure of an attempt that began at `begun`. `error` is absent when it was lost or not tried.
     pub(super) fn failed(
         &mut self,
         begun: Instant,
         now: Instant,
         error: Option<E>,
-        is_passing: bool,
+        outlook: Outlook,
+        has_connections: bool,
         jitter: &mut Jitter,
     ) {
         if error.is_some() {
@@ -63,8 +67,12 @@ impl<E: Clone> ConnectBackoff<E> {
         }
         let share = jitter.share();
         let after = |backoff: Backoff| now.checked_add(backoff.longest(self.failures).mul_f64(share));
-        self.claims_at = after(FOR_CLAIMS);
-        self.filling_at = after(if is_passing { FOR_CLAIMS } else { LASTING });
+        let (for_claims, for_filling) = match outlook {
+            Outlook::Full if has_connections => (FULL, FULL),
+            Outlook::Lasts => (FOR_CLAIMS, LASTING),
+            Outlook::Passes | Outlook::Full | Outlook::NotTried => (FOR_CLAIMS, FOR_CLAIMS),
+        };
+        (self.claims_at, self.filling_at) = (after(for_claims), after(for_filling));
         self.failures = self.failures.saturating_add(1);
         self.width = 1;
         self.is_recovering = true;
@@ -129,7 +137,7 @@ mod tests {
     use super::*;
 
     fn failed<E: Clone>(backoff: &mut ConnectBackoff<E>, at: Instant, error: Option<E>) {
-        backoff.failed(at, at, error, true, &mut Jitter::new());
+        backoff.failed(at, at, error, Outlook::Passes, false, &mut Jitter::new());
     }
 
     #[test]
@@ -170,11 +178,28 @@ mod tests {
         let mut backoff = ConnectBackoff::<()>::new();
         for millis in 1..=30 {
             let now = begun + Duration::from_millis(millis);
-            backoff.failed(begun, now, None, true, &mut Jitter::new());
+            backoff.failed(begun, now, None, Outlook::Passes, false, &mut Jitter::new());
         }
         assert_eq!(backoff.failures, 1);
         failed(&mut backoff, begun + Duration::from_secs(1), None);
         assert_eq!(backoff.failures, 2);
+    }
+
+    #[test]
+    fn a_full_server_is_asked_less_where_connections_serve() {
+        let now = Instant::now();
+        let longest = |has_connections| {
+            let mut backoff = ConnectBackoff::new();
+            let mut jitter = Jitter::seeded(1);
+            let delays = (0..30).map(|second| {
+                let at = now + second * Duration::from_secs(10);
+                backoff.failed(at, at, Some("full"), Outlook::Full, has_connections, &mut jitter);
+                backoff.retry_at(true).map(|next| next - at)
+            });
+            delays.max().flatten().unwrap()
+        };
+        assert!(longest(true) > Duration::from_secs(1) && longest(true) <= FULL.cap);
+        assert!(longest(false) <= FOR_CLAIMS.cap);
     }
 
     #[test]
@@ -183,7 +208,14 @@ mod tests {
         let mut backoff = ConnectBackoff::new();
         for second in 0..30 {
             let at = now + second * Duration::from_secs(1);
-            backoff.failed(at, at, Some("wrong password"), false, &mut Jitter::seeded(second.into()));
+            backoff.failed(
+                at,
+                at,
+                Some("wrong password"),
+                Outlook::Lasts,
+                false,
+                &mut Jitter::seeded(second.into()),
+            );
             assert!(backoff.retry_at(true).is_some_and(|next| next < at + FOR_CLAIMS.cap));
         }
         assert!(backoff.retry_at(false) > backoff.retry_at(true));

@@ -20,8 +20,6 @@ pub(super) struct ConnectTask {
 /// The failure of an attempt.
 pub(super) enum ConnectFailure<E> {
     Error(E),
-    /// No connect was tried.
-    Barred(E),
     Timeout,
     Lost,
 }

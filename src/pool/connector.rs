@@ -19,17 +19,10 @@ pub trait Connector: Send + Sync + 'static {
     /// Makes a connection. The future is dropped when the connect timeout passes or the pool ends.
     fn connect(&self) -> impl Future<Output = Result<Self::Connection, Self::Error>> + Send;
 
-    /// Whether such an error may pass by itself. Only then do claims wait for further attempts, where
-    /// `PoolSettings::fail_fast` is off.
-    fn is_passing(&self, error: &Self::Error) -> bool {
+    /// What an error of connecting says of the next attempt.
+    fn outlook(&self, error: &Self::Error) -> Outlook {
         let _ = error;
-        true
-    }
-
-    /// Whether an error means that no connect was tried, because it would fail.
-    fn is_barred(&self, error: &Self::Error) -> bool {
-        let _ = error;
-        false
+        Outlook::Passes
     }
 
     /// The error of a connect that took too long. Asked once per pool.
@@ -72,6 +65,19 @@ pub trait Connector: Send + Sync + 'static {
     fn overdue(&self, connection: &Self::Connection, held: Duration) {
         let _ = (connection, held);
     }
+}
+
+/// What an error of connecting says of the next attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// It may succeed a little later: claims that are patient wait for it.
+    Passes,
+    /// It would fail as well.
+    Lasts,
+    /// There is no place for a further connection. Those that are there serve.
+    Full,
+    /// No connect was tried, because it would fail. One will be tried later.
+    NotTried,
 }
 
 /// What a connection may be used for next.

@@ -20,8 +20,8 @@ use super::recycle::{Purpose, Recycle};
 use super::slots::EntryHandle;
 use super::state::PoolState;
 use super::{
-    AcquireError, Claim, CloseReason, Condition, Connector, Counts, PoolChanges, PoolSettings, Sizes,
-    Statistics, Ticket,
+    AcquireError, Claim, CloseReason, Condition, Connector, Counts, Outlook, PoolChanges, PoolSettings,
+    Sizes, Statistics, Ticket,
 };
 
 pub(super) struct PoolInner<C: Connector> {
@@ -124,24 +124,16 @@ impl<C: Connector> PoolInner<C> {
         number: u64,
         failure: ConnectFailure<C::Error>,
     ) {
-        let failure = match failure {
-            ConnectFailure::Error(error)
-                if self.guarded(|| self.connector.is_barred(&error)).unwrap_or(false) =>
-            {
-                ConnectFailure::Barred(error)
+        let outlook = match &failure {
+            ConnectFailure::Error(error) => {
+                self.guarded(|| self.connector.outlook(error)).unwrap_or(Outlook::Lasts)
             }
-            failure => failure,
-        };
-        let is_passing = match &failure {
-            ConnectFailure::Error(error) | ConnectFailure::Barred(error) => {
-                self.guarded(|| self.connector.is_passing(error)).unwrap_or(false)
-            }
-            ConnectFailure::Timeout => true,
+            ConnectFailure::Timeout => Outlook::Passes,
             // Nobody is left to make connections: waiting is pointless.
-            ConnectFailure::Lost => false,
+            ConnectFailure::Lost => Outlook::Lasts,
         };
         self.step(|state, now, actions| {
-            state.attempt_failed_locked(slot, number, failure, is_passing, now, actions);
+            state.attempt_failed_locked(slot, number, failure, outlook, now, actions);
             state.supply_locked(now, actions);
         });
     }

@@ -40,7 +40,7 @@ use tokio::time::Instant;
 
 pub use self::acquire_error::{AcquireError, AcquirePhase};
 pub use self::claim::{Claim, Patience, Ticket};
-pub use self::connector::{CloseReason, Condition, Connector};
+pub use self::connector::{CloseReason, Condition, Connector, Outlook};
 pub use self::lease::Lease;
 pub use self::quota::{Need, Quota};
 pub use self::settings::{PoolChanges, PoolSettings};

@@ -75,7 +75,7 @@ function rareFactsOf(pool) {
   const open = pool.breakers.filter((breaker) => breaker.state !== 'closed');
   if (open.length > 0)
     facts['Hosts with an open breaker'] = open
-      .map((breaker) => `${breaker.host} (${breaker.state})`)
+      .map(({ host, reason }) => (reason === null ? host : `${host} (${reason})`))
       .join(', ');
   return facts;
 }

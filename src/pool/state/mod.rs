@@ -22,7 +22,7 @@ use super::slots::EntryHandle;
 use super::slots::{EntryState, Slots};
 use super::waiters::{Waiter, Waiters};
 use super::{
-    AcquireError, AcquirePhase, Claim, CloseReason, Condition, Connector, Counts, Need, Patience,
+    AcquireError, AcquirePhase, Claim, CloseReason, Condition, Connector, Counts, Need, Outlook, Patience,
     PoolChanges, PoolSettings, Sizes, Statistics,
 };
 use crate::resilience::Jitter;

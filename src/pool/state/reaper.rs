@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::super::connect_task::ConnectFailure;
 use super::super::slots::Slot;
 use super::supply::SUCCESSION;
-use super::{Actions, CloseReason, Connector, EntryState, Life, PoolState, Purpose, after};
+use super::{Actions, CloseReason, Connector, EntryState, Life, Outlook, PoolState, Purpose, after};
 
 impl<C: Connector> PoolState<C> {
     /// Whether a sweep is due.
@@ -54,7 +54,7 @@ impl<C: Connector> PoolState<C> {
             })
             .collect();
         for (slot, number) in overdue {
-            self.attempt_failed_locked(slot, number, ConnectFailure::Timeout, true, now, actions);
+            self.attempt_failed_locked(slot, number, ConnectFailure::Timeout, Outlook::Passes, now, actions);
         }
     }
 

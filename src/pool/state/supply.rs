@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use super::super::connect_task::{ConnectFailure, ConnectTask};
 use super::super::slots::Entry;
 use super::{
-    AcquireError, Actions, Condition, Connector, Duration, EntryState, Need, Patience, PoolState, Purpose,
-    Source, Waiter, after,
+    AcquireError, Actions, Condition, Connector, Duration, EntryState, Need, Outlook, Patience, PoolState,
+    Purpose, Source, Waiter, after,
 };
 
 /// The longest time that a connection past its lifetime waits for its successor.
@@ -219,24 +219,24 @@ impl<C: Connector> PoolState<C> {
         slot: usize,
         number: u64,
         failure: ConnectFailure<C::Error>,
-        is_passing: bool,
+        outlook: Outlook,
         now: Instant,
         actions: &mut Actions<C>,
     ) {
         let Some(attempt) = self.slots.attempt(slot, number) else { return };
         let begun = attempt.begun;
-        let is_barred = matches!(failure, ConnectFailure::Barred(_));
-        self.statistics.connect_failures += u64::from(!is_barred);
+        let was_tried = outlook != Outlook::NotTried;
+        self.statistics.connect_failures += u64::from(was_tried);
         let (error, acquire_error) = match failure {
-            ConnectFailure::Error(error) => (Some(error.clone()), AcquireError::Connect(error)),
-            // What made connects fail before says more.
-            ConnectFailure::Barred(error) => (None, AcquireError::Connect(error)),
+            // Where no connect was tried, the error of the last one says more.
+            ConnectFailure::Error(error) => (was_tried.then(|| error.clone()), AcquireError::Connect(error)),
             ConnectFailure::Timeout => (self.timeout_error.clone(), AcquireError::ConnectTimeout),
             ConnectFailure::Lost => (None, AcquireError::ConnectLost),
         };
         // With no further attempt to come, waiting is pointless.
         let is_hopeless = !self.is_open() || matches!(acquire_error, AcquireError::ConnectLost);
-        self.connect_backoff.failed(begun, now, error, is_passing, &mut self.jitter);
+        let has_connections = self.slots.total() > self.slots.connecting();
+        self.connect_backoff.failed(begun, now, error, outlook, has_connections, &mut self.jitter);
         let emptied = self.slots.free_slot_locked(slot);
         actions.rare().emptied.push(emptied);
         let bearer = if is_hopeless {
@@ -248,8 +248,8 @@ impl<C: Connector> PoolState<C> {
             actions.refuse(waiter, acquire_error.clone());
         }
         // Others wait for nothing where there is nobody who could return a connection.
-        if self.slots.total() == self.slots.connecting() {
-            self.refuse_out_of_patience_locked(&acquire_error, is_passing, now, actions);
+        if !has_connections {
+            self.refuse_out_of_patience_locked(&acquire_error, outlook, now, actions);
         }
         self.finish_drain_locked(actions);
     }
@@ -259,14 +259,14 @@ impl<C: Connector> PoolState<C> {
     fn refuse_out_of_patience_locked(
         &mut self,
         acquire_error: &AcquireError<C::Error>,
-        is_passing: bool,
+        outlook: Outlook,
         now: Instant,
         actions: &mut Actions<C>,
     ) {
-        let last_error = self.connect_backoff.last_error().filter(|_| is_passing);
+        let last_error = self.connect_backoff.last_error().filter(|_| outlook != Outlook::Lasts);
         let last_error = last_error.cloned().map(AcquireError::Connect);
         let is_lost = matches!(acquire_error, AcquireError::ConnectLost);
-        let is_final = !is_passing && !is_lost && self.slots.connecting() == 0;
+        let is_final = outlook == Outlook::Lasts && !is_lost && self.slots.connecting() == 0;
         let is_proven = self.statistics.opened > 0;
         let is_over = |waiter: &Waiter<C>| match waiter.patience {
             _ if waiter.is_impatient => false,

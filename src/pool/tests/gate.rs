@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use crate::pool::{CloseReason, Condition, Connector};
+use crate::pool::{CloseReason, Condition, Connector, Outlook};
 
 /// The outcome of an attempt, a check or a reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,8 +162,8 @@ impl Connector for Gate {
         if play(reply).await { Ok(self.make()) } else { Err(error) }
     }
 
-    fn is_passing(&self, error: &&'static str) -> bool {
-        *error != FOR_GOOD
+    fn outlook(&self, error: &&'static str) -> Outlook {
+        if *error == FOR_GOOD { Outlook::Lasts } else { Outlook::Passes }
     }
 
     fn condition(&self, connection: &u64) -> Condition {
