@@ -182,6 +182,8 @@ export interface PoolConfig extends ClientConfig {
   tier?: string | undefined;
   /** False: the pool is not measured. Default: true, or as DB_MONITOR says. */
   monitor?: boolean | undefined;
+  /** The limits of this pool's alerts, in its monitor and on the live page. Default: as the DB_ALERT_* variables say. */
+  alerts?: AlertThresholds | undefined;
   /** Retries after the first attempt, see docs/guide/retry.md; 0: none, as pg. Default: 0. */
   retryAttempts?: number | undefined;
   /** The same as `retryAttempts`. */
@@ -921,14 +923,56 @@ export function getPool(name?: Tier | (string & {})): Pool;
  * one pool; the pools of before close their connections as these become free. `retry: 'off'` equals DB_RETRY=off.
  * @throws TypeError naming every member that is unknown or makes no sense; then nothing is changed
  */
-export function configure(
-  changes: {
-    tiers?: 'on' | 'off' | undefined;
-    /** As DB_MONITOR. */
-    monitor?: 'on' | 'off' | undefined;
-    sizes?: { readonly [name in Tier]?: TierSizes } | undefined;
-  } & FailsafeChanges,
-): void;
+export function configure(changes: TierChanges<Tier>): void;
+
+/** What may be changed of tiers while the application runs; what is undefined stays. */
+export interface TierChanges<Name extends string> extends FailsafeChanges {
+  tiers?: 'on' | 'off' | undefined;
+  /** As DB_MONITOR. */
+  monitor?: 'on' | 'off' | undefined;
+  sizes?: { readonly [name in Name]?: TierSizes } | undefined;
+}
+
+/** The options of `createTiers`. */
+export interface TierSetOptions<Tiers extends { readonly [name: string]: PoolConfig }> {
+  /**
+   * The options of each tier's pool. A tier has its own, then those of `shared`, then the defaults of tiers: `max` 10,
+   * `min` 2, three retries, the breaker on, as docs/guide/configuration.md lists them.
+   */
+  tiers: Tiers;
+  /** What a tier has none of its own for. */
+  shared?: PoolConfig | undefined;
+  /** The tier of unknown names, of `executeQueryWithRetry` and of `executeTransactionWithRetry`. Default: the first. */
+  default?: (keyof Tiers & string) | undefined;
+  /** Connections of all tiers together at most. Whoever comes first in `tiers` is served first. Default: no limit. */
+  totalMax?: number | undefined;
+}
+
+/** Tiers with names of the application's own. */
+export interface TierSet<Name extends string> {
+  /** The pool of a tier, made when it is first asked for. A name that is none leads to the default. */
+  getPool(name?: Name): Pool;
+  /** The same pools as properties. */
+  readonly pools: { readonly [name in Name]: Pool };
+  /** The monitors of the tiers. */
+  readonly monitors: MonitorsOf<Name>;
+  /** See `configure`; for the tiers of this set. */
+  configure(changes: TierChanges<Name>): void;
+  /** See `executeQueryWithRetry`; on the default tier, or on `pool`. */
+  executeQueryWithRetry: typeof executeQueryWithRetry;
+  /** See `executeTransactionWithRetry`; on the default tier, or on `pool`. */
+  executeTransactionWithRetry: typeof executeTransactionWithRetry;
+  /** Ends the pools that are open; see `Pool.end`. */
+  end(): Promise<void>;
+}
+
+/**
+ * Tiers in code, where `getPool` takes those of the DB_* variables. Nothing is opened before a pool is asked for.
+ * @throws ConfigurationError naming every option that makes no sense
+ */
+export function createTiers<Tiers extends { readonly [name: string]: PoolConfig }>(
+  options: TierSetOptions<Tiers>,
+): TierSet<keyof Tiers & string>;
 
 /** The same pools as properties; each is made when it is first read. */
 export const pools: { readonly [name in Tier]: Pool };
@@ -1284,10 +1328,10 @@ export class ConnectionHealthMonitor extends events.EventEmitter {
  * The monitors of the tiers, its only enumerable properties; emits `alert`, `clear` and `metrics` of all of them, with the
  * monitor.
  */
+export type MonitorsOf<Name extends string> = Monitors & { readonly [name in Name]: ConnectionHealthMonitor };
+
+/** The part of `monitors` that does not depend on the names of the tiers. */
 export interface Monitors extends events.EventEmitter {
-  readonly highPriority: ConnectionHealthMonitor;
-  readonly lowPriority: ConnectionHealthMonitor;
-  readonly admin: ConnectionHealthMonitor;
   /** A monitor of a further pool, heard here too. */
   watch(pool: Watchable, options?: ConstructorParameters<typeof ConnectionHealthMonitor>[1]): ConnectionHealthMonitor;
   startMonitoring(interval?: number, options?: MonitorOptions): this;
@@ -1298,7 +1342,7 @@ export interface Monitors extends events.EventEmitter {
   ): this;
 }
 
-export const monitors: Monitors;
+export const monitors: MonitorsOf<Tier>;
 
 /** A running monitor server. */
 export interface MonitorServer {

@@ -18,6 +18,7 @@ export const getPool = pg.getPool;
 export const pools = pg.pools;
 export const endPools = pg.endPools;
 export const configure = pg.configure;
+export const createTiers = pg.createTiers;
 export const executeQueryWithRetry = pg.executeQueryWithRetry;
 export const executeTransactionWithRetry = pg.executeTransactionWithRetry;
 export const AcquireTimeoutError = pg.AcquireTimeoutError;

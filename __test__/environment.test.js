@@ -9,7 +9,7 @@ const { inspect } = require('node:util');
 const pgpool = require('..');
 const Tiers = require('../lib/pool/tiers');
 const { ConfigurationError } = require('../lib/errors');
-const { readEnvironment } = require('../lib/config/environment');
+const { environmentTiers, readEnvironment } = require('../lib/config/environment');
 const { config, server } = require('./support/server');
 
 const PEM = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n';
@@ -276,7 +276,7 @@ describe('getPool', () => {
   }
 
   async function using(env, body) {
-    const tiers = new Tiers(pgpool.Pool, env);
+    const tiers = new Tiers(pgpool.Pool, environmentTiers(env));
     try {
       await body(tiers);
     } finally {
@@ -325,7 +325,7 @@ describe('getPool', () => {
     }));
 
   test('throws for an environment that makes no sense, and opens nothing', () => {
-    const tiers = new Tiers(pgpool.Pool, { DB_PORT: 'five' });
+    const tiers = new Tiers(pgpool.Pool, environmentTiers({ DB_PORT: 'five' }));
     expect(() => tiers.getPool('admin')).toThrow(ConfigurationError);
     expect(() => tiers.pools.lowPriority).toThrow('DB_PORT');
     expect(tiers.open.size).toBe(0);

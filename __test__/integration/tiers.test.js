@@ -10,6 +10,7 @@ const path = require('node:path');
 const { promisify } = require('node:util');
 const pgpool = require('../..');
 const Tiers = require('../../lib/pool/tiers');
+const { environmentTiers } = require('../../lib/config/environment');
 const { server, admin, config } = require('../support/server');
 const { Proxy } = require('../support/proxy');
 const { until } = require('../support/until');
@@ -34,7 +35,7 @@ function environment(more = {}) {
 }
 
 function tiersOf(more) {
-  const tiers = new Tiers(pgpool.Pool, environment(more), `test ${++budgets}`);
+  const tiers = new Tiers(pgpool.Pool, environmentTiers(environment(more)), `test ${++budgets}`);
   opened.push(tiers);
   return tiers;
 }
@@ -162,7 +163,7 @@ describe('a tier', () => {
     const { host, port, user, password, database } = config();
     const url = new URL(`postgres://${host}:${port}/${database}?application_name=by_url`);
     Object.assign(url, { username: user, password: encodeURIComponent(password) });
-    const tiers = new Tiers(pgpool.Pool, { DATABASE_URL: String(url), DB_ADMIN_MIN: '0' });
+    const tiers = new Tiers(pgpool.Pool, environmentTiers({ DATABASE_URL: String(url), DB_ADMIN_MIN: '0' }));
     opened.push(tiers);
     const { rows } = await tiers.getPool('admin').query("SELECT current_setting('application_name') AS name");
     expect(rows).toEqual([{ name: 'by_url' }]);
@@ -484,9 +485,9 @@ test('a tier without retries at run time fails as with DB_RETRY=off', async () =
     await proxy.refuse();
     proxy.cut();
     await until(() => pool.totalCount === 0, { what: 'the connection to be lost' });
-    tiers.configure({ retry: 'off', failFast: true });
+    tiers.configure({ retry: 'off' });
     await expect(pool.query('SELECT 1')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
-    tiers.configure({ retry: 'on', failFast: false });
+    tiers.configure({ retry: 'on' });
     const waiting = pool.query('SELECT 1 AS one');
     await until(() => pool.waitingCount === 1, { what: 'the query to wait' });
     await proxy.listen();

@@ -305,9 +305,9 @@ describe('a monitor in the shape of an application’s own', () => {
 });
 
 test('the enumerable properties of monitors are the monitors, and start one by one', () => {
-  const { Monitors } = require('../../lib/monitor');
+  const { Monitors } = require('../../lib/monitor/monitors');
   const pools = { highPriority: 1, lowPriority: 2, admin: 3 };
-  const own = new Monitors((tier) => ({
+  const own = new Monitors(Object.keys(pools), (tier) => ({
     totalCount: pools[tier],
     idleCount: 0,
     waitingCount: 0,
@@ -340,11 +340,13 @@ test('monitors hears of every pool it watches', () => {
 test('limits come from options before the environment before the defaults, and senseless ones are named', () => {
   const { thresholdsFor } = require('../../lib/config/alert-thresholds');
   const env = { DB_ALERT_WAITING: '20', DB_ALERT_WAITING_FOR: '60', DB_ALERT_ACQUIRE: '100' };
-  expect(JSON.parse(thresholdsFor({ waiting: { above: 30 } }, env))).toMatchObject({
+  expect(
+    JSON.parse(thresholdsFor({ waiting: { above: 30 } }, { waiting: { above: 20, below: 8 } }, env)),
+  ).toMatchObject({
     waiting: { above: 30, forMillis: 60000 },
     acquire: { above: 100 },
   });
-  const senseless = () => thresholdsFor({}, { DB_ALERT_WAITING: 'many', DB_ALERT_REMINDER: '-1' });
+  const senseless = () => thresholdsFor({}, {}, { DB_ALERT_WAITING: 'many', DB_ALERT_REMINDER: '-1' });
   expect(senseless).toThrow(/DB_ALERT_WAITING.*DB_ALERT_REMINDER/s);
   const monitor = watch(
     { totalCount: 0, idleCount: 0, waitingCount: 0 },

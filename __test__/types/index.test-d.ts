@@ -22,6 +22,7 @@ import {
   executeQueryWithRetry,
   executeTransactionWithRetry,
   endPools,
+  createTiers,
   getPool,
   native,
   pools,
@@ -132,6 +133,30 @@ export function additions(): void {
   void pools.middlePriority;
   // @ts-expect-error a tier is a name
   getPool(1);
+}
+
+export async function tiersInCode(): Promise<void> {
+  const set = createTiers({
+    tiers: { web: { max: 20, alerts: { waiting: { above: 5 } } }, jobs: { password: async () => 'token' } },
+    shared: { connectionString: 'postgres://db/news', breaker: { failureRate: 0.4 }, retryAttempts: 2 },
+    default: 'jobs',
+    totalMax: 30,
+  });
+  const web: Pool = set.getPool('web');
+  const jobs: Pool = set.pools.jobs;
+  set.monitors.jobs.startMonitoring(1000);
+  set.monitors.on('alert', (alert, monitor) => void [alert.rule, monitor.name]);
+  set.configure({ retry: 'off', sizes: { jobs: { max: 3 } } });
+  const { rows } = await set.executeQueryWithRetry<{ one: number }>('SELECT 1 AS one', [], { pool: web });
+  const one: number = rows[0].one;
+  await set.end();
+  void [jobs, one];
+  // @ts-expect-error there is no such tier
+  set.getPool('reports');
+  // @ts-expect-error nor here
+  set.configure({ sizes: { reports: { max: 1 } } });
+  // @ts-expect-error the default is one of the tiers
+  createTiers({ tiers: { web: {} }, default: 'reports' });
 }
 
 export async function failsafe(pool: Pool): Promise<number> {

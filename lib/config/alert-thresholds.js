@@ -37,19 +37,24 @@ function readThresholds(env = process.env) {
   return { thresholds, problems };
 }
 
-/** The limits as JSON for the core; `options` as `AlertThresholds` in index.d.ts. */
-function thresholdsFor(options = {}, env = process.env) {
+/**
+ * The limits as JSON for the core. What `options` leave open is as in `common`, then as the environment says; both as
+ * `AlertThresholds` in index.d.ts.
+ */
+function thresholdsFor(options = {}, common = {}, env = process.env) {
   const { thresholds, problems } = readThresholds(env);
   if (problems.length > 0) throw new ConfigurationError(problems);
-  const merged = { ...thresholds, ...withoutUndefined(options) };
-  for (const rule of Object.values(RULES)) {
-    merged[rule] = { ...thresholds[rule], ...withoutUndefined(options[rule]) };
+  for (const given of [common, options]) {
+    const { waiting, acquire, errorRate, utilisation, ...others } = given;
+    Object.assign(thresholds, withoutUndefined(others));
+    for (const [rule, limits] of Object.entries({ waiting, acquire, errorRate, utilisation }))
+      Object.assign(thresholds[rule], withoutUndefined(limits));
   }
-  return JSON.stringify(merged);
+  return JSON.stringify(thresholds);
 }
 
-function withoutUndefined(object = {}) {
-  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
+function withoutUndefined(object) {
+  return Object.fromEntries(Object.entries(object ?? {}).filter(([, value]) => value !== undefined));
 }
 
 module.exports = { RULES, readThresholds, thresholdsFor };

@@ -9,6 +9,8 @@ const { OPTIONS, optionNamed, optionsOf, variableNamed } = require('./options');
 const { Reader } = require('./variable-reader');
 
 const TIERS = ['highPriority', 'lowPriority', 'admin'];
+// Operators come rarely and mean it.
+const RANKS = { admin: 0, highPriority: 1, lowPriority: 2 };
 // The one pool of DB_TIERS=off.
 const SHARED = 'shared';
 const PREFIXES = { highPriority: 'DB_HIGH_PRIORITY', lowPriority: 'DB_LOW_PRIORITY', admin: 'DB_ADMIN' };
@@ -57,10 +59,11 @@ function readEnvironment(env = process.env) {
   const { shared, ...own } = tiers;
   // With tiers off, too, admin has a pool of its own where it has a user of its own.
   const adminIsOther = own.admin.user !== shared.user || own.admin.password !== shared.password;
-  const pools = tiered ? Object.values(own) : [shared, ...(adminIsOther ? [own.admin] : [])];
-  for (const problem of budgetProblems(totalMax, pools)) reader.problem(problem);
+  const separate = adminIsOther ? ['admin'] : [];
+  const pools = tiered ? Object.values(own) : [shared, ...separate.map((tier) => own[tier])];
+  for (const problem of budgetProblems(totalMax, pools, 'DB_TOTAL_MAX')) reader.problem(problem);
   if (reader.problems.length > 0) throw new ConfigurationError(reader.problems);
-  return freeze({ tiered, shared, tiers: own, adminIsOther, totalMax });
+  return freeze({ tiered, shared, tiers: own, separate, totalMax });
 }
 
 /** The parts of DATABASE_URL, under the names of the options; none where DB_HOST says where to connect. */
@@ -173,11 +176,17 @@ function readSizes(reader, tier) {
   return { max, min: min ?? Math.min(smallest.tiers[tier], max) };
 }
 
-/** What is wrong with a budget for these pools. */
-function budgetProblems(totalMax, pools) {
+/** The tiers of `env`, which is read when one is first asked for: see Tiers. */
+function environmentTiers(env = process.env) {
+  const read = () => readEnvironment(env);
+  return { names: TIERS, fallback: 'highPriority', ranks: RANKS, totalMaxName: 'DB_TOTAL_MAX', read };
+}
+
+/** What is wrong with a budget, of this name, for these pools. */
+function budgetProblems(totalMax, pools, name) {
   const guaranteed = pools.reduce((sum, { min }) => sum + min, 0);
   if (totalMax === undefined || guaranteed <= totalMax) return [];
-  return [`DB_TOTAL_MAX (${totalMax}) must not be below the minimums of the tiers together (${guaranteed})`];
+  return [`${name} (${totalMax}) must not be below the minimums of the tiers together (${guaranteed})`];
 }
 
 // All the way down, but for TLS options: pg makes their key non-enumerable, which needs them open.
@@ -190,4 +199,4 @@ function freeze(configuration) {
   return Object.freeze(configuration);
 }
 
-module.exports = { budgetProblems, readEnvironment, TIERS };
+module.exports = { budgetProblems, environmentTiers, freeze, readEnvironment, valueInTier };

@@ -1,19 +1,11 @@
 'use strict';
 
-// The off switches at run time: each piece of the package brings its own, `configure` turns them.
+// What can be turned off and on while the application runs: switches by name, and changes to several at once.
 
-const known = new Map();
+/** @typedef {{ check: (value: any) => void, apply: (value: any) => void }} Switch `check` throws for a value that makes
+ *   no sense, before anything is applied */
 
-/**
- * @param {string} name as `configure` is told it
- * @param {{ check: (value: unknown) => void, apply: (value: unknown) => void }} piece `check` throws for
- *   a value that makes no sense, before anything is applied
- */
-function addSwitch(name, piece) {
-  known.set(name, piece);
-}
-
-/** A switch with a few positions. */
+/** A check of a switch with a few positions. */
 function choiceOf(name, ...choices) {
   return (value) => {
     if (!choices.includes(value))
@@ -22,25 +14,26 @@ function choiceOf(name, ...choices) {
 }
 
 /**
- * Turns pieces off and on at run time, as the DB_* variables do at start: `configure({ tiers: 'off' })`.
  * All or nothing.
+ * @param {Record<string, Switch>} switches
+ * @param changes the new positions by name; what is undefined stays
  * @throws TypeError naming every switch that is unknown or has no such position
  */
-function configure(settings) {
-  if (settings === null || typeof settings !== 'object')
+function applyChanges(switches, changes) {
+  if (changes === null || typeof changes !== 'object')
     throw new TypeError('configure takes an object of switches');
-  const given = Object.entries(settings).filter(([, value]) => value !== undefined);
+  const given = Object.entries(changes).filter(([, value]) => value !== undefined);
   const problems = [];
   for (const [name, value] of given) {
     try {
-      if (!known.has(name)) throw new TypeError(`${name} is no switch`);
-      known.get(name).check(value);
+      if (!Object.hasOwn(switches, name)) throw new TypeError(`${name} is no switch`);
+      switches[name].check(value);
     } catch (error) {
       problems.push(error.message);
     }
   }
   if (problems.length > 0) throw new TypeError(`invalid configuration: ${problems.join('; ')}`);
-  for (const [name, value] of given) known.get(name).apply(value);
+  for (const [name, value] of given) switches[name].apply(value);
 }
 
-module.exports = { addSwitch, choiceOf, configure };
+module.exports = { applyChanges, choiceOf };

@@ -148,7 +148,9 @@ class ConnectionHealthMonitor extends Emitter {
   _open(interval) {
     const { Monitor } = require('../native');
     const longestGapMillis = Math.max(LONGEST_GAP_MILLIS, 3 * interval);
-    this._watch = new Monitor(thresholdsFor({ longestGapMillis, ...this._thresholds }));
+    this._watch = new Monitor(
+      thresholdsFor(this._thresholds, { longestGapMillis, ...this.pool?.options?.alerts }),
+    );
   }
 
   _native() {

@@ -3,9 +3,8 @@
 // Health as JavaScript sees it: names, nothing else.
 
 const { ConnectionHealthMonitor } = require('./health-monitor');
-const { Monitors } = require('./monitors');
 const { monitorServer } = require('./server');
 const { useOpenTelemetry } = require('./opentelemetry');
 const { metrics, metricsText } = require('./metrics');
 
-module.exports = { ConnectionHealthMonitor, Monitors, metrics, metricsText, monitorServer, useOpenTelemetry };
+module.exports = { ConnectionHealthMonitor, metrics, metricsText, monitorServer, useOpenTelemetry };

@@ -104,14 +104,13 @@ function overdueLeases(pool, limit = LEAK_MILLIS, now = monotonicNow()) {
   return leaks.sort((one, other) => other.heldMillis - one.heldMillis);
 }
 
-/** `overdueLeases` of the pool that has this number in snapshots. */
-function overdueLeasesOf(number) {
+/** The pool that has this number in snapshots. */
+function poolNumbered(number) {
   for (const delegate of bridge().delegates.values()) {
     const pool = delegate.deref()?.pool;
-    if (pool !== undefined && pool._leases !== undefined && pool._native.metricsId === number)
-      return overdueLeases(pool);
+    if (pool !== undefined && pool._leases !== undefined && pool._native.metricsId === number) return pool;
   }
-  return [];
+  return undefined;
 }
 
 function bridge() {
@@ -138,6 +137,6 @@ module.exports = {
   checkedOut,
   overdue,
   overdueLeases,
-  overdueLeasesOf,
+  poolNumbered,
   startTracking,
 };

@@ -5,7 +5,7 @@
 
 const { EventEmitter } = require('node:events');
 const { measureDelay } = require('./event-loop-delay');
-const { captureEveryStack, overdueLeasesOf } = require('./leak-detection');
+const { captureEveryStack, overdueLeases, poolNumbered } = require('./leak-detection');
 const { metrics } = require('./metrics');
 const { thresholdsFor } = require('../config/alert-thresholds');
 const { Incident } = require('./incident');
@@ -47,7 +47,9 @@ class LiveView extends EventEmitter {
     this.at = 0;
     this._number = 0;
     this._latest = new Map();
-    this._thresholds = thresholdsFor(thresholds);
+    this._thresholds = thresholds;
+    // Wrong limits are told to who opens the view, not at the first sample.
+    thresholdsFor(thresholds);
     this._delay = measureDelay();
     this._captureFewStacks = captureEveryStack();
     this.sample();
@@ -92,8 +94,10 @@ class LiveView extends EventEmitter {
   }
 
   _samplePool(pool, at, alerts) {
-    const known = this.pools.get(pool.id) || this._add(pool.id);
-    const context = { eventLoopLag: this.eventLoopLag, leaks: overdueLeasesOf(pool.id) };
+    const own = poolNumbered(pool.id);
+    const known = this.pools.get(pool.id) || this._add(pool.id, own?.options.alerts);
+    const leaks = own === undefined ? [] : overdueLeases(own);
+    const context = { eventLoopLag: this.eventLoopLag, leaks };
     const seen = JSON.parse(known.monitor.sample(at, pool.id, JSON.stringify(context)));
     alerts.push(...seen.changes.map((change) => ({ ...change, at })));
     const point = pointOf(seen, at);
@@ -104,10 +108,10 @@ class LiveView extends EventEmitter {
     return { ...known.state, point };
   }
 
-  _add(id) {
+  _add(id, alerts) {
     const { Monitor } = require('../native');
     const known = {
-      monitor: new Monitor(this._thresholds),
+      monitor: new Monitor(thresholdsFor(alerts, this._thresholds)),
       points: [],
       state: null,
       incident: new Incident(),

@@ -5,16 +5,16 @@
 // else: `Object.values(monitors).forEach((monitor) => monitor.startMonitoring())`.
 
 const { EventEmitter } = require('node:events');
-const { TIERS } = require('../config/environment');
 const { ConnectionHealthMonitor } = require('./health-monitor');
 
 class Monitors extends EventEmitter {
-  constructor(getPool) {
+  constructor(names, getPool) {
     super();
+    this._names = names;
     this._all = new Map();
     // EventEmitter's own fields among them.
     for (const name of Object.keys(this)) Object.defineProperty(this, name, { enumerable: false });
-    for (const tier of TIERS) {
+    for (const tier of names) {
       Object.defineProperty(this, tier, { enumerable: true, get: () => this._of(tier, () => getPool(tier)) });
     }
   }
@@ -29,7 +29,7 @@ class Monitors extends EventEmitter {
 
   /** Starts the monitors of all tiers, and those of `watch`; see ConnectionHealthMonitor. */
   startMonitoring(interval, options) {
-    for (const tier of TIERS) this[tier];
+    for (const tier of this._names) this[tier];
     for (const monitor of this._all.values()) monitor.startMonitoring(interval, options);
     return this;
   }
@@ -41,7 +41,7 @@ class Monitors extends EventEmitter {
 
   _of(tier, pool) {
     const found = pool();
-    // With DB_TIERS=off several tiers are one pool, and so one monitor.
+    // With the tiers off several names lead to one pool, and so to one monitor.
     return this._all.get(found) || this.watch(found, { name: found.options.tier || tier });
   }
 }

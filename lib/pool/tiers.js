@@ -1,30 +1,34 @@
 'use strict';
 
-// The pools of the process, one per priority: configured by the environment when one is first asked for, then filled
-// to their minimum. With the tiers off all names lead to one pool; only admin keeps a pool of its own where it has
-// a user of its own. DB_TOTAL_MAX bounds them together in either position.
+// The pools of a set of tiers, one per name: made when one is first asked for, then filled to their minimum. With the
+// tiers off all names lead to one pool; only tiers that connect elsewhere, or as somebody else, keep a pool of their
+// own. A shared maximum bounds them together in either position.
 
 const { nextTick } = require('../async/timers');
-const { changedBreaker } = require('../config/core-settings');
+const { changedBreaker, checkBreaker, checkRetry } = require('../config/core-settings');
 const { ConfigurationError } = require('../errors');
-const { TIERS, budgetProblems, readEnvironment } = require('../config/environment');
+const { budgetProblems } = require('../config/environment');
 const { sizeProblems } = require('../config/pool-changes');
+const { applyChanges, choiceOf } = require('../config/runtime-switches');
 const { prefill } = require('./open');
 
-const DEFAULT_TIER = 'highPriority';
-const SHARED = 'shared';
-// Ranks in a shared budget. Operators come rarely and mean it.
-const RANKS = { admin: 0, highPriority: 1, shared: 1, lowPriority: 2 };
+const SHARED = Symbol('shared');
 
 class Tiers {
   /**
    * @param PoolClass the class of the pools
-   * @param env where they are configured
-   * @param budget the name under which DB_TOTAL_MAX is shared; all tiers of that name share it
+   * @param set `names`; `fallback`, the tier of any other name; `ranks` in a shared maximum by name, the lowest is
+   *   served first; `totalMaxName`, which names that maximum in errors; `read`, which gives the configuration as
+   *   `readEnvironment` does
+   * @param budget the name under which `totalMax` is shared; all tiers of that name share it
    */
-  constructor(PoolClass, env = process.env, budget = 'process') {
+  constructor(PoolClass, { names, fallback, ranks, totalMaxName, read }, budget) {
     this.PoolClass = PoolClass;
-    this.env = env;
+    this.names = names;
+    this.fallback = fallback;
+    this.ranks = ranks;
+    this.totalMaxName = totalMaxName;
+    this.read = read;
     this.budget = budget;
     this.configuration = undefined;
     // What `configure` has set; undefined: as the environment says.
@@ -33,16 +37,23 @@ class Tiers {
     // What `configure` has changed, for all pools and by tier.
     this.changes = {};
     this.measured = undefined;
-    this.sizes = {};
+    this.sizes = new Map();
+    this.switches = {
+      tiers: { check: choiceOf('tiers', 'on', 'off'), apply: (position) => this.switch(position) },
+      retry: { check: checkRetry, apply: (retry) => this.change({ retry, failFast: isOff(retry) }) },
+      sizes: { check: (sizes) => this.checkSizes(sizes), apply: (sizes) => this.resize(sizes) },
+      monitor: { check: choiceOf('monitor', 'on', 'off'), apply: (position) => this.measure(position) },
+      breaker: { check: checkBreaker, apply: (breaker) => this.change({ breaker }) },
+    };
   }
 
   /**
-   * @param name 'highPriority', 'lowPriority' or 'admin'; any other name means 'highPriority'
-   * @throws ConfigurationError naming every bad DB_* variable
+   * @param name of a tier; any other name means the fallback
+   * @throws ConfigurationError naming everything in the configuration that makes no sense
    */
   getPool(name) {
     this.readConfiguration();
-    const key = this.poolOf(TIERS.includes(name) ? name : DEFAULT_TIER);
+    const key = this.poolOf(this.names.includes(name) ? name : this.fallback);
     let pool = this.open.get(key);
     if (pool === undefined || pool.ending) {
       pool = this.make(key);
@@ -54,22 +65,21 @@ class Tiers {
   /** An object with one lazy property per tier. */
   get pools() {
     const pools = {};
-    for (const tier of TIERS) {
+    for (const tier of this.names) {
       Object.defineProperty(pools, tier, { enumerable: true, get: () => this.getPool(tier) });
     }
     return Object.freeze(pools);
   }
 
   readConfiguration() {
-    if (this.configuration === undefined) this.configuration = readEnvironment(this.env);
+    this.configuration ??= this.read();
     return this.configuration;
   }
 
   /** The name of the pool that a tier leads to. */
   poolOf(tier) {
     const isTiered = this.tiered ?? this.configuration.tiered;
-    if (isTiered || (tier === 'admin' && this.configuration.adminIsOther)) return tier;
-    return SHARED;
+    return isTiered || this.configuration.separate.includes(tier) ? tier : SHARED;
   }
 
   optionsOf(key) {
@@ -84,15 +94,23 @@ class Tiers {
   switch(position) {
     this.tiered = position === 'on';
     if (this.configuration === undefined) return;
-    const wanted = TIERS.map((tier) => this.poolOf(tier));
+    const wanted = this.names.map((tier) => this.poolOf(tier));
     for (const [key, pool] of this.open) {
       if (!wanted.includes(key)) pool._abandon();
       else if (!pool.ending) pool.configure({ min: this.sizesOf(key).min });
     }
   }
 
-  /** Changes all pools, those included that are opened later; see `Pool.configure`. */
+  /**
+   * Turns pieces off and on at run time, as the DB_* variables do at start; see `configure` in index.d.ts. All or
+   * nothing.
+   */
   configure(changes) {
+    applyChanges(this.switches, changes);
+  }
+
+  /** Changes all pools, those included that are opened later; see `Pool.configure`. */
+  change(changes) {
     const breaker = changedBreaker(this.changes.breaker, changes.breaker);
     Object.assign(this.changes, changes, breaker === undefined ? {} : { breaker });
     for (const pool of this.open.values()) pool.configure(changes);
@@ -112,23 +130,23 @@ class Tiers {
   checkSizes(sizes) {
     if (sizes === null || typeof sizes !== 'object') throw new TypeError('sizes must be an object of tiers');
     const { totalMax } = this.readConfiguration();
-    const unknown = Object.keys(sizes).filter((tier) => !TIERS.includes(tier));
-    const problems = unknown.map((tier) => `sizes.${tier} is none of ${TIERS.join(', ')}`);
-    const all = TIERS.map((tier) => ({ tier, ...this.sizesOf(tier), ...sizes[tier] }));
+    const unknown = Object.keys(sizes).filter((tier) => !this.names.includes(tier));
+    const problems = unknown.map((tier) => `sizes.${tier} is none of ${this.names.join(', ')}`);
+    const all = this.names.map((tier) => ({ tier, ...this.sizesOf(tier), ...sizes[tier] }));
     for (const { tier, max, min } of all) {
       const wrong = sizeProblems({ max, min }, `sizes.${tier}.`);
       if (wrong.length === 0 && min > max)
         wrong.push(`sizes.${tier}.min (${min}) must not exceed max (${max})`);
       problems.push(...wrong);
     }
-    if (problems.length === 0) problems.push(...budgetProblems(totalMax, all));
+    if (problems.length === 0) problems.push(...budgetProblems(totalMax, all, this.totalMaxName));
     if (problems.length > 0) throw new ConfigurationError(problems);
   }
 
   /** Changes the sizes of tiers, those included that are opened later. */
   resize(sizes) {
     for (const [tier, own] of Object.entries(sizes)) {
-      this.sizes[tier] = { ...this.sizes[tier], ...own };
+      this.sizes.set(tier, { ...this.sizes.get(tier), ...own });
       const pool = this.open.get(tier);
       if (pool !== undefined && this.poolOf(tier) === tier) pool.configure(own);
     }
@@ -136,7 +154,7 @@ class Tiers {
 
   sizesOf(key) {
     const { max, min } = this.optionsOf(key);
-    return { max, min, ...this.sizes[key] };
+    return { max, min, ...this.sizes.get(key) };
   }
 
   /** Ends the pools that are open, each once, also those of before a switch; see `Pool.end`. */
@@ -158,13 +176,25 @@ class Tiers {
   budgetOf(key) {
     const { totalMax } = this.configuration;
     if (totalMax === undefined) return undefined;
-    const guarantees = [0, 0, 0];
-    for (const tier of TIERS) {
+    const guarantees = Array(Math.max(...Object.values(this.ranks)) + 1).fill(0);
+    for (const tier of this.names) {
       const own = this.poolOf(tier);
-      guarantees[RANKS[own]] = this.sizesOf(own).min;
+      guarantees[this.rankOf(own)] = this.sizesOf(own).min;
     }
-    return { name: this.budget, total: totalMax, rank: RANKS[key], guarantees };
+    return { name: this.budget, total: totalMax, rank: this.rankOf(key), guarantees };
   }
+
+  // That of the pool which several names lead to is the lowest of theirs.
+  rankOf(key) {
+    return Math.min(
+      ...this.names.filter((tier) => this.poolOf(tier) === key).map((tier) => this.ranks[tier]),
+    );
+  }
+}
+
+// As DB_RETRY=off: without retries a failed connect fails its caller at once.
+function isOff(retry) {
+  return retry === false || retry === 'off';
 }
 
 // A copy: spreading leaves out a hidden password.

@@ -1,6 +1,6 @@
 'use strict';
 
-// executeQueryWithRetry and executeTransactionWithRetry: on the tier highPriority, or on the pool that is given.
+// executeQueryWithRetry and executeTransactionWithRetry: on the pool of `getPool()`, or on the one that is given.
 
 const { transaction } = require('./transaction');
 
@@ -20,7 +20,7 @@ function retryArguments(maxRetries, baseDelay, options) {
   };
 }
 
-/** Both functions, for the pools of `getPool`. */
+/** Both functions, for a set of tiers. */
 function dbUtils(getPool) {
   /**
    * Runs one statement. One that may have run already is repeated only with `idempotent` or `readOnly`.
@@ -29,11 +29,7 @@ function dbUtils(getPool) {
    * @param options `pool`, `idempotent`, `readOnly`, `deadline`, `retryOn`
    */
   async function executeQueryWithRetry(query, values, maxRetries, baseDelay, options) {
-    const { pool = getPool('highPriority'), ...retryOptions } = retryArguments(
-      maxRetries,
-      baseDelay,
-      options,
-    );
+    const { pool = getPool(), ...retryOptions } = retryArguments(maxRetries, baseDelay, options);
     const config = typeof query === 'string' ? { text: query } : query;
     return pool.query({ ...config, ...retryOptions }, values);
   }
@@ -47,11 +43,7 @@ function dbUtils(getPool) {
    */
   async function executeTransactionWithRetry(queries, maxRetries, baseDelay, options) {
     if (!Array.isArray(queries)) throw new TypeError('a transaction takes an array of { query, values }');
-    const { pool = getPool('highPriority'), ...transactionOptions } = retryArguments(
-      maxRetries,
-      baseDelay,
-      options,
-    );
+    const { pool = getPool(), ...transactionOptions } = retryArguments(maxRetries, baseDelay, options);
     const runAll = async (client) => {
       const results = [];
       for (const one of queries)

@@ -151,6 +151,12 @@ const POOL = [
     doc: '`false`: the pool is not measured',
   },
   {
+    name: 'alerts',
+    kind: 'object',
+    otherwise: 'as the `DB_ALERT_*` variables say',
+    doc: "the limits of the pool's [alerts](monitoring.md#alerts), in its monitor and on the live page",
+  },
+  {
     name: 'enhanced',
     core: true,
     kind: 'flag',
