@@ -42,6 +42,8 @@ function answerTo(port, bytes) {
 }
 
 const ROUTES = ['/', '/metrics', '/health', '/events'];
+// `/health` tells of the pools of other test files of this process, too, and some of these have no server.
+const answers = (path) => (path === '/health' ? [200, 503] : [200]);
 
 describe('no request ends the process', () => {
   let child;
@@ -131,7 +133,7 @@ describe('a Host', () => {
     '%s is answered on every path',
     async (host) => {
       const server = await serve();
-      for (const path of ROUTES) expect(await statusOf(server, path, { host })).toBe(200);
+      for (const path of ROUTES) expect(answers(path)).toContain(await statusOf(server, path, { host }));
     },
   );
 
@@ -188,7 +190,8 @@ describe('a token', () => {
   test('is taken as Bearer and as the password of Basic, and nothing else is', async () => {
     const server = await serve({ host: '0.0.0.0', token: 'open-sesame:1' });
     for (const authorization of ['Bearer open-sesame:1', basic('open-sesame:1')]) {
-      for (const path of ROUTES) expect(await statusOf(server, path, { authorization })).toBe(200);
+      for (const path of ROUTES)
+        expect(answers(path)).toContain(await statusOf(server, path, { authorization }));
     }
     const wrong = [
       undefined,
