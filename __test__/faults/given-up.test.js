@@ -5,9 +5,9 @@
 
 const { Client, Pool } = require('../..');
 const { Proxy } = require('../support/proxy');
-const { authenticationOk, readyForQuery } = require('../support/backend-messages');
-const { ScriptedServer, close, stall } = require('../support/scripted-server');
-const { config, server } = require('../support/server');
+const { authenticationOk, backendKeyData, readyForQuery } = require('../support/backend-messages');
+const { ScriptedServer, close, skipTo, stall } = require('../support/scripted-server');
+const { asleep, config, server } = require('../support/server');
 const { undo } = require('../support/undo');
 const { until } = require('../support/until');
 
@@ -81,7 +81,7 @@ embedded('a cancel request over TLS', () => {
     undo.push(() => client.end());
     const sleeping = client.query(new Client.Query('SELECT pg_sleep(60)'));
     const failed = new Promise((resolve) => sleeping.once('error', resolve));
-    await until(() => client.activeQuery !== null);
+    await asleep(client.processID);
     new Client(options).cancel(client, sleeping);
     expect(await failed).toMatchObject({ code: '57014' });
     expect(begun.filter((bytes) => bytes.equals(CANCEL_REQUEST))).toEqual([]);
@@ -148,4 +148,32 @@ describe('a place in the pool is free again', () => {
     await until(() => pool.totalCount === 0, { what: 'the place to be free' });
     expect(cancels).toBe(0);
   });
+});
+
+test('each of several aborts asks the server to cancel, while the cancel requests before it are pending', async () => {
+  const cancelled = [];
+  let asked = 0;
+  const script = await ScriptedServer.start((number) => [
+    async (session) => {
+      const { type, body } = await session.next();
+      if (type === 'cancel') cancelled.push(body.readInt32BE(4));
+      else {
+        await session.run([authenticationOk(), backendKeyData(number), readyForQuery(), skipTo('Q')]);
+        asked += 1;
+      }
+      await stall()(session);
+    },
+  ]);
+  undo.push(() => script.stop());
+  const place = { host: script.host, port: script.port, user: 'x', database: 'x', password: 'x' };
+  const pool = poolOf({ ...place, max: 3 });
+  for (let count = 1; count <= 3; count++) {
+    const controller = new AbortController();
+    const query = pool.query({ text: 'SELECT 1', signal: controller.signal });
+    await until(() => asked === count, { what: `statement ${count}` });
+    controller.abort(new Error('enough'));
+    await expect(query).rejects.toThrow('enough');
+    await until(() => cancelled.length === count, { what: `cancel request ${count}` });
+  }
+  expect(new Set(cancelled).size).toBe(3);
 });

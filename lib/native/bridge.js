@@ -13,6 +13,7 @@ const { runOutside } = require('../async/callback-context');
 const { throwAsync } = require('../async/uncaught');
 const { Frame } = require('./frame');
 const { REASONS, RECORD, RECORDS } = require('./layout');
+const { RequestTable } = require('./request-table');
 const { monotonicNow, setImmediate } = require('../async/timers');
 
 const BUFFER_BYTES = 256 * 1024;
@@ -140,12 +141,7 @@ class Bridge {
     this.filled = 0;
     this.draining = false;
     this.postponed = false;
-    /**
-     * Requests by id; 0 is no id.
-     * @type {(Request|undefined)[]}
-     */
-    this.requests = [undefined];
-    this.freeIds = [];
+    this.requests = new RequestTable();
     /** @type {Map<number, ConnectionHandle>} */
     this.connections = new Map();
     this.nodeSockets = new Map();
@@ -203,8 +199,7 @@ class Bridge {
    * @param {Request} request
    */
   register(request) {
-    const id = this.freeIds.length > 0 ? this.freeIds.pop() : this.requests.length;
-    this.requests[id] = request;
+    const id = this.requests.add(request);
     request.id = id;
     if (request.keepsAlive) this.keepAlive();
     return id;
@@ -212,10 +207,8 @@ class Bridge {
 
   /** Takes a request out of the table; undefined: it is not there any more. */
   take(id) {
-    const request = this.requests[id];
+    const request = this.requests.take(id);
     if (request === undefined) return undefined;
-    this.requests[id] = undefined;
-    this.freeIds.push(id);
     request.id = 0;
     if (request.keepsAlive) this.letGo();
     return request;
@@ -244,12 +237,12 @@ class Bridge {
 
   /** Whether a statement or checkout of this pool is still unanswered. */
   hasRequestsOf(pool) {
-    return this.requests.some((request) => request !== undefined && request.pool === pool);
+    return this.requests.all().some((request) => request.pool === pool);
   }
 
   /** The requests of this pool that have yet to be answered. */
   requestsOf(pool) {
-    return this.requests.filter((request) => request !== undefined && request.pool === pool);
+    return this.requests.all().filter((request) => request.pool === pool);
   }
 
   /** Drains the outbox of the core, which calls this to wake the thread. */
@@ -317,12 +310,12 @@ class Bridge {
     const argument = words[word + ARGUMENT];
     switch (kind) {
       case ROWS: {
-        const request = this.requests[id];
+        const request = this.requests.get(id);
         if (request !== undefined) request.takeRows(this.shapes.get(argument), frame, word);
         return;
       }
       case COMMAND: {
-        const request = this.requests[id];
+        const request = this.requests.get(id);
         if (request !== undefined) request.takeCommand(frame.text(word, argument));
         return;
       }
@@ -346,18 +339,18 @@ class Bridge {
         return;
       }
       case RESTART: {
-        const request = this.requests[id];
+        const request = this.requests.get(id);
         if (request !== undefined) request.takeRestart();
         return;
       }
       case RAW: {
-        const request = this.requests[id];
+        const request = this.requests.get(id);
         if (request !== undefined)
           request.takeRaw(words[word + KIND] >>> KIND_BITS, frame.copy(word, argument));
         return;
       }
       case SUSPENDED: {
-        const request = this.requests[id];
+        const request = this.requests.get(id);
         if (request !== undefined) request.takePause();
         return;
       }

@@ -15,11 +15,20 @@ use crate::{
 pub(super) struct RequestAnswer {
     connections: Arc<Connections>,
     request: u32,
+    /// Whether the connections know how to withdraw the request.
+    is_withdrawable: bool,
 }
 
 impl RequestAnswer {
-    pub(super) fn new(connections: Arc<Connections>, request: u32) -> Self {
-        Self { connections, request }
+    pub(super) fn new(connections: Arc<Connections>, request: u32, is_withdrawable: bool) -> Self {
+        Self { connections, request, is_withdrawable }
+    }
+
+    /// Forgets how to withdraw the request, which has its end now.
+    fn end(&self) {
+        if self.is_withdrawable {
+            self.connections.forget_withdrawal(self.request);
+        }
     }
 }
 
@@ -41,6 +50,7 @@ impl Answer for RequestAnswer {
     }
 
     fn done(&mut self, status: Status) {
+        self.end();
         self.connections.outbox.push(RecordKind::Done, self.request, status.letter().into());
     }
 
@@ -49,6 +59,7 @@ impl Answer for RequestAnswer {
     }
 
     fn failed(&mut self, failure: Failure, status: Option<Status>) {
+        self.end();
         let value = errors::of_failure(&failure, self.connections.tier());
         let letter = status.map_or(0, Status::letter);
         self.connections.outbox.push_json(RecordKind::Fail, letter.into(), self.request, &value);
@@ -57,6 +68,7 @@ impl Answer for RequestAnswer {
 
 impl Borrower for RequestAnswer {
     fn leased(self, lease: Lease) {
+        self.end();
         self.connections.lease(self.request, lease);
     }
 

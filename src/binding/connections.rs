@@ -129,7 +129,17 @@ impl Connections {
 
     /// Answer to a request.
     pub(super) fn answer_to(self: &Arc<Self>, request: u32) -> RequestAnswer {
-        RequestAnswer::new(Arc::clone(self), request)
+        RequestAnswer::new(Arc::clone(self), request, false)
+    }
+
+    /// Answer to a request that can be withdrawn until it is answered.
+    pub(super) fn withdrawable_answer_to(
+        self: &Arc<Self>,
+        request: u32,
+        cancel_flag: CancelFlag,
+    ) -> RequestAnswer {
+        self.cancel_flags.lock().insert(request, (cancel_flag, None));
+        RequestAnswer::new(Arc::clone(self), request, true)
     }
 
     /// Sends a statement on a connection that JavaScript has leased, or whose `onConnect` is under way.
@@ -246,9 +256,16 @@ impl Connections {
         }
     }
 
-    /// Remembers how to withdraw a request.
-    pub(super) fn allow_withdrawal(&self, request: u32, cancel_flag: CancelFlag, ticket: Option<Ticket>) {
-        self.cancel_flags.lock().insert(request, (cancel_flag, ticket));
+    /// Remembers the ticket of a request that waits for a connection, unless it is answered already.
+    pub(super) fn waits_with(&self, request: u32, ticket: Option<Ticket>) {
+        if let Some(entry) = self.cancel_flags.lock().get_mut(&request) {
+            entry.1 = ticket;
+        }
+    }
+
+    /// Forgets how to withdraw a request.
+    pub(super) fn forget_withdrawal(&self, request: u32) {
+        self.cancel_flags.lock().remove(&request);
     }
 
     /// Withdraws a request, unless it was sent; its ticket, if it waits for a connection.

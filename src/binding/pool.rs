@@ -61,16 +61,18 @@ impl NativePool {
     /// Runs a statement on any connection.
     #[napi(catch_unwind)]
     pub fn query(&self, id: u32, buffer: &[u8], length: u32) {
-        let mut answer = self.connections.answer_to(id);
         match read(buffer, length) {
-            None => answer.failed(malformed(), None),
-            Some(Request { statement, options }) => {
-                let cancel_flag = options.cancel_flag.clone();
-                let ticket = self.tier.query(id, statement, options, answer);
-                if let Some(cancel_flag) = cancel_flag {
-                    self.connections.allow_withdrawal(id, cancel_flag, ticket);
+            None => self.connections.answer_to(id).failed(malformed(), None),
+            Some(Request { statement, options }) => match options.cancel_flag.clone() {
+                None => {
+                    self.tier.query(id, statement, options, self.connections.answer_to(id));
                 }
-            }
+                Some(cancel_flag) => {
+                    let answer = self.connections.withdrawable_answer_to(id, cancel_flag);
+                    let ticket = self.tier.query(id, statement, options, answer);
+                    self.connections.waits_with(id, ticket);
+                }
+            },
         }
     }
 
@@ -86,8 +88,9 @@ impl NativePool {
             cancel_flag: Some(cancel_flag.clone()),
             ..RequestOptions::default()
         };
-        let ticket = self.tier.connect(id, options, self.connections.answer_to(id));
-        self.connections.allow_withdrawal(id, cancel_flag, ticket);
+        let answer = self.connections.withdrawable_answer_to(id, cancel_flag);
+        let ticket = self.tier.connect(id, options, answer);
+        self.connections.waits_with(id, ticket);
     }
 
     /// Runs a statement on a leased connection, after those sent before.
