@@ -166,9 +166,9 @@ describe('a server of its own', () => {
 });
 
 test.each(['SELECT 1', 'SELECT 1 / 0'])(
-  'a transaction left open after %s is over for the next borrower, who is told so',
+  'a transaction left open after %s is over for the next borrower of an enhanced pool, who is told so',
   (last) =>
-    withPool({ max: 1 }, async (pool) => {
+    withPool({ max: 1, enhanced: true }, async (pool) => {
       const client = await pool.connect();
       await client.query('BEGIN');
       await outcome(client.query(last));

@@ -175,7 +175,7 @@ test('a host that is left for another one is counted and heard', async () => {
 
 test('a transaction that is left open, and a client that is not given back, are heard as leaks', async () => {
   const heard = listen();
-  const pool = open({ tier: 'leaking' });
+  const pool = open({ tier: 'leaking', enhanced: true });
   const monitor = new ConnectionHealthMonitor(pool, { leakMillis: 0 });
   monitor.startMonitoring(3600000, { log: false });
   undo.push(() => monitor.stopMonitoring());

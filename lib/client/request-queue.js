@@ -10,6 +10,7 @@ const { fromNative } = require('../errors');
 const { bridge } = require('../native/bridge');
 const { pack } = require('../encode/request');
 const { REASONS } = require('../native/layout');
+const { transactionStatus } = require('../native/transaction-status');
 const { isFatal, isLoss, sever } = require('./connection-loss');
 const { shownQuery } = require('./shown-query');
 const { moveTo, refusalOf } = require('./session-state');
@@ -120,7 +121,7 @@ class RequestQueue {
   settled(request, status) {
     const { client } = this;
     this.remove(request);
-    client._txStatus = statusOf(status) ?? client._txStatus;
+    client._txStatus = transactionStatus(status) ?? client._txStatus;
     try {
       request.finish();
     } finally {
@@ -133,7 +134,7 @@ class RequestQueue {
   failed(request, failure, status) {
     const { client } = this;
     this.remove(request);
-    client._txStatus = statusOf(status) ?? client._txStatus;
+    client._txStatus = transactionStatus(status) ?? client._txStatus;
     const error = fromNative(failure);
     if (isLoss(failure)) {
       if (client._ended) nextTick(() => request.fail(error));
@@ -169,11 +170,6 @@ class RequestQueue {
     if (!this.isEmpty || !client._queryable || client.listenerCount('drain') === 0) return;
     runIn(client._context, () => client.emit('drain'));
   }
-}
-
-// The status is a byte of the wire, or 0 where nothing was said.
-function statusOf(status) {
-  return status ? String.fromCharCode(status) : undefined;
 }
 
 module.exports = { RequestQueue };

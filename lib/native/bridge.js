@@ -98,7 +98,8 @@ const LOST = { kind: 'plain', reason: REASONS.LOST, message: 'Connection termina
  * @property {ContextOfRequest|null} [context] of its call, where a connection may be opened for it
  * @property {(argument: number) => void} [takeDone] it is answered; as a rule with the transaction status
  * @property {(failure: object, status: number) => void} takeFailure it has failed
- * @property {(connection: ConnectionHandle) => void} [takeConnection] a checkout has its connection
+ * @property {(connection: ConnectionHandle, status: number) => void} [takeConnection] a checkout has its connection;
+ *   with the transaction status
  * @property {(shape: RowDescription, frame: InstanceType<typeof Frame>, word: number) => void} [takeRows] rows, in the record at `word`
  * @property {(tag: string) => void} [takeCommand] the end of a result
  * @property {() => void} [takeRestart] the rows so far are void: it runs again
@@ -335,7 +336,7 @@ class Bridge {
         const connection = this.connections.get(argument);
         if (request === undefined) return;
         if (connection === undefined) request.takeFailure(LOST, 0);
-        else request.takeConnection(connection);
+        else request.takeConnection(connection, words[word + KIND] >>> KIND_BITS);
         return;
       }
       case RESTART: {

@@ -25,10 +25,10 @@ class Checkout {
     this.terms = POOLS_TERMS;
   }
 
-  takeConnection(connection) {
+  takeConnection(connection, status) {
     // The signal came first: nobody would release the client.
     if (this.aborted) this.pool._native.release(connection.id, false);
-    else runIn(this.context ?? this.pool._context, acquire, this.pool, this, connection);
+    else runIn(this.context ?? this.pool._context, acquire, this.pool, this, connection, status);
   }
 
   takeFailure(failure) {

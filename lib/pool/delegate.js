@@ -18,6 +18,8 @@ const leakDetection = require('../monitor/leak-detection');
 const { clientOf, newClient, templateClient } = require('./clients');
 const { takeWaitingContext, waitingContext } = require('./connect-context');
 const removal = require('./removal');
+const { noteOpenTransaction } = require('./open-transaction');
+const { transactionStatus } = require('../native/transaction-status');
 
 class PoolDelegate {
   constructor(pool) {
@@ -111,6 +113,11 @@ class PoolDelegate {
 
   overdue({ connection, heldMillis }) {
     leakDetection.overdue(this.pool, connection, heldMillis);
+  }
+
+  /** From a statement of the pool: it has left a transaction open. */
+  transactionOpen(status) {
+    noteOpenTransaction(this.pool, transactionStatus(status));
   }
 
   /** The error that the caller of a failed request gets. */

@@ -13,13 +13,15 @@ const { clientOf, noteCustomQuery } = require('./clients');
 const { logPulse } = require('./pg-pool-log');
 const { EarlyRelease } = require('./early-release');
 const { returnToCore } = require('./return-to-core');
+const { noteOpenTransaction } = require('./open-transaction');
+const { transactionStatus } = require('../native/transaction-status');
 
 // Second argument of `client.release(error, KEEP)` by the pool itself: `release` events get the error, the
 // connection stays.
 const KEEP = Symbol('keep');
 
 /** Gives the connection to the checkout that waits for it. */
-function acquire(pool, checkout, connection) {
+function acquire(pool, checkout, connection, status) {
   let client;
   try {
     client = clientOf(pool, connection);
@@ -32,8 +34,7 @@ function acquire(pool, checkout, connection) {
   const { isNew } = connection;
   connection.isNew = false;
   connection.leased = true;
-  // The core has ended a transaction that the last lease left open.
-  client._txStatus = 'I';
+  client._txStatus = transactionStatus(status) ?? client._txStatus;
   leakDetection.checkedOut(pool, connection, checkout.lease);
   if (pool.options.allowExitOnIdle) bridge().setKeepsAlive(connection, true);
   callUserCode(() => pool.emit('acquire', client));
@@ -90,6 +91,7 @@ function endLease(pool, client, connection, destroy) {
   const closing = destroy || refusalOf(client) !== undefined;
   const serves = pool._isLogged && pool.waitingCount > 0;
   if (closing || spent) moveTo(client, 'ending');
+  else noteOpenTransaction(pool, client._txStatus);
   if (pool.options.allowExitOnIdle) bridge().setKeepsAlive(connection, false);
   if (!closing && client._requests.submittables.length > 0) new EarlyRelease(pool, connection).begin();
   else returnToCore(pool, connection, Boolean(closing));

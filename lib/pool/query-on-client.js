@@ -6,6 +6,7 @@
 const { inContext } = require('../async/callback-context');
 const { isUsable } = require('../client/session-state');
 const { KEEP } = require('./lease');
+const { isOpen, keepsTransactions } = require('./open-transaction');
 const leakDetection = require('../monitor/leak-detection');
 const { callbackOrPromise } = require('../async/answer');
 const { throwAsync } = require('../async/uncaught');
@@ -51,8 +52,8 @@ function queryOnClient(pool, text, values, callback) {
       client.removeListener('error', settle);
       const lost = !isUsable(client);
       try {
-        // KEEP: a failed statement leaves its connection usable.
-        client.release(failure, KEEP);
+        // KEEP: a failed statement leaves its connection usable, unless it was in a transaction that is left open.
+        client.release(failure, keepsTransactions(pool) && isOpen(client._txStatus) ? undefined : KEEP);
       } catch (error) {
         throwAsync(error);
       }

@@ -11,6 +11,8 @@ const { REQUEST_FLAGS } = require('../native/layout');
 const { invalidOption, retryOptionsOf } = require('./retry-options');
 
 const { SIMPLE, BINARY, IDEMPOTENT, READ_ONLY, CANCELLABLE } = REQUEST_FLAGS;
+// Transaction status of a connection that is in none.
+const IDLE = 'I'.charCodeAt(0);
 const NAME_LIMIT = 63;
 const UNLIMITED = -1;
 const LONGEST_MILLIS = 0xffffffff;
@@ -163,7 +165,10 @@ class Statement {
 
   takeDone(status) {
     if (this.client !== null) this.client._requests.settled(this, status);
-    else this.finish();
+    else {
+      if (status !== IDLE) this.pool._delegate.transactionOpen(status);
+      this.finish();
+    }
   }
 
   takeFailure(failure, status) {

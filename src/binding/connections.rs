@@ -31,7 +31,7 @@ use crate::{
         Answer, BreakerNotice, CancelFlag, Direct, Failure, Instrumented, Lease, Observer, RetryNotice,
     },
     pool::{CloseReason, Ticket},
-    postgres::{AskPassword, Connection, Error, Event, LoginListener, LoginStep, Statement},
+    postgres::{AskPassword, Connection, Error, Event, LoginListener, LoginStep, Statement, Status},
     resilience::NoRetry,
     telemetry::PoolMetrics,
 };
@@ -192,9 +192,10 @@ impl Connections {
             drop(lease);
             return self.answer_to(request).failed(Failure::Wire(Error::Lost), None);
         };
+        let letter = lease.status().map_or(0, Status::letter);
         entry.lease = Some(lease);
         // Under the lock, so that the end of the connection cannot come before it.
-        self.outbox.push(RecordKind::Leased, request, id);
+        self.outbox.push_leased(request, id, letter.into());
     }
 
     /// Releases a leased connection. What was sent on it is answered before anybody else gets it.

@@ -92,6 +92,11 @@ impl Outbox {
         self.append(|queue| queue.record(kind, 0, id, argument, &[]));
     }
 
+    /// Appends a record that settles a checkout; `status`: of the transaction that the connection is in.
+    pub(super) fn push_leased(self: &Arc<Self>, request: u32, connection: u32, status: u32) {
+        self.append(|queue| queue.record(RecordKind::Leased, status, request, connection, &[]));
+    }
+
     /// Appends a record with bytes, whose length is its argument.
     pub(super) fn push_bytes(self: &Arc<Self>, kind: RecordKind, id: u32, bytes: &[u8]) {
         self.push_flagged(kind, 0, id, bytes);

@@ -12,6 +12,7 @@ use super::{
     connect::{CloseOnDrop, connect_to_any},
     hosts::{Consequence, Hosts},
     instrument, internal_query,
+    policy::Policy,
     tier_context::TierContext,
 };
 use crate::{
@@ -27,6 +28,7 @@ pub struct PgConnector {
     config: Config,
     events: Arc<ConnectionEvents>,
     breakers: Arc<HostBreakers>,
+    keeps_transactions: bool,
     probe_timeout: Duration,
 }
 
@@ -36,11 +38,12 @@ impl PgConnector {
         hosts: Arc<Hosts>,
         tier: &Arc<TierContext>,
         breakers: Arc<HostBreakers>,
-        connect_timeout: Option<Duration>,
+        policy: &Policy,
     ) -> Self {
-        let probe_timeout = connect_timeout.map_or(PROBE_TIMEOUT, |timeout| timeout.min(PROBE_TIMEOUT));
+        let probe_timeout =
+            policy.connect_timeout.map_or(PROBE_TIMEOUT, |timeout| timeout.min(PROBE_TIMEOUT));
         let events = Arc::new(ConnectionEvents { tier: Arc::clone(tier), hosts, pool: OnceLock::new() });
-        Self { config, events, breakers, probe_timeout }
+        Self { config, events, breakers, keeps_transactions: policy.keeps_transactions, probe_timeout }
     }
 
     /// Makes a connection to a host for its breaker, and asks it something: a pooler may answer for a
@@ -232,6 +235,7 @@ impl Connector for PgConnector {
             None => Condition::Broken,
             Some(_) if self.breakers.is_avoided(&connection.host) => Condition::Unwanted,
             Some(Status::Idle) if connection.is_quiet() => Condition::Fit,
+            Some(_) if self.keeps_transactions && connection.is_quiet() => Condition::Fit,
             Some(_) => Condition::Dirty,
         }
     }

@@ -77,7 +77,7 @@ impl Tier {
         let context = Arc::new(TierContext { observer, runtime: runtime.clone(), metrics: metrics.clone() });
         let retry_state = Arc::new(RetryState::new(&policy, &hosts, &context));
         let breakers = Arc::clone(&retry_state.breakers);
-        let connector = PgConnector::new(config, hosts, &context, breakers, pool.connect_timeout);
+        let connector = PgConnector::new(config, hosts, &context, breakers, &policy);
         let events = connector.events();
         let pool = Pool::new(connector, pool, runtime);
         events.attach(&pool);

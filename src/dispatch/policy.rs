@@ -1,10 +1,10 @@
-//! The settings of retry and breaker of one tier.
+//! The settings of one tier about retry, breaker and open transactions.
 
 use std::time::Duration;
 
 use crate::resilience::{Limits, Mode, RetryPolicy};
 
-/// Settings of retry and breaker.
+/// Settings of retry, breaker and open transactions.
 #[derive(Debug, Clone)]
 pub(super) struct Policy {
     /// The off switch of retries.
@@ -20,4 +20,6 @@ pub(super) struct Policy {
     pub(super) limits: Limits,
     /// The admin tier is never stopped.
     pub(super) bypasses_breaker: bool,
+    /// Whether a transaction that the last lease left open is that of the next one, as under pg.
+    pub(super) keeps_transactions: bool,
 }

@@ -14,7 +14,7 @@ use super::{
     retry::{self, Repeatable, Tries},
 };
 use crate::{
-    pool::{AcquireError, Claim, Patience},
+    pool::{AcquireError, Claim, CloseReason, Patience},
     postgres::{Error, Exchange, Outcome, Reply, Rows, Shape, Statement, Status},
 };
 
@@ -34,6 +34,12 @@ impl<A: Answer> QueryAttempt<A> {
     fn after(&mut self, error: &Error, sent: bool, status: Option<Status>) -> ClassifiedFailure {
         if let Some(lease) = self.lease.take() {
             self.tries.retry_state.breakers.call_failed(&lease.host, error);
+            // pg closes the connection of a failed `pool.query`: what comes next is in no failed transaction.
+            if self.tries.retry_state.keeps_transactions
+                && status.is_some_and(|status| status != Status::Idle)
+            {
+                lease.close(CloseReason::Leak);
+            }
         }
         let known = FailureContext {
             statement: &self.statement,

@@ -34,6 +34,7 @@ pub(super) struct RetryState {
     pub(super) tier: Arc<TierContext>,
     pub(super) breakers: Arc<HostBreakers>,
     pub(super) has_other_hosts: bool,
+    pub(super) keeps_transactions: bool,
     retries_are_on: AtomicBool,
     retry_policy: RetryPolicy,
     /// The patience of requests without options of their own.
@@ -55,6 +56,7 @@ impl RetryState {
             tier: Arc::clone(tier),
             breakers: Arc::new(HostBreakers::new(policy, hosts, tier)),
             has_other_hosts: hosts.has_choice(),
+            keeps_transactions: policy.keeps_transactions,
             retries_are_on: AtomicBool::new(policy.retries_are_on),
             retry_policy: policy.retry,
             usual_patience: Patience::For(policy.retry.connect_patience()),

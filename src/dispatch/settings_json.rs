@@ -385,6 +385,7 @@ impl JsonSettings {
             acquire_timeout: self.acquire_timeout_millis.and_then(Millis::duration),
             connect_timeout: self.connection_timeout_millis.and_then(Millis::duration),
             bypasses_breaker: self.tier.as_deref() == Some(ADMIN),
+            keeps_transactions: !self.enhanced,
         }
     }
 

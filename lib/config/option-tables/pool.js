@@ -163,7 +163,7 @@ const POOL = [
     default: false,
     otherwise: 'or `true` with `acquireTimeoutMillis`, `retryAttempts` or `retryDelay`',
     tiers: true,
-    doc: 'keeps the pool ready, as the pools of `getPool` are: `min` is opened ahead and kept, `maxLifetimeSeconds` is spread, idle connections are checked every 30 s',
+    doc: 'keeps the pool ready, as the pools of `getPool` are: `min` is opened ahead and kept, `maxLifetimeSeconds` is spread, idle connections are checked every 30 s, an open transaction is rolled back',
   },
   {
     name: 'retryAttempts',
