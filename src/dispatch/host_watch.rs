@@ -4,7 +4,8 @@
 //! Nothing is done for a statement on its way. Twice a second the watch looks which connections owe an answer. A host of
 //! which no connection has heard anything for a second is asked by a connect of its own. If that is not answered, and
 //! another host answers and suits, all connections to the silent host are lost: their statements fail by their phase, and
-//! their places are free for the other host. Without another host nothing is given up, and the question is asked again.
+//! their places are free for the other host. Without another host nothing is given up: the question is asked again and
+//! again, and beside it the other hosts are looked at, so that a standby that is promoted is found soon.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -72,16 +73,46 @@ impl HostWatch {
                 if !silence.observe(samples, Instant::now()) {
                     continue;
                 }
-                let connector = pool.connector();
-                // A refusal by the server is an answer.
-                let answer = timeout(QUESTION, connector.ask(index)).await;
-                if matches!(answer, Ok(Ok(()) | Err(Error::Database(_)))) {
-                    silence.answered(Instant::now());
-                } else if self.is_served_without(index, connector.config()).await {
-                    self.leave(index, &pool);
-                    *silence = Silence::default();
+                match self.question(index, silence.is_unanswered, pool.connector()).await {
+                    Finding::Answers => silence.answered(Instant::now()),
+                    Finding::Silent => silence.is_unanswered = true,
+                    Finding::Replaced => {
+                        self.leave(index, &pool);
+                        *silence = Silence::default();
+                    }
                 }
             }
+        }
+    }
+
+    /// Asks a host, and looks at the others: afterwards, and also meanwhile where it did not answer the time before.
+    async fn question(&self, index: usize, was_silent: bool, connector: &PgConnector) -> Finding {
+        let config = connector.config();
+        let answers = async {
+            let answer = timeout(QUESTION, connector.ask(index)).await;
+            // A refusal by the server is an answer.
+            matches!(answer, Ok(Ok(()) | Err(Error::Database(_))))
+        };
+        let replaced = async {
+            while !self.is_served_without(index, config).await {
+                sleep(TICK).await;
+            }
+        };
+        let answers = if was_silent {
+            tokio::select! {
+                biased;
+                answers = answers => answers,
+                () = replaced => return Finding::Replaced,
+            }
+        } else {
+            answers.await
+        };
+        if answers {
+            Finding::Answers
+        } else if self.is_served_without(index, config).await {
+            Finding::Replaced
+        } else {
+            Finding::Silent
         }
     }
 
@@ -126,6 +157,14 @@ fn samples<'a>(connections: &'a [Arc<Connection>], host: &'a Arc<Host>) -> impl 
     })
 }
 
+/// What asking a host has shown.
+enum Finding {
+    Answers,
+    Silent,
+    /// It is silent, and another host serves.
+    Replaced,
+}
+
 /// What a look shows of one connection.
 struct Sample {
     id: u32,
@@ -141,6 +180,8 @@ struct Silence {
     since: Option<Instant>,
     /// No question before that.
     not_before: Option<Instant>,
+    /// The last question was not answered.
+    is_unanswered: bool,
 }
 
 impl Silence {
@@ -157,6 +198,7 @@ impl Silence {
         if !owes_answer || spoke {
             self.since = None;
             self.not_before = None;
+            self.is_unanswered = false;
             return false;
         }
         let since = *self.since.get_or_insert(now);
@@ -166,6 +208,7 @@ impl Silence {
     /// The host has answered the question.
     fn answered(&mut self, now: Instant) {
         self.not_before = Some(now + ASK_AGAIN);
+        self.is_unanswered = false;
     }
 }
 

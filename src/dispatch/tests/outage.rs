@@ -26,7 +26,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Keeps what the breaker became.
 #[derive(Default)]
-struct Stages(Mutex<Vec<(Instant, Stage)>>);
+pub(super) struct Stages(Mutex<Vec<(Instant, Stage)>>);
 
 impl Observer for Stages {
     fn on_connect<'a>(
@@ -47,10 +47,10 @@ impl Observer for Stages {
     }
 }
 
-type Outcomes = Arc<Mutex<Vec<(Instant, Result<(), Failure>)>>>;
+pub(super) type Outcomes = Arc<Mutex<Vec<(Instant, Result<(), Failure>)>>>;
 
 /// Enters its end among the outcomes.
-struct Entry(Outcomes);
+pub(super) struct Entry(pub(super) Outcomes);
 
 impl Answer for Entry {
     fn rows(&mut self, _: &Arc<Shape>, _: Rows<'_>) {}

@@ -1,0 +1,78 @@
+//! A host that falls silent while another one cannot serve yet.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep},
+};
+
+use super::{
+    outage::{Entry, Outcomes, Stages},
+    scripted_server::{Mode, ScriptedServer},
+};
+use crate::{
+    dispatch::{RequestOptions, Settings, Tier},
+    postgres::{Dialer, Error, ExternalStream, Host, Statement},
+};
+
+const LOOK: Duration = Duration::from_millis(500);
+
+/// `db1` and `db2`.
+#[derive(Clone)]
+struct Pair([ScriptedServer; 2]);
+
+impl Dialer for Pair {
+    fn dial(&self, host: &Host) -> Pin<Box<dyn Future<Output = Result<ExternalStream, Error>> + Send>> {
+        self.0[usize::from(host.name == "db2")].dial(host)
+    }
+}
+
+fn tier(servers: &Pair) -> Tier {
+    let settings = serde_json::json!({
+        "hosts": [{ "host": "db1", "port": 5432 }, { "host": "db2", "port": 5432 }],
+        "user": "user",
+        "password": "secret",
+        "monitor": false,
+        "dial": true,
+        "enhanced": true,
+        "max": 10,
+        "min": 0,
+        "connectionTimeoutMillis": 2_000,
+        "acquireTimeoutMillis": 60_000,
+        "failFast": false,
+        "retryAttempts": 3,
+        "breaker": { "mode": "enforce" },
+        "statementCacheSize": 0,
+        "scramMaxIterations": 4096,
+    });
+    let mut settings = Settings::from_json(&settings.to_string(), || unreachable!()).unwrap();
+    settings.dial_by(|| Arc::new(servers.clone()));
+    Tier::new(settings, Arc::<Stages>::default() as _, Handle::current())
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_left_at_the_next_look_after_another_one_serves() {
+    for tenths in 30..60 {
+        let servers = Pair([Mode::Up, Mode::Starting].map(ScriptedServer::new));
+        let [first, second] = &servers.0;
+        let tier = tier(&servers);
+        let outcomes = Outcomes::default();
+        let ask = |id| {
+            let options = RequestOptions { idempotent: true, ..RequestOptions::default() };
+            tier.query(id, Statement::simple("SELECT 1"), options, Entry(Arc::clone(&outcomes)));
+        };
+        ask(1);
+        sleep(LOOK).await;
+        first.set(Mode::Silent);
+        ask(2);
+        sleep(Duration::from_millis(100) * tenths).await;
+        assert_eq!(outcomes.lock().len(), 1, "it has nowhere to go");
+        second.set(Mode::Up);
+        let begin = Instant::now();
+        sleep(3 * LOOK).await;
+        let (at, outcome) = outcomes.lock()[1].clone();
+        assert!(outcome.is_ok(), "{outcome:?}");
+        assert!(at - begin <= LOOK + LOOK / 5, "{:?} after {tenths} tenths of a second", at - begin);
+    }
+}
