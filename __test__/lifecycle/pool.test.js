@@ -272,6 +272,21 @@ describe('end()', () => {
   });
 });
 
+test('a connection that has opened in this very turn of the event loop is leased, each once', () =>
+  withPool({ max: 3, min: 3, enhanced: true }, async (pool) => {
+    await pool.query('SELECT 1');
+    // Nothing that the core tells is read meanwhile.
+    const until = Date.now() + 10_000;
+    while (pool.idleCount < 3 && Date.now() < until);
+    const clients = await Promise.all([pool.connect(), pool.connect(), pool.connect()]);
+    expect(new Set(clients.map(({ processID }) => processID)).size).toBe(3);
+    for (const client of clients) {
+      expect(await client.query('SELECT 1 AS one')).toMatchObject(ONE);
+      client.release();
+    }
+    expect(counts(pool)).toEqual({ total: 3, idle: 3, waiting: 0 });
+  }));
+
 test('200,000 rows arrive whole while small queries are answered beside them', () =>
   withPool({ max: 3 }, async (pool) => {
     const end = await blocked();

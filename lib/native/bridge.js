@@ -16,6 +16,8 @@ const { REASONS, RECORD, RECORDS } = require('./layout');
 const { RequestTable } = require('./request-table');
 const { monotonicNow, setImmediate } = require('../async/timers');
 
+// The transaction status outside of a transaction.
+const IDLE = 'I'.charCodeAt(0);
 const BUFFER_BYTES = 256 * 1024;
 const DRAIN_MILLIS = 3;
 // The clock is read once per this much work; a record counts as its bytes and a fixed share.
@@ -145,6 +147,11 @@ class Bridge {
     this.requests = new RequestTable();
     /** @type {Map<number, ConnectionHandle>} */
     this.connections = new Map();
+    /**
+     * Checkouts that were leased a connection before its record OPENED was read.
+     * @type {Map<number, Request>}
+     */
+    this.leasedUnopened = new Map();
     this.nodeSockets = new Map();
     this.shapes = new Map();
     // Delegates are held weakly: as under pg, a pool without connections that nobody refers to is collected.
@@ -445,6 +452,23 @@ class Bridge {
     const connection = new ConnectionHandle(id, delegate, info);
     this.connections.set(id, connection);
     delegate.opened(connection);
+    const request = this.leasedUnopened.get(id);
+    if (request === undefined) return;
+    this.leasedUnopened.delete(id);
+    this.take(request.id);
+    request.takeConnection(connection, IDLE);
+  }
+
+  /** The core has leased this connection, outside of a transaction, to a checkout in the call that asked. */
+  leasedAtOnce(checkout, id) {
+    const connection = this.connections.get(id);
+    if (connection === undefined) {
+      // The record that tells of the connection is on its way.
+      this.leasedUnopened.set(id, checkout);
+      return;
+    }
+    this.take(checkout.id);
+    checkout.takeConnection(connection, IDLE);
   }
 
   onClosed(id, info) {

@@ -26,7 +26,7 @@ export class Pool {
   readonly expired: number;
   readonly metricsId: number;
   query(id: number, buffer: Uint8Array, length: number): void;
-  connect(id: number, deadline?: number, attempts?: number, base?: number): void;
+  connect(id: number, deadline?: number, attempts?: number, base?: number, atOnce?: boolean): number;
   send(connection: number, id: number, buffer: Uint8Array, length: number): void;
   startRaw(connection: number, id: number): boolean;
   writeRaw(connection: number, id: number, buffer: Uint8Array): number;

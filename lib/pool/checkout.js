@@ -11,12 +11,16 @@ function nothing() {}
 const POOLS_TERMS = {};
 
 class Checkout {
-  /** @param lease what leak detection keeps of the lease, if it is on: lib/monitor/leak-detection.js */
-  constructor(pool, callback, lease) {
+  /**
+   * @param answer of callbackOrPromise
+   * @param lease what leak detection keeps of the lease, if it is on: lib/monitor/leak-detection.js
+   */
+  constructor(pool, { callback, promise }, lease) {
     this.id = 0;
     this.keepsAlive = true;
     this.pool = pool;
     this.callback = callback;
+    this.isPromised = promise !== undefined;
     this.lease = lease;
     this.aborted = false;
     // The context of its call, where the pool may have to connect for it, or its lease has listeners.

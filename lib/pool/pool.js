@@ -153,7 +153,7 @@ class Pool extends Emitter {
       return callback ? callback(error) : this.Promise.reject(error);
     }
     const answer = callbackOrPromise(this.Promise, inContext(callback));
-    const checkout = new Checkout(this, answer.callback, leakDetection.startTracking(this, plainConnect));
+    const checkout = new Checkout(this, answer, leakDetection.startTracking(this, plainConnect));
     const refusal = signal === undefined || signal === null ? undefined : abortOn(checkout, signal);
     if (refusal === undefined) admit(this, checkout);
     else nextTick(() => checkout.fail(refusal));
@@ -188,7 +188,7 @@ class Pool extends Emitter {
   _checkout(terms) {
     if (this.ending || this.connect !== plainConnect) return this.connect();
     const answer = callbackOrPromise(this.Promise);
-    const checkout = new Checkout(this, answer.callback, leakDetection.startTracking(this, this._checkout));
+    const checkout = new Checkout(this, answer, leakDetection.startTracking(this, this._checkout));
     checkout.terms = terms;
     admit(this, checkout);
     return answer.promise;
@@ -325,8 +325,13 @@ function admit(pool, checkout) {
   try {
     const { deadline, attempts, base } = checkout.terms;
     if (pool._isLogged) logSupply(pool);
-    if (pool._interceptsConnects || native.idle === 0 || hasLeaseListeners(pool)) keepContext(checkout);
-    native.connect(checkout.id, deadline, attempts, base);
+    const hasListeners = hasLeaseListeners(pool);
+    // Callbacks and listeners are called after `connect` has returned.
+    const atOnce = checkout.isPromised && !hasListeners && !pool._isLogged;
+    const mayWait = atOnce || pool._interceptsConnects || hasListeners || native.idle === 0;
+    const leased = native.connect(checkout.id, deadline, attempts, base, atOnce);
+    if (leased !== 0) core.leasedAtOnce(checkout, leased);
+    else if (mayWait) keepContext(checkout);
   } catch (error) {
     if (checkout.id !== 0) core.take(checkout.id);
     nextTick(() => checkout.fail(error));

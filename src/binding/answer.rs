@@ -1,7 +1,10 @@
 //! Answers to requests of JavaScript, as records of the outbox.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -66,14 +69,54 @@ impl Answer for RequestAnswer {
     }
 }
 
-impl Borrower for RequestAnswer {
+/// Whether the lease of a checkout is there before the call that asked for it returns.
+#[derive(Clone)]
+pub(super) struct AtOnce(Arc<AtomicU32>);
+
+impl AtOnce {
+    /// The call is under way; no connection has this number.
+    const ASKED: u32 = 0;
+    /// The call has returned, or did not ask.
+    const OVER: u32 = u32::MAX;
+
+    pub(super) fn new(is_asked: bool) -> Self {
+        Self(Arc::new(AtomicU32::new(if is_asked { Self::ASKED } else { Self::OVER })))
+    }
+
+    /// Whether the call returns this connection.
+    pub(super) fn take(&self, connection: u32) -> bool {
+        self.0.compare_exchange(Self::ASKED, connection, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// The end of the call: the connection that came during it.
+    pub(super) fn finish(&self) -> Option<u32> {
+        match self.0.swap(Self::OVER, Ordering::AcqRel) {
+            Self::ASKED | Self::OVER => None,
+            connection => Some(connection),
+        }
+    }
+}
+
+/// Answer to a checkout.
+pub(super) struct CheckoutAnswer {
+    request: RequestAnswer,
+    at_once: AtOnce,
+}
+
+impl CheckoutAnswer {
+    pub(super) fn new(request: RequestAnswer, at_once: AtOnce) -> Self {
+        Self { request, at_once }
+    }
+}
+
+impl Borrower for CheckoutAnswer {
     fn leased(self, lease: Lease) {
-        self.end();
-        self.connections.lease(self.request, lease);
+        self.request.end();
+        self.request.connections.lease(self.request.request, lease, &self.at_once);
     }
 
     fn refused(mut self, failure: Failure) {
-        self.failed(failure, None);
+        self.request.failed(failure, None);
     }
 }
 

@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::{
-    answer::{ReleaseAfter, RequestAnswer},
+    answer::{AtOnce, ReleaseAfter, RequestAnswer},
     connect_hook::ConnectHook,
     errors::{self, ApplicationError},
     layout::{ErrorKind, RecordKind},
@@ -183,8 +183,8 @@ impl Connections {
         self.entries.lock().get(&connection).map(|entry| Arc::clone(&entry.connection))
     }
 
-    /// Leases a connection to JavaScript, as the answer to a request.
-    pub(super) fn lease(self: &Arc<Self>, request: u32, lease: Lease) {
+    /// Leases a connection to JavaScript, as the answer to a request: that of the call which asks, or a record.
+    pub(super) fn lease(self: &Arc<Self>, request: u32, lease: Lease, at_once: &AtOnce) {
         let id = lease.id;
         let mut entries = self.entries.lock();
         let Some(entry) = entries.get_mut(&id) else {
@@ -195,7 +195,9 @@ impl Connections {
         let letter = lease.status().map_or(0, Status::letter);
         entry.lease = Some(lease);
         // Under the lock, so that the end of the connection cannot come before it.
-        self.outbox.push_leased(request, id, letter.into());
+        if letter != Status::Idle.letter() || !at_once.take(id) {
+            self.outbox.push_leased(request, id, letter.into());
+        }
     }
 
     /// Releases a leased connection. What was sent on it is answered before anybody else gets it.

@@ -9,6 +9,7 @@ use napi::{Error as NapiError, Result, Status};
 use napi_derive::napi;
 
 use super::{
+    answer::{AtOnce, CheckoutAnswer},
     bridge::Bridge,
     connections::Connections,
     errors::ApplicationError,
@@ -76,9 +77,16 @@ impl NativePool {
         }
     }
 
-    /// Leases a connection.
+    /// Leases a connection. With `at_once`: returns one that is there; else 0, and it comes as a record.
     #[napi(catch_unwind)]
-    pub fn connect(&self, id: u32, deadline: Option<u32>, attempts: Option<u32>, base: Option<u32>) {
+    pub fn connect(
+        &self,
+        id: u32,
+        deadline: Option<u32>,
+        attempts: Option<u32>,
+        base: Option<u32>,
+        at_once: Option<bool>,
+    ) -> u32 {
         let millis = |ms: Option<u32>| ms.map(|ms| Duration::from_millis(ms.into()));
         let cancel_flag = CancelFlag::default();
         let options = RequestOptions {
@@ -88,9 +96,13 @@ impl NativePool {
             cancel_flag: Some(cancel_flag.clone()),
             ..RequestOptions::default()
         };
+        let at_once = AtOnce::new(at_once == Some(true));
         let answer = self.connections.withdrawable_answer_to(id, cancel_flag);
-        let ticket = self.tier.connect(id, options, answer);
-        self.connections.waits_with(id, ticket);
+        let ticket = self.tier.connect(id, options, CheckoutAnswer::new(answer, at_once.clone()));
+        at_once.finish().unwrap_or_else(|| {
+            self.connections.waits_with(id, ticket);
+            0
+        })
     }
 
     /// Runs a statement on a leased connection, after those sent before.
