@@ -224,7 +224,7 @@ export interface BreakerConfig {
   failingMillis?: number | undefined;
   /** Milliseconds within which the first probe begins after it opened. Default: 500. */
   firstProbeMillis?: number | undefined;
-  /** Milliseconds: the longest time between probes in the first minute. Default: 1000. */
+  /** Milliseconds: the longest time between probes in the first minute. Default: 500. */
   probeMillis?: number | undefined;
   /** Milliseconds: the longest time between probes after that. Default: 5000. */
   longProbeMillis?: number | undefined;

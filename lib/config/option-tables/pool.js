@@ -329,7 +329,7 @@ const BREAKER = [
     name: 'probeMillis',
     kind: 'millis',
     from: 1,
-    default: 1000,
+    default: 500,
     variable: 'DB_BREAKER_PROBE_INTERVAL',
     section: BREAKER_LIMITS,
     doc: 'the longest time between probes in the first minute',

@@ -27,7 +27,7 @@ pub struct Limits {
     pub failing_for: Duration,
     /// The first probe begins within this time after an opening. Default 0.5 s.
     pub first_probe: Duration,
-    /// The longest time between probes in the first minute. Default 1 s.
+    /// The longest time between probes in the first minute. Default 0.5 s.
     pub probe_interval: Duration,
     /// The longest time between probes after that. Default 5 s.
     pub long_probe_interval: Duration,
@@ -42,7 +42,7 @@ impl Default for Limits {
             failed_rounds: 5,
             failing_for: Duration::from_secs(5),
             first_probe: Duration::from_millis(500),
-            probe_interval: Duration::from_secs(1),
+            probe_interval: Duration::from_millis(500),
             long_probe_interval: Duration::from_secs(5),
         }
     }
@@ -106,13 +106,13 @@ mod tests {
     }
 
     #[test]
-    fn probes_follow_within_a_second_in_the_first_minute_and_within_five_later() {
+    fn probes_follow_within_half_a_second_in_the_first_minute_and_within_five_seconds_later() {
         let limits = Limits::default();
         let mut jitter = Jitter::seeded(1);
         for _ in 0..100 {
             assert!(limits.first_probe(&mut jitter) <= Duration::from_millis(500));
             let early = limits.between_probes(Duration::from_secs(59), &mut jitter);
-            assert!(early > Duration::from_millis(699) && early <= Duration::from_secs(1));
+            assert!(early > Duration::from_millis(349) && early <= Duration::from_millis(500));
             let late = limits.between_probes(FIRST_MINUTE, &mut jitter);
             assert!(late > Duration::from_secs(3) && late <= Duration::from_secs(5));
         }

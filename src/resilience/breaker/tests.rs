@@ -111,7 +111,7 @@ fn probes_go_on_until_an_answer_comes() {
     for _ in 0..300 {
         let next = breaker.next_probe(probes).unwrap();
         let is_early = at < opened_at + 60 * SECOND;
-        assert!(next > at && next <= at + if is_early { SECOND } else { 5 * SECOND });
+        assert!(next > at && next <= at + if is_early { SECOND / 2 } else { 5 * SECOND });
         assert!(breaker.begin_probe(probes, next));
         at = next;
     }
