@@ -5,21 +5,20 @@
 const fs = require('node:fs');
 const path = require('node:path');
 
-const BEGIN = '<!-- bench: begin, written by npm run bench -->';
-const END = '<!-- bench: end -->';
-
-function writeMarkdown(file, tables) {
-  const part = `${BEGIN}\n\n${tables}\n${END}`;
+/** `name`: of the part, where a document has several. */
+function writeMarkdown(file, tables, name = 'bench') {
+  const marks = [`<!-- ${name}: begin, written by npm run bench -->`, `<!-- ${name}: end -->`];
   fs.mkdirSync(path.dirname(path.resolve(file)), { recursive: true });
-  fs.writeFileSync(file, withPart(fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : '', part));
+  fs.writeFileSync(file, withPart(fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : '', tables, marks));
 }
 
-function withPart(existing, part) {
-  const begin = existing.indexOf(BEGIN);
-  const end = existing.indexOf(END);
+function withPart(existing, tables, [beginMark, endMark]) {
+  const part = `${beginMark}\n\n${tables}\n${endMark}`;
+  const begin = existing.indexOf(beginMark);
+  const end = existing.indexOf(endMark);
   if (begin === -1 || end < begin)
     return existing === '' ? `# Performance\n\n${part}\n` : `${existing.trimEnd()}\n\n${part}\n`;
-  return existing.slice(0, begin) + part + existing.slice(end + END.length);
+  return existing.slice(0, begin) + part + existing.slice(end + endMark.length);
 }
 
 module.exports = { writeMarkdown };

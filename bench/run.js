@@ -42,6 +42,7 @@ function publish(report, options) {
 }
 
 async function main() {
+  if (process.argv.includes('--failover')) return require('./failover').main(process.argv.slice(2));
   if (process.argv.includes('--bad-day')) return require('./bad-day').main(process.argv.slice(2));
   const options = parseOptions(process.argv.slice(2));
   if (options.help) {

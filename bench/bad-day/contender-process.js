@@ -7,6 +7,7 @@ const { CONTENDERS } = require('./contenders');
 const { Load } = require('./load');
 const { now, sleep } = require('./clock');
 const { nameOf } = require('./told');
+const { Writers } = require('./writers');
 
 let load;
 let patience;
@@ -38,7 +39,7 @@ const COMMANDS = {
     };
     const idle = Array.from({ length: job.warm }, () => contender.read(job.texts.warm, ['warm']));
     await Promise.race([Promise.allSettled(idle), sleep(job.patience)]);
-    load = new Load(requests, job);
+    load = job.writers === undefined ? new Load(requests, job) : new Writers(requests, job);
   },
   start: () => load.start(),
   pause: () => load.pause(),

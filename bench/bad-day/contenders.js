@@ -44,13 +44,18 @@ class PgPools {
   }
 }
 
+const ignore = () => {};
+
 /** As an application writes it with pg. */
 async function transactionByHand(pool, text, keys) {
   const client = await pool.connect();
+  // Without a listener the loss of a client that is lent ends the process.
+  client.on('error', ignore);
   try {
     await client.query('BEGIN');
     for (const key of keys) await client.query(text, [key]);
     await client.query('COMMIT');
+    client.off('error', ignore);
     client.release();
   } catch (error) {
     client.release(error);

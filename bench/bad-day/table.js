@@ -128,4 +128,4 @@ function markdownReport({ results, measurements, skipped, rows, environment, com
   return `${lines.join('\n')}\n`;
 }
 
-module.exports = { textReport, markdownReport };
+module.exports = { aligned, markdownTable, markdownReport, seconds, textReport };
