@@ -3,14 +3,21 @@
 // The long form of the storm in __test__/faults: faults every two seconds on average for as long as told,
 // one line a minute, and a report at the end. Exit code 0 when nothing was lost, doubled, wrong or hung.
 //
-// usage: npm run soak -- [--minutes 60] [--seed 1] [--every 2000]
+// usage: npm run soak -- [--minutes 60] [--seed 1] [--every 2000] [--markdown docs/reliability.md]
 
 const { parseArgs } = require('node:util');
+const { writeMarkdown } = require('../bench/markdown-file');
 const { Pool } = require('..');
 const { Storm, complaints, growth } = require('../__test__/faults/storm');
 
 const MEGABYTE = 2 ** 20;
 const ALLOWED_GROWTH = 100 * MEGABYTE;
+
+function table(figures) {
+  const row = (cells) => `| ${cells.join(' | ')} |\n`;
+  const names = Object.keys(figures);
+  return row(names) + row(names.map(() => '--:')) + row(Object.values(figures));
+}
 
 async function main() {
   const { values } = parseArgs({
@@ -18,6 +25,7 @@ async function main() {
       minutes: { type: 'string', default: '60' },
       seed: { type: 'string', default: String(Date.now() % 100_000) },
       every: { type: 'string', default: '2000' },
+      markdown: { type: 'string' },
     },
   });
   const [minutes, seed, every] = [values.minutes, values.seed, values.every].map(Number);
@@ -40,10 +48,15 @@ async function main() {
   console.log(JSON.stringify({ faults: report.faults, counts: audit.counts, failures, told }, null, 2));
   console.log(`growth: ${(growth(report.memory) / MEGABYTE).toFixed(1)} MB`);
   const found = complaints(report, ALLOWED_GROWTH);
-  console.log(
-    `soak: ${audit.lost.length} lost, ${audit.doubled.length} doubled, ` +
-      `${audit.risen.length + audit.torn.length + audit.wrong.length} wrongly reported, ${audit.hung.length} hung`,
-  );
+  const misreported = audit.risen.length + audit.torn.length + audit.wrong.length;
+  const [lost, doubled, hung] = [audit.lost, audit.doubled, audit.hung].map(({ length }) => length);
+  console.log(`soak: ${lost} lost, ${doubled} doubled, ${misreported} wrongly reported, ${hung} hung`);
+  if (values.markdown) {
+    const { acknowledged, aborted, unknown } = audit.counts;
+    const faults = Object.values(report.faults).reduce((sum, count) => sum + count, 0);
+    const figures = { minutes, faults, requests: report.questions, acknowledged, aborted, unknown };
+    writeMarkdown(values.markdown, table({ ...figures, lost, doubled, misreported, hung }), 'soak');
+  }
   if (Object.keys(found).length === 0) return;
   console.error(JSON.stringify(found, null, 2));
   process.exitCode = 1;
