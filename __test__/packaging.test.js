@@ -183,7 +183,7 @@ describe('without a native part', () => {
   beforeAll(() => {
     root = temporaryDirectory();
     fs.mkdirSync(path.join(root, 'lib/native'), { recursive: true });
-    for (const file of ['lib/native/index.js', 'lib/native/platform.js'])
+    for (const file of ['package.json', 'lib/native/index.js', 'lib/native/platform.js'])
       fs.copyFileSync(path.join(ROOT, file), path.join(root, file));
   });
 
@@ -218,6 +218,17 @@ describe('without a native part', () => {
     fs.rmSync(file);
     expect(message).not.toContain(`pgpool-rs.${triple()}.node: not there`);
     expect(message).toContain('It was found and does not load on this system.');
+  });
+
+  test.each([
+    ['9.9.9', "{ version: () => '9.9.9' }"],
+    ['unknown', '{}'],
+  ])('a build of version %s is not loaded, and the error names both versions', (other, bridge) => {
+    const native = path.join(root, 'other.js');
+    fs.writeFileSync(native, `exports.Bridge = ${bridge};`);
+    const message = messageOf({ native });
+    expect(message).toContain(`its version is ${other}, and this package's is ${manifest.version}\n`);
+    expect(message).toContain(`install pgpool-rs-${triple()}@${manifest.version}`);
   });
 
   test('PGPOOL_RS_NATIVE is named where it leads nowhere', () => {

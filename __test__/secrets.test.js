@@ -60,9 +60,13 @@ test('a pool made of the options of another one connects to the same place', () 
   expect(new Pool({ ...options }).options).toMatchObject({ connectionString, max: 3 });
 });
 
-test('frozen options are taken as they are', () => {
-  const ssl = Object.freeze({ key: 'key', rejectUnauthorized: false });
+test('frozen options are used, and their keys not shown', () => {
+  const ssl = Object.freeze({ key: SECRET, passphrase: SECRET, rejectUnauthorized: false });
   const options = Object.freeze({ user: 'somebody', ssl });
-  expect(new Pool(options).options.ssl).toBe(ssl);
-  expect(new Client(options).ssl).toBe(ssl);
+  for (const used of [new Pool(options).options.ssl, new Client(options).ssl]) {
+    expect([used.key, used.passphrase, used.rejectUnauthorized]).toEqual([SECRET, SECRET, false]);
+  }
+  expect(shown(options)).not.toContain('geheim');
+  const plain = Object.freeze({ rejectUnauthorized: false });
+  expect(new Client({ ssl: plain }).ssl).toBe(plain);
 });

@@ -131,8 +131,7 @@ function sslOption(config) {
   let ssl = typeof config.ssl === 'undefined' ? sslOfEnvironment() : config.ssl;
   if (ssl === 'true') ssl = true;
   if (ssl === 'no-verify') ssl = { rejectUnauthorized: false };
-  hideKeys(ssl);
-  return ssl;
+  return hideKeys(ssl);
 }
 
 function checkNegotiation(negotiation, ssl) {

@@ -121,6 +121,22 @@ test('a named statement may be read as text and in binary', async () => {
   expect((await pool.query(config)).rows).toEqual([{ n: 825373492, t: 'x' }]);
 });
 
+test('names that are too long are warned of once, as far as they are remembered', async () => {
+  const told = jest.spyOn(console, 'error').mockImplementation(() => {});
+  const client = new Client(config());
+  await client.connect();
+  const named = (number) => client.query({ name: `${number}-${'x'.repeat(70)}`, text: 'SELECT 1' });
+  const warned = () => told.mock.calls.filter(([line]) => line.startsWith('Warning!')).length;
+  for (let number = 0; number < 120; number++) await named(number);
+  await named(119);
+  expect(warned()).toBe(120);
+  // The oldest are forgotten.
+  await named(0);
+  expect(warned()).toBe(121);
+  told.mockRestore();
+  await client.end();
+});
+
 test('a statement with a long list of values is not kept on the server', async () => {
   const values = Array.from({ length: 500 }, (_, index) => index);
   const list = values.map((_, index) => `($${index + 1}::int)`).join(',');

@@ -267,12 +267,12 @@ describe('a monitor in the shape of an application’s own', () => {
     monitor.startMonitoring(3600000, { log: consoleOf(written) });
     pool.idleCount = 10;
     pool.waitingCount = 0;
-    monitor.recordError(new Error('out of luck'));
+    monitor.recordError(new Error('out of luck\n\u009b\u202e'));
     monitor.updateMetrics(performance.timeOrigin + performance.now() + 1000);
     expect(written).toEqual([
       'log [news] connections 10, idle 0, waiting 3, errors 0',
       'warn [news] alert utilisation fired: 100%, limit 90%; all 10 connections are in use and 3 requests wait',
-      'log [news] connections 10, idle 10, waiting 0, errors 1, last error: out of luck',
+      'log [news] connections 10, idle 10, waiting 0, errors 1, last error: out of luck\\u000a\\u009b\\u202e',
       'log [news] alert utilisation cleared: 0%, limit 80%',
     ]);
   });

@@ -342,6 +342,20 @@ test('standard error gets what PGPOOL_LOG asks for, as text or JSON, and nothing
   });
 });
 
+test.each(['text', 'json'])(
+  'lines as %s hold no character that steers a terminal or turns their order',
+  async (format) => {
+    const { host, port, user, password, database } = server();
+    const tier = 'a\u009b2Jb\u202ec\u2066d\u2028e';
+    const script = `const pool = new pg.Pool(${JSON.stringify({ host, port, user, password, database, tier })});
+    await pool.query('SELECT 1'); await pool.end();`;
+    const { stderr } = await run(script, { PGPOOL_LOG: 'info', PGPOOL_LOG_FORMAT: format });
+    expect(stderr).toContain('opened');
+    expect(stderr.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/u);
+    if (format === 'json') expect(JSON.parse(stderr.split('\n')[0]).pool).toBe(tier);
+  },
+);
+
 describe('unasked', () => {
   // A tier that finds no server, and a pool that finds none either.
   const script = `

@@ -17,12 +17,21 @@ function hide(object, name, secret) {
 
 const SECRETS_OF_TLS = ['key', 'passphrase', 'pfx'];
 
-/** Private keys among TLS options become not enumerable, as pg's `key`. A frozen object stays as it is. */
+/**
+ * TLS options whose private keys are not enumerable: the given object itself, as under pg, or a copy where it cannot be
+ * changed.
+ */
 function hideKeys(ssl) {
-  if (!ssl || typeof ssl !== 'object') return;
-  for (const name of SECRETS_OF_TLS) {
-    if (ssl[name]) Reflect.defineProperty(ssl, name, { enumerable: false });
-  }
+  if (!ssl || typeof ssl !== 'object') return ssl;
+  const secrets = SECRETS_OF_TLS.filter((name) => ssl[name]);
+  const isHidden = (name) => Reflect.defineProperty(ssl, name, { enumerable: false });
+  return secrets.every(isHidden) ? ssl : hiddenCopy(ssl, secrets);
+}
+
+function hiddenCopy(ssl, secrets) {
+  const copy = Object.assign(Object.create(Object.getPrototypeOf(ssl)), ssl);
+  for (const name of secrets) hide(copy, name, ssl[name]);
+  return copy;
 }
 
 /** The connection string of options can be read and copied as under pg; printed or as JSON it shows no password. */

@@ -42,8 +42,15 @@ class Console {
   }
 
   write(method, line) {
-    callSafely(this.target[method], this.target, line);
+    callSafely(this.target[method], this.target, harmless(line));
   }
+}
+
+/** The line with its control characters and those of bidirectional text escaped, as in the lines of the core. */
+function harmless(line) {
+  return line.replace(/[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu, (letter) => {
+    return `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  });
 }
 
 function amount(value, unit) {

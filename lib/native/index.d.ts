@@ -11,6 +11,7 @@ interface ApplicationError {
 export class Bridge {
   constructor(wake: () => void);
   static layout(): string;
+  static version(): string;
   take(into: Uint8Array): number;
   ref(): void;
   unref(): void;

@@ -1,9 +1,11 @@
 'use strict';
 
 // The native part: the file that PGPOOL_RS_NATIVE names, else a local build beside package.json, else the package of
-// this platform. Where none of them loads, the error says what was tried and what to do.
+// this platform. One that was built for another version of this package is not loaded: the two speak to each other by
+// numbers of their own. Where none of them loads, the error says what was tried and what to do.
 
 const path = require('node:path');
+const { version } = require('../../package.json');
 const { PUBLISHED, triple } = require('./platform');
 
 function candidates() {
@@ -42,10 +44,20 @@ function load() {
   const failures = [];
   for (const candidate of candidates()) {
     const outcome = attempt(candidate);
-    if (outcome.native) return outcome.native;
-    failures.push(outcome);
+    if (outcome.native === undefined) failures.push(outcome);
+    else if (versionOf(outcome.native) === version) return outcome.native;
+    else failures.push({ candidate, error: new OtherVersion(versionOf(outcome.native)), absent: false });
   }
   throw explained(failures);
+}
+
+// A build of before versions were compiled in, or something else.
+const versionOf = (native) => native.Bridge?.version?.() ?? 'unknown';
+
+class OtherVersion extends Error {
+  constructor(other) {
+    super(`its version is ${other}, and this package's is ${version}`);
+  }
 }
 
 function explained(failures) {
@@ -56,14 +68,17 @@ function explained(failures) {
   });
   /** @type {NodeJS.ErrnoException} */
   const failure = new Error(
-    `pgpool-rs has no native part for ${triple()} (Node ${process.version}). Tried:\n${tried.join('\n')}\n${advice(telling.absent)}`,
+    `pgpool-rs has no native part for ${triple()} (Node ${process.version}). Tried:\n${tried.join('\n')}\n${advice(telling)}`,
     { cause: telling.error },
   );
   failure.code = 'ERR_PGPOOL_NATIVE';
   return failure;
 }
 
-function advice(absent) {
+function advice({ error, absent }) {
+  if (error instanceof OtherVersion) {
+    return `Both must be of one version: install pgpool-rs-${triple()}@${version}, or build again in a checkout.`;
+  }
   if (process.env.PGPOOL_RS_NATIVE)
     return 'PGPOOL_RS_NATIVE names what is to be loaded; without it the installed one is.';
   if (!PUBLISHED.includes(triple())) {

@@ -11,7 +11,7 @@ const defaultOf = (name) => optionNamed(name, 'pool').default;
 function completed(options) {
   const own = Object.assign({}, options);
   if (options != null && 'password' in options) hide(own, 'password', options.password);
-  hideKeys(own.ssl);
+  if (own.ssl) own.ssl = hideKeys(own.ssl);
   if (typeof own.connectionString === 'string') hideConnectionString(own);
   own.max = own.max || own.poolSize || defaultOf('max');
   own.min = own.min || defaultOf('min');

@@ -17,6 +17,8 @@ const NAME_LIMIT = 63;
 const UNLIMITED = -1;
 const LONGEST_MILLIS = 0xffffffff;
 
+// Those that were warned of, the newest: as many as tell a fault, and no more than they may cost.
+const LONG_NAMES = 100;
 const longNames = new Set();
 
 class Statement {
@@ -244,6 +246,7 @@ function timeoutOf(given) {
 function warnOfLength(name) {
   if (longNames.has(name)) return;
   longNames.add(name);
+  if (longNames.size > LONG_NAMES) longNames.delete(longNames.values().next().value);
   console.error('Warning! Postgres only supports 63 characters for query names.');
   console.error('You supplied %s (%s)', name, name.length);
   console.error('This can cause conflicts and silent errors executing queries');

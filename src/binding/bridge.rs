@@ -46,6 +46,12 @@ impl Bridge {
         self.outbox.take(&mut into)
     }
 
+    /// The version that this was built as: JavaScript loads none but its own.
+    #[napi(catch_unwind)]
+    pub fn version() -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+
     /// The numbers of the boundary, as JSON: for the test that compares them with JavaScript's.
     #[napi(catch_unwind)]
     pub fn layout() -> String {

@@ -154,12 +154,37 @@ fn spawn() -> io::Result<SyncSender<Job>> {
     Ok(queue)
 }
 
+/// A line whose text cannot steer a terminal, or show itself in another order than it has: control characters
+/// and those of bidirectional text are escaped, as JSON does.
+fn harmless(line: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(line);
+    let (text, end) = text.strip_suffix('\n').map_or((&*text, ""), |text| (text, "\n"));
+    if !text.chars().any(is_harmful) {
+        return line.to_vec();
+    }
+    let mut escaped = String::with_capacity(line.len() + 16);
+    for letter in text.chars() {
+        if is_harmful(letter) {
+            let _ = fmt::Write::write_fmt(&mut escaped, format_args!("\\u{:04x}", u32::from(letter)));
+        } else {
+            escaped.push(letter);
+        }
+    }
+    escaped.push_str(end);
+    escaped.into_bytes()
+}
+
+fn is_harmful(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// The queue of lines. The formatter writes one line per call.
 struct Queue;
 
 impl Write for Queue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let queued = queue().is_some_and(|queue| queue.try_send(Job::Write(line.to_vec())).is_ok());
+        let queued = queue().is_some_and(|queue| queue.try_send(Job::Write(harmless(line))).is_ok());
         if !queued {
             DROPPED.fetch_add(1, Ordering::Relaxed);
         }
@@ -220,6 +245,15 @@ mod tests {
         assert_eq!(written(now), 10);
         assert_eq!(written(now + WINDOW / 2), 0);
         assert_eq!(written(now + WINDOW), 10);
+    }
+
+    #[test]
+    fn control_characters_and_those_of_bidirectional_text_are_escaped() {
+        let told = |line: &str| String::from_utf8(harmless(line.as_bytes())).unwrap();
+        assert_eq!(told("connect_failed host=\"münchen 🦀\"\n"), "connect_failed host=\"münchen 🦀\"\n");
+        let forged = "a\u{9b}2J\u{202e}b\u{2066}\u{200f}\u{61c}\x1b[0m\x7f\u{2028}\nINFO c\n";
+        let escaped = "a\\u009b2J\\u202eb\\u2066\\u200f\\u061c\\u001b[0m\\u007f\\u2028\\u000aINFO c\n";
+        assert_eq!(told(forged), escaped);
     }
 
     #[test]
