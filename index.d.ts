@@ -251,6 +251,11 @@ export interface TransactionOptions {
   retryOn?: readonly string[] | undefined;
   /** Milliseconds for everything; then the transaction is cut off. Default: the pool's. */
   deadline?: number | undefined;
+  /**
+   * Settings for this transaction alone, as by SET LOCAL, made in this order: `{ 'app.tenant': 42 }`. Sent as parameters,
+   * together with BEGIN. Default: none.
+   */
+  set?: Readonly<Record<string, string | number | bigint | boolean>> | undefined;
 }
 
 /** What may be changed while a pool runs. */
@@ -576,7 +581,7 @@ export class Pool extends events.EventEmitter {
    *
    * Rejects with what `work` throws, with DatabaseError, or with CommitOutcomeUnknownError.
    */
-  transaction<T>(work: (client: PoolClient) => Promise<T> | T, options?: TransactionOptions): Promise<T>;
+  transaction<T>(work: (client: TransactionClient) => Promise<T> | T, options?: TransactionOptions): Promise<T>;
 
   /**
    * Resolves once the pool has a connection, for readiness probes; without one it waits as `connect` does. Rejects with
@@ -751,6 +756,15 @@ export interface PoolClient extends Client {
    * @throws Error when it has been given back already
    */
   release(err?: Error | boolean): void;
+}
+
+/** The client of a transaction. */
+export interface TransactionClient extends PoolClient {
+  /**
+   * Runs `work` inside a savepoint. An error undoes what it did and leaves the transaction usable; a conflict or a lost
+   * connection has the whole transaction run again. One at a time; it has to be awaited.
+   */
+  transaction<T>(work: (client: TransactionClient) => Promise<T> | T): Promise<T>;
 }
 
 /** A Client as far as pg's own types know it. */

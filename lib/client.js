@@ -79,6 +79,7 @@ const QUERY_FIELDS = {
  * @property {(() => void)|null} _onAbandoned
  * @property {InstanceType<typeof import('./pool/custom-connect').CustomConnect>|null} _customConnect
  * @property {boolean} _isLeased
+ * @property {{ begin: function }|null} _nesting
  * @property {number} _maxResultBytes
  * @property {(() => void)[]} _onEnd
  * @property {boolean} _referenced
@@ -149,6 +150,8 @@ class Client extends Emitter {
     hide(this, '_customConnect', null);
     // Whether a pool has leased it to somebody.
     hide(this, '_isLeased', false);
+    // The transaction of its pool that it is in.
+    hide(this, '_nesting', null);
     hide(this, '_maxResultBytes', options.maxResultBytes || 0);
     hide(this, '_onEnd', []);
     hide(this, '_referenced', true);
@@ -344,6 +347,17 @@ class Client extends Emitter {
     return new RowStream(() => Promise.resolve({ client: this, release: () => {} }), text, values, options);
   }
 
+  /**
+   * Runs `work(client)` inside a savepoint of the transaction that `pool.transaction` has begun on this client. An
+   * error undoes it up to the savepoint. See docs/guide/retry.md.
+   * @returns {Promise} of what `work` returns
+   */
+  transaction(work, options) {
+    return this._nesting === null
+      ? this._Promise.reject(noTransaction())
+      : this._nesting.begin(work, options);
+  }
+
   setTypeParser(oid, format, parser) {
     // A query of the pool is read with the pool's parsers; now that this client has its own, it has to
     // be known which client serves.
@@ -393,6 +407,11 @@ class Client extends Emitter {
     if (parameters.options) conf.options = parameters.options;
     return conf;
   }
+}
+
+function noTransaction() {
+  const error = new Error('client.transaction is for the client of a pool.transaction, while that runs');
+  return Object.assign(error, { code: 'NO_TRANSACTION' });
 }
 
 // `await using client = await pool.connect()` gives it back; one that stands alone is ended.

@@ -182,9 +182,18 @@ export async function failsafe(pool: Pool): Promise<number> {
   // @ts-expect-error there is no such mode
   pool.configure({ breaker: 'sometimes' });
   void config;
+  // @ts-expect-error a tenant is missing
+  await pool.transaction(async () => {}, { set: { 'app.tenant': undefined } });
+  const nested: string = await pool.transaction((client) =>
+    client.transaction((inner) => inner.transaction(() => 'x')),
+  );
+  void nested;
+  // @ts-expect-error only the client of a transaction
+  await (await pool.connect()).transaction(async () => {});
   return pool.transaction(async (client) => (await client.query('select 1')).rowCount ?? 0, {
     isolationLevel: 'serializable',
     retries: 5,
+    set: { role: 'app', 'app.tenant': 42 },
   });
 }
 

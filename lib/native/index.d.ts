@@ -50,6 +50,7 @@ export class Pool {
   sleep(id: number, milliseconds: number): void;
   watchTransaction(connection: number): void;
   mayHaveCommitted(connection: number): boolean;
+  isConflict(code: string): boolean;
   commitUnknown(): void;
   configure(changes: string): void;
   holdIdleTimeout(on: boolean): void;

@@ -61,6 +61,7 @@ const REQUEST_FLAGS = {
   PAGED: 32,
   LIMITED: 64,
   RETRY_OPTIONS: 128,
+  JOINED: 256,
 };
 
 /** Words of the retry options of a request, and bytes of each code behind them. */

@@ -6,6 +6,9 @@
 // A COMMIT whose answer is lost is never guessed at: commit-outcome.js asks the server.
 
 const { DatabaseError, CommitOutcomeUnknownError } = require('../errors');
+const { NestingLevel } = require('./nesting');
+const { localSettings } = require('./local-settings');
+const { transactionError } = require('./transaction-errors');
 const { commitOutcome, transactionId } = require('./commit-outcome');
 const { detectDialect } = require('./xid-dialects');
 const { callUserCode } = require('../async/uncaught');
@@ -24,7 +27,7 @@ const AMBIGUOUS = { again: false, ambiguous: true };
 /**
  * Runs `work(client)` inside a transaction and resolves with what it returns.
  * @param options `isolationLevel`, `readOnly`, `idempotent`, `deferrable`, `retries`, `retryDelay`, `retryOn`,
- *   `deadline`
+ *   `deadline`, `set`
  */
 async function transaction(pool, work, options = {}) {
   if (typeof work !== 'function') throw new TypeError('a transaction takes a function of its client');
@@ -37,6 +40,7 @@ class Transaction {
     this.pool = pool;
     this.work = work;
     this.begin = beginText(options);
+    this.settings = localSettings(options.set);
     this.readOnly = Boolean(options.readOnly);
     this.idempotent = Boolean(options.idempotent);
     this.attempts = count(
@@ -148,6 +152,8 @@ class TransactionRun {
       throw new Error('the client of a transaction is released when the transaction ends');
     };
     client.on('error', ignore);
+    this.nesting = new NestingLevel(client);
+    client._nesting = this.nesting;
   }
 
   async perform() {
@@ -161,11 +167,11 @@ class TransactionRun {
     let value;
     try {
       if (!transaction.readOnly) await detectDialect(transaction.pool, client);
-      await client.query(transaction.begin);
+      await this.begin();
       this.watch();
       value = await transaction.work(client);
       this.unwatch();
-      if (client.getTransactionStatus() === 'I') throw ended();
+      this.nesting.end();
       const isOpen = client.getTransactionStatus() === 'T';
       this.commit =
         isOpen && !transaction.readOnly ? await transactionId(transaction.pool, client) : { xid: null };
@@ -176,10 +182,19 @@ class TransactionRun {
     try {
       const { command } = await client.query('COMMIT');
       this.giveBack(false);
-      return command === 'COMMIT' ? { value } : { error: rolledBack() };
+      return command === 'COMMIT' ? { value } : { error: transactionError('rolledBack') };
     } catch (error) {
       return this.uncommitted(error, value);
     }
+  }
+
+  /** Begins, with the settings of the transaction in the same round trip. */
+  begin() {
+    const { client, transaction } = this;
+    const begun = client.query(transaction.begin);
+    return transaction.settings === undefined
+      ? begun
+      : Promise.all([begun, client.query(transaction.settings)]);
   }
 
   /** Has the core notice whether the function commits something by itself. */
@@ -197,6 +212,7 @@ class TransactionRun {
   async rollBack(error) {
     const { client } = this;
     this.unwatch();
+    this.nesting.abandon();
     if (isUsable(client)) await client.query('ROLLBACK').catch(ignore);
     const lost = !isUsable(client);
     this.giveBack(lost);
@@ -215,15 +231,14 @@ class TransactionRun {
   expire() {
     this.giveBack(true);
     if (this.committing) return this.finished;
-    /** @type {NodeJS.ErrnoException} */
-    const error = new Error('the deadline of the transaction has passed');
-    error.code = 'DEADLINE_EXCEEDED';
-    return { error };
+    return { error: transactionError('late') };
   }
 
   giveBack(destroy) {
     if (this.released) return;
     this.released = true;
+    this.nesting.abandon();
+    this.client._nesting = null;
     this.client.removeListener('error', ignore);
     // A listener that throws does not change the outcome of the transaction.
     callUserCode(() => this.release.call(this.client, destroy));
@@ -255,20 +270,6 @@ function codes({ retryOn }) {
   const invalid = invalidOption({ retryOn });
   if (invalid !== undefined) throw invalid;
   return retryOn ?? [];
-}
-
-function ended() {
-  /** @type {NodeJS.ErrnoException} */
-  const error = new Error('the transaction was ended by its own function');
-  error.code = 'TRANSACTION_ENDED';
-  return error;
-}
-
-function rolledBack() {
-  /** @type {NodeJS.ErrnoException} */
-  const error = new Error('the transaction was rolled back: COMMIT was answered by ROLLBACK');
-  error.code = 'TRANSACTION_ROLLED_BACK';
-  return error;
 }
 
 module.exports = { transaction };

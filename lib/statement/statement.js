@@ -10,7 +10,9 @@ const { throwAsync } = require('../async/uncaught');
 const { REQUEST_FLAGS } = require('../native/layout');
 const { invalidOption, retryOptionsOf } = require('./retry-options');
 
-const { SIMPLE, BINARY, IDEMPOTENT, READ_ONLY, CANCELLABLE } = REQUEST_FLAGS;
+const { SIMPLE, BINARY, IDEMPOTENT, READ_ONLY, CANCELLABLE, JOINED } = REQUEST_FLAGS;
+// In a config: the statement does not wait for the answer to the one before.
+const JOINS = Symbol('joins');
 // Transaction status of a connection that is in none.
 const IDLE = 'I'.charCodeAt(0);
 const NAME_LIMIT = 63;
@@ -79,6 +81,7 @@ class Statement {
       if (config.binary) this.flags |= BINARY;
       if (config.idempotent) this.flags |= IDEMPOTENT;
       if (config.readOnly) this.flags |= READ_ONLY;
+      if (config[JOINS]) this.flags |= JOINED;
       this.retryOptions = retryOptionsOf(config);
       if (config.queryMode === 'extended') this.flags |= SIMPLE;
     }
@@ -236,6 +239,7 @@ class Statement {
 }
 
 Statement.UNLIMITED = UNLIMITED;
+Statement.JOINS = JOINS;
 
 // Whole milliseconds, 0 for none; less than one is one, as with Node's timers.
 function timeoutOf(given) {

@@ -120,6 +120,8 @@ bitflags! {
         const LIMITED = 64;
         /// Retry options stand between the name and the parameters.
         const RETRY_OPTIONS = 128;
+        /// It is sent without waiting for the answer to the one before.
+        const JOINED = 256;
     }
 }
 

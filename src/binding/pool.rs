@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     dispatch::{Answer, CancelFlag, Changes, FailedRun, Failure, RequestOptions, Settings, Tier},
-    postgres::{AskPassword, Error, LoginListener},
+    postgres::{Action, AskPassword, Error, LoginListener, SqlState},
 };
 
 /// A pool of connections.
@@ -274,6 +274,14 @@ impl NativePool {
     #[napi(catch_unwind)]
     pub fn may_have_committed(&self, connection: u32) -> bool {
         self.connections.connection(connection).is_none_or(|connection| connection.may_have_committed())
+    }
+
+    /// Whether the server rolls a whole transaction back with this code to settle a conflict.
+    #[napi(catch_unwind)]
+    #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over a String")]
+    #[allow(clippy::unused_self, reason = "JavaScript asks its pool")]
+    pub fn is_conflict(&self, code: String) -> bool {
+        SqlState::new(code.as_bytes()).action() == Action::Rerun
     }
 
     /// Counts a COMMIT whose outcome stays unknown.

@@ -42,6 +42,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Request> {
         fetch: i32::try_from(header[request::FETCH]).unwrap_or(i32::MAX),
         paged: flags.contains(Flags::PAGED),
         max_bytes,
+        joined: flags.contains(Flags::JOINED),
     });
     Some(Request { statement, options })
 }

@@ -352,8 +352,12 @@ impl ConnectionState {
     /// Whether an exchange can be sent now.
     fn takes_locked(&self, exchange: &Exchange) -> bool {
         let statement = &exchange.statement;
-        let joins =
-            || self.pipelined && self.queue.is_empty() && self.raw.is_none() && statement.is_joinable();
+        let joins = || {
+            (self.pipelined || statement.joined && self.synced)
+                && self.queue.is_empty()
+                && self.raw.is_none()
+                && statement.is_joinable()
+        };
         self.busy.is_none() || joins()
     }
 

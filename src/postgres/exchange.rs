@@ -30,6 +30,8 @@ pub struct Statement {
     pub paged: bool,
     /// The most bytes its rows may have on the wire; none: unbounded.
     pub max_bytes: Option<u64>,
+    /// Whether it is sent at once behind the statement that runs, without waiting for its answer.
+    pub joined: bool,
 }
 
 /// The protocol by which a statement is sent.
@@ -71,6 +73,7 @@ impl Statement {
             fetch: 0,
             paged: false,
             max_bytes: None,
+            joined: false,
         })
     }
 
@@ -86,6 +89,7 @@ impl Statement {
             fetch: 0,
             paged: false,
             max_bytes: None,
+            joined: false,
         })
     }
 

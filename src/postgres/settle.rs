@@ -143,15 +143,15 @@ impl ResponseHandler {
         state.end = End::Closed(error.clone());
         // The socket is to be closed now, not when the last one lets go of the connection.
         state.plain = None;
-        let pipelined = state.pipelined;
         let sent = std::mem::take(&mut state.sent);
+        let is_only = sent.len() + usize::from(self.current.is_some()) < 2;
         let in_flight = self.current.take().into_iter().chain(sent);
         let unsent = state.outbox.len();
         let queue = std::mem::take(&mut state.queue);
         drop(state);
         for InFlight { exchange, error: own, bytes, .. } in in_flight {
-            // In a pipeline the bytes that have not left belong to the last exchanges.
-            let sent = pipelined || unsent < bytes;
+            // Of several the bytes that have not left belong to the last ones.
+            let sent = !is_only || unsent < bytes;
             let error = own.unwrap_or_else(|| error.clone());
             exchange.reply.settle(Outcome::Failed { error, sent, status: None });
         }
