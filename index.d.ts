@@ -182,6 +182,11 @@ export interface PoolConfig extends ClientConfig {
   tier?: string | undefined;
   /** False: the pool is not measured. Default: true, or as DB_MONITOR says. */
   monitor?: boolean | undefined;
+  /**
+   * Milliseconds. A query that runs for so long is an event of the log (`query`, `slow`), without values; the wait for a
+   * connection does not count. Default: 0, none.
+   */
+  slowQueryMillis?: number | undefined;
   /** The limits of this pool's alerts, in its monitor and on the live page. Default: as the DB_ALERT_* variables say. */
   alerts?: AlertThresholds | undefined;
   /** Retries after the first attempt, see docs/guide/retry.md; 0: none, as pg. Default: 0. */
@@ -1395,7 +1400,7 @@ export interface LogEvent {
   /** Milliseconds since 1970. */
   at: number;
   level: 'debug' | 'info' | 'warn' | 'error';
-  /** What it is about: `connection`, `retry`, `breaker`, `leak`, `failover`, `commit`, `alert`. */
+  /** What it is about: `connection`, `retry`, `breaker`, `leak`, `failover`, `commit`, `alert`, `query`. */
   target: string;
   event: string;
   pool: string | null;

@@ -98,6 +98,7 @@ export function construction(): void {
     max: 5,
     idleTimeoutMillis: null,
     maxWaiting: 100,
+    slowQueryMillis: 500,
     ssl: { ca: 'pem' },
     password: async () => 'x',
   };

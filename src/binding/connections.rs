@@ -144,7 +144,7 @@ impl Connections {
 
     /// Sends a statement on a connection that JavaScript has leased, or whose `onConnect` is under way.
     pub(super) fn send(self: &Arc<Self>, connection: u32, request: u32, statement: Arc<Statement>) {
-        let mut answer = Instrumented::begin(self.metrics.get(), self.answer_to(request));
+        let mut answer = Instrumented::begin(self.metrics.get(), &statement, self.answer_to(request));
         let entry = self.entries.lock().get(&connection).map(|entry| Arc::clone(&entry.connection));
         match entry {
             Some(connection) => Direct::send(&connection, request, statement, answer),

@@ -3,6 +3,7 @@
 use std::{
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use crate::{
@@ -44,6 +45,10 @@ pub trait Answer: Send + 'static {
     fn failed(&mut self, failure: Failure, status: Option<Status>);
     /// What was delivered so far is void: the statement runs again.
     fn restart(&mut self) {}
+    /// It has waited for its connection for so long, or for so long once more.
+    fn waited(&mut self, time: Duration) {
+        let _ = time;
+    }
 }
 
 /// An answer that gets its end once, whatever comes after.
@@ -80,6 +85,10 @@ impl<A: Answer> AnswerOnce<A> {
         if !self.over {
             self.answer.suspended();
         }
+    }
+
+    pub(super) fn waited(&mut self, time: Duration) {
+        self.answer.waited(time);
     }
 
     /// Whether it has got its end.

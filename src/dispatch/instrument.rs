@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::{Answer, Failure, Settings, classify::code_of, settings::Monitoring};
 use crate::{
     pool::{AcquireError, CloseReason, Connector, Pool, Sizes, WeakPool},
-    postgres::{Error, Host, Rows, Shape, Status},
+    postgres::{Error, Host, Rows, Shape, Statement, Status, sanitized},
     resilience::NoRetry,
     telemetry::{FailureClass, Operation, PoolMetrics, PoolReading, event_log, registry},
 };
@@ -24,6 +24,7 @@ pub(super) fn open(settings: &Settings) -> Option<Arc<PoolMetrics>> {
     }
     event_log::start();
     let metrics = registry::open(&settings.name());
+    metrics.set_slow_query(settings.slow_query);
     if settings.monitoring == Monitoring::Logged {
         metrics.log_warnings();
     }
@@ -59,22 +60,55 @@ fn read<C: Connector>(pool: &WeakPool<C>) -> Option<PoolReading> {
     })
 }
 
-/// An answer whose operation is counted as it is given.
+/// An answer whose operation is counted as it is given, and logged where it is slow.
 pub struct Instrumented<A> {
     answer: A,
     operation: Option<Operation>,
+    slow_query: Option<SlowQuery>,
+}
+
+/// What is told of an operation that turns out to be slow.
+struct SlowQuery {
+    limit: Duration,
+    statement: Arc<Statement>,
+    /// The time it waited for a connection; none: it has one.
+    waited: Option<Duration>,
 }
 
 impl<A: Answer> Instrumented<A> {
     /// The operation begins.
-    pub fn begin(metrics: Option<&Arc<PoolMetrics>>, answer: A) -> Self {
-        Self { answer, operation: metrics.map(PoolMetrics::begin) }
+    pub fn begin(metrics: Option<&Arc<PoolMetrics>>, statement: &Arc<Statement>, answer: A) -> Self {
+        let slow_query = metrics.and_then(|metrics| metrics.slow_query()).map(|limit| SlowQuery {
+            limit,
+            statement: Arc::clone(statement),
+            waited: None,
+        });
+        Self { answer, operation: metrics.map(PoolMetrics::begin), slow_query }
     }
 
     fn end(&mut self, failure: impl FnOnce() -> Option<FailureClass>) {
         if let Some(operation) = self.operation.take() {
-            operation.end(failure());
+            let failure = failure();
+            if let Some(slow_query) = self.slow_query.take() {
+                slow_query.tell(&operation, failure);
+            }
+            operation.end(failure);
         }
+    }
+}
+
+impl SlowQuery {
+    /// Tells of it, if it has run for longer than its limit. To wait for a connection is not to run.
+    fn tell(&self, operation: &Operation, failure: Option<FailureClass>) {
+        let (took, rows) = operation.so_far();
+        let Self { limit, statement, waited } = self;
+        if took.saturating_sub(waited.unwrap_or_default()) < *limit {
+            return;
+        }
+        let (pool, millis, wait) = (operation.metrics().name.as_str(), millis(took), waited.map(millis));
+        let text = Some(sanitized(&statement.text)).filter(|text| !text.is_empty());
+        let (name, class) = (statement.name.as_deref(), failure.map(FailureClass::name));
+        warn!(target: "query", pool, millis, waitedMillis = wait, rows, text, name, class, "slow");
     }
 }
 
@@ -91,7 +125,17 @@ impl<A: Answer> Answer for Instrumented<A> {
     }
 
     fn suspended(&mut self) {
+        // From here on its time is that of its reader.
+        if let Some((operation, slow_query)) = self.operation.as_ref().zip(self.slow_query.take()) {
+            slow_query.tell(operation, None);
+        }
         self.answer.suspended();
+    }
+
+    fn waited(&mut self, time: Duration) {
+        if let Some(slow_query) = &mut self.slow_query {
+            *slow_query.waited.get_or_insert_default() += time;
+        }
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {

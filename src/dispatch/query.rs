@@ -86,6 +86,7 @@ impl<A: Answer> Claim<PgConnector> for QueryAttempt<A> {
 
     fn granted(mut self: Box<Self>, lease: Lease) {
         self.tries.waited(lease.waited());
+        self.answer.waited(lease.waited());
         let connection = Arc::clone(&lease);
         let statement = if self.tries.deadline.is_set() {
             let left = self.tries.deadline.remaining(Instant::now()).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The settings of one tier: where it connects, how its pool behaves, what it does about failures.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{hosts::Hosts, policy::Policy, shared_quotas::JsonQuota};
 use crate::{
@@ -26,6 +26,8 @@ pub struct Settings {
     pub(super) monitoring: Monitoring,
     /// Whether measuring is on from the start.
     pub(super) is_measured: bool,
+    /// How long a query runs that is logged as slow; zero: none is.
+    pub(super) slow_query: Duration,
     pub(super) dial: bool,
     pub(super) tell_login: bool,
     pub(super) config: Config,

@@ -131,6 +131,7 @@ struct JsonSettings {
     #[serde(default)]
     load_balance_hosts: bool,
     tcp_user_timeout_millis: Option<Millis>,
+    slow_query_millis: Option<Millis>,
     /// Whether a failed connect fails the request that waits longest, as in pg.
     fail_fast: Option<bool>,
     budget: Option<JsonQuota>,
@@ -343,6 +344,7 @@ impl JsonSettings {
             tier: self.tier,
             monitoring,
             is_measured: self.measured.unwrap_or(true),
+            slow_query: self.slow_query_millis.and_then(Millis::duration).unwrap_or_default(),
             dial: self.dial,
             tell_login: self.tell_login,
             config,

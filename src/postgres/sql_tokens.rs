@@ -124,38 +124,59 @@ pub(super) fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii()
 }
 
+impl<'a> Tokens<'a> {
+    /// Cuts off what stands before the next token. True: there was something.
+    pub(super) fn skip_blank(&mut self) -> bool {
+        let before = self.rest.len();
+        loop {
+            self.rest = self.rest.trim_start();
+            if self.rest.starts_with("--") {
+                self.take_through("\n");
+            } else if self.rest.starts_with("/*") {
+                self.take_comment();
+            } else {
+                return self.rest.len() < before;
+            }
+        }
+    }
+
+    /// The next token, and how it is written.
+    pub(super) fn next_written(&mut self) -> Option<(Token<'a>, &'a str)> {
+        self.skip_blank();
+        let begin = self.rest;
+        let token = self.take_token()?;
+        Some((token, begin.strip_suffix(self.rest).unwrap_or(begin)))
+    }
+
+    fn take_token(&mut self) -> Option<Token<'a>> {
+        Some(match self.rest.chars().next()? {
+            '\'' => Token::Text(self.take_quoted('\'', false)),
+            '"' => {
+                self.take_quoted('"', false);
+                Token::Other
+            }
+            '$' => self.take_dollar(),
+            first if is_word(first) => {
+                let end = self.rest.find(|c| !is_word(c) && c != '$').unwrap_or(self.rest.len());
+                let word = self.take(end);
+                if word.eq_ignore_ascii_case("e") && self.rest.starts_with('\'') {
+                    return Some(Token::Text(self.take_quoted('\'', true)));
+                }
+                Token::Word(word)
+            }
+            symbol => {
+                self.take(symbol.len_utf8());
+                Token::Symbol(u8::try_from(symbol).unwrap_or(b'?'))
+            }
+        })
+    }
+}
+
 impl<'a> Iterator for Tokens<'a> {
     type Item = Token<'a>;
 
     fn next(&mut self) -> Option<Token<'a>> {
-        loop {
-            self.rest = self.rest.trim_start();
-            let first = self.rest.chars().next()?;
-            match first {
-                '-' if self.rest.starts_with("--") => {
-                    self.take_through("\n");
-                }
-                '/' if self.rest.starts_with("/*") => self.take_comment(),
-                '\'' => return Some(Token::Text(self.take_quoted(first, false))),
-                '"' => {
-                    self.take_quoted(first, false);
-                    return Some(Token::Other);
-                }
-                '$' => return Some(self.take_dollar()),
-                first if is_word(first) => {
-                    let end = self.rest.find(|c| !is_word(c) && c != '$').unwrap_or(self.rest.len());
-                    let word = self.take(end);
-                    if word.eq_ignore_ascii_case("e") && self.rest.starts_with('\'') {
-                        return Some(Token::Text(self.take_quoted('\'', true)));
-                    }
-                    return Some(Token::Word(word));
-                }
-                symbol => {
-                    self.take(symbol.len_utf8());
-                    return Some(Token::Symbol(u8::try_from(symbol).unwrap_or(b'?')));
-                }
-            }
-        }
+        self.next_written().map(|(token, _)| token)
     }
 }
 

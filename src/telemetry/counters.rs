@@ -122,6 +122,7 @@ pub struct PoolMetrics {
     last_connect_error: Mutex<Option<String>>,
     logs_warnings: AtomicBool,
     is_off: AtomicBool,
+    slow_query_millis: AtomicU64,
 }
 
 impl PoolMetrics {
@@ -149,6 +150,7 @@ impl PoolMetrics {
             last_connect_error: Mutex::new(None),
             logs_warnings: AtomicBool::new(false),
             is_off: AtomicBool::new(false),
+            slow_query_millis: AtomicU64::new(0),
         }
     }
 
@@ -160,6 +162,17 @@ impl PoolMetrics {
     /// Whether the pool is measured.
     pub fn is_on(&self) -> bool {
         !self.is_off.load(Ordering::Relaxed)
+    }
+
+    /// Sets how long a query runs that is logged as slow; zero: none is.
+    pub fn set_slow_query(&self, limit: Duration) {
+        self.slow_query_millis.store(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How long a query runs that is logged as slow; none: none is.
+    pub fn slow_query(&self) -> Option<Duration> {
+        let millis = self.slow_query_millis.load(Ordering::Relaxed);
+        (millis != 0 && self.is_on()).then(|| Duration::from_millis(millis))
     }
 
     fn count(&self, counter: &AtomicU64) {
@@ -381,6 +394,16 @@ impl Operation {
     /// Adds rows.
     pub fn rows(&mut self, count: u32) {
         self.rows += u64::from(count);
+    }
+
+    /// The metrics it is counted in.
+    pub fn metrics(&self) -> &PoolMetrics {
+        &self.metrics
+    }
+
+    /// Its time and its rows so far.
+    pub fn so_far(&self) -> (Duration, u64) {
+        (self.started.elapsed(), self.rows)
     }
 
     /// Ends the operation.

@@ -3,7 +3,7 @@
 //! Events are made by the macros of `tracing`, where they happen: the target is the subject, the message is
 //! what happened, `pool` is the tier, and other fields are details; these names are stable. The last events
 //! are kept; listeners hear every one; standard error gets those that `PGPOOL_LOG` asks for, without
-//! it the warnings of tiers. No event has parameters, texts of statements or passwords.
+//! it the warnings of tiers. No event has parameters or passwords; a slow query's text has no values.
 
 use std::{
     collections::VecDeque,
@@ -38,7 +38,8 @@ pub struct LogEvent {
     pub at: u64,
     /// The level: `debug`, `info`, `warn` or `error`.
     pub level: &'static str,
-    /// The subject: `connection`, `retry`, `breaker`, `leak`, `failover`, `commit`, `alert`.
+    /// The subject: `connection`, `retry`, `breaker`, `leak`, `failover`, `commit`, `alert`,
+    /// `query`.
     pub target: String,
     /// The event: `opened`, `closed`, `connect_failed`.
     pub event: String,

@@ -151,6 +151,17 @@ const POOL = [
     doc: '`false`: the pool is not measured',
   },
   {
+    name: 'slowQueryMillis',
+    core: true,
+    kind: 'millis',
+    from: 0,
+    default: 0,
+    otherwise: 'none',
+    variable: 'DB_SLOW_QUERY',
+    section: TIMES,
+    doc: 'a query that runs for so long is an event of [the log](monitoring.md#slow-queries), without values. To wait for a connection is not to run',
+  },
+  {
     name: 'alerts',
     kind: 'object',
     otherwise: 'as the `DB_ALERT_*` variables say',
