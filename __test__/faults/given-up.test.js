@@ -113,6 +113,63 @@ describe('a place in the pool is free again', () => {
     expect((await pool.query('SELECT 2 AS n')).rows).toEqual([{ n: 2 }]);
   });
 
+  describe('and a query that is readOnly', () => {
+    let pool;
+    let proxy;
+    const retries = [];
+
+    beforeEach(async () => {
+      const front = await proxied();
+      proxy = front.proxy;
+      pool = poolOf({ ...config(), ...front.place, max: 2, acquireTimeoutMillis: 6000, retryAttempts: 3 });
+      pool.on('retry', ({ code }) => retries.push(code));
+      await pool.query('SELECT 1');
+      retries.length = 0;
+    });
+
+    const stallAll = () => {
+      for (const link of proxy.links) link.stall();
+    };
+
+    test('runs again where its connection turned out to be dead', async () => {
+      stallAll();
+      const query = { text: 'SELECT 3 AS n', query_timeout: 50 };
+      const [read, other] = await Promise.allSettled([
+        pool.query({ ...query, readOnly: true }),
+        pool.query(query),
+      ]);
+      expect(read.value.rows).toEqual([{ n: 3 }]);
+      expect(other).toMatchObject({ status: 'fulfilled' });
+      stallAll();
+      await expect(pool.query(query)).rejects.toThrow('Query read timeout');
+    });
+
+    test('is told its timeout where it was slow', async () => {
+      const slow = { text: 'SELECT pg_sleep(60)', readOnly: true, query_timeout: 50 };
+      await expect(pool.query(slow)).rejects.toThrow('Query read timeout');
+      expect(retries).toEqual([]);
+      await pool.query('SELECT 1');
+    });
+
+    test('is told its deadline when that is over', async () => {
+      stallAll();
+      const query = { text: 'SELECT 3 AS n', readOnly: true, deadline: 50 };
+      await expect(pool.query(query)).rejects.toThrow('Query read timeout');
+      expect(retries).toEqual([]);
+    });
+
+    test('is withdrawn while that is being found out', async () => {
+      stallAll();
+      const control = new AbortController();
+      const query = { text: 'SELECT 3', readOnly: true, query_timeout: 50, signal: control.signal };
+      const answer = pool.query(query);
+      await until(() => proxy.accepted > 1, { what: 'the cancel request' });
+      control.abort();
+      await expect(answer).rejects.toThrow('aborted');
+      expect(retries).toEqual([]);
+    });
+  });
+
   test.each(['query_timeout', 'signal', 'deadline', 'maxResultBytes'])(
     'in a pipeline, and what was given up by %s stops on the server',
     async (way) => {

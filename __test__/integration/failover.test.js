@@ -25,6 +25,8 @@ function poolOf(options, servers = [primary, standby]) {
   return pool;
 }
 
+const metricsOf = (pool) => metrics().pools.find(({ id }) => id === pool._native.metricsId);
+
 beforeAll(async () => {
   primary = await startPostgres();
   await primary.query('CREATE TABLE ledger (key int PRIMARY KEY)');
@@ -99,9 +101,7 @@ describe('of two hosts', () => {
       async () => (await pool.query('SELECT 1').catch((error) => error)) instanceof CircuitOpenError,
       { timeout: 30_000 },
     );
-    const open = metrics()
-      .pools.find(({ id }) => id === pool._native.metricsId)
-      .breakers.map(({ state }) => state);
+    const open = metricsOf(pool).breakers.map(({ state }) => state);
     expect(open).toEqual(['open', 'closed']);
   });
 
@@ -187,6 +187,9 @@ test('the standby is promoted while writes run, and they flow again', async () =
   const breaker = { failedConnects: 1, failingMillis: 0, firstProbeMillis: 600_000 };
   const quiet = poolOf({ targetSessionAttrs: 'read-write', breaker });
   expect(await role(quiet)).toBe(false);
+  // As pg's pool: without retries, and what it fails with it tells at once.
+  const plain = poolOf({ targetSessionAttrs: 'read-write', connectionTimeoutMillis: 60_000 });
+  expect(await role(plain)).toBe(false);
   const acknowledged = [];
   let next = 0;
   let running = true;
@@ -216,7 +219,11 @@ test('the standby is promoted while writes run, and they flow again', async () =
   await until(async () => (await role(quiet).catch((error) => error)) instanceof CircuitOpenError, {
     timeout: 30_000,
   });
+  await until(() => plain.totalCount === 0, { what: 'the plain pool to notice' });
+  const waiting = role(plain);
+  await until(() => metricsOf(plain).connectFailures > 2);
   await standby.query('SELECT pg_promote()');
+  expect(await waiting).toBe(false);
   const before = acknowledged.length;
   const promoted = Date.now();
   await until(() => acknowledged.length > before + 50, { what: 'writes to flow again' });

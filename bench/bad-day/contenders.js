@@ -131,9 +131,9 @@ function openPool({ hosts, user, password, database, options, queryOptions }) {
     ...options,
   });
   pool.on('error', () => {});
-  const ask = (text, values) => pool.query({ text, values, ...queryOptions });
+  const ask = (text, values, options) => pool.query({ text, values, ...queryOptions, ...options });
   return {
-    read: ask,
+    read: (text, values) => ask(text, values, { readOnly: true }),
     insert: ask,
     transaction: (text, keys) => transactionByHand(pool, text, keys),
     connect: () => pool.connect(),

@@ -189,7 +189,7 @@ impl HostBreakers {
 
     /// A connect to a host begins.
     pub(super) fn connecting(self: &Arc<Self>, index: usize) -> Connecting<'_> {
-        Connecting { breakers: self, index, begun: Instant::now(), is_over: false }
+        Connecting { breakers: self, index, begun: Instant::now(), is_probe: false, is_over: false }
     }
 
     fn count_failure(
@@ -315,6 +315,7 @@ pub(super) struct Connecting<'a> {
     breakers: &'a Arc<HostBreakers>,
     index: usize,
     begun: Instant,
+    is_probe: bool,
     is_over: bool,
 }
 
@@ -324,6 +325,9 @@ impl Connecting<'_> {
         match outcome {
             Err(error) if error.action().counts_for_breaker() => self.failed(error),
             // A server that will not have us is there as well.
+            Ok(_) | Err(Error::Database(_)) if self.is_probe => {
+                self.breakers.count(self.index, Breaker::probe_answered);
+            }
             Ok(_) | Err(Error::Database(_)) => self.breakers.count(self.index, Breaker::connect_answered),
             Err(_) => {}
         }
@@ -368,7 +372,8 @@ async fn run_probe(breakers: Arc<HostBreakers>, index: usize) {
     let Some(probing) = breakers.pool.get().and_then(|pool| pool.probe(index)) else { return };
     let mut mode_set = pin!(breakers.mode_set.notified());
     mode_set.as_mut().enable();
-    let connecting = breakers.connecting(index);
+    let mut connecting = breakers.connecting(index);
+    connecting.is_probe = true;
     tokio::select! {
         outcome = probing => {
             if let Err(error) = &outcome && error.action().counts_for_breaker() {

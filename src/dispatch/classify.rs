@@ -127,9 +127,9 @@ impl ClassifiedFailure {
                 fault(Repeat::Safe, Delay::Backoff)
             }
             Action::Ambiguous => fault(Repeat::Ambiguous, Delay::Backoff),
-            Action::ConnectionOver | Action::Unreachable | Action::Refusing | Action::Full
-                if known.status.is_none() =>
-            {
+            // A pooler has no server.
+            Action::Refusing if known.status.is_none() => fault(Repeat::Ambiguous, Delay::Outage),
+            Action::ConnectionOver | Action::Unreachable | Action::Full if known.status.is_none() => {
                 fault(Repeat::Ambiguous, Delay::Backoff)
             }
             Action::Rerun
@@ -247,6 +247,8 @@ mod tests {
         for error in [Error::Ended, Error::QueryTimeout, Error::Withdrawn, Error::Protocol("odd".into())] {
             assert_eq!(judged(&error, true, None, false).repeat(), Repeat::Never);
         }
+        let pooler = judged(&server_error("08P01", "FATAL"), true, None, false);
+        assert_eq!((pooler.repeat(), pooler.delay()), (Repeat::Ambiguous, Delay::Outage));
         assert_eq!(
             judged(&server_error("40003", "ERROR"), true, Some(Status::Idle), false).repeat(),
             Repeat::Ambiguous

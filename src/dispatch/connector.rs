@@ -61,6 +61,11 @@ impl PgConnector {
         internal_query::ask(&connection, "").await.map(drop)
     }
 
+    /// Whether another host may soon serve, and no breaker says how long it takes.
+    fn may_fail_over(&self) -> bool {
+        self.events.hosts.all().count() > 1 && !self.breakers.is_any_open()
+    }
+
     pub(super) fn config(&self) -> &Config {
         &self.config
     }
@@ -225,6 +230,8 @@ impl Connector for PgConnector {
             // A probe will close the breaker, unless it is forced open.
             Error::BreakerOpen(open) if open.next_probe.is_some() => Outlook::NotTried,
             error if error.action() == Action::Full => Outlook::Full,
+            error if error.action() == Action::LocalShortage => Outlook::Shortage,
+            Error::NoSuitableHost(_) if self.may_fail_over() => Outlook::Failover,
             error if error.action().passes() => Outlook::Passes,
             _ => Outlook::Lasts,
         }

@@ -22,12 +22,14 @@ pub(super) struct QueryAttempt<A: Answer> {
     statement: Arc<Statement>,
     answer: AnswerOnce<A>,
     lease: Option<Lease>,
+    /// What it was given up with, while its caller waits for what becomes of the connection.
+    given_up: Option<Error>,
     tries: Tries,
 }
 
 impl<A: Answer> QueryAttempt<A> {
     pub(super) fn new(statement: Arc<Statement>, answer: A, tries: Tries) -> Self {
-        Self { statement, answer: AnswerOnce::new(answer), lease: None, tries }
+        Self { statement, answer: AnswerOnce::new(answer), lease: None, given_up: None, tries }
     }
 
     /// What it failed with, judged, once the connection is given back.
@@ -124,7 +126,12 @@ impl<A: Answer> Reply for QueryAttempt<A> {
     }
 
     fn give_up(&mut self, error: Error) {
-        self.answer.fail(Failure::Wire(error), None);
+        if matches!(error, Error::QueryTimeout) && self.tries.may_repeat_sent() {
+            self.given_up = Some(error);
+        } else {
+            self.given_up = None;
+            self.answer.fail(Failure::Wire(error), None);
+        }
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -132,6 +139,25 @@ impl<A: Answer> Reply for QueryAttempt<A> {
     }
 
     fn settle(mut self: Box<Self>, outcome: Outcome) {
+        match (outcome, self.given_up.take()) {
+            // The connection does not even answer a cancel: it is dead, not slow.
+            (Outcome::Failed { error, sent, status: None }, Some(given_up)) => {
+                let fault = self.after(&error, sent, None);
+                retry::failed(self, Failure::Wire(given_up), fault);
+            }
+            (Outcome::Done(status) | Outcome::Failed { status: Some(status), .. }, Some(given_up)) => {
+                if let Some(lease) = self.lease.take() {
+                    self.tries.retry_state.breakers.answered(&lease.host);
+                }
+                self.answer.fail(Failure::Wire(given_up), Some(status));
+            }
+            (outcome, None) => self.settled(outcome),
+        }
+    }
+}
+
+impl<A: Answer> QueryAttempt<A> {
+    fn settled(mut self: Box<Self>, outcome: Outcome) {
         match outcome {
             Outcome::Done(_) => {
                 if let Some(lease) = self.lease.take() {

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     pool::{AcquireError, Patience},
     postgres::Error,
-    resilience::{Deadline, Fault as _, NoRetry, Repeat, Retries, RetryDecision},
+    resilience::{Deadline, Delay, Fault as _, NoRetry, Repeat, Retries, RetryDecision},
 };
 
 /// The history of a request, and what it may still do.
@@ -33,6 +33,8 @@ pub(super) struct Tries {
     pub(super) patience: Patience,
     /// How long it has waited for connections so far.
     waited: Duration,
+    /// When it first met nobody who serves.
+    outage_since: Option<Instant>,
     retries: Retries,
     /// The failure of the first attempt, once there was a second one.
     first: Option<Box<Failure>>,
@@ -51,6 +53,7 @@ impl Tries {
             deadline,
             patience: Patience::AsPool,
             waited: Duration::ZERO,
+            outage_since: None,
             retries: Retries::default(),
             first: None,
             first_is_ambiguous: false,
@@ -61,6 +64,13 @@ impl Tries {
     /// Whether it may go to the pool, and how it takes it there that connects fail.
     pub(super) fn admit(&self) -> Result<Patience, Error> {
         self.retry_state.breakers.admit(self.retry_state.patience(&self.options, self.deadline))
+    }
+
+    /// Whether it may run again although it may have run, and has the time.
+    pub(super) fn may_repeat_sent(&self) -> bool {
+        self.options.idempotent
+            && self.retry_state.retry_policy(&self.options, self.deadline).enabled
+            && self.deadline.allows(Instant::now(), Duration::ZERO)
     }
 
     /// Until when it may wait for a connection from now on; none: as long as it takes.
@@ -115,7 +125,16 @@ impl Tries {
     /// Decides on a failure; a retry is counted and told.
     fn decide(&mut self, failure: Failure, fault: ClassifiedFailure) -> Result<Duration, Failure> {
         let mut retry_policy = self.retry_state.retry_policy(&self.options, self.deadline);
-        retry_policy.wait = Deadline::at_moment(self.wait_until(Instant::now()));
+        let now = Instant::now();
+        let is_outage = fault.delay() == Delay::Outage;
+        retry_policy.wait = Deadline::at_moment(if is_outage {
+            // What its attempts take counts as well: a pooler may keep each of them waiting.
+            let since = *self.outage_since.get_or_insert(now);
+            let longest = self.retry_state.longest_wait(&retry_policy);
+            self.deadline.at().or_else(|| since.checked_add(longest?))
+        } else {
+            self.wait_until(now)
+        });
         let is_ambiguous = fault.repeat() == Repeat::Ambiguous;
         let delay = match self.retry_state.decide(&fault, self.retries, &retry_policy) {
             RetryDecision::Retry(delay) => delay,
@@ -126,8 +145,8 @@ impl Tries {
         if is_unsent {
             self.waited(delay);
         }
-        // What never left is bounded by time where there is a bound.
-        let is_bounded_by_time = is_unsent && retry_policy.wait.is_set();
+        // What never left, or met nobody who serves, is bounded by time where there is a bound.
+        let is_bounded_by_time = (is_unsent || is_outage) && retry_policy.wait.is_set();
         let bounded = !delay.is_zero() && !is_bounded_by_time;
         self.retry_state.tell(&RetryNotice {
             attempt: self.retries.total(),

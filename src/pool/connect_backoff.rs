@@ -68,9 +68,11 @@ impl<E: Clone> ConnectBackoff<E> {
         let share = jitter.share();
         let after = |backoff: Backoff| now.checked_add(backoff.longest(self.failures).mul_f64(share));
         let (for_claims, for_filling) = match outlook {
-            Outlook::Full if has_connections => (FULL, FULL),
+            Outlook::Full | Outlook::Shortage if has_connections => (FULL, FULL),
             Outlook::Lasts => (FOR_CLAIMS, LASTING),
-            Outlook::Passes | Outlook::Full | Outlook::NotTried => (FOR_CLAIMS, FOR_CLAIMS),
+            Outlook::Passes | Outlook::Full | Outlook::Shortage | Outlook::NotTried | Outlook::Failover => {
+                (FOR_CLAIMS, FOR_CLAIMS)
+            }
         };
         (self.claims_at, self.filling_at) = (after(for_claims), after(for_filling));
         self.failures = self.failures.saturating_add(1);

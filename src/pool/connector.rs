@@ -74,8 +74,14 @@ pub enum Outlook {
     Passes,
     /// It would fail as well.
     Lasts,
+    /// No server serves, and another one will take over soon: claims that fail fast wait for it, too, once
+    /// the pool has had a connection.
+    Failover,
     /// There is no place for a further connection. Those that are there serve.
     Full,
+    /// There is no place for a further connection on this machine: claims that fail fast wait for those that
+    /// are there, too.
+    Shortage,
     /// No connect was tried, because it would fail. One will be tried later.
     NotTried,
 }

@@ -191,9 +191,9 @@ impl<C: Connector> PoolInner<C> {
     pub(super) fn check_idle(self: &Arc<Self>, is_meant: impl Fn(&C::Connection) -> bool) {
         let idle = self.state.lock().idle_handles_locked();
         let meant = self.meant(idle, is_meant);
-        self.step(|state, _, actions| {
+        self.step(|state, now, actions| {
             for handle in &meant {
-                state.check_locked(handle.slot, handle.number, actions);
+                state.check_locked(handle.slot, handle.number, now, actions);
             }
         });
     }

@@ -51,6 +51,16 @@ impl<C: Connector> Waiters<C> {
         });
     }
 
+    /// From now on no claim bears the first connect that fails: those who did have this patience.
+    pub(super) fn calm_locked(&mut self, patience: Patience) {
+        let waiters = self.queue.iter_mut().filter_map(|(_, waiter)| waiter.as_mut());
+        for waiter in waiters.filter(|waiter| waiter.is_impatient) {
+            waiter.is_impatient = false;
+            waiter.patience = patience;
+        }
+        self.impatient = 0;
+    }
+
     /// How many claims bear the first connect that fails.
     pub(super) fn impatient(&self) -> usize {
         self.impatient

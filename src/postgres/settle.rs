@@ -90,7 +90,8 @@ impl ResponseHandler {
                 return;
             };
             if self.cancellation.deadline().is_some() {
-                return;
+                // It is being cancelled; its caller may not have been told yet.
+                return current.exchange.reply.give_up(error);
             }
             current.given_up = true;
             current.deadline = None;

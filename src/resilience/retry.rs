@@ -43,6 +43,8 @@ pub enum Delay {
     AtOnce,
     /// After a backoff.
     Backoff,
+    /// After a backoff, for as long as requests wait for a connection: nobody serves at the moment.
+    Outage,
 }
 
 /// The policy: what the caller allows.
@@ -147,8 +149,8 @@ impl NoRetry {
         &[Self::Final, Self::Ambiguous, Self::Off, Self::Attempts, Self::Deadline, Self::Budget];
 }
 
-/// Decides about an attempt that failed. What was never sent is bounded by time where there is a bound, else by the
-/// number of attempts. What was sent is taken out of the budget: it is work for the server.
+/// Decides about an attempt that failed. What was never sent, or met nobody who serves, is bounded by time where there is
+/// a bound, else by the number of attempts. What was sent is taken out of the budget: it is work for the server.
 pub fn decide(
     fault: &impl Fault,
     so_far: Retries,
@@ -163,8 +165,9 @@ pub fn decide(
         Repeat::Ambiguous if !policy.idempotent => return RetryDecision::Fail(NoRetry::Ambiguous),
         Repeat::Ambiguous | Repeat::Safe | Repeat::Unsent => {}
     }
-    let is_unsent = repeat == Repeat::Unsent;
-    let bound = if is_unsent && policy.wait.is_set() { policy.wait } else { policy.deadline };
+    // Nothing has worked for it: a pooler that has no server takes a statement as well.
+    let waits = repeat == Repeat::Unsent || fault.delay() == Delay::Outage;
+    let bound = if waits && policy.wait.is_set() { policy.wait } else { policy.deadline };
     if fault.delay() == Delay::AtOnce && so_far.moved < AT_ONCE {
         let allowed = bound.allows(now, Duration::ZERO);
         return if allowed {
@@ -176,7 +179,7 @@ pub fn decide(
     if !policy.enabled {
         return RetryDecision::Fail(NoRetry::Off);
     }
-    let is_bounded_by_time = is_unsent && bound.is_set();
+    let is_bounded_by_time = waits && bound.is_set();
     if !is_bounded_by_time && so_far.delayed >= policy.attempts {
         return RetryDecision::Fail(NoRetry::Attempts);
     }
@@ -185,7 +188,7 @@ pub fn decide(
     if !bound.allows(now, delay) {
         return RetryDecision::Fail(NoRetry::Deadline);
     }
-    if !is_unsent && !budget.withdraw(now) {
+    if !waits && !budget.withdraw(now) {
         return RetryDecision::Fail(NoRetry::Budget);
     }
     RetryDecision::Retry(delay)
@@ -266,6 +269,22 @@ mod tests {
     }
 
     #[test]
+    fn what_met_nobody_who_serves_waits_as_what_was_never_sent_if_it_may_run_twice() {
+        let away = Sample(Repeat::Ambiguous, Delay::Outage);
+        let now = Instant::now();
+        let wait = Deadline::after(now, Some(Duration::from_secs(100)));
+        let patient = RetryPolicy { wait, idempotent: true, ..policy() };
+        let budget = Budget::new(now);
+        while budget.withdraw(now) {}
+        let decision = |policy| decide(&away, delayed(30), policy, &budget, now, &mut Jitter::seeded(1));
+        assert!(matches!(decision(&patient), RetryDecision::Retry(_)));
+        let write = RetryPolicy { idempotent: false, ..patient };
+        assert_eq!(decision(&write), RetryDecision::Fail(NoRetry::Ambiguous));
+        let unbounded = RetryPolicy { wait: Deadline::NONE, ..patient };
+        assert_eq!(decision(&unbounded), RetryDecision::Fail(NoRetry::Attempts));
+    }
+
+    #[test]
     fn the_patience_of_a_loop_is_the_sum_of_its_delays() {
         let seconds = |attempts| RetryPolicy { attempts, ..policy() }.connect_patience().as_secs();
         assert_eq!([0, 1, 3, 5, 6].map(seconds), [0, 1, 7, 31, 51]);
@@ -291,7 +310,7 @@ mod tests {
             Just(Repeat::Ambiguous),
             Just(Repeat::Never)
         ];
-        let delays = prop_oneof![Just(Delay::AtOnce), Just(Delay::Backoff)];
+        let delays = prop_oneof![Just(Delay::AtOnce), Just(Delay::Backoff), Just(Delay::Outage)];
         (repeats, delays).prop_map(|(repeat, delay)| Sample(repeat, delay))
     }
 

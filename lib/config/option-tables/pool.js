@@ -142,7 +142,7 @@ const POOL = [
     kind: 'flag',
     default: true,
     tiers: false,
-    doc: 'a connect that fails rejects the caller that has waited longest, as in pg, among those without retries. `false`: these, too, wait to their deadline while the pool goes on trying, unless the failure does not pass by itself (a wrong password)',
+    doc: 'a connect that fails rejects the caller that has waited longest, as in pg, among those without retries. `false`: these, too, wait to their deadline while the pool goes on trying, unless the failure does not pass by itself (a wrong password). A failover of several hosts is waited out in any case',
   },
   {
     name: 'monitor',

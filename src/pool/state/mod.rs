@@ -27,6 +27,9 @@ use super::{
 };
 use crate::resilience::Jitter;
 
+/// The patience of claims that fail fast where waiting helps: to their deadline, or so long where they have none.
+const CALM: Patience = Patience::For(Duration::from_secs(30));
+
 pub(super) struct PoolState<C: Connector> {
     settings: PoolSettings,
     slots: Slots<C::Connection>,
@@ -34,6 +37,8 @@ pub(super) struct PoolState<C: Connector> {
     life: Life,
     connect_backoff: ConnectBackoff<C::Error>,
     timeout_error: Option<C::Error>,
+    /// Whether the last connect told that no server serves until another one takes over.
+    awaits_failover: bool,
     jitter: Jitter,
     generation: u64,
     next_ticket: u64,
@@ -72,6 +77,7 @@ impl<C: Connector> PoolState<C> {
             life: Life::Open,
             connect_backoff: ConnectBackoff::new(),
             timeout_error,
+            awaits_failover: false,
             jitter: Jitter::new(),
             generation: 0,
             next_ticket: 1,
@@ -100,13 +106,17 @@ impl<C: Connector> PoolState<C> {
     ) -> u64 {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        let patience = claim.patience();
+        let mut patience = claim.patience();
         let limit = after(now, self.settings.longest_wait());
         let deadline = match patience {
             Patience::AsPool => earlier(deadline, limit),
             Patience::For(_) | Patience::ToDeadline => deadline.or(limit),
         };
-        let is_impatient = patience == Patience::AsPool && self.settings.fail_fast;
+        let mut is_impatient = patience == Patience::AsPool && self.settings.fail_fast;
+        if is_impatient && self.awaits_failover {
+            is_impatient = false;
+            patience = CALM;
+        }
         let waiter = Waiter { ticket, since: now, deadline, patience, is_impatient, claim };
         if !self.slots.idle().is_empty() && self.clock_gap.is_open(now, SystemTime::now()) {
             self.check_all_idle_locked(now, actions);

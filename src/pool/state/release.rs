@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::slots::Slot;
+use super::super::slots::{Entry, Slot};
 use super::{
     AcquireError, Actions, CloseReason, Condition, Connector, EntryState, PoolState, Purpose, Recycle,
     Source, Waiter,
@@ -14,6 +14,8 @@ use super::{
 
 /// The generation of a connection that was retired alone. No pool gets there by counting.
 const RETIRED: u64 = u64::MAX;
+/// How long nobody asks a connection that was just made whether it is well.
+const NEW_FOR: Duration = Duration::from_secs(1);
 
 impl<C: Connector> PoolState<C> {
     /// The time that this connection has been leased, if it is.
@@ -111,9 +113,18 @@ impl<C: Connector> PoolState<C> {
         is_idle
     }
 
-    /// Checks a connection, if it is still idle.
-    pub(in super::super) fn check_locked(&mut self, slot: usize, number: u64, actions: &mut Actions<C>) {
-        if self.slots.entry_mut(slot, number).is_some_and(|entry| entry.state == EntryState::Idle) {
+    /// Checks a connection, if it is still idle. One that was just made is known to be well: to check it would
+    /// lose it again where a pooler lets everybody in and has no server, and so on without end.
+    pub(in super::super) fn check_locked(
+        &mut self,
+        slot: usize,
+        number: u64,
+        now: Instant,
+        actions: &mut Actions<C>,
+    ) {
+        let is_new = |entry: &Entry<_>| entry.uses == 0 && now < entry.verified + NEW_FOR;
+        let entry = self.slots.entry_mut(slot, number);
+        if entry.is_some_and(|entry| entry.state == EntryState::Idle && !is_new(entry)) {
             self.recycle_locked(slot, Purpose::Check, actions);
         }
     }

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use super::super::connect_task::{ConnectFailure, ConnectTask};
 use super::super::slots::Entry;
 use super::{
-    AcquireError, Actions, Condition, Connector, Duration, EntryState, Need, Outlook, Patience, PoolState,
-    Purpose, Source, Waiter, after,
+    AcquireError, Actions, CALM, Condition, Connector, Duration, EntryState, Need, Outlook, Patience,
+    PoolState, Purpose, Source, Waiter, after,
 };
 
 /// The longest time that a connection past its lifetime waits for its successor.
@@ -206,6 +206,7 @@ impl<C: Connector> PoolState<C> {
         };
         actions.rare().emptied.push(self.slots.insert_locked(slot, entry));
         self.connect_backoff.succeeded();
+        self.awaits_failover = false;
         self.statistics.opened += 1;
         self.dispose_locked(slot, condition, now, actions);
         self.close_replaced_locked(now, actions);
@@ -236,6 +237,10 @@ impl<C: Connector> PoolState<C> {
         // With no further attempt to come, waiting is pointless.
         let is_hopeless = !self.is_open() || matches!(acquire_error, AcquireError::ConnectLost);
         let has_connections = self.slots.total() > self.slots.connecting();
+        self.awaits_failover = outlook == Outlook::Failover && self.statistics.opened > 0;
+        if self.awaits_failover || (outlook == Outlook::Shortage && has_connections) {
+            self.waiters.calm_locked(CALM);
+        }
         self.connect_backoff.failed(begun, now, error, outlook, has_connections, &mut self.jitter);
         let emptied = self.slots.free_slot_locked(slot);
         actions.rare().emptied.push(emptied);

@@ -20,11 +20,17 @@ pub(super) enum Reply {
     Fail,
     /// In a way that does not pass by itself.
     FailForGood,
+    /// Until another server takes over.
+    FailOver,
+    /// For want of something on this machine.
+    FailShort,
     Hang,
     Panic,
 }
 
 const FOR_GOOD: &str = "refused for good";
+const NO_PRIMARY: &str = "no primary";
+const NO_DESCRIPTOR: &str = "no descriptor";
 
 #[derive(Default)]
 struct Ledger {
@@ -139,7 +145,7 @@ async fn play(reply: Reply) -> bool {
             sleep(Duration::from_millis(500)).await;
             true
         }
-        Reply::Fail | Reply::FailForGood => false,
+        Reply::Fail | Reply::FailForGood | Reply::FailOver | Reply::FailShort => false,
         Reply::Hang => pending().await,
         Reply::Panic => panic!("on command"),
     }
@@ -158,12 +164,22 @@ impl Connector for Gate {
             self.0.lock().attempts.push_back(sender);
             receiver.await.unwrap_or(Reply::Fail)
         };
-        let error = if reply == Reply::FailForGood { FOR_GOOD } else { "refused" };
+        let error = match reply {
+            Reply::FailForGood => FOR_GOOD,
+            Reply::FailOver => NO_PRIMARY,
+            Reply::FailShort => NO_DESCRIPTOR,
+            _ => "refused",
+        };
         if play(reply).await { Ok(self.make()) } else { Err(error) }
     }
 
     fn outlook(&self, error: &&'static str) -> Outlook {
-        if *error == FOR_GOOD { Outlook::Lasts } else { Outlook::Passes }
+        match *error {
+            FOR_GOOD => Outlook::Lasts,
+            NO_PRIMARY => Outlook::Failover,
+            NO_DESCRIPTOR => Outlook::Shortage,
+            _ => Outlook::Passes,
+        }
     }
 
     fn condition(&self, connection: &u64) -> Condition {

@@ -215,6 +215,20 @@ async fn idle_connections_meant_are_checked_at_once_and_lent_ones_are_left_alone
 }
 
 #[tokio::test(start_paused = true)]
+async fn connections_just_made_are_not_checked_before_a_second_has_passed() {
+    let harness = Harness::new(Gate::open(), PoolSettings { min: 2, prefill: true, ..calm() });
+    settle().await;
+    assert_eq!(harness.pool.counts().idle, 2);
+    harness.pool.check_idle(|_| true);
+    settle().await;
+    assert!(harness.gate.checked().is_empty());
+    pass(SECOND).await;
+    harness.pool.check_idle(|_| true);
+    settle().await;
+    assert_eq!(harness.gate.checked().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_claim_after_the_process_stood_still_gets_a_connection_that_was_checked() {
     let mut harness = Harness::new(Gate::open(), calm());
     let keys = [harness.claim(), harness.claim()];

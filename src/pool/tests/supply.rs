@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::gate::{Gate, Reply};
 use super::harness::{Harness, SECOND, calm, pass, settle};
-use crate::pool::{AcquireError, CloseReason, Patience, PoolChanges, PoolSettings};
+use crate::pool::{AcquireError, CloseReason, Condition, Patience, PoolChanges, PoolSettings};
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_made_before_it_is_asked_for() {
@@ -113,6 +113,79 @@ async fn patience_is_the_claims_own_where_the_pool_has_none() {
     gate.connects(Some(Reply::Succeed));
     pass(SECOND).await;
     assert!(harness.connection(patient).is_some());
+}
+
+/// A pool that fails fast, had a connection, and has lost it in a failover.
+async fn in_a_failover() -> Harness {
+    let mut harness = Harness::new(Gate::open(), calm());
+    let key = harness.claim();
+    settle().await;
+    harness.gate.set(1, Condition::Broken);
+    harness.release(key);
+    harness.gate.connects(Some(Reply::FailOver));
+    harness
+}
+
+#[tokio::test(start_paused = true)]
+async fn claims_that_fail_fast_wait_out_a_failover_to_their_deadline() {
+    let mut harness = in_a_failover().await;
+    let keys = [harness.claim_within(Some(2 * SECOND)), harness.claim_within(Some(9 * SECOND))];
+    pass(3 * SECOND).await;
+    let late = harness.claim();
+    let Some(AcquireError::Timeout { last_connect_error, .. }) = harness.error(keys[0]) else {
+        panic!("no timeout");
+    };
+    assert_eq!(last_connect_error, Some("no primary"));
+    pass(3 * SECOND).await;
+    let failures = harness.pool.statistics().connect_failures;
+    assert!((5..80).contains(&failures), "{failures} attempts in 6 s");
+    harness.gate.connects(Some(Reply::Succeed));
+    pass(SECOND).await;
+    assert!(harness.connection(keys[1]).is_some() && harness.connection(late).is_some());
+    harness.gate.set(harness.connection(late).unwrap(), Condition::Broken);
+    harness.gate.connects(Some(Reply::Fail));
+    harness.release(late);
+    let later = harness.claim();
+    settle().await;
+    assert!(matches!(harness.error(later), Some(AcquireError::Connect("refused"))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failover_without_end_is_told_to_claims_without_a_deadline() {
+    let mut harness = in_a_failover().await;
+    let key = harness.claim();
+    pass(29 * SECOND).await;
+    assert!(!harness.is_settled(key));
+    pass(2 * SECOND).await;
+    assert!(matches!(harness.error(key), Some(AcquireError::Connect("no primary"))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn claims_that_fail_fast_wait_for_connections_that_are_there_where_this_machine_is_short() {
+    let mut harness = Harness::new(Gate::open(), calm());
+    let first = harness.claim();
+    settle().await;
+    harness.gate.connects(Some(Reply::FailShort));
+    let second = harness.claim();
+    pass(SECOND).await;
+    assert!(harness.pool.statistics().connect_failures > 0 && !harness.is_settled(second));
+    harness.release(first);
+    assert_eq!(harness.connection(second), Some(1));
+    harness.gate.set(1, Condition::Broken);
+    harness.release(second);
+    let third = harness.claim();
+    settle().await;
+    assert!(matches!(harness.error(third), Some(AcquireError::Connect("no descriptor"))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_never_had_a_connection_waits_for_no_failover() {
+    let gate = Gate::default();
+    gate.connects(Some(Reply::FailOver));
+    let mut harness = Harness::new(gate, calm());
+    let key = harness.claim_within(Some(2 * SECOND));
+    settle().await;
+    assert!(matches!(harness.error(key), Some(AcquireError::Connect("no primary"))));
 }
 
 #[tokio::test(start_paused = true)]

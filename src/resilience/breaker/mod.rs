@@ -92,17 +92,43 @@ struct State {
     limits: Limits,
     stage: Stage,
     window: Window,
-    /// Rounds of failed connects since the last answer.
-    failed_rounds: u32,
-    /// When the first connect after the last answer failed.
-    failing_since: Option<Instant>,
-    /// When the last round that failed was over. Connects begun before belong to that round.
-    round_over: Option<Instant>,
+    /// Failed connects since the last answer. Those begun before the last round was over belong to it.
+    connects: Rounds,
+    /// Failed calls since the last one that was answered. Those within a second are a round. While there are
+    /// some, a connect that is answered tells nothing of them: a pooler answers for a server that does not.
+    calls: Rounds,
     last_answer: Option<Instant>,
+    /// Whether calls have opened it.
+    is_opened_by_calls: bool,
     opened_at: Instant,
     /// Numbers the openings, so that the probes of an earlier one are told apart.
     opening: u64,
     jitter: Jitter,
+}
+
+/// Rounds of failures in a row.
+#[derive(Debug, Default)]
+struct Rounds {
+    failed: u32,
+    /// When the first of them was.
+    since: Option<Instant>,
+    /// When the last of them was over.
+    over: Option<Instant>,
+}
+
+impl Rounds {
+    /// Counts a round; whether it is one too many.
+    fn fail(&mut self, limits: &Limits, now: Instant) -> bool {
+        self.failed = self.failed.saturating_add(1);
+        self.over = Some(now);
+        limits.rounds_are_exceeded(self.failed, now - *self.since.get_or_insert(now))
+    }
+
+    /// Begins anew.
+    fn end(&mut self) {
+        self.failed = 0;
+        self.since = None;
+    }
 }
 
 impl Breaker {
@@ -113,10 +139,10 @@ impl Breaker {
             limits,
             stage: if is_forced { Stage::Open { next_probe: None } } else { Stage::Closed },
             window: Window::new(limits.window, now),
-            failed_rounds: 0,
-            failing_since: None,
-            round_over: None,
+            connects: Rounds::default(),
+            calls: Rounds::default(),
             last_answer: None,
+            is_opened_by_calls: false,
             opened_at: now,
             opening: 0,
             jitter: Jitter::new(),
@@ -158,6 +184,19 @@ impl Breaker {
 
     /// A connection was made, or the host has answered otherwise to a connect.
     pub fn connect_answered(&self, now: Instant) -> Option<Change> {
+        self.counted(|state| {
+            let tells_nothing =
+                state.is_opened_by_calls || state.stage == Stage::Closed && state.calls.failed > 0;
+            if tells_nothing {
+                state.connects.end();
+                return None;
+            }
+            self.answer_locked(state, now)
+        })
+    }
+
+    /// A probe was answered.
+    pub fn probe_answered(&self, now: Instant) -> Option<Change> {
         self.counted(|state| self.answer_locked(state, now))
     }
 
@@ -167,25 +206,25 @@ impl Breaker {
             if state.stage != Stage::Closed {
                 return None;
             }
-            state.window.record(false, now);
-            let tally = state.window.tally(now);
-            let is_silent = Limits::is_silent(state.last_answer, now);
-            let opens = is_silent && state.limits.share_is_exceeded(tally);
-            opens.then(|| self.open_locked(state, now))
+            let State { window, limits, calls, last_answer, .. } = &mut *state;
+            window.record(false, now);
+            let is_silent = Limits::is_silent(*last_answer, now);
+            let is_share_exceeded = limits.share_is_exceeded(window.tally(now));
+            let is_round = calls.failed == 0 || Limits::is_silent(calls.over, now);
+            let are_rounds_exceeded = is_round && calls.fail(limits, now);
+            state.is_opened_by_calls = is_silent && (is_share_exceeded || are_rounds_exceeded);
+            state.is_opened_by_calls.then(|| self.open_locked(state, now))
         })
     }
 
     /// A connect that began at `begun` has failed because the host cannot be reached or does not serve.
     pub fn connect_failed(&self, begun: Instant, now: Instant) -> Option<Change> {
         self.counted(|state| {
-            if state.stage != Stage::Closed || state.round_over.is_some_and(|over| begun < over) {
+            let State { limits, connects, stage, .. } = &mut *state;
+            if *stage != Stage::Closed || connects.over.is_some_and(|over| begun < over) {
                 return None;
             }
-            state.failed_rounds = state.failed_rounds.saturating_add(1);
-            state.round_over = Some(now);
-            let since = *state.failing_since.get_or_insert(now);
-            let opens = state.limits.rounds_are_exceeded(state.failed_rounds, now - since);
-            opens.then(|| self.open_locked(state, now))
+            connects.fail(limits, now).then(|| self.open_locked(state, now))
         })
     }
 
@@ -197,8 +236,8 @@ impl Breaker {
     }
 
     fn answer_locked(&self, state: &mut State, now: Instant) -> Option<Change> {
-        state.failed_rounds = 0;
-        state.failing_since = None;
+        state.connects.end();
+        state.calls.end();
         state.last_answer = Some(now);
         (state.stage != Stage::Closed).then(|| self.close_locked(state, now))
     }
@@ -218,8 +257,9 @@ impl Breaker {
     fn close_locked(&self, state: &mut State, now: Instant) -> Change {
         let from = std::mem::replace(&mut state.stage, Stage::Closed);
         state.window.clear(now);
-        state.failed_rounds = 0;
-        state.failing_since = None;
+        state.connects.end();
+        state.calls.end();
+        state.is_opened_by_calls = false;
         state.opening += 1;
         self.bars.store(0, Ordering::Relaxed);
         Change { from, to: Stage::Closed, probes: None }

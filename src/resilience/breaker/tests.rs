@@ -79,8 +79,34 @@ fn half_of_the_calls_open_it_only_where_nothing_is_answered() {
 }
 
 #[test]
+fn calls_that_fail_open_it_although_connects_are_answered() {
+    let (breaker, now) = breaker(Mode::Enforce);
+    for step in 0..300 {
+        breaker.call_answered(now - SECOND * 30 + SECOND / 10 * step);
+    }
+    let opens_at = (0..100).map(|step| now + SECOND / 5 * step).find_map(|at| {
+        breaker.connect_answered(at);
+        Some((breaker.call_failed(at)?.probes?, at))
+    });
+    let (_, at) = opens_at.unwrap();
+    assert_eq!(at, now + 5 * SECOND);
+    assert_eq!(breaker.connect_answered(at), None);
+    assert_eq!(breaker.probe_answered(at).unwrap().to, Stage::Closed);
+}
+
+#[test]
+fn calls_of_which_some_are_answered_begin_the_count_anew() {
+    let (breaker, now) = breaker(Mode::Enforce);
+    for second in 0..19 {
+        let at = now + SECOND * second;
+        let result = if second % 4 == 0 { breaker.call_answered(at) } else { breaker.call_failed(at) };
+        assert_eq!((result, breaker.connect_answered(at)), (None, None), "second {second}");
+    }
+}
+
+#[test]
 fn the_first_answer_closes_it_whoever_got_it() {
-    for answer in [Breaker::call_answered, Breaker::connect_answered] {
+    for answer in [Breaker::call_answered, Breaker::connect_answered, Breaker::probe_answered] {
         let (breaker, now) = breaker(Mode::Enforce);
         let (probes, at) = opened(&breaker, now);
         assert_eq!(answer(&breaker, at).unwrap().to, Stage::Closed);
@@ -197,6 +223,8 @@ proptest! {
     ) {
         let (breaker, mut now) = breaker(mode);
         let mut last_answer: Option<Instant> = None;
+        let mut calls_fail = false;
+        let mut is_opened_by_calls = false;
         let mut failed: Vec<(Instant, Instant)> = Vec::new();
         for (pause, event) in steps {
             now += Duration::from_millis(pause);
@@ -211,13 +239,22 @@ proptest! {
                 }
             };
             match event {
+                Event::ConnectAnswered if is_opened_by_calls => prop_assert_eq!(change, None),
                 Event::CallAnswered | Event::ConnectAnswered => {
+                    if let Event::CallAnswered = event {
+                        calls_fail = false;
+                        is_opened_by_calls = false;
+                    }
+                    calls_fail &= change.is_none();
                     prop_assert_eq!(breaker.stage(), Stage::Closed);
                     prop_assert!(!breaker.bars());
-                    last_answer = Some(now);
+                    if !calls_fail {
+                        last_answer = Some(now);
+                    }
                     failed.clear();
                 }
                 Event::CallFailed if change.is_some() => {
+                    is_opened_by_calls = true;
                     prop_assert!(last_answer.is_none_or(|at| now - at >= SECOND));
                 }
                 Event::ConnectFailed(_) if change.is_some() => {
@@ -231,7 +268,8 @@ proptest! {
                     });
                     prop_assert!(rounds.count() >= 5);
                 }
-                _ => {}
+                Event::CallFailed => calls_fail |= breaker.stage() == Stage::Closed,
+                Event::ConnectFailed(_) => {}
             }
             prop_assert_eq!(breaker.bars(), mode == Mode::Enforce && breaker.stage() != Stage::Closed);
         }
