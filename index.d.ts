@@ -371,6 +371,36 @@ export interface ConnectOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** Options of `listen`. */
+export interface ListenOptions {
+  /** Called when it listens again after a loss: what was notified in between may be missing. Default: none. */
+  onGap?: ((gap: NotificationGap) => void) | undefined;
+  /**
+   * Milliseconds between two questions whether the server is there. A connection on which no answer comes within another
+   * such time is lost. All channels of a pool have the shortest one. Default: 15000.
+   */
+  heartbeatMillis?: number | undefined;
+}
+
+/** A time in which notifications may have been missed. */
+export interface NotificationGap {
+  channel: string;
+  /** The last sign of life of the connection that was lost. */
+  since: Date;
+  /** From then on it listens again. */
+  until: Date;
+  /** What the connection was lost to. */
+  cause: Error | undefined;
+}
+
+/** What `listen` resolves with. */
+export interface Subscription {
+  readonly channel: string;
+  /** No more is handed over from now on; resolves when the server knows. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
 /** Options of `stream`. */
 export interface StreamOptions {
   /** Rows per page. Default: 1000. */
@@ -587,6 +617,18 @@ export class Pool extends events.EventEmitter {
    * Rejects with what `work` throws, with DatabaseError, or with CommitOutcomeUnknownError.
    */
   transaction<T>(work: (client: TransactionClient) => Promise<T> | T, options?: TransactionOptions): Promise<T>;
+
+  /**
+   * Calls `handler` with each notification of `channel`, from the moment it resolves. All channels of a pool share one
+   * connection, which is none of the pool's `max`, and is opened anew when it is lost. `end` closes it.
+   *
+   * Rejects with what the connect, or LISTEN, fails with.
+   */
+  listen(
+    channel: string,
+    handler: (message: Notification) => void,
+    options?: ListenOptions,
+  ): Promise<Subscription>;
 
   /**
    * Resolves once the pool has a connection, for readiness probes; without one it waits as `connect` does. Rejects with

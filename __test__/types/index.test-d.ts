@@ -183,6 +183,13 @@ export async function failsafe(pool: Pool): Promise<number> {
   // @ts-expect-error there is no such mode
   pool.configure({ breaker: 'sometimes' });
   void config;
+  const subscription = await pool.listen('news', ({ payload }) => void payload?.length, {
+    onGap: ({ since, until, cause }) => [since.getTime(), until.getTime(), cause?.message],
+    heartbeatMillis: 5000,
+  });
+  await subscription.close();
+  // @ts-expect-error a handler is missing
+  await pool.listen('news');
   // @ts-expect-error a tenant is missing
   await pool.transaction(async () => {}, { set: { 'app.tenant': undefined } });
   const nested: string = await pool.transaction((client) =>

@@ -24,6 +24,7 @@ const { bridge } = require('../native/bridge');
 const { plainMethods } = require('../client/patched-methods');
 const { awaitOnConnect, hasOnConnect, openedNative } = require('./open');
 const { leaseForStream } = require('./lease');
+const { Listeners } = require('./listen');
 const { returnToCore } = require('./return-to-core');
 const leakDetection = require('../monitor/leak-detection');
 const tracing = require('../monitor/tracing-channels');
@@ -61,6 +62,7 @@ const { query: plainQuery } = plainMethods(Client.prototype);
  * @property {boolean} _binary
  * @property {boolean} _isPrefilledOnly
  * @property {boolean} _holdsIdleTimeout
+ * @property {InstanceType<typeof Listeners>|null} _listeners
  */
 
 const Emitter = /** @type {typeof EventEmitter & (new (...args: any[]) => HiddenFields)} */ (EventEmitter);
@@ -114,6 +116,8 @@ class Pool extends Emitter {
     hide(this, '_isPrefilledOnly', false);
     // The idle timeout is held until the next turn of the event loop, see return-to-core.js.
     hide(this, '_holdsIdleTimeout', false);
+    // Its subscriptions to channels, from the first one on.
+    hide(this, '_listeners', null);
   }
 
   /** All connections: leased, idle and those being opened. */
@@ -243,6 +247,17 @@ class Pool extends Emitter {
   }
 
   /**
+   * Calls `handler` with each notification of a channel, on a connection of its own that is opened anew when it is lost.
+   * @param options `onGap`, called after a loss with the time in which notifications were missed; `heartbeatMillis`
+   * @returns {Promise} of a subscription, once the server has been told; `close` ends it
+   */
+  async listen(channel, handler, options) {
+    if (this.ending) throw new Error('Cannot use a pool after calling end on the pool');
+    if (this._listeners === null) this._listeners = new Listeners(this);
+    return this._listeners.add(channel, handler, options);
+  }
+
+  /**
    * Refuses new work, rejects who waits for a connection, closes idle connections, waits for leased ones.
    * @param callback called when all are closed; without it a promise is returned
    */
@@ -255,12 +270,15 @@ class Pool extends Emitter {
     this.ending = true;
     logPulse(this);
     const answer = callbackOrPromise(this.Promise, callback);
+    const listening = this._listeners?.endAll();
+    const told = (error) =>
+      listening ? listening.then(() => answer.callback(error)) : answer.callback(error);
     if (this._native === null) {
       this.ended = true;
-      nextTick(() => answer.callback());
+      nextTick(() => told());
       return answer.promise;
     }
-    const shutdown = new Shutdown(this, answer.callback);
+    const shutdown = new Shutdown(this, told);
     for (const release of this._earlyReleases) release.close();
     for (const connection of this._lostLeases) returnToCore(this, connection, true);
     bridge().register(shutdown);
