@@ -35,7 +35,8 @@ async function runRound(cluster, fault, { prefix, contenders, writers, place = c
     const keys = `${prefix}:${contender}:`;
     const texts = { ...TEXTS, insert: INSERT };
     const job = { contender, place, texts, writers, prefix: keys, warm: 10, patience: PATIENCE };
-    return new ContenderRun(job, { limit: LIMIT });
+    // Behind a balancer it has to be said that a leader is wanted: for a moment it may lead to a standby.
+    return new ContenderRun(job, { limit: LIMIT, env: { DB_TARGET_SESSION_ATTRS: 'read-write' } });
   });
   let isStruck = false;
   try {
