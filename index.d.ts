@@ -187,6 +187,8 @@ export interface PoolConfig extends ClientConfig {
    * connection does not count. Default: 0, none.
    */
   slowQueryMillis?: number | undefined;
+  /** Standbys that take queries with `readOnly`, see docs/guide/tiers.md. Default: none. */
+  replica?: ReplicaConfig | undefined;
   /** The limits of this pool's alerts, in its monitor and on the live page. Default: as the DB_ALERT_* variables say. */
   alerts?: AlertThresholds | undefined;
   /** Retries after the first attempt, see docs/guide/retry.md; 0: none, as pg. Default: 0. */
@@ -206,6 +208,31 @@ export interface PoolConfig extends ClientConfig {
   deadline?: number | undefined;
   /** A circuit breaker for the pool, see docs/guide/retry.md. Default: off. */
   breaker?: boolean | BreakerMode | BreakerConfig | undefined;
+}
+
+/** The option `replica`. Any other member is a ConfigurationError. */
+export interface ReplicaConfig {
+  /** One or several, separated by commas. User, database, password and TLS are those of the pool. */
+  host: string;
+  /** One for all, or as many as hosts. Default: 5432. */
+  port?: number | string | undefined;
+  /** Connections to each at most. Default: 5. */
+  max?: number | undefined;
+  /** Milliseconds: one that is further behind gets no queries. Default: 5000. */
+  maxLagMillis?: number | undefined;
+}
+
+/** A replica as it stands. */
+export interface ReplicaStatus {
+  host: string;
+  port: number;
+  /** It is not too far behind, as far as is known. */
+  isUsed: boolean;
+  /** Milliseconds that it is behind at most; null: it is not known. */
+  lagMillis: number | null;
+  /** Queries that were sent to it, and those of them that the primary had to run. */
+  queries: number;
+  fallbacks: number;
 }
 
 export type Switch = boolean | 'on' | 'off';
@@ -340,7 +367,7 @@ export interface QueryConfig<I = any[]> {
   maxResultBytes?: number | undefined;
   /** Running it twice does no harm: `pool.query` may run it again when its answer is lost. Default: false. */
   idempotent?: boolean | undefined;
-  /** It changes nothing; as `idempotent`. Default: false. */
+  /** It changes nothing; as `idempotent`, and `pool.query` may run it on a replica. Default: false. */
   readOnly?: boolean | undefined;
   /** Of `pool.query`: milliseconds for waiting, connecting, running and all retries. Default: the pool's. */
   deadline?: number | undefined;
@@ -577,6 +604,9 @@ export class Pool extends events.EventEmitter {
   readonly waitingCount: number;
   /** Connections past their lifetime that are still leased. */
   readonly expiredCount: number;
+
+  /** The replicas that take its queries with `readOnly`. */
+  readonly replicas: readonly ReplicaStatus[];
 
   /** `end` has been called, and: it is done. */
   readonly ending: boolean;

@@ -129,7 +129,7 @@ test('a cut and a server that is away for a while are outlasted', async () => {
   const accepted = proxy.accepted;
   await notify('news', 'missed');
   const late = pool.listen('late', () => {});
-  await expect(late).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+  await expect(late).rejects.toThrow();
   await proxy.listen();
   await heardAgain({ heard }, 'news', 'back');
   expect(heard).not.toContain('missed');

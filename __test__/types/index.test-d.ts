@@ -99,6 +99,7 @@ export function construction(): void {
     idleTimeoutMillis: null,
     maxWaiting: 100,
     slowQueryMillis: 500,
+    replica: { host: 'r1,r2', maxLagMillis: 1000 },
     ssl: { ca: 'pem' },
     password: async () => 'x',
   };

@@ -101,6 +101,7 @@ function clientSettings(client, options) {
   return { ...connectionSettings(client, options), ...alone };
 }
 
+const REPLICA = ['host', 'port', 'max', 'maxLagMillis'];
 const BREAKER_LIMITS = optionsOf('breaker').filter(({ name }) => name !== 'mode');
 const BREAKER_MODES = optionNamed('mode', 'breaker').choices;
 
@@ -179,9 +180,24 @@ function breakerLimit(option, limits) {
  */
 function checkOptions(options) {
   const problems = optionsOf('pool').flatMap((option) => (option.early ? problemOf(option, options) : []));
-  problems.push(...unknownLimits(options.breaker));
+  problems.push(...unknownLimits(options.breaker), ...replicaProblems(options.replica));
   if (problems.length > 0) throw new ConfigurationError(problems);
   retrySettings(options);
+}
+
+/** What is wrong with the option `replica`: one line each. */
+function replicaProblems(replica) {
+  if (replica === undefined || replica === null) return [];
+  if (typeof replica !== 'object') return ['replica must be an object'];
+  const unknown = Object.keys(replica).filter((name) => !REPLICA.includes(name));
+  const problems = unknown.map((name) => `replica.${name} is none of ${REPLICA.join(', ')}`);
+  if (typeof replica.host !== 'string' || replica.host === '')
+    problems.push('replica.host must be a host, or several');
+  for (const name of ['max', 'maxLagMillis']) {
+    if (replica[name] !== undefined && !(Number(replica[name]) >= 1))
+      problems.push(`replica.${name} must be a number of at least 1`);
+  }
+  return problems;
 }
 
 /** @param {import('./options').Option} option */

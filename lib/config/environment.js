@@ -43,6 +43,7 @@ function readEnvironment(env = process.env) {
   // Without retry a failed connect fails its caller at once, as in pg.
   if (given.retry === 'off') given.failFast = true;
   given.breaker = readBreaker(reader, given.breaker);
+  const replica = readReplica(reader, common.port);
 
   const sizes = Object.fromEntries([...TIERS, SHARED].map((tier) => [tier, readSizes(reader, tier)]));
   /** @type {Record<string, any>} */
@@ -53,6 +54,7 @@ function readEnvironment(env = process.env) {
       ...valuesOf(given, tier),
       ...sizes[tier],
       ...readCredentials(reader, tier),
+      ...(tier !== 'admin' && replica !== undefined && { replica }),
       tier,
     };
   }
@@ -87,6 +89,21 @@ function readBreaker(reader, mode) {
     if (value !== undefined) limits[option.name] = value;
   }
   return Object.keys(limits).length === 0 ? mode : { ...limits, mode };
+}
+
+/** The option `replica`; undefined where no variable names a host. */
+function readReplica(reader, commonPort) {
+  const read = (variable) => reader.read(variableNamed(variable));
+  const host = read('DB_REPLICA_HOST');
+  const port = read('DB_REPLICA_PORT');
+  const max = read('DB_REPLICA_MAX');
+  const maxLagMillis = read('DB_REPLICA_MAX_LAG');
+  // A list of ports belongs to the list of hosts beside it.
+  const usual = String(commonPort).includes(',') ? undefined : commonPort;
+  const replica = { host, port: port ?? usual, max, maxLagMillis };
+  return host === undefined
+    ? undefined
+    : Object.fromEntries(Object.entries(replica).filter(([, value]) => value !== undefined));
 }
 
 function valuesOf(given, tier) {

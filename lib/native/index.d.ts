@@ -51,6 +51,7 @@ export class Pool {
   watchTransaction(connection: number): void;
   mayHaveCommitted(connection: number): boolean;
   isConflict(code: string): boolean;
+  isCancelled(code: string): boolean;
   commitUnknown(): void;
   configure(changes: string): void;
   holdIdleTimeout(on: boolean): void;

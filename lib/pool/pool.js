@@ -25,6 +25,7 @@ const { plainMethods } = require('../client/patched-methods');
 const { awaitOnConnect, hasOnConnect, openedNative } = require('./open');
 const { leaseForStream } = require('./lease');
 const { Listeners } = require('./listen');
+const { Replicas, queryReplica } = require('./replicas');
 const { returnToCore } = require('./return-to-core');
 const leakDetection = require('../monitor/leak-detection');
 const tracing = require('../monitor/tracing-channels');
@@ -63,6 +64,7 @@ const { query: plainQuery } = plainMethods(Client.prototype);
  * @property {boolean} _isPrefilledOnly
  * @property {boolean} _holdsIdleTimeout
  * @property {InstanceType<typeof Listeners>|null} _listeners
+ * @property {InstanceType<typeof Replicas>|null} _replicas
  */
 
 const Emitter = /** @type {typeof EventEmitter & (new (...args: any[]) => HiddenFields)} */ (EventEmitter);
@@ -118,6 +120,8 @@ class Pool extends Emitter {
     hide(this, '_holdsIdleTimeout', false);
     // Its subscriptions to channels, from the first one on.
     hide(this, '_listeners', null);
+    // The replicas that take its queries with `readOnly`, where it has any.
+    hide(this, '_replicas', this.options.replica ? new Replicas(this, Pool, this.options.replica) : null);
   }
 
   /** All connections: leased, idle and those being opened. */
@@ -138,6 +142,11 @@ class Pool extends Emitter {
   /** Connections past `maxLifetimeSeconds` that are still leased. */
   get expiredCount() {
     return this._native === null ? 0 : this._native.expired;
+  }
+
+  /** Each replica as it stands: whether it is used, its lag, how many queries it got and how many it gave back. */
+  get replicas() {
+    return this._replicas === null ? [] : this._replicas.status;
   }
 
   /**
@@ -204,6 +213,10 @@ class Pool extends Emitter {
    */
   query(text, values, callback) {
     if (typeof text === 'function') return refuseFunction(text);
+    if (this._replicas !== null && text && text.readOnly) {
+      const routed = queryReplica(this, text, values, callback);
+      if (routed !== undefined) return routed.promise;
+    }
     // What runs on a client is traced there.
     if (tracing.enterTrace('query') && canQueryDirectly(this) && !(text && text.submit)) {
       return tracing.traceQuery(plainPoolQuery, this, [text, values, callback]);
@@ -270,9 +283,11 @@ class Pool extends Emitter {
     this.ending = true;
     logPulse(this);
     const answer = callbackOrPromise(this.Promise, callback);
-    const listening = this._listeners?.endAll();
-    const told = (error) =>
-      listening ? listening.then(() => answer.callback(error)) : answer.callback(error);
+    const others = [this._listeners?.endAll(), this._replicas?.end()].filter(Boolean);
+    const told = (error) => {
+      if (others.length === 0) answer.callback(error);
+      else Promise.allSettled(others).then(() => answer.callback(error));
+    };
     if (this._native === null) {
       this.ended = true;
       nextTick(() => told());

@@ -284,6 +284,14 @@ impl NativePool {
         SqlState::new(code.as_bytes()).action() == Action::Rerun
     }
 
+    /// Whether a statement with this code was cancelled, by a timeout of the server or on request.
+    #[napi(catch_unwind)]
+    #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over a String")]
+    #[allow(clippy::unused_self, reason = "JavaScript asks its pool")]
+    pub fn is_cancelled(&self, code: String) -> bool {
+        SqlState::new(code.as_bytes()).is_cancelled()
+    }
+
     /// Counts a COMMIT whose outcome stays unknown.
     #[napi(catch_unwind)]
     pub fn commit_unknown(&self) {

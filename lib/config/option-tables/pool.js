@@ -162,6 +162,12 @@ const POOL = [
     doc: 'a query that runs for so long is an event of [the log](monitoring.md#slow-queries), without values. To wait for a connection is not to run',
   },
   {
+    name: 'replica',
+    kind: 'object',
+    otherwise: 'none',
+    doc: '`{ host, port, max, maxLagMillis }`: standbys that take [queries with `readOnly`](tiers.md#replicas)',
+  },
+  {
     name: 'alerts',
     kind: 'object',
     otherwise: 'as the `DB_ALERT_*` variables say',

@@ -90,7 +90,7 @@ const POOL_QUERY = [
     name: 'readOnly',
     kind: 'flag',
     default: false,
-    doc: 'it changes nothing; as `idempotent`',
+    doc: 'it changes nothing; as `idempotent`, and may run on a [replica](tiers.md#replicas)',
   },
   {
     name: 'deadline',

@@ -1,0 +1,242 @@
+'use strict';
+
+// The replicas of a pool: standbys that take its `readOnly` queries, each a small pool of its own. One is used while all
+// that the primary had written `maxLagMillis` ago is known to be replayed there; whatever a replica cannot do, the
+// primary does.
+//
+// In the background the primary is asked how far its log goes, and each replica how far it has replayed it. So neither
+// clocks nor an idle primary deceive, and a standby that receives nothing any more is found out. Nobody asks while
+// there are no such queries.
+
+const { failureReason } = require('../errors');
+const { callbackOrPromise } = require('../async/answer');
+const { inContext } = require('../async/callback-context');
+const { clearTimeout, monotonicNow, setTimeout } = require('../async/timers');
+const { codeOf } = require('../retry/terms');
+const { hostList, parseConnectionString } = require('../config/hosts');
+const { hide } = require('../config/secrets');
+const { REASONS } = require('../native/layout');
+
+const MAX_LAG_MILLIS = 5000;
+const LONGEST_PAUSE_MILLIS = 1000;
+const SHORTEST_PAUSE_MILLIS = 20;
+// Without queries for so long, nobody asks for the lag any more.
+const UNUSED_MILLIS = 10_000;
+const MAX = 5;
+const CONNECT_MILLIS = 2000;
+
+// What is written counts: what is not may be lost, and reaches a standby later.
+const WRITTEN = 'SELECT pg_catalog.pg_current_wal_lsn()::text AS position';
+const REPLAYED =
+  'SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()::text END AS position';
+const TEXT = { getTypeParser: () => String };
+
+/** Asks one server again and again where it stands, for as long as somebody wants to know. */
+class Question {
+  constructor(pool, PoolClass, changes, text, take) {
+    this.pool = poolOf(pool, PoolClass, { ...changes, max: 1, min: 0, monitor: false });
+    this.text = text;
+    this.take = take;
+    this.timer = undefined;
+    this.isAsking = false;
+  }
+
+  /** @param pause gives the milliseconds to the next time; undefined: that is enough */
+  ask(pause) {
+    if (this.isAsking) return;
+    this.isAsking = true;
+    const askAgain = async () => {
+      await this.askOnce();
+      const millis = pause();
+      this.isAsking = millis !== undefined;
+      if (this.isAsking) this.timer = setTimeout(askAgain, millis).unref();
+    };
+    askAgain();
+  }
+
+  async askOnce() {
+    const at = monotonicNow();
+    try {
+      const { rows } = await this.pool.query({ text: this.text, types: TEXT, query_timeout: CONNECT_MILLIS });
+      const [{ position }] = rows;
+      if (position !== null) this.take(numberOf(position), at);
+    } catch {
+      // A server that does not answer is as one that gets no further.
+    }
+  }
+
+  end() {
+    clearTimeout(this.timer);
+    return this.pool.end();
+  }
+}
+
+/** One standby. */
+class Replica {
+  constructor(pool, PoolClass, place, max, written) {
+    const { tier } = pool.options;
+    const own = { ...place, targetSessionAttrs: 'any' };
+    const name = tier === undefined ? {} : { tier: `${tier} replica ${place.host}:${place.port}` };
+    this.place = place;
+    this.queries = 0;
+    this.fallbacks = 0;
+    // All that was written up to this moment is replayed.
+    this.freshAt = -Infinity;
+    this.pool = poolOf(pool, PoolClass, { ...own, ...name, max, min: 0 });
+    this.question = new Question(pool, PoolClass, own, REPLAYED, (position) => {
+      const { at } = written.findLast((one) => one.position <= position) ?? {};
+      if (at !== undefined) this.freshAt = Math.max(this.freshAt, at);
+    });
+  }
+
+  get lagMillis() {
+    return monotonicNow() - this.freshAt;
+  }
+
+  get load() {
+    return this.pool.waitingCount + this.pool.totalCount - this.pool.idleCount;
+  }
+
+  end() {
+    return Promise.all([this.pool.end(), this.question.end()]);
+  }
+}
+
+class Replicas {
+  /** @param PoolClass the class of its own pools, which know no replicas */
+  constructor(pool, PoolClass, { host, port, max = MAX, maxLagMillis = MAX_LAG_MILLIS }) {
+    this.pool = pool;
+    this.maxLagMillis = maxLagMillis;
+    this.pauseMillis = Math.min(LONGEST_PAUSE_MILLIS, Math.max(SHORTEST_PAUSE_MILLIS, maxLagMillis / 4));
+    // Where the log of the primary ended, and when it was asked for; the oldest first.
+    const written = [];
+    this.question = new Question(
+      pool,
+      PoolClass,
+      { targetSessionAttrs: 'read-write' },
+      WRITTEN,
+      (position, at) => {
+        written.push({ position, at });
+        while (written[0].at < at - maxLagMillis) written.shift();
+      },
+    );
+    this.all = hostList(host, port).map((place) => new Replica(pool, PoolClass, place, max, written));
+    this.usedAt = 0;
+    this.tellsConnects = false;
+    this.isOver = false;
+  }
+
+  /** A replica for a query; undefined: the primary has to do it. */
+  choose() {
+    this.usedAt = monotonicNow();
+    if (!this.tellsConnects && this.pool.listenerCount('connect') > 0) this.tellConnects();
+    const pause = () =>
+      this.isOver || monotonicNow() - this.usedAt > UNUSED_MILLIS ? undefined : this.pauseMillis;
+    for (const { question } of [this, ...this.all]) question.ask(pause);
+    const fresh = this.all.filter((replica) => replica.lagMillis <= this.maxLagMillis);
+    return fresh.sort((a, b) => a.load - b.load)[0];
+  }
+
+  /** Listeners of the pool set up connections to replicas, too. */
+  tellConnects() {
+    this.tellsConnects = true;
+    for (const replica of this.all) replica.pool.on('connect', (client) => this.pool.emit('connect', client));
+  }
+
+  /** Runs a query on `replica`, and on the primary where that fails. */
+  async query(replica, config, values) {
+    const begun = monotonicNow();
+    replica.queries += 1;
+    try {
+      return await replica.pool.query(config, values);
+    } catch (error) {
+      if (!this.mayFallBack(error, config)) throw error;
+      const deadline = Number(config.deadline ?? this.pool.options.deadline) || undefined;
+      const left = deadline && Math.round(deadline - (monotonicNow() - begun));
+      if (left !== undefined && left < 1) throw error;
+      replica.fallbacks += 1;
+      return this.pool.query(onPrimary(config, left), values);
+    }
+  }
+
+  /** Whether the primary may do better. What ran out of its time on a replica does not begin again. */
+  mayFallBack(error, { signal }) {
+    if (this.isOver || signal?.aborted) return false;
+    if (failureReason(error) === REASONS.QUERY_TIMEOUT || error.code === 'RESULT_TOO_LARGE') return false;
+    const { _native } = this.question.pool;
+    return !_native?.isCancelled(codeOf(error) ?? '');
+  }
+
+  /** Each of them as it stands. */
+  get status() {
+    return this.all.map(({ place, lagMillis, queries, fallbacks }) => ({
+      ...place,
+      isUsed: lagMillis <= this.maxLagMillis,
+      lagMillis: Number.isFinite(lagMillis) ? Math.round(lagMillis) : null,
+      queries,
+      fallbacks,
+    }));
+  }
+
+  async end() {
+    this.isOver = true;
+    await Promise.all([this.question.end(), ...this.all.map((replica) => replica.end())]);
+  }
+}
+
+/** The same query, which is no longer sent to a replica but may still run twice. */
+function onPrimary(config, deadline) {
+  const own = { readOnly: false, idempotent: true };
+  return Object.assign(Object.create(config), own, deadline === undefined ? {} : { deadline });
+}
+
+/**
+ * Runs a query that only reads on a replica, if one is up to it.
+ * @returns `{ promise }`, undefined where it was called with a callback; undefined: it is the primary's
+ */
+function queryReplica(pool, config, values, callback) {
+  if (pool.ending || typeof config.submit === 'function') return undefined;
+  const replica = pool._replicas.choose();
+  if (replica === undefined) return undefined;
+  if (typeof values === 'function') [values, callback] = [undefined, values];
+  const answer = callbackOrPromise(pool.Promise, inContext(callback));
+  pool._replicas.query(replica, config, values).then(
+    (result) => answer.callback(undefined, result),
+    (error) => answer.callback(error),
+  );
+  return { promise: answer.promise };
+}
+
+/** A pool with the options of `pool`, but for these: it fails soon, and is tried again by nobody. */
+function poolOf(pool, PoolClass, changes) {
+  const { connectionString, password, replica, ...options } = pool.options;
+  const parts = connectionString === undefined ? {} : parseConnectionString(connectionString);
+  delete parts.target_session_attrs;
+  delete options.target_session_attrs;
+  const own = { ...options, ...parts, ...changes };
+  Object.assign(own, {
+    retryAttempts: 0,
+    breaker: 'off',
+    failFast: true,
+    allowExitOnIdle: true,
+    enhanced: false,
+  });
+  own.connectionTimeoutMillis = Math.min(
+    Number(own.connectionTimeoutMillis) || CONNECT_MILLIS,
+    CONNECT_MILLIS,
+  );
+  own.acquireTimeoutMillis = undefined;
+  own.isTier = undefined;
+  own.budget = undefined;
+  if (parts.password === undefined && pool.options.password !== undefined)
+    hide(own, 'password', pool.options.password);
+  return new PoolClass(own, pool.Client);
+}
+
+/** A position of the log, `16/B374D848`, as a number. */
+function numberOf(position) {
+  const [high, low] = position.split('/').map((part) => BigInt(`0x${part}`));
+  return (high << 32n) | low;
+}
+
+module.exports = { Replicas, queryReplica };
