@@ -24,7 +24,7 @@ const GATE = [
   ['types, as libraries expect them', () => runPackage('typescript', ['-p', LIBRARY_TYPES])],
   ['package', () => runPackage('publint', ['--strict'])],
   // Loaded when its turn comes: it stands on packages that the first step installs.
-  ['other Node versions', () => require('./smoke').smoke()],
+  ['other Node versions, Bun, Deno', () => require('./smoke').smoke()],
 ];
 
 const jest = (args) => runPackage('jest', args);

@@ -1,10 +1,16 @@
 'use strict';
 
-// A small walk through the package, for Node versions on which jest is not run: it prints what it saw,
-// and has to end by itself.
+// A small walk through the package, for runtimes on which jest is not run: it prints what it saw, and has to end by
+// itself.
 
 const assert = require('node:assert/strict');
 const { Pool, Client, DatabaseError, types } = require('../../index.js');
+
+/** The runtime with its version; Bun and Deno tell a version of Node, too. */
+function runtime() {
+  const { bun, deno, node } = process.versions;
+  return bun ? `bun ${bun}` : deno ? `deno ${deno}` : `node ${node}`;
+}
 
 async function main(config) {
   const pool = new Pool({ ...config, max: 3 });
@@ -27,6 +33,16 @@ async function main(config) {
     pool.query('SELECT 1 / 0'),
     (error) => error instanceof DatabaseError && error.code === '22012',
   );
+  const streamed = [];
+  for await (const row of pool.stream('SELECT n FROM generate_series(1, 5000) n')) streamed.push(row.n);
+  assert.equal(streamed.length, 5000);
+  await assert.rejects(
+    pool.transaction(async (client) => {
+      await client.query('SELECT 1');
+      throw new Error('undone');
+    }),
+    /undone/,
+  );
   const client = await pool.connect();
   await client.query('BEGIN');
   assert.equal(client.getTransactionStatus(), 'T');
@@ -46,7 +62,7 @@ async function main(config) {
 }
 
 main(JSON.parse(process.env.DATABASE_CONFIG)).then(
-  () => console.log(`node ${process.version}: ok`),
+  () => console.log(`${runtime()}: ok`),
   (error) => {
     console.error(error);
     process.exitCode = 1;
