@@ -15,7 +15,7 @@ let lastTag = '';
 let last = { command: null, rowCount: null, oid: null };
 
 const { COUNT, RAW_LENGTH, HEADER } = ROWS;
-const { KIND, KIND_BITS } = RECORD;
+const { LENGTH, KIND, KIND_BITS } = RECORD;
 
 class Result {
   #plan = null;
@@ -44,15 +44,16 @@ class Result {
     this._prebuiltEmptyResultObject = shape.empty;
   }
 
-  // Appends the rows of a ROWS record that begins at `word` of the frame.
+  // Appends the rows of a ROWS record that begins at `word` of the frame. They fill it: with other columns than theirs
+  // they would be read from the record behind it.
   append(frame, word) {
     const words = frame.words;
     const count = words[word + COUNT];
     if (count === 0) return;
     const slot = (word + HEADER) / 2;
     const rawStart = (slot + count * this.fields.length) * 8;
-    if (rawStart + words[word + RAW_LENGTH] > frame.bytes.length)
-      throw new Error('a record of rows ends beyond its frame');
+    const unused = word * 4 + words[word + LENGTH] - rawStart - words[word + RAW_LENGTH];
+    if (unused < 0 || unused >= 8) throw new Error('a record of rows does not fit its columns');
     this.#plan.append(
       this.rows,
       frame,

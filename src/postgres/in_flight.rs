@@ -18,8 +18,8 @@ pub(super) struct InFlight {
     pub(super) types: Arc<[u32]>,
     /// The columns of the current result.
     pub(super) shape: Option<Arc<Shape>>,
-    /// Whether the reply has got the columns of the current result.
-    pub(super) opened: bool,
+    /// How far the reply has got the current result.
+    pub(super) result: ResultState,
     /// The progress of its answer.
     pub(super) progress: Progress,
     /// The error that ends it.
@@ -28,6 +28,17 @@ pub(super) struct InFlight {
     pub(super) given_up: bool,
     /// Bytes that its further rows may have.
     pub(super) room: u64,
+}
+
+/// How far a reply has got a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ResultState {
+    /// Not even its columns.
+    Unopened,
+    /// Its columns, perhaps rows.
+    Open,
+    /// All rows of a page: its caller may end it here.
+    PageEnd,
 }
 
 /// The progress of an answer.
@@ -74,7 +85,7 @@ impl InFlight {
             is_rerun: false,
             types: Arc::default(),
             shape,
-            opened: false,
+            result: ResultState::Unopened,
             progress: Progress::Nothing,
             error: None,
             given_up: false,

@@ -198,6 +198,7 @@ impl<'a> RawMessage<'a> {
             b'1' => "parseComplete",
             b'G' => "copyInResponse",
             b'd' => "copyData",
+            b'n' => "noData",
             b'Z' => "readyForQuery",
             other => return Error::protocol(format!("received invalid response: {other:x}")),
         };

@@ -9,7 +9,7 @@ use super::{
     Connection, DatabaseError, Error, Event, RawReader, Shape, Status,
     cancellation::Cancellation,
     codec::Packer,
-    in_flight::{InFlight, Preparation, Progress},
+    in_flight::{InFlight, Preparation, Progress, ResultState},
     messages::{Inbox, RawMessage},
     portal::Suspended,
     statements::OWN_NAME,
@@ -128,25 +128,40 @@ impl ResponseHandler {
         self.give_up(id, Error::TooLarge(limit));
     }
 
+    /// Whether rows are packed that the reply has not got.
+    pub(super) fn has_rows(&self) -> bool {
+        !self.packer.is_empty()
+    }
+
+    /// Whether a result has begun that is neither complete nor at the end of a page.
+    pub(super) fn has_open_result(&self) -> bool {
+        let is_open = |current: &InFlight| current.result == ResultState::Open;
+        self.has_rows() || self.current.as_ref().is_some_and(is_open)
+    }
+
     /// Hands the packed rows to the reply, or the columns alone where a result has no rows.
     fn hand_over(&mut self) {
         let Some(current) = &mut self.current else { return };
         let Some(shape) = &current.shape else { return };
-        if self.packer.is_empty() && current.opened {
+        if self.packer.is_empty() && current.result != ResultState::Unopened {
             return;
         }
         current.exchange.reply.rows(shape, self.packer.rows());
-        current.opened = true;
+        current.result = ResultState::Open;
         current.progress = current.progress.max(Progress::Rows);
         self.packer.clear();
     }
 
     fn columns(&mut self, message: RawMessage<'_>, some: bool) -> Result<(), Error> {
+        let has_rows = self.has_rows();
         let Some(current) = self.current() else { return Err(message.unexpected()) };
+        // The rows of a result have the columns that it began with, not those of a description among them.
+        if has_rows || current.result != ResultState::Unopened {
+            return Err(message.unexpected());
+        }
         let statement = Arc::clone(&current.exchange.statement);
         let shape = if some { Some(Shape::read(message, statement.is_binary())?) } else { None };
         current.shape.clone_from(&shape);
-        current.opened = false;
         match &mut current.preparation {
             Preparation::Pending(name) => {
                 let (name, types) = (std::mem::take(name), std::mem::take(&mut current.types));
@@ -182,7 +197,7 @@ impl ResponseHandler {
         if let Some(current) = &mut self.current {
             current.exchange.reply.complete(tag);
             current.progress = Progress::Result;
-            current.opened = false;
+            current.result = ResultState::Unopened;
             current.shape = None;
         }
         let mut state = self.connection.state.lock();
@@ -203,6 +218,7 @@ impl ResponseHandler {
             if let Some(current) = &mut self.current {
                 // The exchange may end here.
                 current.progress = Progress::Result;
+                current.result = ResultState::PageEnd;
                 current.exchange.reply.suspended();
             }
         } else {
@@ -225,11 +241,13 @@ impl ResponseHandler {
             return Err(error);
         }
         // A result without rows is not handed on: as long as nothing was, the exchange may run again.
-        if !self.packer.is_empty() {
+        if self.has_rows() {
             self.hand_over();
         }
         if let Some(current) = &mut self.current {
             current.error.get_or_insert(error);
+            // The result is over: no row of it may follow.
+            current.shape = None;
         }
         self.end_fetching();
         Ok(())

@@ -21,11 +21,11 @@ use super::{
 impl ResponseHandler {
     pub(super) fn ready(&mut self, message: RawMessage<'_>) -> Result<(), Error> {
         let status = message.status()?;
-        // Every exchange is answered by a result or an error; `ReadyForQuery` alone belongs to another one.
-        if self
-            .current()
-            .is_some_and(|current| current.progress < Progress::Result && current.error.is_none())
-        {
+        // Every exchange is answered by whole results or an error; `ReadyForQuery` alone belongs to another one.
+        let has_open_result = self.has_open_result();
+        if self.current().is_some_and(|current| {
+            current.error.is_none() && (has_open_result || current.progress < Progress::Result)
+        }) {
             return Err(message.unexpected());
         }
         if self.cancellation.is_requested() {
@@ -38,6 +38,7 @@ impl ResponseHandler {
 
     /// Ends the current exchange and begins the next.
     fn finish(&mut self, status: Status) {
+        debug_assert!(!self.has_rows(), "rows outlive their result");
         let finished = self.current.take();
         self.cancellation.end();
         let connection = Arc::clone(&self.connection);

@@ -6,7 +6,9 @@ use std::sync::{Arc, atomic::Ordering};
 
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use super::peer::{Asked, Ear, Peer, answer, ask, error, lying, message, read_query, ready, row, soon};
+use super::peer::{
+    Asked, Ear, Peer, answer, ask, description, error, lying, message, read_query, ready, row, soon,
+};
 use crate::postgres::{Connection, Error, Outcome};
 
 async fn asked(peer: &Peer) -> (Arc<Connection>, TcpStream, Arc<Ear>, Asked) {
@@ -119,10 +121,18 @@ async fn a_wrong_length_in_each_message_is_never_a_success() {
 #[tokio::test]
 async fn a_message_out_of_place_is_a_breach_of_protocol() {
     let peer = Peer::listen().await;
-    let cases: [(&str, Vec<u8>); 7] = [
+    let rows = answer()[..5].concat();
+    let cases: [(&str, Vec<u8>); 11] = [
         ("the end without a result", ready()),
         ("a row without a description", [message(b'1', b""), message(b'2', b""), row(b"x")].concat()),
-        ("rows without a tag", [answer()[..5].concat(), ready()].concat()),
+        ("rows without a tag", [rows.clone(), ready()].concat()),
+        (
+            "a second result without a tag",
+            [answer()[..6].concat(), answer()[1..5].concat(), ready()].concat(),
+        ),
+        ("a row behind the tag", [answer()[..6].concat(), row(b"x")].concat()),
+        ("columns between rows", [rows.clone(), description()].concat()),
+        ("no columns between rows", [rows, message(b'n', b""), ready()].concat()),
         ("an unknown tag", message(b'?', b"")),
         ("a status nobody knows", [answer()[..6].concat(), message(b'Z', b"?")].concat()),
         ("a status of two letters", [answer()[..6].concat(), message(b'Z', b"II")].concat()),
@@ -135,6 +145,21 @@ async fn a_message_out_of_place_is_a_breach_of_protocol() {
             "{name}: {outcome:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_row_behind_an_error_is_nobodys() {
+    let peer = Peer::listen().await;
+    let bytes = [answer()[..4].concat(), error("ERROR", "22012"), row(b"x"), ready()].concat();
+    let (_connection, mut stream, ear, asked) = asked(&peer).await;
+    stream.write_all(&bytes).await.unwrap();
+    match asked.outcome().await.0 {
+        Outcome::Failed { error: Error::Database(error), sent: true, status: None } => {
+            assert_eq!(error.code.as_str(), "22012");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(ear.closed.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
