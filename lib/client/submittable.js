@@ -261,6 +261,12 @@ class RawSession {
     else this.client.connection.stream.feed(bytes);
   }
 
+  /** Bytes are missing: the border of the next message is not known. */
+  failAtEnd(error) {
+    this.failure = error;
+    this.client.connection.stream.destroy();
+  }
+
   takeDone(status) {
     this.client._requests.settled(this, status);
   }

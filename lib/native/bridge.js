@@ -11,8 +11,8 @@ const RowDescription = require('../decode/row-description');
 const { ConfigurationError } = require('../errors');
 const { runOutside } = require('../async/callback-context');
 const { throwAsync } = require('../async/uncaught');
-const { Frame } = require('./frame');
-const { REASONS, RECORD, RECORDS } = require('./layout');
+const { Frame, UnreadableRecord } = require('./frame');
+const { CLOSE_REASONS, REASONS, RECORD, RECORDS } = require('./layout');
 const { RequestTable } = require('./request-table');
 const { monotonicNow, setImmediate } = require('../async/timers');
 
@@ -107,6 +107,7 @@ const LOST = { kind: 'plain', reason: REASONS.LOST, message: 'Connection termina
  * @property {() => void} [takeRestart] the rows so far are void: it runs again
  * @property {() => void} [takePause] a page is complete
  * @property {(flags: number, bytes: Buffer) => void} [takeRaw] bytes of its connection in raw mode
+ * @property {(error: Error) => void} [failAtEnd] a part of its answer could not be read: it fails with this error when it ends
  */
 
 /** @typedef {ConnectionHandle} ConnectionHandleType */
@@ -279,7 +280,8 @@ class Bridge {
       try {
         this.onRequestRecord(frame, word);
       } catch (error) {
-        throwAsync(error);
+        if (error instanceof UnreadableRecord) this.onUnreadable(frame, word, error);
+        else throwAsync(error);
       }
       work += length + WORK_PER_RECORD;
       if (work < WORK_PER_CLOCK) continue;
@@ -288,18 +290,55 @@ class Bridge {
     }
   }
 
-  // Fills the frame with the next whole records. A record that is larger than the frame gets one of its own.
+  // Fills the frame with the next whole records. A record that is larger than the frame gets one of its own, or is
+  // left out where there is no memory for that.
   fill() {
-    this.frame = this.ownFrame;
-    this.at = 0;
-    this.filled = 0;
-    let taken = this.native.take(this.ownFrame.bytes);
-    if (taken < 0) {
-      this.frame = new Frame((-taken + 7) & ~7);
-      taken = this.native.take(this.frame.bytes);
+    for (;;) {
+      this.frame = this.ownFrame;
+      this.at = 0;
+      this.filled = 0;
+      this.filled = this.native.take(this.ownFrame.bytes);
+      if (this.filled >= 0) return this.filled > 0;
+      const frame = this.frameOf(-this.filled);
+      this.filled = 0;
+      if (frame === null) continue;
+      this.frame = frame;
+      this.filled = this.native.take(frame.bytes);
+      return true;
     }
-    this.filled = taken;
-    return taken > 0;
+  }
+
+  // A frame of its own for a record of so many bytes; null: the record is left out.
+  frameOf(length) {
+    try {
+      return new Frame(length);
+    } catch (error) {
+      this.native.skip(this.ownFrame.bytes);
+      this.onUnreadable(this.ownFrame, 0, new UnreadableRecord(error));
+      return null;
+    }
+  }
+
+  // A record that cannot be read costs the request or connection that it is of, and nothing else.
+  onUnreadable(frame, word, error) {
+    const kind = frame.words[word + KIND] & KIND_MASK;
+    const id = frame.words[word + ID];
+    const failure = { kind: 'plain', message: error.message };
+    switch (kind) {
+      case ROWS:
+      case COMMAND:
+      case RAW:
+        this.requests.get(id)?.failAtEnd?.(error);
+        return;
+      case FAIL:
+        this.take(id)?.takeFailure(failure, frame.words[word + KIND] >>> KIND_BITS);
+        return;
+      case CLOSED:
+        this.onClosed(id, { reason: CLOSE_REASONS.BROKEN, error: failure, idle: false });
+        return;
+      default:
+        process.emitWarning(error.message, error.name);
+    }
   }
 
   continueLater() {
@@ -319,7 +358,10 @@ class Bridge {
     switch (kind) {
       case ROWS: {
         const request = this.requests.get(id);
-        if (request !== undefined) request.takeRows(this.shapes.get(argument), frame, word);
+        if (request === undefined) return;
+        const shape = this.shapes.get(argument);
+        if (shape === undefined) throw new UnreadableRecord(new Error('its columns are not known'));
+        request.takeRows(shape, frame, word);
         return;
       }
       case COMMAND: {
@@ -333,9 +375,9 @@ class Bridge {
         return;
       }
       case FAIL: {
+        const failure = frame.json(word, argument);
         const request = this.take(id);
-        if (request !== undefined)
-          request.takeFailure(frame.json(word, argument), words[word + KIND] >>> KIND_BITS);
+        if (request !== undefined) request.takeFailure(failure, words[word + KIND] >>> KIND_BITS);
         return;
       }
       case LEASED: {

@@ -9,6 +9,14 @@ const HEADER_BYTES = RECORD.HEADER * 4;
 
 /** @typedef {(start: number, end: number) => string} SliceText */
 
+/** A payload cannot be read: there is no memory for it, or it is not what its record says. */
+class UnreadableRecord extends Error {
+  constructor(cause) {
+    super(`an answer of the server could not be read: ${cause.message}`, { cause });
+    this.name = 'UnreadableRecord';
+  }
+}
+
 class Frame {
   constructor(bytes) {
     const memory = new ArrayBuffer(bytes);
@@ -27,14 +35,22 @@ class Frame {
   /** Bytes of its payload, in memory of their own. */
   copy(word, length) {
     const start = word * 4 + HEADER_BYTES;
-    return Buffer.from(this.bytes.subarray(start, start + length));
+    try {
+      return Buffer.from(this.bytes.subarray(start, start + length));
+    } catch (error) {
+      throw new UnreadableRecord(error);
+    }
   }
 
   /** JSON of its payload. */
   json(word, length) {
     const start = word * 4 + HEADER_BYTES;
-    return JSON.parse(this.bytes.utf8Slice(start, start + length));
+    try {
+      return JSON.parse(this.bytes.utf8Slice(start, start + length));
+    } catch (error) {
+      throw new UnreadableRecord(error);
+    }
   }
 }
 
-module.exports = { Frame };
+module.exports = { Frame, UnreadableRecord };

@@ -13,6 +13,7 @@ export class Bridge {
   static layout(): string;
   static version(): string;
   take(into: Uint8Array): number;
+  skip(into: Uint8Array): void;
   ref(): void;
   unref(): void;
   listen(on: boolean): void;

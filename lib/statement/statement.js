@@ -147,10 +147,15 @@ class Statement {
       this.result.append(frame, word);
       if (this.query !== null) this.query._emitRows(this.result, before);
     } catch (error) {
-      // The server runs the statement to its end; then it fails with this error.
-      this.failed = true;
-      this.failure = error;
+      this.failAtEnd(error);
     }
+  }
+
+  /** The server runs the statement to its end; then it fails with this error. */
+  failAtEnd(error) {
+    if (this.failed) return;
+    this.failed = true;
+    this.failure = error;
   }
 
   takeCommand(tag) {

@@ -180,6 +180,18 @@ impl Outbox {
         i64::try_from(length).unwrap_or(i64::MAX)
     }
 
+    /// Removes the first record and copies its header into `into`.
+    pub(super) fn skip(&self, into: &mut [u8]) {
+        let mut queue = self.queue.lock();
+        let (start, length) = (queue.start, queue.first_length());
+        let copied = into.len().min(length).min(record::HEADER * 4);
+        into[..copied].copy_from_slice(&queue.bytes[start..start + copied]);
+        queue.start += length;
+        let awake = queue.tidy();
+        drop(queue);
+        awake.into_iter().for_each(Waker::wake);
+    }
+
     /// Pending while JavaScript is behind.
     pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.poll_room(cx, CONGESTED)

@@ -189,27 +189,10 @@ mod tests {
     use crate::resilience::Fault as _;
 
     fn server_error(code: &str, severity: &str) -> Error {
-        let none = || None;
         Error::Database(std::sync::Arc::new(crate::postgres::DatabaseError {
-            length: 0,
-            message: String::new(),
-            severity: none(),
             severity_code: severity.to_owned(),
             code: SqlState::new(code.as_bytes()),
-            detail: none(),
-            hint: none(),
-            position: none(),
-            internal_position: none(),
-            internal_query: none(),
-            context: none(),
-            schema: none(),
-            table: none(),
-            column: none(),
-            data_type: none(),
-            constraint: none(),
-            file: none(),
-            line: none(),
-            routine: none(),
+            ..crate::postgres::DatabaseError::default()
         }))
     }
 

@@ -238,7 +238,7 @@ fn code_of(error: &io::Error) -> &'static str {
 }
 
 /// An `ErrorResponse` or a `NoticeResponse`, every field as the server sent it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct DatabaseError {
     /// Bytes of the message on the wire.
     pub length: usize,
@@ -443,27 +443,11 @@ mod tests {
     }
 
     fn action(code: &str, severity: &str, message: &str) -> Action {
-        let none = || None;
         let error = DatabaseError {
-            length: 0,
             message: message.to_owned(),
-            severity: none(),
             severity_code: severity.to_owned(),
             code: SqlState::new(code.as_bytes()),
-            detail: none(),
-            hint: none(),
-            position: none(),
-            internal_position: none(),
-            internal_query: none(),
-            context: none(),
-            schema: none(),
-            table: none(),
-            column: none(),
-            data_type: none(),
-            constraint: none(),
-            file: none(),
-            line: none(),
-            routine: none(),
+            ..DatabaseError::default()
         };
         error.action()
     }

@@ -3,18 +3,21 @@
 //! [`Inbox`] splits the bytes into messages without copying them. A length is believed only within the limits
 //! of the protocol, so that a server that is no PostgreSQL is recognised at once.
 
-use std::sync::Arc;
+use std::{ffi::CStr, sync::Arc};
 
 use bytes::BytesMut;
-use fallible_iterator::FallibleIterator;
-use postgres_protocol::message::backend::{ErrorFields, Message};
+use postgres_protocol::message::backend::Message;
 
-use super::{DatabaseError, Error, SqlState, Status};
+use super::{DatabaseError, Error, SqlState, Status, texts::Texts};
 
 /// The longest message. PostgreSQL itself refuses to build a longer one.
 const MAX_MESSAGE: usize = 0x3fff_ffff;
 /// The longest message of a login. A server of another protocol is recognised by it.
 const MAX_STARTUP_MESSAGE: usize = 64 * 1024;
+/// The longest description of columns: 65535 of them, with names of 200 bytes.
+const MAX_DESCRIPTION: usize = 16 * 1024 * 1024;
+/// The longest message of a type that is always short.
+const MAX_SHORT_MESSAGE: usize = 1024 * 1024;
 const HEADER: usize = 5;
 const READ_CHUNK: usize = 32 * 1024;
 /// The largest inbox that is kept after a large message.
@@ -27,11 +30,13 @@ pub(super) struct Inbox {
     start: usize,
     end: usize,
     max_message: usize,
+    /// Bytes of a message that are passed over as they come.
+    unwanted: usize,
 }
 
 impl Inbox {
     pub(super) fn new() -> Self {
-        Self { bytes: vec![0; READ_CHUNK], start: 0, end: 0, max_message: MAX_STARTUP_MESSAGE }
+        Self { bytes: vec![0; READ_CHUNK], start: 0, end: 0, max_message: MAX_STARTUP_MESSAGE, unwanted: 0 }
     }
 
     /// Ends the limit of the login: rows may be large.
@@ -53,7 +58,9 @@ impl Inbox {
             self.end -= self.start;
             self.start = 0;
             if self.bytes.len() - self.end < READ_CHUNK / 2 {
-                let length = self.bytes.len() * 2;
+                // What has come proves half of what is reserved, so a false length costs nothing.
+                let length = (self.bytes.len() * 2).min(self.first_length() + READ_CHUNK);
+                self.bytes.reserve_exact(length - self.bytes.len());
                 self.bytes.resize(length, 0);
             }
         }
@@ -62,6 +69,28 @@ impl Inbox {
 
     pub(super) fn filled(&mut self, read: usize) {
         self.end += read;
+        let unwanted = self.unwanted.min(self.end - self.start);
+        self.start += unwanted;
+        self.unwanted -= unwanted;
+    }
+
+    /// Type and length word of a message that is not there as a whole. Only after [`Inbox::next`] gave none.
+    pub(super) fn begun(&self) -> Option<(u8, usize)> {
+        let [tag, length @ ..] = *self.bytes[self.start..self.end].first_chunk::<HEADER>()?;
+        Some((tag, u32::from_be_bytes(length) as usize))
+    }
+
+    /// Passes over the message that has begun, now and as its bytes come.
+    pub(super) fn pass_over(&mut self) {
+        if let Some((_, length)) = self.begun() {
+            self.unwanted = length + 1 - (self.end - self.start);
+            self.start = self.end;
+        }
+    }
+
+    /// Bytes of the message that comes first, as far as its header is there.
+    fn first_length(&self) -> usize {
+        self.begun().map_or(HEADER, |(_, length)| length + 1)
     }
 
     /// The next message, if all of it is there.
@@ -73,7 +102,7 @@ impl Inbox {
             return Err(Error::protocol(format!("received invalid response: {tag:x}")));
         }
         let length = usize::try_from(i32::from_be_bytes([a, b, c, d])).unwrap_or(0);
-        if length < 4 || length > self.max_message {
+        if length < 4 || length > self.max_message.min(longest(tag)) {
             return Err(Error::protocol(format!(
                 "received a message of type {tag:x} with an impossible length"
             )));
@@ -84,6 +113,15 @@ impl Inbox {
         let start = self.start;
         self.start += length + 1;
         Ok(Some(RawMessage { tag, bytes: &self.bytes[start..=start + length] }))
+    }
+}
+
+/// The longest message of a type: rows, copied data and what people have written may be large.
+fn longest(tag: u8) -> usize {
+    match tag {
+        b'A' | b'D' | b'E' | b'N' | b'S' | b'V' | b'd' => MAX_MESSAGE,
+        b'T' => MAX_DESCRIPTION,
+        _ => MAX_SHORT_MESSAGE,
     }
 }
 
@@ -165,11 +203,14 @@ impl<'a> RawMessage<'a> {
 
     /// The first zero-terminated texts of `bytes`, a part of the message.
     pub(super) fn texts<const N: usize>(self, bytes: &[u8]) -> Result<[String; N], Error> {
-        let mut texts = bytes.split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned());
-        let found: Vec<_> = texts.by_ref().take(N).collect();
-        // The part behind the last zero is one more, though it may be empty.
-        let complete = texts.next().is_some();
-        found.try_into().ok().filter(|_| complete).ok_or_else(|| self.malformed())
+        let (mut texts, mut rest) = (Texts::default(), bytes);
+        let mut found = Vec::with_capacity(N);
+        for _ in 0..N {
+            let text = CStr::from_bytes_until_nul(rest).map_err(|_| self.malformed())?.to_bytes();
+            found.push(texts.read(text));
+            rest = &rest[text.len() + 1..];
+        }
+        found.try_into().map_err(|_| self.malformed())
     }
 
     /// The types in a `ParameterDescription`.
@@ -189,82 +230,70 @@ impl<'a> RawMessage<'a> {
 
     /// The error for a message of a type that is not expected here.
     pub(super) fn unexpected(self) -> Error {
-        let name = match self.tag {
-            b'T' => "rowDescription",
-            b'D' => "dataRow",
-            b's' => "portalSuspended",
-            b'I' => "emptyQuery",
-            b'C' => "commandComplete",
-            b'1' => "parseComplete",
-            b'G' => "copyInResponse",
-            b'd' => "copyData",
-            b'n' => "noData",
-            b'Z' => "readyForQuery",
-            other => return Error::protocol(format!("received invalid response: {other:x}")),
-        };
-        Error::protocol(format!("Received unexpected {name} message from backend."))
+        unexpected(self.tag)
     }
 
     /// The error or notice the message carries.
     pub(super) fn database_error(self) -> Result<DatabaseError, Error> {
-        let length = self.length();
-        match self.parse()? {
-            Message::ErrorResponse(body) => read_fields(length, body.fields()),
-            Message::NoticeResponse(body) => read_fields(length, body.fields()),
-            _ => Err(self.malformed()),
+        let malformed = || Error::protocol("received a malformed error message");
+        let mut error = DatabaseError { length: self.length(), ..DatabaseError::default() };
+        let (mut texts, mut rest) = (Texts::default(), self.body());
+        loop {
+            let (&field, after) = rest.split_first().ok_or_else(malformed)?;
+            if field == 0 {
+                break if after.is_empty() { Ok(()) } else { Err(malformed()) };
+            }
+            let value = CStr::from_bytes_until_nul(after).map_err(|_| malformed())?.to_bytes();
+            error.set(field, texts.read(value));
+            rest = &after[value.len() + 1..];
+        }?;
+        if error.severity_code.is_empty() {
+            error.severity_code = error.severity.clone().unwrap_or_default();
+        }
+        Ok(error)
+    }
+}
+
+impl DatabaseError {
+    fn set(&mut self, field: u8, value: String) {
+        match field {
+            b'S' => self.severity = Some(value),
+            b'V' => self.severity_code = value,
+            b'C' => self.code = SqlState::new(value.as_bytes()),
+            b'M' => self.message = value,
+            b'D' => self.detail = Some(value),
+            b'H' => self.hint = Some(value),
+            b'P' => self.position = Some(value),
+            b'p' => self.internal_position = Some(value),
+            b'q' => self.internal_query = Some(value),
+            b'W' => self.context = Some(value),
+            b's' => self.schema = Some(value),
+            b't' => self.table = Some(value),
+            b'c' => self.column = Some(value),
+            b'd' => self.data_type = Some(value),
+            b'n' => self.constraint = Some(value),
+            b'F' => self.file = Some(value),
+            b'L' => self.line = Some(value),
+            b'R' => self.routine = Some(value),
+            _ => {}
         }
     }
 }
 
-fn read_fields(length: usize, mut fields: ErrorFields<'_>) -> Result<DatabaseError, Error> {
-    let mut error = DatabaseError {
-        length,
-        message: String::new(),
-        severity: None,
-        severity_code: String::new(),
-        code: SqlState::new(b""),
-        detail: None,
-        hint: None,
-        position: None,
-        internal_position: None,
-        internal_query: None,
-        context: None,
-        schema: None,
-        table: None,
-        column: None,
-        data_type: None,
-        constraint: None,
-        file: None,
-        line: None,
-        routine: None,
+/// The error for a message of a type that is not expected here.
+pub(super) fn unexpected(tag: u8) -> Error {
+    let name = match tag {
+        b'T' => "rowDescription",
+        b'D' => "dataRow",
+        b's' => "portalSuspended",
+        b'I' => "emptyQuery",
+        b'C' => "commandComplete",
+        b'1' => "parseComplete",
+        b'G' => "copyInResponse",
+        b'd' => "copyData",
+        b'n' => "noData",
+        b'Z' => "readyForQuery",
+        other => return Error::protocol(format!("received invalid response: {other:x}")),
     };
-    let malformed = |_| Error::protocol("received a malformed error message");
-    while let Some(field) = fields.next().map_err(malformed)? {
-        let value = String::from_utf8_lossy(field.value_bytes()).into_owned();
-        match field.type_() {
-            b'S' => error.severity = Some(value),
-            b'V' => error.severity_code = value,
-            b'C' => error.code = SqlState::new(value.as_bytes()),
-            b'M' => error.message = value,
-            b'D' => error.detail = Some(value),
-            b'H' => error.hint = Some(value),
-            b'P' => error.position = Some(value),
-            b'p' => error.internal_position = Some(value),
-            b'q' => error.internal_query = Some(value),
-            b'W' => error.context = Some(value),
-            b's' => error.schema = Some(value),
-            b't' => error.table = Some(value),
-            b'c' => error.column = Some(value),
-            b'd' => error.data_type = Some(value),
-            b'n' => error.constraint = Some(value),
-            b'F' => error.file = Some(value),
-            b'L' => error.line = Some(value),
-            b'R' => error.routine = Some(value),
-            _ => {}
-        }
-    }
-    if error.severity_code.is_empty() {
-        error.severity_code = error.severity.clone().unwrap_or_default();
-    }
-    Ok(error)
+    Error::protocol(format!("Received unexpected {name} message from backend."))
 }

@@ -46,6 +46,7 @@ mod statements;
 mod status;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod tls;
 mod transaction_watch;
 mod transport;

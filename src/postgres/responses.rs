@@ -10,7 +10,7 @@ use super::{
     cancellation::Cancellation,
     codec::Packer,
     in_flight::{InFlight, Preparation, Progress, ResultState},
-    messages::{Inbox, RawMessage},
+    messages::{Inbox, RawMessage, unexpected},
     portal::Suspended,
     statements::OWN_NAME,
 };
@@ -56,6 +56,22 @@ impl ResponseHandler {
                 }
                 return Err(error);
             }
+        }
+        self.begun(inbox)
+    }
+
+    /// Looks at the header of a message whose end has not come: a row that nobody gets is not read into memory.
+    fn begun(&mut self, inbox: &mut Inbox) -> Result<(), Error> {
+        let Some((b'D', length)) = inbox.begun() else { return Ok(()) };
+        let Some(current) = self.current().filter(|current| current.shape.is_some()) else {
+            return Err(unexpected(b'D'));
+        };
+        let is_too_large = length as u64 > current.room;
+        if is_too_large {
+            self.too_large();
+        }
+        if self.current().is_some_and(|current| current.given_up) {
+            inbox.pass_over();
         }
         Ok(())
     }
@@ -108,11 +124,15 @@ impl ResponseHandler {
         }
         let Some(current) = &mut self.current else { return Err(message.unexpected()) };
         let Some(shape) = &current.shape else { return Err(message.unexpected()) };
-        self.packer.push(shape, message.body())?;
-        match current.room.checked_sub(message.length() as u64) {
-            Some(room) => current.room = room,
-            None => self.too_large(),
+        if current.given_up {
+            return Ok(());
         }
+        let Some(room) = current.room.checked_sub(message.length() as u64) else {
+            self.too_large();
+            return Ok(());
+        };
+        current.room = room;
+        self.packer.push(shape, message.body())?;
         if self.packer.is_full() {
             self.hand_over();
         }

@@ -10,6 +10,13 @@ use crate::telemetry::FailureClass;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SqlState([u8; 5]);
 
+/// No code at all.
+impl Default for SqlState {
+    fn default() -> Self {
+        Self::new(b"")
+    }
+}
+
 /// The action that an error asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {

@@ -13,6 +13,9 @@ use super::{
 /// the beginning of a large result while the server still sends its end.
 const BLOCK: usize = 16 * 1024;
 
+/// The most rows of a block whose rows have no columns, and so no bytes.
+const ROWS_WITHOUT_COLUMNS: u32 = 256;
+
 /// Texts shorter than this may be cut from a shared string, since V8 copies them. A longer one would keep all
 /// of it.
 const SHORT: usize = 13;
@@ -20,7 +23,7 @@ const SHORT: usize = 13;
 /// A block of packed rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Rows<'a> {
-    /// The number of rows.
+    /// The number of rows of this block; a result may have more than a `u32` can count.
     pub count: u32,
     /// The slots: `count` times the number of columns.
     pub slots: &'a [u64],
@@ -89,6 +92,7 @@ impl Packer {
     /// Whether enough rows are packed to hand them on.
     pub(in crate::postgres) fn is_full(&self) -> bool {
         self.raw.len() + self.slots.len() * 8 >= BLOCK
+            || (self.slots.is_empty() && self.count >= ROWS_WITHOUT_COLUMNS)
     }
 
     /// Whether no row is packed.
@@ -122,4 +126,24 @@ fn text_slot(offset: u32, length: usize, flag: u32) -> u64 {
 /// The high word of a slot.
 fn high(word: u32) -> u64 {
     u64::from(word) << 32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::messages::RawMessage;
+
+    #[test]
+    fn rows_without_columns_fill_a_block() {
+        let description = RawMessage::whole(b"T\0\0\0\x06\0\0").unwrap();
+        let shape = Shape::read(description, false).unwrap();
+        let mut packer = Packer::default();
+        for _ in 0..ROWS_WITHOUT_COLUMNS {
+            assert!(!packer.is_full());
+            packer.push(&shape, &[0, 0]).unwrap();
+        }
+        assert!(packer.is_full());
+        packer.clear();
+        assert!(!packer.is_full());
+    }
 }
