@@ -67,8 +67,8 @@ export interface ClientConfig {
   query_timeout?: number | undefined;
   /**
    * `true` or options of `tls.connect`; the certificate is verified unless `rejectUnauthorized` is false. The
-   * core serves `ca`, `cert`, `key`, `rejectUnauthorized` and `servername`; with any other option the
-   * connection is encrypted by Node. Default: PGSSLMODE, else false.
+   * core serves `ca`, `cert`, `key`, `rejectUnauthorized` and `servername`; with any other option, and where its
+   * TLS does not know enough, the connection is encrypted by Node. Default: PGSSLMODE, else false.
    */
   ssl?: boolean | ConnectionOptions | undefined;
   /** `direct` begins with TLS at once (PostgreSQL 17 and later). Default: postgres. */
@@ -77,6 +77,14 @@ export interface ClientConfig {
   enableChannelBinding?: boolean | undefined;
   /** The largest number of SCRAM iterations a server may ask for; 0: any. Default: 100000. */
   scramMaxIterations?: number | undefined;
+  /**
+   * The ways to authenticate that are accepted, as libpq's `require_auth`: `scram-sha-256`, `md5`, `password`, `none`
+   * and others, separated by commas; those that are refused, with a `!` before each. A server that asks for another
+   * gets no password. Default: PGREQUIREAUTH, else any.
+   */
+  requireAuth?: string | undefined;
+  /** The same as `requireAuth`. */
+  require_auth?: string | undefined;
   /** Shown in `pg_stat_activity`. Default: PGAPPNAME. */
   application_name?: string | undefined;
   /** Used when `application_name` is not set. Default: none. */

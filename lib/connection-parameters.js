@@ -69,6 +69,7 @@ class ConnectionParameters {
       'loadBalanceHosts',
       either(config, 'load_balance_hosts', 'loadBalanceHosts', 'PGLOADBALANCEHOSTS'),
     );
+    hide(this, 'requireAuth', either(config, 'require_auth', 'requireAuth', 'PGREQUIREAUTH'));
     hide(this, 'password', value('password', config));
 
     // 0 is a size, and a connection string has it as text.

@@ -2,8 +2,9 @@
 
 // What `client.connection` and the client tell of a login while it goes on, for each way of authenticating.
 
+const { createHash, createHmac, pbkdf2Sync, randomBytes } = require('node:crypto');
 const { alike, outcome } = require('./alike');
-const { server } = require('../support/server');
+const { admin, server } = require('../support/server');
 
 const STEPS = [
   'connect',
@@ -68,9 +69,48 @@ const as = (user, config, more) => config({ ...server().users[user], ...more });
   alike('bound to its TLS channel', (driver, config) =>
     login(driver, as('tls_only', config, { ssl: { rejectUnauthorized: false }, enableChannelBinding: true })),
   );
+  alike('bound to its TLS channel, which Node encrypts', (driver, config) =>
+    login(
+      driver,
+      as('tls_only', config, {
+        host: 'localhost',
+        ssl: { ca: server().ca, checkServerIdentity: () => undefined },
+        enableChannelBinding: true,
+      }),
+    ),
+  );
   alike('as messages of every kind', (driver, config) =>
     login(driver, as('scram_user', config), { messages: true }),
   );
+});
+
+/** What the server stores of a password, so that a login takes that many iterations. */
+function verifier(password, iterations) {
+  const salt = randomBytes(16);
+  const salted = pbkdf2Sync(password, salt, iterations, 32, 'sha256');
+  const key = (name) => createHmac('sha256', salted).update(name).digest();
+  const stored = createHash('sha256').update(key('Client Key')).digest('base64');
+  const parts = [
+    `${iterations}:${salt.toString('base64')}`,
+    `${stored}:${key('Server Key').toString('base64')}`,
+  ];
+  return `SCRAM-SHA-256$${parts.join('$')}`;
+}
+
+(server().embedded ? describe : describe.skip)('the iterations of SCRAM', () => {
+  const user = { user: `slow_${randomBytes(4).toString('hex')}`, password: randomBytes(12).toString('hex') };
+  beforeAll(() => admin(`CREATE ROLE ${user.user} LOGIN PASSWORD '${verifier(user.password, 120_000)}'`));
+  afterAll(() => admin(`DROP ROLE ${user.user}`));
+
+  // The server complains to pg, whose socket stays open.
+  const withMost = (scramMaxIterations) => async (driver, config) => {
+    const { error } = await login(driver, config({ ...user, database: 'postgres', scramMaxIterations }));
+    return { error };
+  };
+  alike('are 100,000 at most', withMost(undefined));
+  alike('are as many as scramMaxIterations says', withMost(120_000));
+  alike('are no more than scramMaxIterations says', withMost(119_999));
+  alike('are any number where it is 0', withMost(0));
 });
 
 describe('a login that fails is told as far as it came', () => {

@@ -7,7 +7,7 @@ const { ConfigurationError } = require('../errors');
 const { hostsOf, isBalanced } = require('./hosts');
 const { isMonitored } = require('./monitor-switch');
 const { given, optionNamed, optionsOf } = require('./options');
-const { checkTls, isCarriedByNode, tlsSettings } = require('./tls-options');
+const { checkTls, tlsRoute } = require('./tls-options');
 
 /**
  * Refuses what nobody could serve.
@@ -86,10 +86,10 @@ function connectionSettings(client, options) {
     password: typeof password === 'string' ? password : null,
     askPassword: typeof password !== 'string',
     parameters: named,
-    dial: isCarriedByNode(options, parameters.ssl),
-    tls: isCarriedByNode(options, parameters.ssl) ? null : tlsSettings(parameters),
+    ...tlsRoute(options, parameters),
     channelBinding: client.enableChannelBinding,
     scramMaxIterations: client.scramMaxIterations,
+    requireAuth: parameters.requireAuth,
     statementCacheSize: number(parameters.statementCacheSize),
     ...coreOptions('client', options),
   };

@@ -1,9 +1,10 @@
 'use strict';
 
-// The option `ssl`: which of its members the core serves itself, when Node has to do TLS instead, and the
-// part of the core's settings that says how to verify the server.
+// The option `ssl`: which of its forms the core serves itself, when Node has to do TLS instead, and the part of the
+// core's settings that says how to verify the server. What makes no sense is Node's to refuse, in its own words.
 
-const net = require('node:net');
+const { SECRETS_OF_TLS } = require('./secrets');
+const nodeTls = require('./node-tls');
 
 // Options of tls.connect that only Node can serve. Unknown members are ignored, as by tls.connect.
 const ONLY_NODE = [
@@ -14,10 +15,13 @@ const ONLY_NODE = [
   'ecdhCurve',
   'sigalgs',
   'dhparam',
+  'minDHSize',
   'crl',
   'secureContext',
   'session',
+  'host',
   'SNICallback',
+  'ALPNProtocols',
   'ALPNCallback',
   'pskCallback',
   'secureProtocol',
@@ -25,6 +29,10 @@ const ONLY_NODE = [
   'privateKeyEngine',
   'privateKeyIdentifier',
   'clientCertEngine',
+  'allowPartialTrustChain',
+  'certificateCompression',
+  'requestOCSP',
+  'enableTrace',
   'socket',
 ];
 
@@ -34,53 +42,65 @@ function checkTls(ssl) {
   throw new TypeError("ssl must be true, false, 'no-verify' or an object of TLS options");
 }
 
-/** Whether Node carries the bytes: over the application's own stream, or over TLS as only Node can do it. */
-function isCarriedByNode(options, ssl) {
-  return Boolean(options.stream) || (typeof ssl === 'object' && ssl !== null && !isServedByCore(ssl));
+/** The options of tls.connect that `ssl` has. Secrets among them are not enumerable. */
+function connectOptions(ssl) {
+  if (typeof ssl !== 'object' || ssl === null) return {};
+  const options = { ...ssl };
+  for (const name of SECRETS_OF_TLS) if (ssl[name] !== undefined) options[name] = ssl[name];
+  return options;
 }
 
-function isServedByCore(ssl) {
-  if (ONLY_NODE.some((name) => ssl[name] != null)) return false;
-  return ['minVersion', 'maxVersion'].every((name) => {
-    const version = ssl[name];
-    return version == null || (name === 'minVersion' ? version !== 'TLSv1.3' : version === 'TLSv1.3');
-  });
-}
-
-/** PEM text of an option that may be a string, a Buffer or an array of them. */
-function pem(material) {
-  if (material == null || material === false) return [];
-  if (Array.isArray(material)) return material.flatMap(pem);
-  if (typeof material === 'string') return [material];
-  if (ArrayBuffer.isView(material)) {
-    return [Buffer.from(material.buffer, material.byteOffset, material.byteLength).toString('utf8')];
-  }
-  if (material.pem != null && material.passphrase == null) return pem(material.pem);
-  throw new TypeError('certificates and keys must be PEM text, as strings or Buffers');
-}
-
-function joined(material) {
-  const parts = pem(material);
-  return parts.length === 0 ? null : parts.join('\n');
-}
-
-function tlsSettings(parameters) {
-  const ssl = parameters.ssl;
-  if (!ssl) return null;
+/**
+ * The route of a connection, as settings of the core. `dial`: Node carries the bytes, over the application's own stream
+ * or over TLS as only Node can do it; `tls`: how the core encrypts.
+ */
+function tlsRoute(options, { ssl, sslnegotiation }) {
   checkTls(ssl);
-  const host = parameters.host || '';
-  const given = typeof ssl === 'object' ? ssl : {};
-  const ca = pem(given.ca);
+  if (options.stream) return { dial: true, tls: null };
+  if (!ssl) return { dial: false, tls: null };
+  const given = connectOptions(ssl);
+  const extra = given.ca ? [] : nodeTls.extraAuthorities();
+  if (extra === undefined || !isServedByCore(given)) return { dial: true, tls: null };
+  return { dial: false, tls: coreTls(given, extra, sslnegotiation === 'direct') };
+}
+
+function isServedByCore(given) {
+  return (
+    ONLY_NODE.every((name) => given[name] == null) &&
+    nodeTls.isServedByCore(given) &&
+    areAuthorities(given.ca) &&
+    [given.cert, given.key].every((material) => !material || isText(material)) &&
+    Boolean(given.cert) === Boolean(given.key) &&
+    (given.servername == null || typeof given.servername === 'string')
+  );
+}
+
+// An empty list is no list: nobody is trusted.
+function areAuthorities(ca) {
+  if (Array.isArray(ca)) return ca.length > 0 && ca.every(isText);
+  return !ca || isText(ca);
+}
+
+function isText(material) {
+  return typeof material === 'string' || ArrayBuffer.isView(material);
+}
+
+function coreTls(given, extra, direct) {
   return {
-    ca: ca.length === 0 ? null : ca,
-    cert: joined(given.cert),
-    key: joined(given.key),
+    ca: given.ca ? [given.ca].flat().map(textOf) : null,
+    extraCa: extra,
+    cert: given.cert ? textOf(given.cert) : null,
+    key: given.key ? textOf(given.key) : null,
     // Node verifies unless it is told `false`.
     rejectUnauthorized: given.rejectUnauthorized !== false,
-    // Of several hosts each is asked for by its own name.
-    servername: net.isIP(host) === 0 && !host.includes(',') ? host : given.servername || null,
-    direct: parameters.sslnegotiation === 'direct',
+    servername: given.servername || null,
+    direct,
   };
 }
 
-module.exports = { checkTls, isCarriedByNode, tlsSettings };
+function textOf(material) {
+  if (typeof material === 'string') return material;
+  return Buffer.from(material.buffer, material.byteOffset, material.byteLength).toString('utf8');
+}
+
+module.exports = { checkTls, connectOptions, tlsRoute };

@@ -1,6 +1,15 @@
 // What the native part exports, as `tsc` checks the calls of lib/ against it: docs/design/boundary.md, "Calls into
 // Rust", has what each does. The public types are those of index.d.ts beside package.json.
 
+/** An error of a socket of Node's. */
+interface DialError extends ApplicationError {
+  code?: string;
+  syscall?: string;
+  address?: string;
+  port?: number;
+  lost: boolean;
+}
+
 /** An error of application code, kept in JavaScript under `number`. */
 interface ApplicationError {
   number: number;
@@ -43,7 +52,7 @@ export class Pool {
   interceptConnects(on: boolean): void;
   resolveConnect(attempt: number, error?: ApplicationError): void;
   givePassword(attempt: number, password: string | null | undefined, error?: ApplicationError): void;
-  dialed(socket: number, error?: ApplicationError): void;
+  dialed(socket: number, error?: DialError | null, certificate?: Uint8Array): void;
   socketData(socket: number, bytes: Uint8Array): boolean;
   socketWritten(socket: number, bytes: number): void;
   socketClosed(socket: number): void;

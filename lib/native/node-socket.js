@@ -5,11 +5,14 @@
 
 const net = require('node:net');
 const tls = require('node:tls');
-const { SECRETS_OF_TLS } = require('../config/secrets');
+const { connectOptions } = require('../config/tls-options');
 const { callUserCode } = require('../async/uncaught');
-const { withReason } = require('../errors');
+const { failureReason, withReason } = require('../errors');
 const { REASONS } = require('./layout');
 
+const NO_CERTIFICATE = Buffer.alloc(0);
+// ECONNREFUSED, but not ERR_SSL_WRONG_VERSION_NUMBER.
+const SYSTEM_CODE = /^E(?!RR_)[A-Z0-9_]+$/;
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
 
 class NodeSocket {
@@ -77,41 +80,47 @@ class NodeSocket {
 
   startTls(socket, ssl, ALPNProtocols) {
     try {
-      const options = typeof ssl === 'object' ? { ...ssl } : {};
-      // Secrets are not enumerable, so the spread has left them out.
-      for (const name of SECRETS_OF_TLS) if (ssl[name] !== undefined) options[name] = ssl[name];
+      const { host } = this.place;
+      // An address is no name that may be asked for, but it is what the certificate has to have.
+      const options = { host, ...connectOptions(ssl), socket };
       if (ALPNProtocols) options.ALPNProtocols = ALPNProtocols;
-      if (net.isIP(this.place.host) === 0) options.servername = this.place.host;
-      const stream = tls.connect({ ...options, socket });
+      if (net.isIP(host) === 0) options.servername = host;
+      const stream = tls.connect(options);
       this.stream = stream;
       stream.on('error', (error) => this.dialed(error));
       stream.on('close', () => this.closed());
-      stream.once('secureConnect', () => this.connected(stream));
+      stream.once('secureConnect', () => this.connected(stream, this.certificateOf(stream)));
     } catch (error) {
       this.dialed(error);
     }
   }
 
-  // The stream is connected, and encrypted if that is wanted.
-  connected(stream) {
+  // The certificate that a login binds to, if it does.
+  certificateOf(stream) {
+    return (this.client.enableChannelBinding && stream.getPeerCertificate().raw) || NO_CERTIFICATE;
+  }
+
+  // The stream is connected; an encrypted one has a certificate.
+  connected(stream, certificate) {
     stream.on('data', (bytes) => {
       this.guarded(() => this.native.socketData(this.id, bytes) || stream.pause());
     });
     stream.on('end', () => this.closed());
     // Requests and connections keep the process alive, not sockets.
     if (stream.unref) stream.unref();
-    this.dialed();
+    this.isDialed = true;
+    this.native.dialed(this.id, null, certificate);
   }
 
   /** Answers DIAL, once; a later error is the end of the stream. */
   dialed(error) {
-    if (!this.isDialed) {
-      this.isDialed = true;
-      this.native.dialed(this.id, error === undefined ? null : this.keep(error));
-      if (error !== undefined) this.close();
-    } else if (error !== undefined) {
+    if (this.isDialed) {
       this.closed();
+      return;
     }
+    this.isDialed = true;
+    this.native.dialed(this.id, { ...this.keep(error), ...natureOf(error) });
+    this.close();
   }
 
   // From the stream: it has ended.
@@ -152,6 +161,28 @@ class NodeSocket {
       else if (stream.end) stream.end();
     });
   }
+}
+
+// What the core needs to know of an error, to judge whether another attempt makes sense. Anything can be thrown.
+function natureOf(error) {
+  const lost = failureReason(error) === REASONS.LOST;
+  try {
+    return { lost, ...codesOf(Object(error)) };
+  } catch {
+    return { lost };
+  }
+}
+
+function codesOf({ code, syscall, address, port }) {
+  if (typeof code !== 'string') return {};
+  if (!SYSTEM_CODE.test(code)) return { code };
+  return {
+    code,
+    // An error of several addresses has none, nor has a socket that is closed during the handshake.
+    syscall: typeof syscall === 'string' ? syscall : 'connect',
+    address: typeof address === 'string' ? address : undefined,
+    port: Number.isInteger(port) ? port : undefined,
+  };
 }
 
 // The argument of a `stream` function, as under pg.

@@ -1,7 +1,7 @@
 //! Errors as JSON: one exhaustive match, from which JavaScript makes its error classes. And errors of the
 //! application, which come from JavaScript and go back to it.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use napi_derive::napi;
 use serde_json::{Value, json};
@@ -32,6 +32,43 @@ impl ApplicationError {
 impl From<ApplicationError> for Error {
     fn from(ApplicationError { number, message }: ApplicationError) -> Self {
         Self::application(number, &Self::Plain(message.unwrap_or_default()))
+    }
+}
+
+/// An error of a socket of Node's, kept by JavaScript as one of the application's.
+#[napi(object, object_to_js = false)]
+pub struct DialError {
+    /// Its number among those of the pool.
+    pub number: u32,
+    /// Its text, for logs.
+    pub message: Option<String>,
+    /// Its code, where it is one of Node's own errors.
+    pub code: Option<String>,
+    /// The call that failed, where it is an error of the operating system.
+    pub syscall: Option<String>,
+    /// The address that was tried.
+    pub address: Option<String>,
+    /// The port that was tried.
+    pub port: Option<u32>,
+    /// Whether the server closed the socket.
+    pub lost: bool,
+}
+
+impl From<DialError> for Error {
+    fn from(error: DialError) -> Self {
+        let DialError { number, message, code, syscall, address, port, lost } = error;
+        let message = message.unwrap_or_default();
+        let own = match (code, syscall) {
+            _ if lost => Self::Lost,
+            (Some(code), Some(syscall)) => {
+                let port = port.and_then(|port| u16::try_from(port).ok());
+                SystemError::named(&code, &syscall, address, port)
+                    .map_or(Self::Plain(message), |error| Self::System(Arc::new(error)))
+            }
+            (Some(code), None) => Self::Tls { message, code: Some(code.into()) },
+            (None, _) => Self::Plain(message),
+        };
+        Self::application(number, &own)
     }
 }
 

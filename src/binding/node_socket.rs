@@ -28,9 +28,12 @@ pub(super) struct NodeSockets {
     open: Mutex<HashMap<u32, Open>>,
 }
 
+/// A socket is connected, with the certificate of the server if it is encrypted; or it failed.
+type Dialed = Result<Option<Vec<u8>>, Error>;
+
 struct Open {
     handle: Arc<ExternalHandle>,
-    dialed: Option<oneshot::Sender<Result<(), Error>>>,
+    dialed: Option<oneshot::Sender<Dialed>>,
 }
 
 impl NodeSockets {
@@ -38,8 +41,8 @@ impl NodeSockets {
         Arc::new(Self { outbox, pool, open: Mutex::default() })
     }
 
-    /// Answers DIAL: the socket is connected, or it failed.
-    pub(super) fn dialed(&self, id: u32, outcome: Result<(), Error>) {
+    /// Answers DIAL.
+    pub(super) fn dialed(&self, id: u32, outcome: Dialed) {
         let dialed = self.open.lock().get_mut(&id).and_then(|open| open.dialed.take());
         if let Some(dialed) = dialed {
             let _ = dialed.send(outcome);
@@ -67,7 +70,11 @@ impl Dialer for NodeDialer {
         sockets.outbox.push_json(RecordKind::Dial, 0, id, &place);
         Box::pin(async move {
             // Dropping the future drops the stream, which closes the socket.
-            dialed.await.unwrap_or(Err(Error::Ended)).map(|()| stream)
+            let certificate = dialed.await.unwrap_or(Err(Error::Ended))?;
+            Ok(match certificate {
+                None => stream,
+                Some(certificate) => stream.encrypted(certificate),
+            })
         })
     }
 }

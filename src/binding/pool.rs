@@ -12,7 +12,7 @@ use super::{
     answer::{AtOnce, CheckoutAnswer},
     bridge::Bridge,
     connections::Connections,
-    errors::ApplicationError,
+    errors::{ApplicationError, DialError},
     io_thread,
     layout::RecordKind,
     node_socket::NodeDialer,
@@ -50,7 +50,7 @@ impl NativePool {
         let mut settings = Settings::from_json(&settings, || asked as Arc<dyn AskPassword>)
             .map_err(|error| NapiError::new(Status::InvalidArg, error.problems().join("\n")))?;
         settings.tell_logins(|| Arc::clone(&connections) as Arc<dyn LoginListener>);
-        settings.dial_by(|| Arc::new(NodeDialer(Arc::clone(&connections.node_sockets))));
+        settings.dial_by(Arc::new(NodeDialer(Arc::clone(&connections.node_sockets))));
         connections.set_tier(settings.tier.clone());
         // The pool spawns its housekeeping on the runtime.
         let _inside = runtime.enter();
@@ -148,10 +148,11 @@ impl NativePool {
         self.connections.connection(connection).is_some_and(|connection| connection.turn_page(id, on))
     }
 
-    /// Answers `DIAL`; with an error there is no stream.
+    /// Answers `DIAL`. With an error there is no stream; an encrypted one has the certificate of the server.
     #[napi(catch_unwind)]
-    pub fn dialed(&self, socket: u32, error: Option<ApplicationError>) {
-        let outcome = error.map_or(Ok(()), |error| Err(error.into()));
+    pub fn dialed(&self, socket: u32, error: Option<DialError>, certificate: Option<&[u8]>) {
+        let certificate = certificate.map(<[u8]>::to_vec);
+        let outcome = error.map_or(Ok(certificate), |error| Err(error.into()));
         self.connections.node_sockets.dialed(socket, outcome);
     }
 

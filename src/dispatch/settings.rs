@@ -59,10 +59,12 @@ impl Settings {
         })
     }
 
-    /// Has streams opened by `dialer`, if the settings ask for that.
-    pub fn dial_by(&mut self, dialer: impl FnOnce() -> Arc<dyn Dialer>) {
+    /// Has streams opened by `dialer`: all, if the settings ask for that, else those whose TLS is beyond ours.
+    pub fn dial_by(&mut self, dialer: Arc<dyn Dialer>) {
         if self.dial {
-            self.config.dialer = Some(dialer());
+            self.config.dialer = Some(dialer);
+        } else {
+            self.config.tls_dialer = Some(dialer);
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::{
     hosts::Hosts,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     pool,
-    postgres::{AskPassword, Config, Host, KeepAlive, Password, TlsSettings, VerifyServer},
+    postgres::{AskPassword, Config, Host, KeepAlive, Password, RequireAuth, TlsSettings, VerifyServer},
     resilience::{Limits, Mode, RetryPolicy},
 };
 
@@ -113,6 +113,7 @@ struct JsonSettings {
     #[serde(default)]
     channel_binding: bool,
     scram_max_iterations: f64,
+    require_auth: Option<String>,
     max: Option<f64>,
     min: Option<f64>,
     idle_timeout_millis: Option<Millis>,
@@ -168,8 +169,9 @@ struct JsonHost {
 
 #[derive(Deserialize)]
 struct JsonTls {
-    #[serde(default, deserialize_with = "nullable")]
-    ca: Vec<String>,
+    ca: Option<Vec<String>>,
+    #[serde(default, rename = "extraCa")]
+    extra_ca: Vec<String>,
     cert: Option<String>,
     key: Option<String>,
     #[serde(rename = "rejectUnauthorized")]
@@ -266,10 +268,6 @@ impl From<&JsonLimits> for Limits {
     }
 }
 
-fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
 /// Milliseconds; 0 and below mean none, as in pg.
 #[derive(Deserialize, Clone, Copy)]
 struct Millis(f64);
@@ -291,6 +289,7 @@ impl JsonSettings {
         {
             problems.push(format!("targetSessionAttrs must be {}", TargetSessionAttrs::NAMES));
         }
+        problems.extend(self.require_auth.as_deref().and_then(|text| RequireAuth::parse(text).err()));
         let counts = [
             ("max", self.max, 1.0),
             ("min", self.min, 0.0),
@@ -334,9 +333,12 @@ impl JsonSettings {
             tls: self.tls.map(JsonTls::into_settings).map(Arc::new),
             channel_binding: self.channel_binding,
             scram_max_iterations: to_u32(self.scram_max_iterations),
+            // It was read before, among the problems.
+            require_auth: self.require_auth.as_deref().and_then(|text| RequireAuth::parse(text).ok()),
             keep_alive,
             pipelined: self.pipeline,
             dialer: None,
+            tls_dialer: None,
             login_listener: None,
             statement_cache: to_usize(self.statement_cache_size),
         };
@@ -422,6 +424,7 @@ impl JsonTls {
             if self.reject_unauthorized.unwrap_or(true) { VerifyServer::Full } else { VerifyServer::None };
         TlsSettings {
             authorities: self.ca,
+            extra_authorities: self.extra_ca,
             certificate: self.cert,
             key: self.key,
             verify,

@@ -3,7 +3,7 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use super::{Dialer, Error, LoginListener};
+use super::{Dialer, Error, LoginListener, RequireAuth};
 
 /// The configuration of a connection, its host left out.
 pub struct Config {
@@ -21,12 +21,16 @@ pub struct Config {
     pub channel_binding: bool,
     /// The most SCRAM iterations a server may ask of us; 0: no limit. Default 100000.
     pub scram_max_iterations: u32,
+    /// The ways to authenticate that are accepted; none: all.
+    pub require_auth: Option<RequireAuth>,
     /// TCP keepalive; none: off.
     pub keep_alive: Option<KeepAlive>,
     /// Prepared statements kept per connection; 0: statements are not cached. Default 256.
     pub statement_cache: usize,
     /// Opens the streams; none: sockets of our own. A dialer encrypts its streams itself.
     pub dialer: Option<Arc<dyn Dialer>>,
+    /// Opens streams to hosts whose TLS is beyond ours; none: connecting to them fails.
+    pub tls_dialer: Option<Arc<dyn Dialer>>,
     /// Whether exchanges are sent without waiting for the answers to earlier ones. Default false.
     pub pipelined: bool,
     /// Hears the events of each login; none: nobody does.
@@ -68,15 +72,17 @@ impl fmt::Debug for Password {
 /// TLS as pg's `ssl` option describes it.
 #[derive(Clone)]
 pub struct TlsSettings {
-    /// PEM texts of the authorities to trust; empty: Mozilla's.
-    pub authorities: Vec<String>,
+    /// PEM texts of the authorities to trust; none: Mozilla's and the extra ones.
+    pub authorities: Option<Vec<String>>,
+    /// PEM texts of authorities beside Mozilla's.
+    pub extra_authorities: Vec<String>,
     /// PEM text of our certificate chain.
     pub certificate: Option<String>,
     /// PEM text of its key.
     pub key: Option<String>,
     /// The checks of the server's certificate.
     pub verify: VerifyServer,
-    /// The server name to send and to check; none: the host's name.
+    /// The server name to send and to check where the host is an address; none: the address.
     pub server_name: Option<String>,
     /// Whether TLS begins with the first byte, without a request (PostgreSQL 17 and later).
     pub direct: bool,

@@ -4,10 +4,16 @@
 use std::{sync::Arc, time::Instant};
 
 use postgres_protocol::message::frontend;
+use tracing::info;
 
 use super::{
-    Config, Connection, Error, Host, Listener, LoginStep, auth::authenticate, route::Route, socket::Socket,
-    startup::Startup, tls::secure, transport::Transport,
+    Config, Connection, Dialer, Error, Host, Listener, LoginStep,
+    auth::authenticate,
+    route::Route,
+    socket::Socket,
+    startup::Startup,
+    tls::{TlsFailure, secure},
+    transport::Transport,
 };
 
 /// Connects to the host, logs in, and leaves the connection to its driver. Dropping the future
@@ -28,10 +34,43 @@ pub async fn connect(
 
 async fn open(host: &Arc<Host>, config: &Config) -> Result<(Transport, Route), Error> {
     if let Some(dialer) = &config.dialer {
-        let stream = dialer.dial(host).await?;
-        report(config, &LoginStep::Connected);
-        return Ok((Transport::External(stream), Route::External(Arc::clone(dialer), Arc::clone(host))));
+        return dial(dialer, host, config, false).await;
     }
+    let tls_dialer = config.tls.as_ref().and(config.tls_dialer.as_ref());
+    if let Some(dialer) = tls_dialer
+        && host.needs_tls_dialer()
+    {
+        return dial(dialer, host, config, false).await;
+    }
+    match (open_socket(host, config).await, tls_dialer) {
+        (Err(TlsFailure::Unserved(error)), Some(dialer)) => {
+            info!(host = %host.name, port = host.port, reason = %error, "TLS goes by way of Node");
+            host.set_needs_tls_dialer();
+            dial(dialer, host, config, true).await
+        }
+        (outcome, _) => outcome.map_err(TlsFailure::into_error),
+    }
+}
+
+/// A stream of a dialer's; `is_reported`: the login listener knows that a socket was connected.
+async fn dial(
+    dialer: &Arc<dyn Dialer>,
+    host: &Arc<Host>,
+    config: &Config,
+    is_reported: bool,
+) -> Result<(Transport, Route), Error> {
+    let stream = dialer.dial(host).await?;
+    if !is_reported {
+        report(config, &LoginStep::Connected);
+    }
+    if stream.certificate().is_some() {
+        report(config, &LoginStep::Encrypted);
+    }
+    Ok((Transport::External(stream), Route::External(Arc::clone(dialer), Arc::clone(host))))
+}
+
+/// A socket of ours.
+async fn open_socket(host: &Arc<Host>, config: &Config) -> Result<(Transport, Route), TlsFailure> {
     let (socket, address) = Socket::open(host, config.keep_alive).await?;
     report(config, &LoginStep::Connected);
     let transport = match &config.tls {

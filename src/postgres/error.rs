@@ -3,7 +3,7 @@
 //! Messages are those of node-postgres where it has one, because applications compare them. No variant
 //! carries a parameter or a password.
 
-use std::{io, sync::Arc, time::SystemTime};
+use std::{borrow::Cow, io, sync::Arc, time::SystemTime};
 
 use serde::Serialize;
 
@@ -46,7 +46,7 @@ pub enum Error {
         /// The message, in OpenSSL's words, which Node's users know.
         message: String,
         /// The code that Node gives it.
-        code: Option<&'static str>,
+        code: Option<Cow<'static, str>>,
     },
     /// The server broke the protocol, or speaks another one.
     #[error("{0}")]
@@ -165,6 +165,14 @@ impl SystemError {
         Self { address: Some(host), port: Some(port), ..Self::new(&error, "connect") }
     }
 
+    /// An error that Node has met, by its names; none: they are not known.
+    pub fn named(code: &str, syscall: &str, address: Option<String>, port: Option<u16>) -> Option<Self> {
+        let code = CODES.into_iter().find(|known| *known == code)?;
+        let syscall =
+            ["connect", "getaddrinfo", "read", "write"].into_iter().find(|known| *known == syscall)?;
+        Some(Self { syscall, code, address, port, hostname: None })
+    }
+
     pub(super) fn new(error: &io::Error, syscall: &'static str) -> Self {
         Self { syscall, code: code_of(error), address: None, port: None, hostname: None }
     }
@@ -193,9 +201,30 @@ fn tls_alert(error: &io::Error) -> Option<Error> {
     };
     Some(Error::Tls {
         message: format!("the server refused the client certificate: {what}"),
-        code: Some(code),
+        code: Some(code.into()),
     })
 }
+
+/// The names of errors by which a connect is judged.
+const CODES: [&str; 17] = [
+    "ECONNREFUSED",
+    "ECONNRESET",
+    "ECONNABORTED",
+    "ETIMEDOUT",
+    "EHOSTUNREACH",
+    "ENETUNREACH",
+    "EAI_AGAIN",
+    "ENOTFOUND",
+    "EPIPE",
+    "ENOENT",
+    "EACCES",
+    "EMFILE",
+    "ENFILE",
+    "EADDRNOTAVAIL",
+    "ENOBUFS",
+    "ENOMEM",
+    "EAGAIN",
+];
 
 /// Too many open files, in this process and in the system. Windows has one for its sockets.
 const EMFILE: i32 = if cfg!(windows) { 10024 } else { 24 };
@@ -412,7 +441,7 @@ mod tests {
         };
         let (message, code) = told(alert(rustls::AlertDescription::UnknownCA));
         assert_eq!(message, "the server refused the client certificate: unknown ca");
-        assert_eq!(code, Some("ERR_SSL_TLSV1_ALERT_UNKNOWN_CA"));
+        assert_eq!(code.as_deref(), Some("ERR_SSL_TLSV1_ALERT_UNKNOWN_CA"));
         let (message, code) = told(alert(rustls::AlertDescription::HandshakeFailure));
         assert_eq!(message, "the server ended the TLS connection: HandshakeFailure");
         assert_eq!(code, None);

@@ -56,7 +56,7 @@ impl ExternalHandle {
     /// A stream over `socket`, and the handle of the holder. Dropping the stream closes the socket.
     pub fn new(socket: Box<dyn ExternalSocket>) -> (Arc<Self>, ExternalStream) {
         let handle = Arc::new(Self { socket, ends: Mutex::default() });
-        (Arc::clone(&handle), ExternalStream(handle))
+        (Arc::clone(&handle), ExternalStream { handle, certificate: None })
     }
 
     /// Takes bytes of the server. False: no more until [`ExternalSocket::resume`].
@@ -92,7 +92,24 @@ fn wake(waker: Option<Waker>) {
 }
 
 /// A stream whose bytes somebody else carries.
-pub struct ExternalStream(Arc<ExternalHandle>);
+pub struct ExternalStream {
+    handle: Arc<ExternalHandle>,
+    certificate: Option<Vec<u8>>,
+}
+
+impl ExternalStream {
+    /// The same, encrypted; the certificate is the server's.
+    #[must_use]
+    pub fn encrypted(mut self, certificate: Vec<u8>) -> Self {
+        self.certificate = Some(certificate);
+        self
+    }
+
+    /// The certificate of the server, where the stream is encrypted.
+    pub(super) fn certificate(&self) -> Option<&[u8]> {
+        self.certificate.as_deref()
+    }
+}
 
 impl AsyncRead for ExternalStream {
     fn poll_read(
@@ -100,7 +117,7 @@ impl AsyncRead for ExternalStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let mut ends = self.0.ends.lock();
+        let mut ends = self.handle.ends.lock();
         if ends.incoming.is_empty() && !ends.over {
             ends.reader = Some(cx.waker().clone());
             return Poll::Pending;
@@ -114,7 +131,7 @@ impl AsyncRead for ExternalStream {
         }
         drop(ends);
         if resume {
-            self.0.socket.resume();
+            self.handle.socket.resume();
         }
         Poll::Ready(Ok(()))
     }
@@ -122,7 +139,7 @@ impl AsyncRead for ExternalStream {
 
 impl AsyncWrite for ExternalStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let mut ends = self.0.ends.lock();
+        let mut ends = self.handle.ends.lock();
         if ends.over {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
@@ -132,7 +149,7 @@ impl AsyncWrite for ExternalStream {
         }
         ends.under_way += bytes.len();
         drop(ends);
-        self.0.socket.write(bytes);
+        self.handle.socket.write(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -147,6 +164,6 @@ impl AsyncWrite for ExternalStream {
 
 impl Drop for ExternalStream {
     fn drop(&mut self) {
-        self.0.socket.close();
+        self.handle.socket.close();
     }
 }

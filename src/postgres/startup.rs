@@ -122,11 +122,12 @@ impl Startup {
         self.refusal.take().unwrap_or(Error::Lost)
     }
 
-    /// The hash that SCRAM binds to; none without TLS.
-    pub(super) fn server_end_point(&self) -> Option<Vec<u8>> {
+    /// The certificate that the server has shown; none without TLS.
+    pub(super) fn server_certificate(&self) -> Option<&[u8]> {
         match &self.transport {
-            Transport::Plain(..) | Transport::External(_) => None,
-            Transport::Tls(stream) => tls::server_end_point(stream),
+            Transport::Plain(..) => None,
+            Transport::External(stream) => stream.certificate(),
+            Transport::Tls(stream) => tls::server_certificate(stream),
         }
     }
 

@@ -96,7 +96,7 @@ module.exports = [
     section: PLACE,
     variableDoc:
       'TLS: `true`, `on`, `1`, `require` and `verify-full` all verify the certificate; `no-verify` does not; `false`, `off`, `0` and `disable`: none. On where one of the next three is set',
-    doc: "`true`, `false`, `'no-verify'`, or an object with `ca`, `cert`, `key` (PEM), `rejectUnauthorized`, `servername`. The certificate is verified unless `rejectUnauthorized` is `false`. With other options of `tls.connect` (`checkServerIdentity`, `ciphers`, `pfx`, `passphrase`) Node does the encryption, on the JavaScript thread",
+    doc: "`true`, `false`, `'no-verify'`, or an object with `ca`, `cert`, `key` (PEM), `rejectUnauthorized`, `servername`. The certificate is verified unless `rejectUnauthorized` is `false`. With other options of `tls.connect` (`checkServerIdentity`, `ciphers`, `pfx`, `passphrase`) Node does the encryption, on the JavaScript thread. See [TLS](#tls)",
   },
   {
     name: 'sslnegotiation',
@@ -117,6 +117,13 @@ module.exports = [
     from: 0,
     default: 100000,
     doc: 'the most SCRAM iterations a server may ask for; 0: any number',
+  },
+  {
+    name: 'requireAuth',
+    aliases: ['require_auth'],
+    kind: 'text',
+    otherwise: '`PGREQUIREAUTH`, else any',
+    doc: 'the ways to authenticate that are accepted, as in libpq: `scram-sha-256`, `md5`, `password`, `none` and others, separated by commas; with a `!` before each, those that are refused. A server that asks for another gets no password',
   },
   {
     name: 'connectionTimeoutMillis',

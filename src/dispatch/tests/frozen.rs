@@ -47,7 +47,7 @@ fn tier(servers: &Pair) -> Tier {
         "scramMaxIterations": 4096,
     });
     let mut settings = Settings::from_json(&settings.to_string(), || unreachable!()).unwrap();
-    settings.dial_by(|| Arc::new(servers.clone()));
+    settings.dial_by(Arc::new(servers.clone()));
     Tier::new(settings, Arc::<Stages>::default() as _, Handle::current())
 }
 

@@ -100,7 +100,7 @@ impl Scene {
         }
         let server = ScriptedServer::new(mode);
         let mut settings = Settings::from_json(&settings.to_string(), || unreachable!()).unwrap();
-        settings.dial_by(|| Arc::new(server.clone()));
+        settings.dial_by(Arc::new(server.clone()));
         let stages = Arc::new(Stages::default());
         let tier = Tier::new(settings, Arc::clone(&stages) as _, Handle::current());
         Self { server, stages, tier, outcomes: Arc::default(), asked: 0 }

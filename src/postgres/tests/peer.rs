@@ -133,10 +133,12 @@ fn config() -> Config {
         tls: None,
         channel_binding: false,
         scram_max_iterations: 0,
+        require_auth: None,
         keep_alive: None,
         statement_cache: 10,
         pipelined: false,
         dialer: None,
+        tls_dialer: None,
         login_listener: None,
     }
 }
