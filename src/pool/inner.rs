@@ -20,8 +20,8 @@ use super::recycle::{Purpose, Recycle};
 use super::slots::EntryHandle;
 use super::state::PoolState;
 use super::{
-    AcquireError, Claim, CloseReason, Condition, Connector, Counts, Outlook, PoolChanges, PoolSettings,
-    Sizes, Statistics, Ticket,
+    AcquireError, Claim, CloseReason, Condition, Connector, Counts, LeaseLimit, Outlook, PoolChanges,
+    PoolSettings, Sizes, Statistics, Ticket,
 };
 
 pub(super) struct PoolInner<C: Connector> {
@@ -228,6 +228,10 @@ impl<C: Connector> PoolInner<C> {
 
     pub(super) fn configure(self: &Arc<Self>, changes: PoolChanges) {
         self.step(|state, now, actions| state.configure_locked(changes, now, actions));
+    }
+
+    pub(super) fn limit_leases(self: &Arc<Self>, limit: LeaseLimit) {
+        self.step(|state, now, actions| state.limit_leases_locked(limit, now, actions));
     }
 
     pub(super) fn sizes(&self) -> Sizes {

@@ -43,7 +43,7 @@ pub use self::claim::{Claim, Patience, Ticket};
 pub use self::connector::{CloseReason, Condition, Connector, Outlook};
 pub use self::lease::Lease;
 pub use self::quota::{Need, Quota};
-pub use self::settings::{PoolChanges, PoolSettings};
+pub use self::settings::{LeaseLimit, PoolChanges, PoolSettings};
 pub use self::shared_quota::{QuotaShare, SharedQuota};
 pub use self::stats::{Counts, Sizes, Statistics};
 
@@ -146,6 +146,11 @@ impl<C: Connector> Pool<C> {
     /// Changes settings while the pool runs.
     pub fn configure(&self, changes: PoolChanges) {
         self.0.0.configure(changes);
+    }
+
+    /// Limits the leases, or lifts the limit.
+    pub fn limit_leases(&self, limit: LeaseLimit) {
+        self.0.0.limit_leases(limit);
     }
 
     /// The sizes in force at this moment.

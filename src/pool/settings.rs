@@ -68,6 +68,22 @@ pub struct PoolChanges {
     pub fail_fast: Option<bool>,
 }
 
+/// A limit of leases below `max`, for as long as somebody else is to be spared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseLimit {
+    /// The most connections leased at a time. Leases above a lowered limit go on; what comes back is not leased
+    /// again.
+    pub most: usize,
+    /// Closes connections above it, idle ones at once, others when they are returned. Else they stay idle, subject
+    /// to the idle timeout.
+    pub closes_surplus: bool,
+}
+
+impl LeaseLimit {
+    /// No limit but `max`.
+    pub const NONE: Self = Self { most: usize::MAX, closes_surplus: false };
+}
+
 impl Default for PoolSettings {
     fn default() -> Self {
         Self {

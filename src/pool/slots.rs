@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::Quota;
+use super::{LeaseLimit, Quota};
 
 pub(super) enum Slot<K> {
     Free,
@@ -80,6 +80,7 @@ pub(super) struct Slots<K> {
     /// Idle slots by `idle_since`; the last is leased first.
     idle: Vec<usize>,
     max: usize,
+    lease_limit: LeaseLimit,
     quota: Option<Arc<dyn Quota>>,
     next_number: u64,
     connecting: usize,
@@ -95,6 +96,7 @@ impl<K: Clone> Slots<K> {
             free: Vec::new(),
             idle: Vec::new(),
             max,
+            lease_limit: LeaseLimit::NONE,
             quota,
             next_number: 1,
             connecting: 0,
@@ -128,18 +130,35 @@ impl<K: Clone> Slots<K> {
         self.max = max;
     }
 
-    /// How many connections there may be at this moment.
-    pub(super) fn limit(&self) -> usize {
-        self.quota.as_ref().map_or(self.max, |quota| quota.limit().min(self.max))
+    /// Sets the limit of leases; whether it is another one.
+    pub(super) fn set_lease_limit_locked(&mut self, limit: LeaseLimit) -> bool {
+        mem::replace(&mut self.lease_limit, limit) != limit
     }
 
-    /// Whether there are more connections than there may be, since `max` was lowered.
+    /// How many connections may be made: more than may be leased would serve nobody.
+    pub(super) fn most(&self) -> usize {
+        self.max.min(self.lease_limit.most)
+    }
+
+    /// How many connections there may be at this moment.
+    pub(super) fn limit(&self) -> usize {
+        self.quota.as_ref().map_or(self.most(), |quota| quota.limit().min(self.most()))
+    }
+
+    /// Whether a further connection may be leased, beside those that are. `returning`: this one comes back.
+    pub(super) fn may_lease(&self, returning: Option<usize>) -> bool {
+        let is_leased = |slot| self.live(slot).is_some_and(|entry| entry.state.is_leased());
+        let leased = self.leased - usize::from(returning.is_some_and(is_leased));
+        leased < self.lease_limit.most
+    }
+
+    /// Whether there are more connections than are to be kept, since `max` or the limit of leases was lowered.
     pub(super) fn is_over_full(&self) -> bool {
-        self.total() > self.max
+        self.total() > if self.lease_limit.closes_surplus { self.most() } else { self.max }
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.total() < self.max
+        self.total() < self.most()
     }
 
     /// Whether the quota asks for a connection back. True: one is to be closed now.

@@ -47,11 +47,11 @@ impl<C: Connector> PoolState<C> {
         if self.is_open() && self.waiters.impatient() == self.waiters.len() {
             let is_served = self.waiters.is_empty()
                 || self.is_denied
-                || counts.total >= self.settings.max
+                || counts.total >= self.slots.most()
                 || self.under_way() >= self.waiters.len();
             assert!(is_served, "claims wait although there is room: {counts:?}");
             assert!(
-                idle.is_empty() || self.waiters.len() <= self.under_way(),
+                idle.is_empty() || !self.slots.may_lease(None) || self.waiters.len() <= self.under_way(),
                 "claims wait beside idle connections: {counts:?}"
             );
         }

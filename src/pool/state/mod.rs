@@ -22,8 +22,8 @@ use super::slots::EntryHandle;
 use super::slots::{EntryState, Slots};
 use super::waiters::{Waiter, Waiters};
 use super::{
-    AcquireError, AcquirePhase, Claim, CloseReason, Condition, Connector, Counts, Need, Outlook, Patience,
-    PoolChanges, PoolSettings, Sizes, Statistics,
+    AcquireError, AcquirePhase, Claim, CloseReason, Condition, Connector, Counts, LeaseLimit, Need, Outlook,
+    Patience, PoolChanges, PoolSettings, Sizes, Statistics,
 };
 use crate::resilience::Jitter;
 
@@ -124,6 +124,7 @@ impl<C: Connector> PoolState<C> {
         if !self.is_open() {
             actions.refuse(waiter, AcquireError::Closed);
         } else if self.waiters.is_empty()
+            && self.slots.may_lease(None)
             && let Some(slot) = self.ready_idle(now)
         {
             self.lease_locked(waiter, slot, Source::Idle, now, actions);
@@ -154,17 +155,31 @@ impl<C: Connector> PoolState<C> {
                 quota.set_guarantee(min.min(self.settings.max));
             }
         }
-        while self.slots.is_over_full()
-            && let Some(&slot) = self.slots.idle().first()
-        {
-            self.close_locked(slot, CloseReason::Retired, actions);
-        }
+        self.close_surplus_locked(actions);
         // Idle timeouts that did not count below the former `min` may count now.
         for slot in self.slots.idle().to_vec() {
             let deadline = self.idle_deadline(slot, now);
             self.note_deadline_locked(deadline, actions);
         }
         self.supply_locked(now, actions);
+    }
+
+    /// Sets the limit of leases, and serves claims that a raised limit admits.
+    pub(super) fn limit_leases_locked(&mut self, limit: LeaseLimit, now: Instant, actions: &mut Actions<C>) {
+        if !self.slots.set_lease_limit_locked(limit) {
+            return;
+        }
+        self.close_surplus_locked(actions);
+        self.supply_locked(now, actions);
+    }
+
+    /// Closes idle connections above what is to be kept, the longest idle first.
+    fn close_surplus_locked(&mut self, actions: &mut Actions<C>) {
+        while self.slots.is_over_full()
+            && let Some(&slot) = self.slots.idle().first()
+        {
+            self.close_locked(slot, CloseReason::Retired, actions);
+        }
     }
 
     pub(super) fn sizes_locked(&self) -> Sizes {
@@ -255,7 +270,8 @@ impl<C: Connector> PoolState<C> {
     /// not count.
     fn reached_limit(&self, is_impatient: bool) -> Option<usize> {
         let queued = self.waiters.len().checked_sub(self.under_way())?;
-        let has_supply = !self.slots.idle().is_empty() || self.may_grow(is_impatient);
+        let has_idle = !self.slots.idle().is_empty() && self.slots.may_lease(None);
+        let has_supply = has_idle || self.may_grow(is_impatient);
         self.settings.max_waiting.filter(|&most| !has_supply && queued >= most)
     }
 

@@ -169,6 +169,8 @@ impl<C: Connector> PoolState<C> {
         } else if condition == Condition::Dirty {
             self.statistics.leaked_transactions += 1;
             self.recycle_locked(slot, Purpose::Reset, actions);
+            // Where leases are limited, an idle connection may take the place of this one.
+            self.supply_locked(now, actions);
         } else if self.has_served(slot) && self.slots.is_one_asked_back() {
             self.close_locked(slot, CloseReason::Yielded, actions);
             self.supply_locked(now, actions);
@@ -217,9 +219,11 @@ impl<C: Connector> PoolState<C> {
         }
     }
 
-    /// Hands a free connection to the oldest claim, else to the idle stack.
+    /// Hands a free connection to the oldest claim, if it may be leased, else to the idle stack. A pool that ends
+    /// keeps no limit: the claims that are left wait for this connection.
     fn hand_on_locked(&mut self, slot: usize, now: Instant, actions: &mut Actions<C>) {
-        if let Some(waiter) = self.waiters.pop_oldest_locked() {
+        let may_lease = !self.is_open() || self.slots.may_lease(Some(slot));
+        if may_lease && let Some(waiter) = self.waiters.pop_oldest_locked() {
             self.lease_locked(waiter, slot, Source::Vetted, now, actions);
         } else {
             self.slots.set_state_locked(slot, EntryState::Idle);

@@ -49,6 +49,7 @@ impl<C: Connector> PoolState<C> {
     /// closes expired ones.
     fn serve_from_idle_locked(&mut self, now: Instant, actions: &mut Actions<C>) {
         while !self.waiters.is_empty()
+            && self.slots.may_lease(None)
             && let Some(&slot) = self.slots.idle().last()
         {
             if let Some(reason) = self.reason_to_close(slot, Condition::Fit, now) {
@@ -108,7 +109,7 @@ impl<C: Connector> PoolState<C> {
         let connecting = self.slots.connecting();
         let wanted = if self.is_open() && self.may_attempt(now, connecting) {
             let missing = self.waiters.len().saturating_sub(self.under_way());
-            missing.min(self.settings.max.saturating_sub(self.slots.total()))
+            missing.min(self.slots.most().saturating_sub(self.slots.total()))
         } else {
             0
         };

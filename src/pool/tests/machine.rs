@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::gate::{Gate, Reply};
 use super::harness::{Harness, pass, settle};
-use crate::pool::{CloseReason, Condition, Patience, PoolChanges, PoolSettings};
+use crate::pool::{CloseReason, Condition, LeaseLimit, Patience, PoolChanges, PoolSettings};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -24,6 +24,7 @@ enum Step {
     BreakIdle(usize, bool),
     Retire,
     Configure(PoolChanges),
+    LimitLeases(LeaseLimit),
     Pass(u16),
     End,
 }
@@ -52,6 +53,13 @@ fn changes() -> impl Strategy<Value = PoolChanges> {
         .prop_map(|(max, min, fail_fast)| PoolChanges { max, min, fail_fast })
 }
 
+fn lease_limit() -> impl Strategy<Value = LeaseLimit> {
+    prop_oneof![
+        (1..5_usize, any::<bool>()).prop_map(|(most, closes_surplus)| LeaseLimit { most, closes_surplus }),
+        Just(LeaseLimit::NONE),
+    ]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => (prop::option::of(0..5000_u16), patience()).prop_map(|(limit, patience)| Step::Acquire(limit, patience)),
@@ -64,6 +72,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (any::<usize>(), any::<bool>()).prop_map(|(which, told)| Step::BreakIdle(which, told)),
         1 => Just(Step::Retire),
         1 => changes().prop_map(Step::Configure),
+        1 => lease_limit().prop_map(Step::LimitLeases),
         8 => (0..4000_u16).prop_map(Step::Pass),
         1 => Just(Step::End),
     ]
@@ -161,6 +170,7 @@ impl History {
                 self.min = self.min.max(changes.min.unwrap_or(0));
                 harness.pool.configure(changes);
             }
+            Step::LimitLeases(limit) => harness.pool.limit_leases(limit),
             Step::Pass(millis) => pass(Duration::from_millis(millis.into())).await,
             Step::End => self.end(),
         }

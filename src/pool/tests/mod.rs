@@ -7,6 +7,7 @@ mod drain;
 mod gate;
 mod harness;
 mod health;
+mod lease_limit;
 mod machine;
 mod order;
 mod panics;
