@@ -2,9 +2,11 @@
 //!
 //! It knows nothing of Postgres. The caller describes a failure as a [`Fault`] and asks [`decide`]. A
 //! [`Budget`] keeps retries from multiplying the load of an outage, a [`Deadline`] bounds them, [`Backoff`]
-//! spreads them out. A [`Breaker`] stops calls to a host that keeps failing. Nothing here sleeps or starts a
-//! task: the answers are durations and changes of state.
+//! spreads them out. A [`Breaker`] stops calls to a host that keeps failing. An [`AdaptiveLimit`] has less important
+//! work give way to what it slows. Nothing here sleeps or starts a task: the answers are durations and changes of
+//! state.
 
+mod adaptive;
 mod backoff;
 mod breaker;
 mod deadline;
@@ -12,6 +14,7 @@ mod retry;
 mod retry_budget;
 
 pub use self::{
+    adaptive::{AdaptiveLimit, AnswerTimes, Bounds, Felt, Lesson, Reduction, Usage},
     backoff::{Backoff, Jitter},
     breaker::{Breaker, Change, Limits, Mode, Probes, Stage},
     deadline::Deadline,
