@@ -216,6 +216,11 @@ export interface PoolConfig extends ClientConfig {
   deadline?: number | undefined;
   /** A circuit breaker for the pool, see docs/guide/retry.md. Default: off. */
   breaker?: boolean | BreakerMode | BreakerConfig | undefined;
+  /**
+   * `on`: adaptive limits, see docs/guide/tiers.md. A pool with the tier `lowPriority` gives way, those without a tier or
+   * with another name but `admin` are spared. Default: off.
+   */
+  adaptive?: Switch | undefined;
 }
 
 /** The option `replica`. Any other member is a ConfigurationError. */
@@ -304,6 +309,8 @@ export interface FailsafeChanges {
   retry?: Switch | undefined;
   /** What the breaker does. */
   breaker?: boolean | BreakerMode | BreakerConfig | undefined;
+  /** `off`: no adaptive limits; one in force is lifted. */
+  adaptive?: Switch | undefined;
 }
 
 /** What may be changed while a pool runs; what is undefined stays. */
@@ -1250,6 +1257,8 @@ export interface PoolMetrics {
   breakerRejected: number;
   commitsUnknown: number;
   failovers: number;
+  /** The adaptive limit in force, and how often it was reduced: answers above were slow, or the server was full. */
+  adaptive: { limit: number; slow: number; full: number } | null;
   /** The rules whose alerts fire. */
   alerts: AlertRule[];
   lastConnectError: string | null;
@@ -1480,7 +1489,7 @@ export interface LogEvent {
   /** Milliseconds since 1970. */
   at: number;
   level: 'debug' | 'info' | 'warn' | 'error';
-  /** What it is about: `connection`, `retry`, `breaker`, `leak`, `failover`, `commit`, `alert`, `query`. */
+  /** What it is about: `connection`, `retry`, `breaker`, `leak`, `failover`, `adaptive`, `commit`, `alert`, `query`. */
   target: string;
   event: string;
   pool: string | null;

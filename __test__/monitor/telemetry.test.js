@@ -48,6 +48,8 @@ describe('metrics', () => {
     const pool = open({ tier: 'metered' });
     await pool.query('SELECT generate_series(1, 3)');
     await pool.query('SELECT 1 / 0').catch(() => {});
+    // The only tier that has a limit of this kind.
+    await open({ tier: 'lowPriority', adaptive: 'on' }).query('SELECT 1');
     const collected = await collect();
     const names = collected.map(({ descriptor }) => descriptor.name);
     for (const { name, kind } of metricsTable().metrics) {

@@ -102,6 +102,7 @@ function clientSettings(client, options) {
 }
 
 const REPLICA = ['host', 'port', 'max', 'maxLagMillis'];
+const LOW_PRIORITY = 'lowPriority';
 const BREAKER_LIMITS = optionsOf('breaker').filter(({ name }) => name !== 'mode');
 const BREAKER_MODES = optionNamed('mode', 'breaker').choices;
 
@@ -122,6 +123,10 @@ function breakerMode(setting) {
 
 function checkRetry(setting) {
   switchedOn('retry', setting);
+}
+
+function checkAdaptive(setting) {
+  switchedOn('adaptive', setting);
 }
 
 /**
@@ -164,9 +169,13 @@ function asBreaker(setting) {
   return setting !== null && typeof setting === 'object' ? setting : { mode: breakerMode(setting) };
 }
 
-/** Retry and breaker of a pool: none unless the options ask for them. */
-function retrySettings(options) {
-  return { retry: switchedOn('retry', options.retry), breaker: breakerSettings(options.breaker) };
+/** Retry, breaker and adaptive limits of a pool: none unless the options ask for them. */
+function policySettings(options) {
+  return {
+    retry: switchedOn('retry', options.retry),
+    breaker: breakerSettings(options.breaker),
+    adaptive: switchedOn('adaptive', options.adaptive ?? optionNamed('adaptive', 'pool').default),
+  };
 }
 
 function breakerLimit(option, limits) {
@@ -182,7 +191,7 @@ function checkOptions(options) {
   const problems = optionsOf('pool').flatMap((option) => (option.early ? problemOf(option, options) : []));
   problems.push(...unknownLimits(options.breaker), ...replicaProblems(options.replica));
   if (problems.length > 0) throw new ConfigurationError(problems);
-  retrySettings(options);
+  policySettings(options);
 }
 
 /** What is wrong with the option `replica`: one line each. */
@@ -225,13 +234,16 @@ function poolSettings(client, options) {
     maxUses: Number.isFinite(maxUses) ? maxUses : null,
     budget: options.budget,
     logsWarnings: Boolean(options.isTier),
-    ...retrySettings(options),
+    // Set by tiers, which know their ranks.
+    givesWay: options.givesWay ?? options.tier === LOW_PRIORITY,
+    ...policySettings(options),
   };
 }
 
 module.exports = {
   breakerSettings,
   changedBreaker,
+  checkAdaptive,
   checkBreaker,
   checkOptions,
   checkRetry,

@@ -6,7 +6,7 @@ const { breakerSettings, changedBreaker, checkBreaker, switchedOn } = require('.
 const { ConfigurationError } = require('../errors');
 const { optionNamed } = require('./options');
 
-/** @typedef {{ retry?: any, breaker?: any, failFast?: boolean, max?: number, min?: number }} PoolChanges */
+/** @typedef {{ retry?: any, breaker?: any, adaptive?: any, failFast?: boolean, max?: number, min?: number }} PoolChanges */
 
 /**
  * @param options of the pool, as they are
@@ -14,7 +14,7 @@ const { optionNamed } = require('./options');
  * @returns `options` and `core`: what becomes of the options, and the core's part of it
  * @throws TypeError or ConfigurationError naming what makes no sense; then nothing is changed
  */
-function poolChanges(options, { retry, breaker, failFast, max, min }) {
+function poolChanges(options, { retry, breaker, adaptive, failFast, max, min }) {
   const changed = { options: {}, core: {} };
   const set = (name, option, core = option) => {
     changed.options[name] = option;
@@ -30,6 +30,7 @@ function poolChanges(options, { retry, breaker, failFast, max, min }) {
     set('breaker', whole, mode);
     changed.core.breakerLimits = limits;
   }
+  if (adaptive !== undefined) set('adaptive', switchedOn('adaptive', adaptive));
   if (failFast !== undefined) set('failFast', Boolean(failFast));
   if (max !== undefined) set('max', max);
   if (min !== undefined) set('min', min);

@@ -200,6 +200,7 @@ const SHOWN = [
   'retriesDenied',
   'breakerRejected',
   'failovers',
+  'adaptive',
   'commitsUnknown',
 ];
 

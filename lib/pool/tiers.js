@@ -5,7 +5,7 @@
 // own. A shared maximum bounds them together in either position.
 
 const { nextTick } = require('../async/timers');
-const { changedBreaker, checkBreaker, checkRetry } = require('../config/core-settings');
+const { changedBreaker, checkAdaptive, checkBreaker, checkRetry } = require('../config/core-settings');
 const { ConfigurationError } = require('../errors');
 const { budgetProblems } = require('../config/environment');
 const { sizeProblems } = require('../config/pool-changes');
@@ -44,6 +44,7 @@ class Tiers {
       sizes: { check: (sizes) => this.checkSizes(sizes), apply: (sizes) => this.resize(sizes) },
       monitor: { check: choiceOf('monitor', 'on', 'off'), apply: (position) => this.measure(position) },
       breaker: { check: checkBreaker, apply: (breaker) => this.change({ breaker }) },
+      adaptive: { check: checkAdaptive, apply: (adaptive) => this.change({ adaptive }) },
     };
   }
 
@@ -164,7 +165,8 @@ class Tiers {
   }
 
   make(key) {
-    const options = { ...this.optionsOf(key), ...this.sizesOf(key), isTier: true };
+    const givesWay = this.givesWay(key);
+    const options = { ...this.optionsOf(key), ...this.sizesOf(key), isTier: true, givesWay };
     const pool = new this.PoolClass(withSecrets(options, this.optionsOf(key).password, this.budgetOf(key)));
     pool.configure(this.changes);
     if (this.measured !== undefined) pool._measure(this.measured);
@@ -182,6 +184,12 @@ class Tiers {
       guarantees[this.rankOf(own)] = this.sizesOf(own).min;
     }
     return { name: this.budget, total: totalMax, rank: this.rankOf(key), guarantees };
+  }
+
+  // With adaptive limits the tier that is served last gives way to the others.
+  givesWay(key) {
+    const rank = this.rankOf(key);
+    return rank > 0 && rank === Math.max(...Object.values(this.ranks));
   }
 
   // That of the pool which several names lead to is the lowest of theirs.

@@ -28,7 +28,8 @@ use super::{
 };
 use crate::{
     dispatch::{
-        Answer, BreakerNotice, CancelFlag, Direct, Failure, Instrumented, Lease, Observer, RetryNotice,
+        Adaptive, Answer, BreakerNotice, CancelFlag, Direct, Failure, Instrumented, Lease, Observer,
+        RetryNotice,
     },
     pool::{CloseReason, Ticket},
     postgres::{AskPassword, Connection, Error, Event, LoginListener, LoginStep, Statement, Status},
@@ -46,6 +47,7 @@ pub(super) struct Connections {
     pool: u32,
     tier: OnceLock<String>,
     metrics: OnceLock<Arc<PoolMetrics>>,
+    adaptive: OnceLock<Arc<Adaptive>>,
     /// Whether new connections wait for `onConnectDone`.
     pub(super) awaits_on_connect: AtomicBool,
     pub(super) connect_hook: Arc<ConnectHook>,
@@ -79,6 +81,7 @@ impl Connections {
             pool,
             tier: OnceLock::new(),
             metrics: OnceLock::new(),
+            adaptive: OnceLock::new(),
             awaits_on_connect: AtomicBool::new(false),
             connect_hook,
             entries: Mutex::default(),
@@ -105,6 +108,11 @@ impl Connections {
         if let Some(metrics) = metrics {
             let _ = self.metrics.set(Arc::clone(metrics));
         }
+    }
+
+    /// Sets who wants to know the times of statements on leased connections.
+    pub(super) fn set_adaptive(&self, adaptive: &Arc<Adaptive>) {
+        let _ = self.adaptive.set(Arc::clone(adaptive));
     }
 
     /// Answers `decideRetry` and `sleep` when their time has come.
@@ -147,7 +155,9 @@ impl Connections {
         let mut answer = Instrumented::begin(self.metrics.get(), &statement, self.answer_to(request));
         let entry = self.entries.lock().get(&connection).map(|entry| Arc::clone(&entry.connection));
         match entry {
-            Some(connection) => Direct::send(&connection, request, statement, answer),
+            Some(connection) => {
+                Direct::send(&connection, request, statement, answer, self.adaptive.get());
+            }
             None => answer.failed(Failure::Wire(Error::Lost), None),
         }
     }
@@ -216,7 +226,7 @@ impl Connections {
             drop(lease);
         } else {
             let connection = Arc::clone(&lease);
-            Direct::send(&connection, 0, Statement::simple(""), ReleaseAfter::new(lease));
+            Direct::send(&connection, 0, Statement::simple(""), ReleaseAfter::new(lease), None);
         }
     }
 

@@ -56,6 +56,7 @@ impl NativePool {
         let _inside = runtime.enter();
         let tier = Tier::new(settings, Arc::clone(&connections) as _, runtime.clone());
         connections.set_metrics(tier.metrics());
+        connections.set_adaptive(tier.adaptive());
         Ok(Self { connections, tier })
     }
 

@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use super::{hosts::Hosts, observer::BreakerNotice, policy::Policy, tier_context::TierContext};
 use crate::{
     pool::Patience,
-    postgres::{self, Error, Host},
+    postgres::{self, Action, Error, Host},
     resilience::{Breaker, Change, Limits, Mode, Probes, Stage},
     telemetry::{BreakerReport, BreakerState, PoolMetrics},
 };
@@ -322,6 +322,9 @@ pub(super) struct Connecting<'a> {
 impl Connecting<'_> {
     pub(super) fn ended<T>(mut self, outcome: &Result<T, Error>) {
         self.is_over = true;
+        if outcome.as_ref().is_err_and(|error| error.action() == Action::Full) {
+            self.breakers.tier.adaptive.refused(self.breakers.hosts.get(self.index));
+        }
         match outcome {
             Err(error) if error.action().counts_for_breaker() => self.failed(error),
             // A server that will not have us is there as well.

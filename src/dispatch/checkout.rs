@@ -5,13 +5,15 @@ use std::{
     task::{Context, Poll},
 };
 
+use tokio::time::Instant;
+
 use super::{
-    Answer, AnswerOnce, Failure, Lease, PgConnector,
+    Adaptive, Answer, AnswerOnce, Failure, Lease, PgConnector,
     retry::{self, Repeatable, Tries},
 };
 use crate::{
     pool::{AcquireError, Claim, Patience},
-    postgres::{Connection, Error, Exchange, Outcome, Reply, Rows, Shape, Statement},
+    postgres::{Connection, Error, Exchange, Host, Outcome, Reply, Rows, Shape, Statement},
 };
 
 /// Waits for a connection of its own.
@@ -68,37 +70,70 @@ impl<B: Borrower> Repeatable for Checkout<B> {
 }
 
 /// A statement on a connection that is leased already.
-pub struct Direct<A: Answer>(AnswerOnce<A>);
+pub struct Direct<A: Answer> {
+    answer: AnswerOnce<A>,
+    timed: Option<Timed>,
+}
+
+/// A statement whose time is wanted.
+struct Timed {
+    begun: Instant,
+    host: Arc<Host>,
+    statement: Arc<Statement>,
+    adaptive: Arc<Adaptive>,
+}
 
 impl<A: Answer> Direct<A> {
-    /// Sends it after those sent before.
-    pub fn send(connection: &Connection, id: u32, statement: Arc<Statement>, answer: A) {
-        connection.submit(Exchange { id, statement, reply: Box::new(Self(AnswerOnce::new(answer))) });
+    /// Sends it after those sent before. `adaptive`: of the tier, where the statement is one of the application's.
+    pub fn send(
+        connection: &Connection,
+        id: u32,
+        statement: Arc<Statement>,
+        answer: A,
+        adaptive: Option<&Arc<Adaptive>>,
+    ) {
+        let timed = adaptive.and_then(|adaptive| {
+            Some(Timed {
+                begun: adaptive.begin(&statement)?,
+                host: Arc::clone(&connection.host),
+                statement: Arc::clone(&statement),
+                adaptive: Arc::clone(adaptive),
+            })
+        });
+        let reply = Box::new(Self { answer: AnswerOnce::new(answer), timed });
+        connection.submit(Exchange { id, statement, reply });
     }
 }
 
 impl<A: Answer> Reply for Direct<A> {
     fn rows(&mut self, shape: &Arc<Shape>, rows: Rows<'_>) {
-        self.0.rows(shape, rows);
+        self.answer.rows(shape, rows);
     }
 
     fn complete(&mut self, tag: &[u8]) {
-        self.0.complete(tag);
+        self.answer.complete(tag);
     }
 
     fn suspended(&mut self) {
-        self.0.suspended();
+        self.answer.suspended();
     }
 
     fn give_up(&mut self, error: Error) {
-        self.0.fail(Failure::Wire(error), None);
+        self.answer.fail(Failure::Wire(error), None);
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.poll_ready(cx)
+        self.answer.poll_ready(cx)
     }
 
     fn settle(mut self: Box<Self>, outcome: Outcome) {
-        self.0.settle(outcome);
+        if let Some(Timed { begun, host, statement, adaptive }) = self.timed.take() {
+            let outcome = match &outcome {
+                Outcome::Done(_) => Ok(()),
+                Outcome::Failed { error, .. } => Err(error),
+            };
+            adaptive.ended(Some(begun), &host, &statement, outcome);
+        }
+        self.answer.settle(outcome);
     }
 }

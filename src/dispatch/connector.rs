@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     Observer,
+    adaptive::{LimitedPool, Look},
     breakers::{GuardedPool, HostBreakers, Probing},
     connect::{CloseOnDrop, connect_to_any},
     hosts::{Consequence, Hosts},
@@ -16,7 +17,7 @@ use super::{
     tier_context::TierContext,
 };
 use crate::{
-    pool::{CloseReason, Condition, Connector, Outlook, Pool, WeakPool},
+    pool::{CloseReason, Condition, Connector, LeaseLimit, Outlook, Pool, WeakPool},
     postgres::{Action, Config, Connection, Error, Event, Host, Listener, Status, connect},
 };
 
@@ -193,6 +194,24 @@ impl GuardedPool for WeakPool<PgConnector> {
     fn probe(&self, host: usize) -> Option<Probing> {
         let pool = self.upgrade()?;
         Some(Box::pin(async move { pool.connector().probe(host).await }))
+    }
+}
+
+impl LimitedPool for WeakPool<PgConnector> {
+    fn look(&self) -> Option<Look> {
+        let pool = self.upgrade()?;
+        Some(Look { sizes: pool.sizes(), counts: pool.counts(), grants: pool.statistics().grants })
+    }
+
+    fn hosts(&self) -> Vec<Arc<Host>> {
+        let connections = self.upgrade().map(|pool| pool.connections()).unwrap_or_default();
+        connections.iter().map(|connection| Arc::clone(&connection.host)).collect()
+    }
+
+    fn limit_leases(&self, limit: LeaseLimit) {
+        if let Some(pool) = self.upgrade() {
+            pool.limit_leases(limit);
+        }
     }
 }
 

@@ -13,8 +13,8 @@ use super::{Answer, Failure, Settings, classify::code_of, settings::Monitoring};
 use crate::{
     pool::{AcquireError, CloseReason, Connector, Pool, Sizes, WeakPool},
     postgres::{Error, Host, Rows, Shape, Statement, Status, sanitized},
-    resilience::NoRetry,
-    telemetry::{FailureClass, Operation, PoolMetrics, PoolReading, event_log, registry},
+    resilience::{NoRetry, Reduction},
+    telemetry::{FailureClass, LimitReduction, Operation, PoolMetrics, PoolReading, event_log, registry},
 };
 
 /// The record of a new tier; none: monitoring is off.
@@ -274,6 +274,17 @@ pub(super) fn failed_over(metrics: Option<&Arc<PoolMetrics>>, from: &Host, to: &
 pub(super) fn silent(metrics: Option<&Arc<PoolMetrics>>, host: &str, connections: usize) {
     let Some(metrics) = metrics else { return };
     warn!(target: "failover", pool = metrics.name, host, connections, "silent");
+}
+
+/// A tier gives way to those above: its limit falls.
+pub(super) fn gave_way(metrics: Option<&Arc<PoolMetrics>>, reduction: Reduction, from: usize, to: usize) {
+    let Some(metrics) = metrics else { return };
+    let reason = match reduction {
+        Reduction::Slow => LimitReduction::Slow,
+        Reduction::Full => LimitReduction::Full,
+    };
+    metrics.limit_reduced(reason);
+    info!(target: "adaptive", pool = metrics.name, from, to, reason = reason.name(), "lowered");
 }
 
 /// Nobody knows what became of a COMMIT.

@@ -5,6 +5,7 @@
 //! without a name; the tiers of `getPool` are several, each with settings of its own, so that none
 //! can take a connection from another.
 
+mod adaptive;
 mod answer;
 mod breakers;
 mod checkout;
@@ -36,6 +37,7 @@ use tokio::runtime::Handle;
 
 use self::answer::AnswerOnce;
 pub use self::{
+    adaptive::Adaptive,
     answer::{Answer, Failure},
     checkout::{Borrower, Direct},
     classify::Phase,
@@ -74,7 +76,12 @@ impl Tier {
         let member = budget.map(|part| shared_quotas::join(&part, &mut pool, &runtime));
         let hosts = Arc::new(hosts);
         let watched = Arc::clone(&hosts);
-        let context = Arc::new(TierContext { observer, runtime: runtime.clone(), metrics: metrics.clone() });
+        let context = Arc::new(TierContext {
+            observer,
+            runtime: runtime.clone(),
+            metrics: metrics.clone(),
+            adaptive: Arc::new(Adaptive::new(policy.adaptive.place, &hosts, &runtime)),
+        });
         let retry_state = Arc::new(RetryState::new(&policy, &hosts, &context));
         let breakers = Arc::clone(&retry_state.breakers);
         let connector = PgConnector::new(config, hosts, &context, breakers, &policy);
@@ -84,6 +91,8 @@ impl Tier {
         retry_state.attach(&pool);
         retry_state.breakers.attach(pool.downgrade());
         host_watch::start(&pool, &watched, &retry_state.breakers, &context);
+        context.adaptive.attach(pool.downgrade(), metrics.as_ref());
+        context.adaptive.switch(policy.adaptive.is_on);
         if let Some(member) = member {
             shared_quotas::attach(&member, &pool);
         }
@@ -167,6 +176,9 @@ impl Tier {
         if let (Some(on), Some(metrics)) = (changes.measured, &self.metrics) {
             metrics.set_on(on);
         }
+        if let Some(on) = changes.adaptive {
+            self.adaptive().switch(on);
+        }
         self.pool.configure(changes.of_pool());
         if changes.retire {
             self.pool.retire_generation();
@@ -186,6 +198,7 @@ impl Tier {
     /// Refuses new work, drains, closes; then calls `done`, once.
     pub fn end(&self, done: impl FnOnce() + Send + 'static) {
         self.retry_state.end();
+        self.adaptive().end();
         let metrics = self.metrics.clone();
         self.pool.end(move || {
             if let Some(metrics) = metrics {
@@ -198,6 +211,11 @@ impl Tier {
     /// The record of what happens here; none: monitoring is off.
     pub fn metrics(&self) -> Option<&Arc<PoolMetrics>> {
         self.metrics.as_ref()
+    }
+
+    /// The tier's part in adaptive limits.
+    pub fn adaptive(&self) -> &Arc<Adaptive> {
+        &self.retry_state.tier.adaptive
     }
 
     /// What the pool holds now.

@@ -24,17 +24,26 @@ pub(super) struct QueryAttempt<A: Answer> {
     lease: Option<Lease>,
     /// What it was given up with, while its caller waits for what becomes of the connection.
     given_up: Option<Error>,
+    /// When it was sent, where somebody wants to know its time.
+    begun: Option<Instant>,
     tries: Tries,
 }
 
 impl<A: Answer> QueryAttempt<A> {
     pub(super) fn new(statement: Arc<Statement>, answer: A, tries: Tries) -> Self {
-        Self { statement, answer: AnswerOnce::new(answer), lease: None, given_up: None, tries }
+        Self { statement, answer: AnswerOnce::new(answer), lease: None, given_up: None, begun: None, tries }
+    }
+
+    /// Tells the time that it took.
+    fn ended(&mut self, lease: &Lease, outcome: Result<(), &Error>) {
+        let adaptive = &self.tries.retry_state.tier.adaptive;
+        adaptive.ended(self.begun.take(), &lease.host, &self.statement, outcome);
     }
 
     /// What it failed with, judged, once the connection is given back.
     fn after(&mut self, error: &Error, sent: bool, status: Option<Status>) -> ClassifiedFailure {
         if let Some(lease) = self.lease.take() {
+            self.ended(&lease, Err(error));
             self.tries.retry_state.breakers.call_failed(&lease.host, error);
             // pg closes the connection of a failed `pool.query`: what comes next is in no failed transaction.
             if self.tries.retry_state.keeps_transactions
@@ -90,6 +99,7 @@ impl<A: Answer> Claim<PgConnector> for QueryAttempt<A> {
         self.tries.waited(lease.waited());
         self.answer.waited(lease.waited());
         let connection = Arc::clone(&lease);
+        self.begun = self.tries.retry_state.tier.adaptive.begin(&self.statement);
         let statement = if self.tries.deadline.is_set() {
             let left = self.tries.deadline.remaining(Instant::now()).unwrap_or_default();
             self.statement.within(left)
@@ -161,6 +171,7 @@ impl<A: Answer> QueryAttempt<A> {
         match outcome {
             Outcome::Done(_) => {
                 if let Some(lease) = self.lease.take() {
+                    self.ended(&lease, Ok(()));
                     self.tries.retry_state.breakers.answered(&lease.host);
                 }
                 self.answer.settle(outcome);

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{
     hosts::Hosts,
-    policy::Policy,
+    policy::{AdaptivePolicy, Place, Policy},
     session_attrs::TargetSessionAttrs,
     settings::{Monitoring, Settings, SettingsError},
     shared_quotas::JsonQuota,
@@ -68,6 +68,8 @@ pub struct Changes {
     fail_fast: Option<bool>,
     /// Whether the tier is measured.
     pub measured: Option<bool>,
+    /// The switch of adaptive limits.
+    pub adaptive: Option<bool>,
     max: Option<f64>,
     min: Option<f64>,
     /// Closes the present connections: idle ones now, leased ones when they come back.
@@ -153,6 +155,12 @@ struct JsonSettings {
     breaker: Option<JsonBreaker>,
     /// Whether measuring is on from the start.
     measured: Option<bool>,
+    /// The switch of adaptive limits.
+    #[serde(default)]
+    adaptive: bool,
+    /// Whether an adaptive limit is for this tier.
+    #[serde(default)]
+    gives_way: bool,
     /// Whether warnings are written to standard error where `PGPOOL_LOG` is not set.
     #[serde(default)]
     logs_warnings: bool,
@@ -374,6 +382,15 @@ impl JsonSettings {
         })
     }
 
+    fn adaptive_policy(&self) -> AdaptivePolicy {
+        let place = match &self.tier {
+            _ if self.gives_way => Place::GivesWay,
+            Some(tier) if tier == ADMIN => Place::Apart,
+            _ => Place::Spared,
+        };
+        AdaptivePolicy { is_on: self.adaptive, place }
+    }
+
     fn policy(&self) -> Policy {
         let mut retry_policy =
             RetryPolicy { attempts: self.retry_attempts.map_or(0, to_u32), ..RetryPolicy::OFF };
@@ -390,6 +407,7 @@ impl JsonSettings {
             connect_timeout: self.connection_timeout_millis.and_then(Millis::duration),
             bypasses_breaker: self.tier.as_deref() == Some(ADMIN),
             keeps_transactions: !self.enhanced,
+            adaptive: self.adaptive_policy(),
         }
     }
 

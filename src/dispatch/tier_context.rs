@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::Observer;
+use super::{Observer, adaptive::Adaptive};
 use crate::telemetry::PoolMetrics;
 
 pub(super) struct TierContext {
@@ -12,4 +12,5 @@ pub(super) struct TierContext {
     pub(super) runtime: Handle,
     /// The metrics of the tier; none: monitoring is off.
     pub(super) metrics: Option<Arc<PoolMetrics>>,
+    pub(super) adaptive: Arc<Adaptive>,
 }

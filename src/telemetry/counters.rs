@@ -6,7 +6,7 @@
 use std::{
     sync::{
         OnceLock,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -75,6 +75,27 @@ impl BreakerState {
     }
 }
 
+/// Why an adaptive limit was reduced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitReduction {
+    /// Answers of higher tiers were slow.
+    Slow,
+    /// The server had no place for a further connection.
+    Full,
+}
+
+impl LimitReduction {
+    pub(super) const ALL: [Self; 2] = [Self::Slow, Self::Full];
+
+    /// The name used in snapshots and events.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Slow => "slow",
+            Self::Full => "full",
+        }
+    }
+}
+
 /// The breaker of one host: its state, and what an operator asks next.
 #[derive(Clone, Debug)]
 pub struct BreakerReport {
@@ -117,6 +138,9 @@ pub struct PoolMetrics {
     commits_unknown: AtomicU64,
     failovers: AtomicU64,
     overdue: AtomicU64,
+    /// 0: none.
+    adaptive_limit: AtomicUsize,
+    limit_reductions: [AtomicU64; LimitReduction::ALL.len()],
     alerts: [AtomicU8; Rule::ALL.len()],
     has_monitor: AtomicBool,
     last_connect_error: Mutex<Option<String>>,
@@ -145,6 +169,8 @@ impl PoolMetrics {
             commits_unknown: AtomicU64::new(0),
             failovers: AtomicU64::new(0),
             overdue: AtomicU64::new(0),
+            adaptive_limit: AtomicUsize::new(0),
+            limit_reductions: [const { AtomicU64::new(0) }; LimitReduction::ALL.len()],
             alerts: std::array::from_fn(|_| AtomicU8::new(0)),
             has_monitor: AtomicBool::new(false),
             last_connect_error: Mutex::new(None),
@@ -263,6 +289,26 @@ impl PoolMetrics {
     /// Counts a commit whose outcome could not be found out.
     pub fn commit_unknown(&self) {
         self.count(&self.commits_unknown);
+    }
+
+    /// Sets the adaptive limit in force; none: there is none.
+    pub fn set_adaptive_limit(&self, limit: Option<usize>) {
+        self.adaptive_limit.store(limit.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// The adaptive limit in force.
+    pub(super) fn adaptive_limit(&self) -> Option<usize> {
+        Some(self.adaptive_limit.load(Ordering::Relaxed)).filter(|&limit| limit > 0)
+    }
+
+    /// Counts a reduction of the adaptive limit.
+    pub fn limit_reduced(&self, reason: LimitReduction) {
+        self.count(&self.limit_reductions[reason as usize]);
+    }
+
+    /// How often the adaptive limit was reduced, in the order of the reasons.
+    pub(super) fn limit_reductions(&self) -> [u64; LimitReduction::ALL.len()] {
+        self.limit_reductions.each_ref().map(|count| count.load(Ordering::Relaxed))
     }
 
     /// Counts a failover to another host.

@@ -38,8 +38,8 @@ pub struct LogEvent {
     pub at: u64,
     /// The level: `debug`, `info`, `warn` or `error`.
     pub level: &'static str,
-    /// The subject: `connection`, `retry`, `breaker`, `leak`, `failover`, `commit`, `alert`,
-    /// `query`.
+    /// The subject: `connection`, `retry`, `breaker`, `leak`, `failover`, `adaptive`, `commit`,
+    /// `alert`, `query`.
     pub target: String,
     /// The event: `opened`, `closed`, `connect_failed`.
     pub event: String,

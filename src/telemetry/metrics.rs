@@ -78,7 +78,7 @@ metrics! {
     USE_TIME Histogram "db.client.connection.use_time" "s" []
         "Time between getting a connection and giving it back.";
     CONNECTION_LIMIT Gauge "pgpool_rs.connection.limit" "{connection}" []
-        "Connections there may be at this moment: the maximum, or what a shared budget leaves of it.";
+        "Connections there may be at this moment: the maximum, or what a shared budget and an adaptive limit leave of it.";
     OLDEST_WAIT Gauge "pgpool_rs.connection.oldest_wait" "s" []
         "How long the oldest waiting request has waited.";
     CONNECT_FAILURES Counter "pgpool_rs.connection.connect_failures" "{attempt}" []
@@ -99,6 +99,10 @@ metrics! {
         "Commits whose outcome could not be found out.";
     FAILOVERS Counter "pgpool_rs.failovers" "{failover}" []
         "Times a host was left for another one.";
+    ADAPTIVE_LIMIT Gauge "pgpool_rs.adaptive.limit" "{connection}" []
+        "Connections that may be in use at a time so that higher tiers are not slowed; none where there is no such limit.";
+    ADAPTIVE_REDUCTIONS Counter "pgpool_rs.adaptive.reductions" "{reduction}" ["reason"]
+        "Times the adaptive limit was reduced: answers of higher tiers were slow, or the server was full.";
     ALERT_ACTIVE Gauge "pgpool_rs.alert.active" "1" ["rule"]
         "1 while the alert fires.";
     LISTENER_FAULTS Counter "pgpool_rs.listener.faults" "{fault}" []

@@ -23,7 +23,9 @@ mod sliding_window;
 pub mod snapshot;
 mod thresholds;
 
-pub use counters::{BreakerReport, BreakerState, Operation, PoolMetrics, PoolReader, PoolReading};
+pub use counters::{
+    BreakerReport, BreakerState, LimitReduction, Operation, PoolMetrics, PoolReader, PoolReading,
+};
 pub use diagnosis::{Cause, Context, Leak};
 pub use error_class::FailureClass;
 pub use histogram::{Distribution, Histogram};

@@ -135,7 +135,8 @@ impl PoolMonitor {
         let errors = enough.map(|minute| ratio(minute.faults, minute.operations));
         let utilisation = reading
             .filter(|reading| reading.limit() > 0)
-            .map(|reading| ratio(reading.used as u64, reading.limit() as u64));
+            // More may be in use for a while, where the limit has fallen.
+            .map(|reading| ratio(reading.used.min(reading.limit()) as u64, reading.limit() as u64));
         let mut values: Values = [None; Rule::ALL.len()];
         values[Rule::Waiting as usize] = reading.map(|reading| ratio(reading.waiting as u64, 1));
         values[Rule::Acquire as usize] = acquire;

@@ -8,7 +8,7 @@ use super::{
     BreakerReport, Distribution, PoolMetrics, PoolReading,
     buckets::buckets,
     clock::{epoch_millis, millis_since_epoch},
-    counters::BreakerGauge,
+    counters::{BreakerGauge, LimitReduction},
     event_log,
     metrics::{self, Metric},
     registry,
@@ -138,6 +138,12 @@ fn of_pool(metrics: &PoolMetrics, sheet: &mut Sheet<'_>) {
     sheet.number(&metrics::BREAKER_REJECTED, &[], counts.breaker_rejected);
     sheet.number(&metrics::COMMIT_UNKNOWN, &[], counts.commits_unknown);
     sheet.number(&metrics::FAILOVERS, &[], counts.failovers);
+    if let Some(limit) = metrics.adaptive_limit() {
+        sheet.number(&metrics::ADAPTIVE_LIMIT, &[], limit);
+        for (reason, count) in LimitReduction::ALL.into_iter().zip(metrics.limit_reductions()) {
+            sheet.number(&metrics::ADAPTIVE_REDUCTIONS, &[reason.name()], count);
+        }
+    }
     for rule in Rule::ALL {
         sheet.number(&metrics::ALERT_ACTIVE, &[rule.name()], usize::from(metrics.has_alert(rule)));
     }
@@ -241,6 +247,10 @@ fn pool_to_json(metrics: &Arc<PoolMetrics>) -> Value {
         "breakerRejected": counts.breaker_rejected,
         "commitsUnknown": counts.commits_unknown,
         "failovers": counts.failovers,
+        "adaptive": metrics.adaptive_limit().map(|limit| {
+            let [slow, full] = metrics.limit_reductions();
+            json!({ "limit": limit, "slow": slow, "full": full })
+        }),
         "alerts": Rule::ALL.into_iter().filter(|rule| metrics.has_alert(*rule)).map(Rule::name).collect::<Vec<_>>(),
         "lastConnectError": metrics.last_connect_error(),
     })

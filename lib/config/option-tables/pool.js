@@ -241,6 +241,18 @@ const POOL = [
     doc: 'the [circuit breaker](retry.md#the-circuit-breaker): a mode, or an object with `mode` and its limits',
   },
   {
+    name: 'adaptive',
+    kind: 'switch',
+    choices: ['on', 'off'],
+    default: 'off',
+    variable: 'DB_ADAPTIVE',
+    tiers: 'off',
+    section: SWITCHES,
+    variableDoc:
+      '`on`: `lowPriority` gives way while it slows `highPriority` on the same server, see [adaptive limits](tiers.md#adaptive-limits)',
+    doc: '[adaptive limits](tiers.md#adaptive-limits): a pool with the `tier` `lowPriority` gives way, those without a tier or with another name but `admin` are spared',
+  },
+  {
     name: 'tier',
     kind: 'text',
     otherwise: 'none',

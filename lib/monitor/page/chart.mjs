@@ -24,7 +24,7 @@ export const CHARTS = [
       { field: 'idle', label: 'idle', color: 'd' },
       { field: 'connecting', label: 'connecting', color: 'b' },
     ],
-    limit: (pool) => pool.connections.max,
+    limit: (pool) => pool.connections.limit,
   },
   { title: 'Waiting requests', unit: '', lines: [{ field: 'waiting', label: 'waiting', color: 'b' }] },
   { title: 'Acquire time', unit: 'ms', lines: percentiles('acquire') },

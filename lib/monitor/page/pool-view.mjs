@@ -24,8 +24,9 @@ export class PoolView {
   show(pool) {
     this.title.textContent = pool.name;
     this.showBreaker(pool);
-    const { idle, used, connecting, max } = pool.connections;
-    this.load.textContent = `${used} used, ${idle} idle, ${connecting} connecting of ${max}; ${pool.waiting} waiting`;
+    const { idle, used, connecting, max, limit } = pool.connections;
+    const most = limit < max ? `${limit} now, ${max} at most` : max;
+    this.load.textContent = `${used} used, ${idle} idle, ${connecting} connecting of ${most}; ${pool.waiting} waiting`;
     this.incident.replaceChildren(...incidentOf(pool));
     const facts = Object.entries({ ...factsOf(pool), ...rareFactsOf(pool) });
     this.facts.replaceChildren(
@@ -72,6 +73,11 @@ function rareFactsOf(pool) {
   };
   const facts = {};
   for (const [term, count] of Object.entries(counts)) if (count > 0) facts[term] = number(count);
+  if (pool.adaptive !== null) {
+    const { limit, slow, full } = pool.adaptive;
+    facts['Adaptive limit'] =
+      `${limit} (reduced ${number(slow)} for slow readers, ${number(full)} for a full server)`;
+  }
   const open = pool.breakers.filter((breaker) => breaker.state !== 'closed');
   if (open.length > 0)
     facts['Hosts with an open breaker'] = open
