@@ -4,6 +4,7 @@
 //   node bench/resilience.js [flood] [restart] [breaker]
 'use strict';
 
+const os = require('node:os');
 const { performance } = require('node:perf_hooks');
 const { setTimeout: sleep } = require('node:timers/promises');
 const { startPostgres } = require('../__test__/support/postgres');
@@ -51,39 +52,58 @@ async function calmAndFlooded({ read, report }, text) {
   return { calm, flooded, ratio: flooded / calm, last: Math.max(...waits) };
 }
 
-/** 500 reports at once beside steady readers: tiers, against one shared pool of pg of the same size. */
+/**
+ * 500 reports at once beside steady readers: tiers without and with adaptive limits, and one shared pool of pg of the
+ * same size, in turns. The limits keep what they have learnt from round to round, as in an application.
+ */
 async function flood(server) {
-  const { getPool } = require('..');
+  const { createTiers } = require('..');
   const pg = require('pg');
   const { host, port, user, password, database } = server;
-  const tiers = {
-    read: (id) => getPool('highPriority').query(LOOKUP, [id]),
-    report: (text) => getPool('lowPriority').query(text),
-  };
-  const one = new pg.Pool({ host, port, user, password, database, max: 18 });
+  const place = { host, port, user, password, database };
+  const sets = ['off', 'on'].map((adaptive) =>
+    createTiers({
+      tiers: { readers: { max: 8, min: 2 }, reports: { max: 10, min: 2 } },
+      shared: { ...place, adaptive },
+    }),
+  );
+  const [free, adaptive] = sets.map(({ getPool }) => ({
+    read: (id) => getPool('readers').query(LOOKUP, [id]),
+    report: (text) => getPool('reports').query(text),
+  }));
+  const one = new pg.Pool({ ...place, max: 18 });
   // Its connections may outlast its end, and the server then ends them.
   one.on('error', () => {});
   const shared = { read: (id) => one.query(LOOKUP, [id]), report: (text) => one.query(text) };
   for (const [kind, text] of Object.entries(REPORTS)) {
-    await Promise.all([p99(tiers.read), p99(shared.read)]);
+    for (const { read } of [free, adaptive, shared]) await p99(read);
     const rounds = [];
-    for (let round = 0; round < ROUNDS; round++)
-      rounds.push([await calmAndFlooded(tiers, text), await calmAndFlooded(shared, text)]);
+    for (let round = 0; round < ROUNDS; round++) {
+      rounds.push({
+        free: await calmAndFlooded(free, text),
+        adaptive: await calmAndFlooded(adaptive, text),
+        shared: await calmAndFlooded(shared, text),
+      });
+    }
     const middle = (of) => {
       const { median, min, max } = summary(rounds.map(of));
       return `${median.toFixed(3)} (${min.toFixed(3)} to ${max.toFixed(3)})`;
     };
+    console.log(`reports ${kind}, load ${os.loadavg()[0].toFixed(1)}:`);
+    for (const name of ['free', 'adaptive', 'shared']) {
+      const of = (field) => middle((round) => round[name][field]);
+      console.log(
+        `  ${name}: reader p99 calm ${of('calm')} ms, flooded ${of('flooded')} ms, ratio ${of('ratio')}; last report after ${of('last')} ms`,
+      );
+    }
     console.log(
-      `reports ${kind}: reader p99 in the flood to without it ${middle(([{ ratio }]) => ratio)}, under pg ${middle(([, { ratio }]) => ratio)}`,
+      `  to the shared pool in the flood: tiers ${middle((round) => round.free.flooded / round.shared.flooded)}, with adaptive limits ${middle((round) => round.adaptive.flooded / round.shared.flooded)}`,
     );
     console.log(
-      `  tiers to shared, in the flood ${middle(([ours, theirs]) => ours.flooded / theirs.flooded)}`,
-    );
-    console.log(
-      `  calm ${middle(([{ calm }]) => calm)} ms, flooded ${middle(([{ flooded }]) => flooded)} ms, last report after ${middle(([{ last }]) => last)} ms`,
+      `  reports per second with adaptive limits to without ${middle((round) => round.free.last / round.adaptive.last)}`,
     );
   }
-  await Promise.all([one, getPool('highPriority'), getPool('lowPriority')].map((pool) => pool.end()));
+  await Promise.all([one, ...sets].map((each) => each.end()));
 }
 
 /** A restart under 200 idempotent reads a second. */
@@ -138,16 +158,6 @@ const EXPERIMENTS = { flood, restart, breaker };
 async function main() {
   const chosen = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(EXPERIMENTS);
   const server = await startPostgres({ tls: false });
-  Object.assign(process.env, {
-    DB_HOST: server.host,
-    DB_PORT: String(server.port),
-    DB_USER: server.user,
-    DB_PASSWORD: server.password,
-    DB_NAME: server.database,
-    DB_HIGH_PRIORITY_MAX: '8',
-    DB_HIGH_PRIORITY_MIN: '2',
-    DB_LOW_PRIORITY_MAX: '10',
-  });
   try {
     for (const name of chosen) await EXPERIMENTS[name](server);
   } finally {

@@ -157,6 +157,7 @@ impl<A: Answer> Reply for QueryAttempt<A> {
             }
             (Outcome::Done(status) | Outcome::Failed { status: Some(status), .. }, Some(given_up)) => {
                 if let Some(lease) = self.lease.take() {
+                    self.ended(&lease, Err(&given_up));
                     self.tries.retry_state.breakers.answered(&lease.host);
                 }
                 self.answer.fail(Failure::Wire(given_up), Some(status));

@@ -28,7 +28,7 @@ const WEIGHT: f64 = 40.0;
 /// Slow answers count half after this time.
 const FADES: Duration = Duration::from_secs(5);
 /// Between two steps up while nothing is known to hurt.
-const STEP: Duration = Duration::from_millis(200);
+const STEP: Duration = Duration::from_millis(100);
 /// The same for a while after a step down.
 const CAREFUL_STEP: Duration = Duration::from_secs(1);
 const CAREFUL_FOR: Duration = Duration::from_secs(30);
