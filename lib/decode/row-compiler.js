@@ -11,7 +11,8 @@ const { ROWS_FLAGS } = require('../native/layout');
 const { NULL, SLICED, text, bytea, copy, ascii } = require('./strings');
 const { local, readNan } = require('./packed-values');
 
-const KEPT_BUILDERS = 512;
+// Characters of source that are kept, those of the builders used last.
+const KEPT_SOURCE = 2 * 1024 * 1024;
 
 // Short ASCII strings are cut from one string for the whole block.
 const CHUNK = `const chunk = (flags & ${ROWS_FLAGS.SHORT_TEXTS}) !== 0
@@ -21,6 +22,7 @@ const CHUNK = `const chunk = (flags & ${ROWS_FLAGS.SHORT_TEXTS}) !== 0
 const tools = { text, bytea, copy, ascii, local, readNan };
 
 const builders = new Map();
+let keptSource = 0;
 let disallowed = false;
 
 // Returns a function that takes the parsers and returns the row builder; undefined where code generation is disallowed
@@ -37,10 +39,23 @@ function builder(layout) {
       disallowed = true;
       return undefined;
     }
-    if (builders.size >= KEPT_BUILDERS) builders.delete(builders.keys().next().value);
-    builders.set(source, make);
+    keptSource += source.length;
+  }
+  // The one used last stands last.
+  builders.delete(source);
+  builders.set(source, make);
+  while (keptSource > KEPT_SOURCE && builders.size > 1) {
+    const [oldest] = builders.keys();
+    builders.delete(oldest);
+    keptSource -= oldest.length;
   }
   return make;
+}
+
+// Forgets all builders: nobody has a connection that they could be for.
+function forgetBuilders() {
+  builders.clear();
+  keptSource = 0;
 }
 
 function sourceOf({ names, readers, asArray, walks }) {
@@ -111,4 +126,4 @@ function valueOf(reader, i) {
   }
 }
 
-module.exports = { builder };
+module.exports = { builder, forgetBuilders };

@@ -27,7 +27,6 @@ class Field {
 class RowDescription {
   constructor(id, columns) {
     this.id = id;
-    this.columns = columns;
     this.fields = columns.map((column) => new Field(column));
     this.slots = columns.map((column) => column.slot);
     this.empty = emptyRow(this.fields);

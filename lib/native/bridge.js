@@ -7,6 +7,7 @@
 // One drain lasts a few milliseconds at most; the rest waits for the next turn of the event loop, so that large
 // results never freeze the application. User code that throws never stops the reading.
 
+const { forgetBuilders } = require('../decode/row-compiler');
 const RowDescription = require('../decode/row-description');
 const { ConfigurationError } = require('../errors');
 const { runOutside } = require('../async/callback-context');
@@ -418,7 +419,12 @@ class Bridge {
         this.shapes.set(id, new RowDescription(id, frame.json(word, argument)));
         return;
       case FORGET:
-        this.shapes.delete(id);
+        if (id !== 0) {
+          this.shapes.delete(id);
+        } else {
+          this.shapes.clear();
+          forgetBuilders();
+        }
         return;
       case OPENED:
         this.onOpened(id, frame.json(word, argument));

@@ -326,6 +326,7 @@ impl Observer for Connections {
         };
         let id = connection.id;
         self.entries.lock().insert(id, entry);
+        self.outbox.count_connection();
         self.outbox.push_json(
             RecordKind::Opened,
             0,
@@ -377,9 +378,7 @@ impl Observer for Connections {
             entries.insert(connection, entry);
         }
         drop(entries);
-        self.outbox.push_json(
-            RecordKind::Closed,
-            0,
+        self.outbox.push_closed(
             connection,
             &json!({
                 "pool": self.pool,

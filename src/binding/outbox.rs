@@ -5,7 +5,6 @@
 
 use std::{
     collections::VecDeque,
-    num::NonZeroUsize,
     sync::{Arc, OnceLock},
     task::{Context, Poll, Waker},
 };
@@ -33,8 +32,10 @@ const CONGESTED: usize = 8 * 1024 * 1024;
 const WAKE_AT_ONCE: usize = 64 * 1024;
 /// Bytes of memory that an empty outbox keeps.
 const KEEP: usize = 512 * 1024;
-/// Shapes that JavaScript keeps at once.
-const KNOWN_SHAPES: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+/// The most bytes, as JSON, of the shapes that JavaScript keeps; there they take about twice as much.
+const KNOWN_SHAPES: usize = 8 * 1024 * 1024;
+/// What JavaScript keeps of a shape besides its columns.
+const SHAPE_OVERHEAD: usize = 4096;
 
 /// The outbox of one JavaScript thread.
 pub(super) struct Outbox {
@@ -46,7 +47,11 @@ struct Queue {
     bytes: Vec<u8>,
     start: usize,
     call: Call,
-    known: LruCache<u32, ()>,
+    /// The shapes that JavaScript keeps, and the bytes that each counts for.
+    known: LruCache<u32, usize>,
+    known_bytes: usize,
+    /// Connections whose rows may have these shapes.
+    connections: usize,
     waiting: VecDeque<Waker>,
     /// Whether JavaScript is gone: records are dropped.
     is_over: bool,
@@ -69,7 +74,9 @@ impl Outbox {
             bytes: Vec::new(),
             start: 0,
             call: Call::Unneeded,
-            known: LruCache::new(KNOWN_SHAPES),
+            known: LruCache::unbounded(),
+            known_bytes: 0,
+            connections: 0,
             waiting: VecDeque::new(),
             is_over: false,
         };
@@ -128,6 +135,25 @@ impl Outbox {
             let parts = [bytemuck::cast_slice(&words), bytemuck::cast_slice(block.slots), block.raw];
             queue.record(RecordKind::Rows, flags, request, shape.id, &parts);
         });
+    }
+
+    /// Appends the end of a connection. With the last one JavaScript forgets all shapes.
+    pub(super) fn push_closed(self: &Arc<Self>, id: u32, value: &impl Serialize) {
+        let json = serde_json::to_vec(value).unwrap_or_else(|_| b"null".to_vec());
+        self.append(|queue| {
+            queue.record(RecordKind::Closed, 0, id, length_word(json.len()), &[&json]);
+            queue.connections = queue.connections.saturating_sub(1);
+            if queue.connections == 0 && !queue.known.is_empty() {
+                queue.known.clear();
+                queue.known_bytes = 0;
+                queue.record(RecordKind::Forget, 0, 0, 0, &[]);
+            }
+        });
+    }
+
+    /// Counts a connection whose opening is appended next.
+    pub(super) fn count_connection(&self) {
+        self.queue.lock().connections += 1;
     }
 
     fn append(self: &Arc<Self>, write: impl FnOnce(&mut Queue)) {
@@ -248,10 +274,15 @@ impl Queue {
         if self.known.get(&shape.id).is_some() {
             return;
         }
-        if let Some((old, ())) = self.known.push(shape.id, ()) {
+        let json = serde_json::to_vec(shape).unwrap_or_else(|_| b"[]".to_vec());
+        let bytes = SHAPE_OVERHEAD + json.len();
+        while self.known_bytes + bytes > KNOWN_SHAPES {
+            let Some((old, freed)) = self.known.pop_lru() else { break };
+            self.known_bytes -= freed;
             self.record(RecordKind::Forget, 0, old, 0, &[]);
         }
-        let json = serde_json::to_vec(&shape.columns).unwrap_or_else(|_| b"[]".to_vec());
+        self.known_bytes += bytes;
+        self.known.put(shape.id, bytes);
         self.record(RecordKind::Shape, 0, shape.id, length_word(json.len()), &[&json]);
     }
 

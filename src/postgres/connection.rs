@@ -22,6 +22,7 @@ use serde::Serialize;
 
 use super::{
     DatabaseError, Error, Exchange, Host, Outcome, QueryMode, Reply, Role, Status,
+    codec::ShapeUser,
     encode::encode,
     in_flight::{InFlight, Preparation},
     portal::Suspended,
@@ -105,6 +106,7 @@ pub struct Connection {
     pub(super) opened_in: Duration,
     pub(super) listener: Arc<dyn Listener>,
     pub(super) received: AtomicU64,
+    pub(super) _shape_user: ShapeUser,
     pub(super) state: Mutex<ConnectionState>,
 }
 

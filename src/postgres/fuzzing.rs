@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::{
     Connection, Error, Event, Exchange, Host, Listener, Outcome, QueryMode, Reply, Role, Rows, Shape,
     Statement,
-    codec::Packer,
+    codec::{Packer, ShapeUser},
     connection::{ConnectionState, End},
     messages::{Inbox, RawMessage},
     responses::ResponseHandler,
@@ -126,6 +126,7 @@ fn connection(pipelined: bool) -> Arc<Connection> {
         opened_in: std::time::Duration::ZERO,
         listener: Arc::new(Deaf),
         received: AtomicU64::new(0),
+        _shape_user: ShapeUser::new(),
         state: Mutex::new(state),
     })
 }
@@ -173,7 +174,7 @@ pub fn rows(data: &[u8]) {
     let Some(shape) = RawMessage::whole(&message).and_then(|message| Shape::read(message, false).ok()) else {
         return;
     };
-    assert_eq!(shape.columns.len(), types.len());
+    assert_eq!(shape.slots.len(), types.len());
     let mut packer = Packer::default();
     while let Some((&length, after)) = rest.split_first() {
         let (body, after) = after.split_at(usize::from(length).min(after.len()));
@@ -201,10 +202,10 @@ fn description(types: &[u8]) -> Vec<u8> {
 /// Checks the offsets of packed rows: JavaScript reads by them without checking lengths again.
 fn check(rows: Rows<'_>, shape: &Shape) {
     const NUMBERS: u64 = 0x7ff8_0002;
-    assert_eq!(rows.slots.len(), shape.columns.len() * usize::try_from(rows.count).unwrap_or(usize::MAX));
+    assert_eq!(rows.slots.len(), shape.slots.len() * usize::try_from(rows.count).unwrap_or(usize::MAX));
     for (index, slot) in rows.slots.iter().enumerate() {
         let (high, low) = (slot >> 32, usize::try_from(slot & 0xffff_ffff).unwrap_or(usize::MAX));
-        if shape.columns[index % shape.columns.len()].is_text() {
+        if shape.slots[index % shape.slots.len()].is_text() {
             if high != 0xffff_ffff {
                 let length = usize::try_from(high & 0x3fff_ffff).unwrap_or(usize::MAX);
                 assert!(low + length <= rows.raw.len(), "a text ends within the rows");

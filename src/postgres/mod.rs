@@ -56,7 +56,7 @@ mod transport;
 mod validate;
 mod verifier;
 
-pub use codec::{Column, Rows, Shape, SlotKind, slot};
+pub use codec::{Rows, Shape, SlotKind, slot};
 pub use config::{AskPassword, Config, KeepAlive, Password, TlsSettings, VerifyServer};
 pub use connect::connect;
 pub use connection::{Connection, Event, Listener};

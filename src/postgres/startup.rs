@@ -15,8 +15,9 @@ use parking_lot::Mutex;
 use postgres_protocol::message::backend::Message;
 
 use super::{
-    Config, Connection, Error, Host, Listener, LoginListener, LoginStep, Role, connection::ConnectionState,
-    driver::drive, messages::Inbox, route::Route, statements::Statements, tls, transport::Transport,
+    Config, Connection, Error, Host, Listener, LoginListener, LoginStep, Role, codec::ShapeUser,
+    connection::ConnectionState, driver::drive, messages::Inbox, route::Route, statements::Statements, tls,
+    transport::Transport,
 };
 
 /// The most bytes of a login. It takes a few kilobytes; a server that sends this much will never be ready.
@@ -177,6 +178,7 @@ impl Startup {
             opened_in,
             listener,
             received: AtomicU64::new(0),
+            _shape_user: ShapeUser::new(),
             state: Mutex::new(ConnectionState::new(plain, statements, role, config.pipelined)),
         });
         tokio::spawn(drive(Arc::clone(&connection), transport, inbox));

@@ -8,5 +8,6 @@ mod text;
 
 pub(super) use rows::Packer;
 pub use rows::Rows;
-pub use shape::{Column, Shape};
+pub use shape::Shape;
+pub(super) use shape::ShapeUser;
 pub use slot::SlotKind;

@@ -46,22 +46,22 @@ impl Packer {
     pub(in crate::postgres) fn push(&mut self, shape: &Shape, body: &[u8]) -> Result<(), Error> {
         let malformed = || Error::protocol("received a data row that does not fit its description");
         let (count, mut rest) = body.split_first_chunk::<2>().ok_or_else(malformed)?;
-        if usize::from(u16::from_be_bytes(*count)) != shape.columns.len() {
+        if usize::from(u16::from_be_bytes(*count)) != shape.slots.len() {
             return Err(malformed());
         }
         let fields = rest;
         let base = self.raw.len();
-        for column in &shape.columns {
+        for kind in &shape.slots {
             let (length, after) = rest.split_first_chunk::<4>().ok_or_else(malformed)?;
             let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
-                self.slots.push(high(if column.slot.is_text() { NULL_TEXT } else { NULL_NUMBER }));
+                self.slots.push(high(if kind.is_text() { NULL_TEXT } else { NULL_NUMBER }));
                 rest = after;
                 continue;
             };
             let (value, after) = after.split_at_checked(length).ok_or_else(malformed)?;
             let offset = base + (fields.len() - after.len() - length);
             let offset = u32::try_from(offset).map_err(|_| malformed())?;
-            let slot = self.slot(column.slot, value, offset);
+            let slot = self.slot(*kind, value, offset);
             self.slots.push(slot);
             rest = after;
         }

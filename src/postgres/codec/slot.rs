@@ -44,7 +44,7 @@ impl SlotKind {
         }
     }
 
-    pub(super) fn is_text(self) -> bool {
+    pub(in crate::postgres) fn is_text(self) -> bool {
         matches!(self, Self::Text | Self::Binary)
     }
 }
