@@ -198,6 +198,13 @@ test('the first connect that fails is told, and nothing stays behind', async () 
   expect(proxy.accepted).toBe(accepted + 1);
 });
 
+test('the end of the pool does not wait for a server that is silent', async () => {
+  await pool.listen('news', () => {});
+  proxy.stall();
+  await pool.end();
+  proxy.resume();
+});
+
 test('the end of the pool is the end of it, at whatever point it is', async () => {
   await pool.listen('news', () => {});
   await pool.end();

@@ -70,8 +70,10 @@ class ListenConnection {
     for (let failures = 0; !this.isOver; failures++) {
       try {
         const client = await this.open();
-        failures = 0;
+        const since = monotonicNow();
         await this.lost(client);
+        // A server that takes connections and ends them is not asked ever faster.
+        if (monotonicNow() - since > MAX_DELAY_MILLIS) failures = 0;
       } catch (error) {
         this.failed(error);
       }
