@@ -56,6 +56,15 @@ described('behind PgBouncer $name in transaction mode', (program) => {
 
   test('every query of a storm succeeds', () => storm(pool));
 
+  test('settings of a transaction hold in it, whichever session serves it', async () => {
+    const read = async (client) => (await client.query("SELECT current_setting('app.n') AS n")).rows[0].n;
+    const asked = Array.from({ length: 200 }, (_, index) => index);
+    const seen = await Promise.all(
+      asked.map((index) => pool.transaction(read, { set: { 'app.n': index }, retries: 0 })),
+    );
+    expect(seen).toEqual(asked.map(String));
+  });
+
   // A new one gives statements names of its own.
   if (!keepsStatements(program))
     test('every query of a storm succeeds where it looks like a server and our names are taken', async () => {

@@ -136,7 +136,8 @@ impl Statements {
             }
             return plan;
         }
-        let cached = matches!(statement.mode, QueryMode::Extended { .. });
+        // Of what it runs behind nothing is known yet, the status of the session included.
+        let cached = matches!(statement.mode, QueryMode::Extended { .. }) && !statement.joined;
         let cached = cached && !anew && !self.shared_sessions.is_shared() && is_worth_caching(statement);
         let is_in_transaction = status != Status::Idle;
         // All columns of a table are others when one is added, which would fail the transaction.
