@@ -95,6 +95,39 @@ test('what the standby refuses, the primary runs', async () => {
   });
 });
 
+test('a conflict on the standby is the primary’s at once, whatever retries the query has', async () => {
+  await primary.query(`
+    CREATE FUNCTION side() RETURNS text LANGUAGE plpgsql AS $$
+    BEGIN
+      IF pg_is_in_recovery() THEN RAISE 'conflict' USING ERRCODE = '40001'; END IF;
+      RETURN 'primary';
+    END $$`);
+  const pool = poolOf({ retryAttempts: 3 });
+  await until(async () => (await standby.query("SELECT to_regproc('side') AS there")).rows[0].there);
+  await untilReadsOn(pool, true);
+  const retries = [];
+  pool._replicas.all[0].pool.on('retry', (retry) => retries.push(retry));
+  const { rows } = await pool.query({ text: 'SELECT side()', readOnly: true, retryAttempts: 5 });
+  expect([rows, retries]).toEqual([[{ side: 'primary' }], []]);
+});
+
+test('questions keep their connection, whatever is said of those of the pool', async () => {
+  const connects = [];
+  const pool = poolOf(
+    { maxUses: 1, idleTimeoutMillis: 10, onConnect: (client) => connects.push(client) },
+    { maxLagMillis: 400 },
+  );
+  await untilReadsOn(pool, true);
+  const questions = [pool._replicas, ...pool._replicas.all].map(({ question }) => question.pool);
+  expect(questions.map(({ totalCount }) => totalCount)).toEqual([1, 1]);
+  const processes = () =>
+    Promise.all(
+      questions.map(async (one) => (await one.query('SELECT pg_backend_pid() AS pid')).rows[0].pid),
+    );
+  expect(await processes()).toEqual(await processes());
+  expect(connects.length).toBeGreaterThan(0);
+});
+
 test('what has run out of time on the standby does not begin again', async () => {
   const pool = poolOf();
   await untilReadsOn(pool, true);

@@ -29,12 +29,22 @@ const CONNECT_MILLIS = 2000;
 const WRITTEN = 'SELECT pg_catalog.pg_current_wal_lsn()::text AS position';
 const REPLAYED =
   'SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()::text END AS position';
+// Options of the pools that ask: one connection, which stays for as long as it is in use.
+const ASKING = {
+  max: 1,
+  min: 0,
+  monitor: false,
+  idleTimeoutMillis: UNUSED_MILLIS,
+  maxUses: undefined,
+  onConnect: undefined,
+  verify: undefined,
+};
 const TEXT = { getTypeParser: () => String };
 
 /** Asks one server again and again where it stands, for as long as somebody wants to know. */
 class Question {
   constructor(pool, PoolClass, changes, text, take) {
-    this.pool = poolOf(pool, PoolClass, { ...changes, max: 1, min: 0, monitor: false });
+    this.pool = poolOf(pool, PoolClass, { ...changes, ...ASKING });
     this.text = text;
     this.take = take;
     this.timer = undefined;
@@ -148,7 +158,7 @@ class Replicas {
     const begun = monotonicNow();
     replica.queries += 1;
     try {
-      return await replica.pool.query(config, values);
+      return await replica.pool.query(Object.assign(Object.create(config), { retryAttempts: 0 }), values);
     } catch (error) {
       if (!this.mayFallBack(error, config)) throw error;
       const deadline = Number(config.deadline ?? this.pool.options.deadline) || undefined;
