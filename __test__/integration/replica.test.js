@@ -7,6 +7,7 @@ const { ConfigurationError, Pool, metrics } = require('../..');
 const { readEnvironment } = require('../../lib/config/environment');
 const { closedPort } = require('../support/ports');
 const { startPostgres } = require('../support/postgres');
+const { Proxy } = require('../support/proxy');
 const { until } = require('../support/until');
 
 const WHERE = 'SELECT pg_is_in_recovery() AS standby';
@@ -186,6 +187,21 @@ test('of several the ones that are away, or no standbys, are passed over', async
   expect(pool.replicas.map(({ isUsed }) => isUsed)).toEqual([false, false, true]);
   const names = metrics().pools.map(({ name }) => name);
   expect(names).toContain(`web replica ${standby.host}:${standby.port}`);
+});
+
+test('a standby that falls silent holds no query back', async () => {
+  const proxy = await Proxy.start(standby);
+  try {
+    const pool = poolOf({}, { host: proxy.host, port: proxy.port });
+    await untilReadsOn(pool, true);
+    proxy.stall();
+    expect(await Promise.all([read(pool), read(pool), read(pool)])).toEqual([false, false, false]);
+    proxy.resume();
+    await untilReadsOn(pool, true);
+    await pool.end();
+  } finally {
+    await proxy.stop();
+  }
 });
 
 test('the end of the pool closes all its connections', async () => {

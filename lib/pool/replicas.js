@@ -8,13 +8,14 @@
 // clocks nor an idle primary deceive, and a standby that receives nothing any more is found out. Nobody asks while
 // there are no such queries.
 
-const { failureReason } = require('../errors');
+const { DatabaseError, failureReason } = require('../errors');
 const { callbackOrPromise } = require('../async/answer');
 const { inContext } = require('../async/callback-context');
 const { clearTimeout, monotonicNow, setTimeout } = require('../async/timers');
 const { codeOf } = require('../retry/terms');
 const { hostList, parseConnectionString } = require('../config/hosts');
 const { hide } = require('../config/secrets');
+const { bridge } = require('../native/bridge');
 const { REASONS } = require('../native/layout');
 
 const MAX_LAG_MILLIS = 5000;
@@ -24,6 +25,8 @@ const SHORTEST_PAUSE_MILLIS = 20;
 const UNUSED_MILLIS = 10_000;
 const MAX = 5;
 const CONNECT_MILLIS = 2000;
+// So many questions without an answer, and the server is taken for gone.
+const SILENT_QUESTIONS = 2;
 
 // What is written counts: what is not may be lost, and reaches a standby later.
 const WRITTEN = 'SELECT pg_catalog.pg_current_wal_lsn()::text AS position';
@@ -43,10 +46,13 @@ const TEXT = { getTypeParser: () => String };
 
 /** Asks one server again and again where it stands, for as long as somebody wants to know. */
 class Question {
-  constructor(pool, PoolClass, changes, text, take) {
+  /** @param silent called each time that the server has not answered for a while */
+  constructor(pool, PoolClass, changes, text, take, silent = () => {}) {
     this.pool = poolOf(pool, PoolClass, { ...changes, ...ASKING });
     this.text = text;
     this.take = take;
+    this.silent = silent;
+    this.unanswered = 0;
     this.timer = undefined;
     this.isAsking = false;
   }
@@ -69,9 +75,12 @@ class Question {
     try {
       const { rows } = await this.pool.query({ text: this.text, types: TEXT, query_timeout: CONNECT_MILLIS });
       const [{ position }] = rows;
+      this.unanswered = 0;
       if (position !== null) this.take(numberOf(position), at);
-    } catch {
+    } catch (error) {
       // A server that does not answer is as one that gets no further.
+      this.unanswered = error instanceof DatabaseError ? 0 : this.unanswered + 1;
+      if (this.unanswered >= SILENT_QUESTIONS) this.silent();
     }
   }
 
@@ -93,14 +102,20 @@ class Replica {
     // All that was written up to this moment is replayed.
     this.freshAt = -Infinity;
     this.pool = poolOf(pool, PoolClass, { ...own, ...name, max, min: 0 });
-    this.question = new Question(pool, PoolClass, own, REPLAYED, (position) => {
+    const take = (position) => {
       const { at } = written.findLast((one) => one.position <= position) ?? {};
       if (at !== undefined) this.freshAt = Math.max(this.freshAt, at);
-    });
+    };
+    this.question = new Question(pool, PoolClass, own, REPLAYED, take, () => this.giveUp());
   }
 
   get lagMillis() {
     return monotonicNow() - this.freshAt;
+  }
+
+  /** Closes its connections: what runs on them fails, and is the primary's. */
+  giveUp() {
+    for (const { id } of bridge().connectionsOf(this.pool._delegate)) this.pool._native.closeConnection(id);
   }
 
   get load() {
