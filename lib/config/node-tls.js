@@ -15,11 +15,16 @@ function isServedByCore(options) {
   return (
     OLDEST.includes(options.minVersion ?? tls.DEFAULT_MIN_VERSION) &&
     (options.maxVersion ?? tls.DEFAULT_MAX_VERSION) === NEWEST &&
-    tls.DEFAULT_CIPHERS === constants.defaultCoreCipherList &&
-    tls.DEFAULT_ECDH_CURVE === 'auto' &&
+    hasUsualDefaults() &&
     // An option of its own goes before the variable, also one that is undefined.
     ('rejectUnauthorized' in options || process.env.NODE_TLS_REJECT_UNAUTHORIZED !== '0')
   );
+}
+
+// Bun and Deno have defaults of their own, which say nothing.
+function hasUsualDefaults() {
+  if (process.versions.bun || process.versions.deno) return true;
+  return tls.DEFAULT_CIPHERS === constants.defaultCoreCipherList && tls.DEFAULT_ECDH_CURVE === 'auto';
 }
 
 /**

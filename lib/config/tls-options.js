@@ -59,7 +59,8 @@ function tlsRoute(options, { ssl, sslnegotiation }) {
   if (options.stream) return { dial: true, tls: null };
   if (!ssl) return { dial: false, tls: null };
   const given = connectOptions(ssl);
-  const extra = given.ca ? [] : nodeTls.extraAuthorities();
+  // Who verifies nothing, or against authorities of its own, needs no others.
+  const extra = given.ca || given.rejectUnauthorized === false ? [] : nodeTls.extraAuthorities();
   if (extra === undefined || !isServedByCore(given)) return { dial: true, tls: null };
   return { dial: false, tls: coreTls(given, extra, sslnegotiation === 'direct') };
 }

@@ -13,7 +13,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::{route::Route, socket::Socket, tls::secure};
+use super::{
+    route::Route,
+    socket::Socket,
+    tls::{client_config, secure},
+};
 
 /// The time after which a request counts as lost.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -28,7 +32,8 @@ pub(super) async fn cancel(route: Route, process_id: i32, secret_key: i32) -> bo
                 match tls {
                     None => ask(socket, process_id, secret_key).await,
                     Some(settings) => {
-                        let stream = secure(socket, &host.name, &settings).await.ok()?;
+                        let config = client_config(&settings).ok()?;
+                        let stream = secure(socket, &host.name, &settings, config).await.ok()?;
                         ask(stream, process_id, secret_key).await
                     }
                 }

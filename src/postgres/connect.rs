@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Instant};
 
 use postgres_protocol::message::frontend;
+use rustls::ClientConfig;
 use tracing::info;
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
     route::Route,
     socket::Socket,
     startup::Startup,
-    tls::{TlsFailure, secure},
+    tls::{TlsFailure, client_config, secure},
     transport::Transport,
 };
 
@@ -42,11 +43,17 @@ async fn open(host: &Arc<Host>, config: &Config) -> Result<(Transport, Route), E
     {
         return dial(dialer, host, config, false).await;
     }
-    match (open_socket(host, config).await, tls_dialer) {
+    // Settings that cannot be served cost the server no connection.
+    let (outcome, is_reported) = match config.tls.as_deref().map(client_config).transpose() {
+        Ok(client) => (open_socket(host, config, client).await, true),
+        Err(error) => (Err(TlsFailure::Unserved(error)), false),
+    };
+    match (outcome, tls_dialer) {
         (Err(TlsFailure::Unserved(error)), Some(dialer)) => {
-            info!(host = %host.name, port = host.port, reason = %error, "TLS goes by way of Node");
+            let (host_name, port, reason) = (&host.name, host.port, error.to_string());
+            info!(target: "connection", host = host_name, port, reason, "encrypted by Node from now on");
             host.set_needs_tls_dialer();
-            dial(dialer, host, config, true).await
+            dial(dialer, host, config, is_reported).await
         }
         (outcome, _) => outcome.map_err(TlsFailure::into_error),
     }
@@ -70,16 +77,20 @@ async fn dial(
 }
 
 /// A socket of ours.
-async fn open_socket(host: &Arc<Host>, config: &Config) -> Result<(Transport, Route), TlsFailure> {
+async fn open_socket(
+    host: &Arc<Host>,
+    config: &Config,
+    client: Option<Arc<ClientConfig>>,
+) -> Result<(Transport, Route), TlsFailure> {
     let (socket, address) = Socket::open(host, config.keep_alive).await?;
     report(config, &LoginStep::Connected);
-    let transport = match &config.tls {
+    let transport = match config.tls.as_ref().zip(client) {
         None => {
             let (reader, writer) = socket.split();
             Transport::Plain(reader, Arc::new(writer))
         }
-        Some(settings) => {
-            let stream = secure(socket, &host.name, settings).await?;
+        Some((settings, client)) => {
+            let stream = secure(socket, &host.name, settings, client).await?;
             report(config, &LoginStep::Encrypted);
             Transport::Tls(Box::new(stream))
         }

@@ -44,14 +44,13 @@ impl From<Error> for TlsFailure {
     }
 }
 
-/// Encrypts a socket as the settings say.
+/// Encrypts a socket as the settings, and the configuration made of them, say.
 pub(super) async fn secure(
     mut socket: Socket,
     host: &str,
     settings: &TlsSettings,
+    config: Arc<ClientConfig>,
 ) -> Result<TlsStream<Socket>, TlsFailure> {
-    // Settings that cannot be served cost the server no connection.
-    let config = client_config(settings).map_err(TlsFailure::Unserved)?;
     if !settings.direct {
         let mut request = BytesMut::new();
         frontend::ssl_request(&mut request);
@@ -65,18 +64,15 @@ pub(super) async fn secure(
             Err(_) => return Err(Error::Lost.into()),
         }
     }
-    handshake(socket, host, config, settings).await
+    handshake(socket, host, settings, config).await
 }
 
 async fn handshake(
     socket: Socket,
     host: &str,
-    mut config: ClientConfig,
     settings: &TlsSettings,
+    config: Arc<ClientConfig>,
 ) -> Result<TlsStream<Socket>, TlsFailure> {
-    if settings.direct {
-        config.alpn_protocols = vec![b"postgresql".to_vec()];
-    }
     // Only a host without a name of its own is asked for by another.
     let name = match &settings.server_name {
         Some(name) if host.parse::<IpAddr>().is_ok() => name,
@@ -85,10 +81,19 @@ async fn handshake(
     let name = ServerName::try_from(name.to_owned()).map_err(|_| {
         TlsFailure::Unserved(configuration(format!("'{name}' is not a name a certificate can carry")))
     })?;
-    TlsConnector::from(Arc::new(config)).connect(name, socket).await.map_err(|error| judged(&error))
+    TlsConnector::from(config).connect(name, socket).await.map_err(|error| judged(&error))
 }
 
-fn client_config(settings: &TlsSettings) -> Result<ClientConfig, Error> {
+/// The settings in the terms of rustls. An error is one of what rustls can do.
+pub(super) fn client_config(settings: &TlsSettings) -> Result<Arc<ClientConfig>, Error> {
+    let mut config = with_certificates(settings)?;
+    if settings.direct {
+        config.alpn_protocols = vec![b"postgresql".to_vec()];
+    }
+    Ok(Arc::new(config))
+}
+
+fn with_certificates(settings: &TlsSettings) -> Result<ClientConfig, Error> {
     let provider = Arc::new(ring::default_provider());
     let algorithms = provider.signature_verification_algorithms;
     let verifier: Arc<dyn ServerCertVerifier> = match settings.verify {
