@@ -325,8 +325,9 @@ impl Observer for Connections {
             raw_channels: Vec::new(),
         };
         let id = connection.id;
-        self.entries.lock().insert(id, entry);
+        // Before the table knows it: its end may come at once.
         self.outbox.count_connection();
+        self.entries.lock().insert(id, entry);
         self.outbox.push_json(
             RecordKind::Opened,
             0,
