@@ -267,7 +267,10 @@ describe('connecting', () => {
   test('a pool that ends settles who waits for the server', async () => {
     const pool = proxied({ retryAttempts: 3, retryDelay: 600_000 });
     await proxy.refuse();
-    const refused = expect(pool.query('SELECT 1')).rejects.toThrow('after calling end on the pool');
+    const refused = expect(pool.query('SELECT 1')).rejects.toMatchObject({
+      message: 'Cannot use a pool after calling end on the pool',
+      cause: { code: 'ECONNREFUSED', port: proxy.port },
+    });
     await until(() => failedConnects(pool) > 0);
     await pool.end();
     await refused;

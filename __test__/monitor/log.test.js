@@ -370,7 +370,7 @@ describe('unasked', () => {
       /^pgpool-rs \S+Z {2}WARN connection: connect_failed pool="admin" class="connection" error="connect ECONNREFUSED 127\.0\.0\.1:1"/,
     );
     expect(stderr).toMatch(
-      /WARN retry: gave_up pool="admin" attempts=\d .*error="connect ECONNREFUSED 127\.0\.0\.1:1"/,
+      /WARN retry: gave_up pool="admin" attempts=\d millis=\d{3}\.?\d* .*error="connect ECONNREFUSED 127\.0\.0\.1:1"/,
     );
     expect(stderr.split('\n').filter((line) => line !== '' && !line.includes('pool="admin"'))).toEqual([]);
   });

@@ -165,7 +165,11 @@ fn of_refusal(refusal: &AcquireError<Error>, tier: Option<&str>) -> Value {
             "maxWaiting": most,
             "tier": tier,
         }),
-        AcquireError::Closed => plain("Cannot use a pool after calling end on the pool"),
+        AcquireError::Closed { last_connect_error } => json!({
+            "kind": ErrorKind::Plain,
+            "message": "Cannot use a pool after calling end on the pool",
+            "cause": last_connect_error.as_ref().map(of_wire),
+        }),
         AcquireError::Withdrawn => of_wire(&Error::Withdrawn),
     }
 }

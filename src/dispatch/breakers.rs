@@ -290,6 +290,8 @@ impl HostBreakers {
     fn report(&self, index: usize) {
         if let Some(metrics) = &self.tier.metrics {
             let HostBreaker { breaker, last_failure } = &self.all[index];
+            // Held to the end: of two reports at a time the later one has the newer state.
+            let last_failure = last_failure.lock();
             let stage = breaker.stage();
             metrics.breaker_changed(
                 index,
@@ -298,11 +300,7 @@ impl HostBreakers {
                         Stage::Closed => BreakerState::Closed,
                         Stage::Open { .. } => BreakerState::Open,
                     },
-                    reason: last_failure
-                        .lock()
-                        .as_ref()
-                        .filter(|_| stage != Stage::Closed)
-                        .map(ToString::to_string),
+                    reason: last_failure.as_ref().filter(|_| stage != Stage::Closed).map(ToString::to_string),
                     next_probe: next_probe(stage).map(wall_clock),
                 },
             );
@@ -375,6 +373,10 @@ async fn run_probe(breakers: Arc<HostBreakers>, index: usize) {
     let Some(probing) = breakers.pool.get().and_then(|pool| pool.probe(index)) else { return };
     let mut mode_set = pin!(breakers.mode_set.notified());
     mode_set.as_mut().enable();
+    // It may have been set before this task ran.
+    if breakers.all[index].breaker.mode() != Mode::Enforce {
+        return;
+    }
     let mut connecting = breakers.connecting(index);
     connecting.is_probe = true;
     tokio::select! {

@@ -99,7 +99,7 @@ impl ClassifiedFailure {
             AcquireError::Timeout { phase: pool::AcquirePhase::Connecting, .. } => Phase::Connecting,
             AcquireError::Timeout { .. }
             | AcquireError::Full { .. }
-            | AcquireError::Closed
+            | AcquireError::Closed { .. }
             | AcquireError::Withdrawn => Phase::Waiting,
         })
     }

@@ -1,13 +1,15 @@
 //! Leaves a host that has fallen silent while another one serves: its kernel still takes what is sent, but the server
 //! is frozen or cut off.
 //!
-//! Nothing is done for a statement on its way. Twice a second the watch looks which connections owe an answer. A host of
-//! which no connection has heard anything for a second is asked by a connect of its own. If that is not answered, and
+//! Nothing is done for a statement on its way. Four times a second the watch looks which connections owe an answer. A host
+//! of which no connection has heard anything for half a second is asked by a connect of its own. If that is not answered, and
 //! another host answers and suits, all connections to the silent host are lost: their statements fail by their phase, and
 //! their places are free for the other host. Without another host nothing is given up: the question is asked again and
 //! again, and beside it the other hosts are looked at, so that a standby that is promoted is found soon.
+//!
+//! It also goes back to a standby that has returned, where a standby is preferred and a primary served meanwhile.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::pending, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
 
@@ -27,14 +29,17 @@ use crate::{
 };
 
 /// Between two looks.
-const TICK: Duration = Duration::from_millis(500);
+const TICK: Duration = Duration::from_millis(250);
 /// Longer silence is asked about.
-const SILENCE: Duration = Duration::from_secs(1);
+const SILENCE: Duration = Duration::from_millis(500);
 /// Between two questions, where the first was answered: what runs is slow.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// How long the answer to a question may take.
 const QUESTION: Duration = Duration::from_millis(1500);
+
+/// Between two looks for a standby, where the primary is the second best.
+const RETURN: Duration = Duration::from_secs(20);
 
 /// Begins the watch where there is a choice of hosts; it ends with the pool.
 pub(super) fn start(
@@ -64,10 +69,17 @@ struct HostWatch {
 impl HostWatch {
     async fn run(self) {
         let mut silences: Vec<Silence> = self.hosts.all().map(|_| Silence::default()).collect();
+        let mut looked_for_standby = Instant::now();
         loop {
             sleep(TICK).await;
             let Some(pool) = self.pool.upgrade() else { return };
             let connections = pool.connections();
+            if self.hosts.target() == TargetSessionAttrs::PreferStandby
+                && looked_for_standby.elapsed() >= RETURN
+            {
+                looked_for_standby = Instant::now();
+                self.go_back_to_standby(&pool, &connections).await;
+            }
             for (index, silence) in silences.iter_mut().enumerate() {
                 let samples = samples(&connections, self.hosts.get(index));
                 if !silence.observe(samples, Instant::now()) {
@@ -85,7 +97,8 @@ impl HostWatch {
         }
     }
 
-    /// Asks a host, and looks at the others: afterwards, and also meanwhile where it did not answer the time before.
+    /// Asks a host, and looks meanwhile whether another one takes over. `was_silent`: it did not answer the time before,
+    /// and no other one served.
     async fn question(&self, index: usize, was_silent: bool, connector: &PgConnector) -> Finding {
         let config = connector.config();
         let answers = async {
@@ -94,18 +107,19 @@ impl HostWatch {
             matches!(answer, Ok(Ok(()) | Err(Error::Database(_))))
         };
         let replaced = async {
+            // One that serves already may always have served, as the second of two poolers does: that is no reason to
+            // leave a host that is slow.
+            if !was_silent && self.is_served_without(index, config).await {
+                pending::<()>().await;
+            }
             while !self.is_served_without(index, config).await {
                 sleep(TICK).await;
             }
         };
-        let answers = if was_silent {
-            tokio::select! {
-                biased;
-                answers = answers => answers,
-                () = replaced => return Finding::Replaced,
-            }
-        } else {
-            answers.await
+        let answers = tokio::select! {
+            biased;
+            answers = answers => answers,
+            () = replaced => return Finding::Replaced,
         };
         if answers {
             Finding::Answers
@@ -135,6 +149,27 @@ impl HostWatch {
             }
         }
         false
+    }
+
+    /// Retires the connections to primaries when a standby answers.
+    async fn go_back_to_standby(&self, pool: &Pool<PgConnector>, connections: &[Arc<Connection>]) {
+        let is_second_best = |connection: &Arc<Connection>| connection.role().standby == Some(false);
+        let Some(primary) = connections.iter().find(|connection| is_second_best(connection)) else { return };
+        let listener: Arc<dyn Listener> = Arc::new(NoEvents);
+        for index in self.hosts.order(Instant::now()) {
+            if self.breakers.is_open(index) || Arc::ptr_eq(&primary.host, self.hosts.get(index)) {
+                continue;
+            }
+            let config = pool.connector().config();
+            let trial = timeout(QUESTION, try_host(&self.hosts, index, config, &listener)).await;
+            let Ok(Ok((connection, suits))) = trial else { continue };
+            connection.close();
+            if suits {
+                self.hosts.note_suitable(index, &connection);
+                pool.retire(is_second_best);
+                return;
+            }
+        }
     }
 
     fn leave(&self, index: usize, pool: &Pool<PgConnector>) {

@@ -169,7 +169,7 @@ pub(super) fn class_of(failure: &Failure) -> FailureClass {
             AcquireError::ConnectTimeout | AcquireError::ConnectLost | AcquireError::Connect(_) => {
                 FailureClass::Connection
             }
-            AcquireError::Closed => FailureClass::Other,
+            AcquireError::Closed { .. } => FailureClass::Other,
         },
     }
 }
@@ -245,7 +245,13 @@ pub(super) fn dirty(metrics: Option<&Arc<PoolMetrics>>, connection: u32) {
 }
 
 /// A request fails although it might have been tried again, or after it was.
-pub(super) fn gave_up(metrics: Option<&Arc<PoolMetrics>>, retries: u32, failure: &Failure, why: NoRetry) {
+pub(super) fn gave_up(
+    metrics: Option<&Arc<PoolMetrics>>,
+    retries: u32,
+    time: Duration,
+    failure: &Failure,
+    why: NoRetry,
+) {
     let Some(metrics) = metrics else { return };
     let (connect_error, is_late) = match failure {
         Failure::Refused(AcquireError::Timeout { last_connect_error, .. }) => {
@@ -259,7 +265,8 @@ pub(super) fn gave_up(metrics: Option<&Arc<PoolMetrics>>, retries: u32, failure:
     }
     let (pool, attempts, reason) = (metrics.name.as_str(), retries + 1, format!("{why:?}").to_lowercase());
     let (class, code, error) = (class_of(failure).name(), code_of(failure), connect_error.map(describe));
-    warn!(target: "retry", pool, attempts, reason, class, code, error, "gave_up");
+    let millis = millis(time);
+    warn!(target: "retry", pool, attempts, millis, reason, class, code, error, "gave_up");
 }
 
 /// New connections lead to another host from now on.

@@ -29,6 +29,7 @@ pub(super) struct Tries {
     pub(super) retry_state: Arc<RetryState>,
     pub(super) options: RequestOptions,
     pub(super) deadline: Deadline,
+    begun: Instant,
     /// How its claim takes it that connects fail.
     pub(super) patience: Patience,
     /// How long it has waited for connections so far.
@@ -45,12 +46,14 @@ pub(super) struct Tries {
 
 impl Tries {
     pub(super) fn new(id: u32, options: RequestOptions, retry_state: Arc<RetryState>) -> Self {
-        let deadline = retry_state.begin(&options);
+        let begun = Instant::now();
+        let deadline = retry_state.begin(&options, begun);
         Self {
             id,
             retry_state,
             options,
             deadline,
+            begun,
             patience: Patience::AsPool,
             waited: Duration::ZERO,
             outage_since: None,
@@ -95,14 +98,16 @@ impl Tries {
     /// The failure that the caller gets when there will be no further attempt. It says so where an attempt may
     /// have taken effect.
     fn last_word(&mut self, failure: Failure, why: NoRetry, is_ambiguous: bool) -> Failure {
-        instrument::gave_up(self.retry_state.tier.metrics.as_ref(), self.retries.total(), &failure, why);
+        let metrics = self.retry_state.tier.metrics.as_ref();
+        instrument::gave_up(metrics, self.retries.total(), self.begun.elapsed(), &failure, why);
         let is_over_budget = why == NoRetry::Budget;
         if is_over_budget && let Some(metrics) = &self.retry_state.tier.metrics {
             metrics.retry_denied();
             warn!(target: "retry", pool = metrics.name, "denied");
         }
         // The pool ended meanwhile: what made the request wait says more.
-        let is_first_told = is_over_budget || matches!(failure, Failure::Refused(AcquireError::Closed));
+        let is_first_told =
+            is_over_budget || matches!(failure, Failure::Refused(AcquireError::Closed { .. }));
         let (last, is_ambiguous) = match self.first.take() {
             Some(first) if is_first_told => {
                 if is_ambiguous && !self.first_is_ambiguous {
@@ -167,9 +172,11 @@ impl Tries {
     /// The failure of a request that is stopped between two attempts.
     fn stopped(&mut self, woken: Woken) -> Failure {
         match woken {
-            Woken::Ending if self.first.is_some() => {
-                self.last_word(Failure::Refused(AcquireError::Closed), NoRetry::Final, false)
-            }
+            Woken::Ending if self.first.is_some() => self.last_word(
+                Failure::Refused(AcquireError::Closed { last_connect_error: None }),
+                NoRetry::Final,
+                false,
+            ),
             Woken::Ending | Woken::Withdrawn => Failure::Wire(Error::Withdrawn),
         }
     }
@@ -252,7 +259,7 @@ async fn lease_after(delay: Duration, tries: &Tries) -> Result<Lease, AcquireErr
     let patience = tries.admit().map_err(AcquireError::Connect)?;
     match tries.retry_state.pool() {
         Some(pool) => pool.lease(tries.wait_until(Instant::now()), patience).await,
-        None => Err(AcquireError::Closed),
+        None => Err(AcquireError::Closed { last_connect_error: None }),
     }
 }
 

@@ -81,12 +81,9 @@ impl RetryState {
     }
 
     /// A request has come in; its deadline, if it has one.
-    pub(super) fn begin(&self, options: &RequestOptions) -> Deadline {
+    pub(super) fn begin(&self, options: &RequestOptions, now: Instant) -> Deadline {
         self.budget.deposit();
-        match options.deadline.or(self.deadline) {
-            None => Deadline::NONE,
-            time => Deadline::after(Instant::now(), time),
-        }
+        Deadline::after(now, options.deadline.or(self.deadline))
     }
 
     pub(super) fn retry_policy(&self, options: &RequestOptions, deadline: Deadline) -> RetryPolicy {

@@ -43,7 +43,10 @@ pub enum AcquireError<E> {
     },
     /// The pool has ended.
     #[error("the pool has ended")]
-    Closed,
+    Closed {
+        /// The error of the last attempt to connect, where the claim waited for one.
+        last_connect_error: Option<E>,
+    },
     /// The claim was withdrawn by its owner.
     #[error("the claim was withdrawn")]
     Withdrawn,

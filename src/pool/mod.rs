@@ -84,7 +84,7 @@ impl<C: Connector> Pool<C> {
         let mut guard = WithdrawOnDrop { pool: &self.0.0, ticket: Some(ticket) };
         let outcome = receiver.await;
         guard.ticket = None;
-        outcome.unwrap_or(Err(AcquireError::Closed))
+        outcome.unwrap_or(Err(AcquireError::Closed { last_connect_error: None }))
     }
 
     /// Withdraws a claim. True: it was still waiting, and has been refused as withdrawn. False: it is

@@ -29,6 +29,8 @@ struct Script {
     mode: Mode,
     sessions: Vec<Arc<Session>>,
     connects: usize,
+    /// What it reports as `in_hot_standby`.
+    is_standby: bool,
 }
 
 struct Session {
@@ -41,7 +43,18 @@ struct Session {
 
 impl ScriptedServer {
     pub(super) fn new(mode: Mode) -> Self {
-        Self(Arc::new(Mutex::new(Script { mode, sessions: Vec::new(), connects: 0 })))
+        Self(Arc::new(Mutex::new(Script { mode, sessions: Vec::new(), connects: 0, is_standby: false })))
+    }
+
+    pub(super) fn standby(mode: Mode) -> Self {
+        let server = Self::new(mode);
+        server.0.lock().is_standby = true;
+        server
+    }
+
+    /// Connections at the moment.
+    pub(super) fn connections(&self) -> usize {
+        self.0.lock().sessions.len()
     }
 
     pub(super) fn set(&self, mode: Mode) {
@@ -145,10 +158,19 @@ impl Session {
                 match mode {
                     Mode::Starting => self.refuse("57P03"),
                     Mode::Full => self.refuse("53300"),
-                    _ => self.feed(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I"),
+                    _ => self.welcome(),
                 }
             }
         }
+    }
+
+    fn welcome(&self) {
+        let report: &[u8] = if self.script.lock().is_standby {
+            b"S\0\0\0\x16in_hot_standby\0on\0"
+        } else {
+            b"S\0\0\0\x17in_hot_standby\0off\0"
+        };
+        self.feed(&[b"R\0\0\0\x08\0\0\0\0", report, b"Z\0\0\0\x05I"].concat());
     }
 
     fn refuse(&self, code: &str) {

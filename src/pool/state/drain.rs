@@ -101,7 +101,8 @@ impl<C: Connector> PoolState<C> {
     fn refuse_beyond_locked(&mut self, kept: usize, actions: &mut Actions<C>) {
         let oldest: Vec<_> = (0..kept).map_while(|_| self.waiters.pop_oldest_locked()).collect();
         while let Some(waiter) = self.waiters.pop_oldest_locked() {
-            actions.refuse(waiter, AcquireError::Closed);
+            let last_connect_error = self.connect_backoff.last_error().cloned();
+            actions.refuse(waiter, AcquireError::Closed { last_connect_error });
         }
         for waiter in oldest {
             self.waiters.insert_locked(waiter);

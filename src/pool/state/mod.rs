@@ -122,7 +122,7 @@ impl<C: Connector> PoolState<C> {
             self.check_all_idle_locked(now, actions);
         }
         if !self.is_open() {
-            actions.refuse(waiter, AcquireError::Closed);
+            actions.refuse(waiter, AcquireError::Closed { last_connect_error: None });
         } else if self.waiters.is_empty()
             && self.slots.may_lease(None)
             && let Some(slot) = self.ready_idle(now)

@@ -73,7 +73,7 @@ impl<C: Connector> PoolState<C> {
             self.note_deadline_locked(waiter.deadline, actions);
             self.waiters.insert_locked(waiter);
         } else {
-            actions.refuse(waiter, AcquireError::Closed);
+            actions.refuse(waiter, AcquireError::Closed { last_connect_error: None });
         }
         if self.slots.entry_mut(slot, number).is_some() {
             self.dispose_locked(slot, condition, now, actions);

@@ -18,12 +18,28 @@ fn end(harness: &Harness) -> Arc<AtomicUsize> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn claims_in_an_outage_are_told_its_cause_when_the_pool_ends() {
+    let gate = Gate::default();
+    gate.connects(Some(Reply::Fail));
+    let mut harness = Harness::new(gate, PoolSettings { fail_fast: false, ..calm() });
+    let key = harness.claim();
+    pass(SECOND).await;
+    assert!(!harness.is_settled(key));
+    let ended = end(&harness);
+    settle().await;
+    assert!(matches!(harness.error(key), Some(AcquireError::Closed { last_connect_error: Some("refused") })));
+    assert_eq!(ended.load(Ordering::Relaxed), 1);
+    let late = harness.claim();
+    assert!(matches!(harness.error(late), Some(AcquireError::Closed { .. })));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_empty_pool_ends_at_once_and_every_caller_is_told() {
     let mut harness = Harness::new(Gate::open(), calm());
     assert_eq!(end(&harness).load(Ordering::SeqCst), 1);
     assert_eq!(end(&harness).load(Ordering::SeqCst), 1);
     let key = harness.claim();
-    assert!(matches!(harness.error(key), Some(AcquireError::Closed)));
+    assert!(matches!(harness.error(key), Some(AcquireError::Closed { .. })));
 }
 
 #[tokio::test(start_paused = true)]
@@ -52,7 +68,7 @@ async fn end_serves_claims_whose_connection_is_being_made_and_rejects_the_rest()
     let keys = [harness.claim(), harness.claim(), harness.claim()];
     settle().await;
     let ended = end(&harness);
-    assert!(matches!(harness.error(keys[2]), Some(AcquireError::Closed)));
+    assert!(matches!(harness.error(keys[2]), Some(AcquireError::Closed { .. })));
     harness.gate.answer(Reply::Succeed);
     settle().await;
     assert!(harness.connection(keys[0]).is_some());
@@ -72,7 +88,7 @@ async fn the_end_of_a_drain_stops_connects_and_refuses_their_claims() {
     settle().await;
     let ended = end(&harness);
     pass(11 * SECOND).await;
-    assert!(matches!(harness.error(key), Some(AcquireError::Closed)));
+    assert!(matches!(harness.error(key), Some(AcquireError::Closed { .. })));
     assert_eq!((ended.load(Ordering::SeqCst), harness.gate.attempts()), (1, 0));
 }
 
@@ -185,7 +201,7 @@ fn a_lost_runtime_closes_the_pool_and_refuses_its_claims() {
     }
     assert_eq!(harness.pool.counts().total, 0);
     let key = harness.claim();
-    assert!(matches!(harness.error(key), Some(AcquireError::Closed)));
+    assert!(matches!(harness.error(key), Some(AcquireError::Closed { .. })));
 }
 
 #[test]

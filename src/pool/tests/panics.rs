@@ -50,7 +50,7 @@ async fn a_panic_in_refused_leaves_the_other_claims_to_be_refused() {
     harness.pool.acquire(Box::new(Fragile), None);
     let key = harness.claim();
     harness.pool.end(|| {});
-    assert!(matches!(harness.error(key), Some(AcquireError::Closed)));
+    assert!(matches!(harness.error(key), Some(AcquireError::Closed { .. })));
 }
 
 #[tokio::test(start_paused = true)]
