@@ -197,6 +197,16 @@ mod tests {
     }
 
     fn judged(error: &Error, sent: bool, status: Option<Status>, completed: bool) -> ClassifiedFailure {
+        judged_among(error, sent, status, completed, false)
+    }
+
+    fn judged_among(
+        error: &Error,
+        sent: bool,
+        status: Option<Status>,
+        completed: bool,
+        has_other_hosts: bool,
+    ) -> ClassifiedFailure {
         let options =
             RequestOptions { codes: Box::new([SqlState::new(b"23505")]), ..RequestOptions::default() };
         let statement = Statement::simple("INSERT INTO t VALUES (1)");
@@ -205,10 +215,58 @@ mod tests {
             sent,
             status,
             completed,
-            has_other_hosts: false,
+            has_other_hosts,
             options: &options,
         };
         ClassifiedFailure::of_statement(error, &known)
+    }
+
+    /// The table of SQLSTATE codes: what becomes of a statement that failed with one, alone and outside of a
+    /// transaction, on two hosts. Of `FATAL` the connection is over.
+    #[test]
+    fn each_code_does_what_the_table_says() {
+        const SAFE: (Repeat, Delay) = (Repeat::Safe, Delay::Backoff);
+        const AMBIGUOUS: (Repeat, Delay) = (Repeat::Ambiguous, Delay::Backoff);
+        const AWAY: (Repeat, Delay) = (Repeat::Ambiguous, Delay::Outage);
+        const NEVER: (Repeat, Delay) = (Repeat::Never, Delay::Backoff);
+        const COUNTS: bool = true;
+        // Codes, severity, then: whether it runs again, whether a connect that failed so is tried again, whether the
+        // breaker counts it.
+        let table = [
+            ("40001 40P01", "ERROR", SAFE, false, false),
+            ("40003 08007", "ERROR", AMBIGUOUS, false, false),
+            ("25006", "ERROR", SAFE, false, false),
+            // Healed on the connection, before anybody hears of them.
+            ("26000 0A000 42P05", "ERROR", NEVER, false, false),
+            ("53300", "FATAL", AMBIGUOUS, true, false),
+            ("57P03 08001 08004 08006", "FATAL", AWAY, true, COUNTS),
+            ("57P01 57P02 57P05", "FATAL", AMBIGUOUS, true, COUNTS),
+            ("53000 53100 53200 58000 58030", "ERROR", NEVER, true, false),
+            // The first one is listed by the caller of these tests.
+            ("23505", "ERROR", SAFE, false, false),
+            ("55P03 55006 23P01", "ERROR", NEVER, false, false),
+            ("57014 25P03 25P04 42501 22012 22P02 23503 23514 42601 42703", "ERROR", NEVER, false, false),
+            ("XX000 XX001 P0001 40000 40002 08P01", "ERROR", NEVER, false, false),
+            ("28P01 28000 3D000 25P03 XX000", "FATAL", NEVER, false, false),
+            // A pooler's.
+            ("08P01", "FATAL", AWAY, true, COUNTS),
+        ];
+        for (codes, severity, expected, passes, counts) in table {
+            for code in codes.split(' ') {
+                let error = server_error(code, severity);
+                let is_over = error.is_fatal();
+                assert_eq!(is_over, severity == "FATAL", "{code}");
+                let status = (!is_over).then_some(Status::Idle);
+                let fault = judged_among(&error, true, status, false, true);
+                assert_eq!((fault.repeat(), fault.delay()), expected, "{code} {severity}");
+                let action = error.action();
+                assert_eq!(
+                    (action.passes(), action.counts_for_breaker()),
+                    (passes, counts),
+                    "{code} {severity}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The errors of connections and statements, and what each asks for.
+//! The errors of connections and statements. What each asks for is in `action.rs`.
 //!
 //! Messages are those of node-postgres where it has one, because applications compare them. No variant
 //! carries a parameter or a password.
@@ -7,7 +7,7 @@ use std::{borrow::Cow, io, sync::Arc, time::SystemTime};
 
 use serde::Serialize;
 
-use super::{Action, SqlState};
+use super::SqlState;
 use crate::telemetry::FailureClass;
 
 /// An error of the wire. Cheap to clone: one lost connection may fail several requests.
@@ -314,38 +314,7 @@ pub struct DatabaseError {
     pub routine: Option<String>,
 }
 
-/// What poolers say with the code of an internal error when they have no server, in lower case.
-const POOLER_HAS_NO_SERVER: [&str; 10] = [
-    // Supavisor.
-    "max client",
-    "checkout timeout",
-    "unable to check out",
-    "dbhandler exited",
-    "connection to database closed",
-    "(ecircuitbreaker)",
-    // Neon.
-    "couldn't connect to compute node",
-    "control plane request failed",
-    "failed to acquire permit",
-    "too many connections attempts",
-];
-
 impl DatabaseError {
-    /// What the error asks for.
-    pub fn action(&self) -> Action {
-        if self.is_from_pooler() { Action::Refusing } else { self.code.action() }
-    }
-
-    /// Whether a pooler says that it has no server to give at the moment, or has lost the one it gave. PgBouncer has
-    /// one code for that and all its complaints, Supavisor and Neon's proxy have that of an internal error.
-    fn is_from_pooler(&self) -> bool {
-        if self.code.is_protocol_violation() {
-            return self.is_fatal() && !self.message.contains("unsupported startup parameter");
-        }
-        let message = self.message.to_ascii_lowercase();
-        self.code.is_internal_error() && POOLER_HAS_NO_SERVER.iter().any(|text| message.contains(text))
-    }
-
     /// Whether the server closes the connection after it.
     pub fn is_fatal(&self) -> bool {
         matches!(self.severity_code.as_str(), "FATAL" | "PANIC")
@@ -377,55 +346,6 @@ impl Error {
             _ => FailureClass::Other,
         }
     }
-
-    /// The action that this error asks for.
-    pub fn action(&self) -> Action {
-        match self {
-            Self::Application { error, .. } => error.action(),
-            Self::Database(error) => error.action(),
-            Self::System(error) => error.action(),
-            // One address may be of a kind that this machine has not (EADDRNOTAVAIL of ::1).
-            Self::Aggregate(errors) => {
-                let actions = || errors.iter().map(SystemError::action);
-                let of_host = actions().find(|action| *action != Action::LocalShortage);
-                of_host.or_else(|| actions().next()).unwrap_or(Action::Final)
-            }
-            Self::Lost | Self::Broken(_) => Action::ConnectionOver,
-            // During a failover there is no primary for a moment.
-            Self::NoSuitableHost(_) => Action::Refusing,
-            // A certificate that does not verify today does not verify tomorrow.
-            Self::Tls { .. }
-            | Self::Ended
-            | Self::QueryTimeout
-            | Self::Withdrawn
-            | Self::TooLarge(_)
-            | Self::Protocol(_)
-            | Self::ConnectTimeout
-            | Self::BreakerOpen(_)
-            | Self::Plain(_)
-            | Self::Type(_) => Action::Final,
-        }
-    }
-}
-
-impl SystemError {
-    fn action(&self) -> Action {
-        let connecting = matches!(self.syscall, "connect" | "getaddrinfo");
-        match self.code {
-            // A socket file that is not there belongs to a server that is not up.
-            "ECONNREFUSED" | "ECONNRESET" | "ECONNABORTED" | "ETIMEDOUT" | "EHOSTUNREACH" | "ENETUNREACH"
-            | "EAI_AGAIN" | "ENOTFOUND" | "EPIPE" | "ENOENT"
-                if connecting =>
-            {
-                Action::Unreachable
-            }
-            "EMFILE" | "ENFILE" | "EADDRNOTAVAIL" | "ENOBUFS" | "ENOMEM" | "EAGAIN" if connecting => {
-                Action::LocalShortage
-            }
-            _ if connecting => Action::Final,
-            _ => Action::ConnectionOver,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -451,66 +371,6 @@ mod tests {
     fn a_shortage_of_this_machine_has_the_name_that_node_gives_it() {
         for (number, code) in [(EMFILE, "EMFILE"), (ENFILE, "ENFILE"), (ENOBUFS, "ENOBUFS")] {
             assert_eq!(SystemError::new(&io::Error::from_raw_os_error(number), "connect").code, code);
-        }
-    }
-
-    #[test]
-    fn a_socket_that_fails_while_connecting_may_be_tried_again() {
-        let error =
-            |syscall, code| SystemError { syscall, code, address: None, port: None, hostname: None }.action();
-        for code in ["ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EHOSTUNREACH"] {
-            assert_eq!(error("connect", code), Action::Unreachable, "{code}");
-        }
-        for code in ["EAI_AGAIN", "ENOTFOUND"] {
-            assert_eq!(error("getaddrinfo", code), Action::Unreachable, "{code}");
-        }
-        for code in ["EMFILE", "EADDRNOTAVAIL"] {
-            assert_eq!(error("connect", code), Action::LocalShortage, "{code}");
-        }
-        assert_eq!(error("connect", "EACCES"), Action::Final);
-        assert_eq!(error("read", "ECONNRESET"), Action::ConnectionOver);
-    }
-
-    fn action(code: &str, severity: &str, message: &str) -> Action {
-        let error = DatabaseError {
-            message: message.to_owned(),
-            severity_code: severity.to_owned(),
-            code: SqlState::new(code.as_bytes()),
-            ..DatabaseError::default()
-        };
-        error.action()
-    }
-
-    #[test]
-    fn a_pooler_without_a_server_is_told_from_one_that_will_never_have_one() {
-        for message in [
-            "server login has been failing, try again later (server_login_retry)",
-            "no more connections allowed (max_client_conn)",
-            "query_wait_timeout",
-            "server conn crashed?",
-        ] {
-            assert_eq!(action("08P01", "FATAL", message), Action::Refusing, "{message}");
-        }
-        for message in [
-            "Max client connections reached",
-            "(EMAXCONNSESSION) max clients reached in session mode - max clients are limited to pool_size: 15",
-            "(EDBHANDLEREXITED) connection to database closed. Check logs for more information",
-            "DbHandler exited",
-            "Couldn't connect to compute node",
-            "Control plane request failed",
-            "Failed to acquire permit to connect to the database. Too many database connection attempts",
-        ] {
-            assert_eq!(action("XX000", "FATAL", message), Action::Refusing, "{message}");
-            assert_eq!(action("XX000", "ERROR", message), Action::Refusing, "{message}");
-        }
-        for (code, severity, message) in [
-            ("08P01", "FATAL", "unsupported startup parameter: geqo"),
-            ("08P01", "ERROR", "bind message supplies 1 parameters, but prepared statement requires 2"),
-            ("XX000", "FATAL", "Tenant or user not found"),
-            ("XX000", "ERROR", "cache lookup failed for type 16384"),
-            ("XX001", "ERROR", "Control plane request failed"),
-        ] {
-            assert_eq!(action(code, severity, message), Action::Final, "{message}");
         }
     }
 }

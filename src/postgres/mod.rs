@@ -10,6 +10,7 @@
 //! Bytes of the server are never trusted: every length is checked before it is used, and a message that is
 //! not understood closes the connection with an error that says so.
 
+mod action;
 mod auth;
 mod cancel;
 mod cancellation;
@@ -56,6 +57,7 @@ mod transport;
 mod validate;
 mod verifier;
 
+pub use action::Action;
 pub use codec::{Rows, Shape, SlotKind, slot};
 pub use config::{AskPassword, Config, KeepAlive, Password, TlsSettings, VerifyServer};
 pub use connect::connect;
@@ -68,5 +70,5 @@ pub use login_events::{LoginListener, LoginStep};
 pub use require_auth::RequireAuth;
 pub use sanitize::sanitized;
 pub use server_role::Role;
-pub use sqlstate::{Action, SqlState};
+pub use sqlstate::SqlState;
 pub use status::Status;

@@ -33,7 +33,7 @@ impl<'a> SqlStatement<'a> {
 
     /// Whether texts may mean something else after it: their names, literals or operators.
     fn changes_meanings(&self) -> bool {
-        const KINDS: &[&str] = &["create", "alter", "drop", "import", "discard", "do"];
+        const KINDS: &[&str] = &["create", "alter", "drop", "import", "discard", "do", "call"];
         if self.first.is_one_of(&["set", "reset"]) {
             return !self.sets_something_harmless();
         }
@@ -245,6 +245,7 @@ mod tests {
             "reset datestyle",
             "DISCARD TEMP",
             "DO $$ BEGIN CREATE TEMP TABLE x (a int); END $$",
+            "CALL p()",
         ] {
             assert!(only(text).changes_meanings(), "{text}");
         }

@@ -11,10 +11,11 @@ use std::{
     hash::{BuildHasher, Hasher},
     num::NonZeroUsize,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use lru::LruCache;
+use tokio::time::Instant;
 
 use super::{
     QueryMode, Shape, Statement, Status,
@@ -320,4 +321,73 @@ fn keeps_its_meaning(text: &str) -> bool {
 
 fn is_worth_caching(statement: &Statement) -> bool {
     statement.text.len() <= MAX_CACHED_TEXT && statement.formats.len() <= MAX_CACHED_PARAMETERS
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn statement(text: &str) -> Statement {
+        let mode = QueryMode::Extended { binary: false };
+        Statement { mode, ..Statement::clone(&Statement::simple(text)) }
+    }
+
+    /// A cache with this text in it.
+    fn with(text: &str) -> (Statements, Statement) {
+        let mut statements = Statements::new(10, Arc::default(), false);
+        let statement = statement(text);
+        let Plan::Prepare { name, .. } = statements.plan(&statement, false, Status::Idle) else {
+            panic!("prepared already");
+        };
+        assert!(!name.is_empty());
+        statements.insert(&statement, name, None, Arc::default());
+        (statements, statement)
+    }
+
+    fn is_ready(statements: &mut Statements, statement: &Statement, status: Status) -> bool {
+        matches!(statements.plan(statement, false, status), Plan::Ready(_))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cached_statement_is_prepared_again_after_300_seconds() {
+        let (mut statements, select) = with("SELECT $1");
+        advance(299 * SECOND).await;
+        assert!(is_ready(&mut statements, &select, Status::Idle));
+        advance(SECOND).await;
+        let Plan::Prepare { close, .. } = statements.plan(&select, false, Status::Idle) else {
+            panic!("prepared for too long");
+        };
+        assert_eq!(close.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_a_transaction_a_cached_statement_is_prepared_again_after_60_seconds() {
+        for status in [Status::Transaction, Status::Failed] {
+            let (mut statements, select) = with("SELECT $1");
+            advance(59 * SECOND).await;
+            assert!(is_ready(&mut statements, &select, status));
+            advance(SECOND).await;
+            assert!(is_ready(&mut statements, &select, Status::Idle));
+            assert!(!is_ready(&mut statements, &select, status));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_a_transaction_a_text_that_names_no_columns_goes_unnamed() {
+        let (mut statements, select) = with("SELECT * FROM t WHERE a = $1");
+        assert!(is_ready(&mut statements, &select, Status::Idle));
+        let plan = statements.plan(&select, false, Status::Transaction);
+        assert!(matches!(plan, Plan::Prepare { name, .. } if name.is_empty()));
+    }
+
+    #[test]
+    fn a_procedure_may_change_what_texts_mean() {
+        let (mut statements, select) = with("SELECT a FROM t WHERE a = $1");
+        statements.on_sent("CALL p()", Status::Idle);
+        assert!(!is_ready(&mut statements, &select, Status::Idle));
+    }
 }
