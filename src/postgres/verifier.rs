@@ -46,6 +46,9 @@ const SIGNATURES: [ObjectIdentifier; 6] = [
     rfc8410::ID_ED_25519,
 ];
 
+/// A modulus of 2048 bits; the key has its exponent besides.
+const SMALLEST_RSA_BYTES: usize = 256;
+
 /// A certificate that is not accepted, whoever looks at it.
 #[derive(Debug)]
 pub(super) struct Refusal {
@@ -293,8 +296,16 @@ fn is_self_signed(certificate: &Certificate) -> bool {
 /// Whether OpenSSL would find nothing to complain of but the issuer. It tells the worst.
 fn is_usual(certificate: &Certificate) -> bool {
     SIGNATURES.contains(&certificate.signature_algorithm.oid)
+        && !is_weak(certificate)
         && check_key_usage(certificate).is_ok()
         && check_server_authentication(certificate).is_ok()
+}
+
+/// Whether its key is one of RSA that webpki does not take, and later versions of OpenSSL complain of.
+fn is_weak(certificate: &Certificate) -> bool {
+    let key = &certificate.tbs_certificate.subject_public_key_info;
+    key.algorithm.oid == rfc5912::RSA_ENCRYPTION
+        && key.subject_public_key.raw_bytes().len() < SMALLEST_RSA_BYTES
 }
 
 enum Time {
