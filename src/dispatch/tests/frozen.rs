@@ -54,54 +54,44 @@ fn tier(servers: &Pair, target: &str) -> Tier {
     Tier::new(settings, Arc::<Stages>::default() as _, Handle::current())
 }
 
+/// How long after the second host begins to serve a request is answered that the first one has kept, silent, for
+/// `silent`.
+async fn answered_after(target: &str, silent: Duration) -> Duration {
+    let servers = Pair([Mode::Up, Mode::Starting].map(ScriptedServer::new));
+    let [first, second] = &servers.0;
+    let tier = tier(&servers, target);
+    let outcomes = Outcomes::default();
+    let ask = |id| {
+        let options = RequestOptions { idempotent: true, ..RequestOptions::default() };
+        tier.query(id, Statement::simple("SELECT 1"), options, Entry(Arc::clone(&outcomes)));
+    };
+    ask(1);
+    sleep(LOOK).await;
+    first.set(Mode::Silent);
+    ask(2);
+    sleep(silent).await;
+    assert_eq!(outcomes.lock().len(), 1, "it has nowhere to go");
+    second.set(Mode::Up);
+    let begin = Instant::now();
+    sleep(3 * LOOK).await;
+    let (at, outcome) = outcomes.lock()[1].clone();
+    assert!(outcome.is_ok(), "{outcome:?}");
+    at - begin
+}
+
 #[tokio::test(start_paused = true)]
 async fn it_is_left_at_the_next_look_after_another_one_serves() {
     for tenths in 30..60 {
-        let servers = Pair([Mode::Up, Mode::Starting].map(ScriptedServer::new));
-        let [first, second] = &servers.0;
-        let tier = tier(&servers, "any");
-        let outcomes = Outcomes::default();
-        let ask = |id| {
-            let options = RequestOptions { idempotent: true, ..RequestOptions::default() };
-            tier.query(id, Statement::simple("SELECT 1"), options, Entry(Arc::clone(&outcomes)));
-        };
-        ask(1);
-        sleep(LOOK).await;
-        first.set(Mode::Silent);
-        ask(2);
-        sleep(Duration::from_millis(100) * tenths).await;
-        assert_eq!(outcomes.lock().len(), 1, "it has nowhere to go");
-        second.set(Mode::Up);
-        let begin = Instant::now();
-        sleep(3 * LOOK).await;
-        let (at, outcome) = outcomes.lock()[1].clone();
-        assert!(outcome.is_ok(), "{outcome:?}");
-        assert!(at - begin <= LOOK + LOOK / 5, "{:?} after {tenths} tenths of a second", at - begin);
+        let after = answered_after("any", Duration::from_millis(100) * tenths).await;
+        assert!(after <= LOOK + LOOK / 5, "{after:?} after {tenths} tenths of a second");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_frozen_primary_is_left_half_a_second_after_another_one_serves() {
     for hundredths in (110..400).step_by(7) {
-        let servers = Pair([Mode::Up, Mode::Starting].map(ScriptedServer::new));
-        let [first, second] = &servers.0;
-        let tier = tier(&servers, "primary");
-        let outcomes = Outcomes::default();
-        let ask = |id| {
-            let options = RequestOptions { idempotent: true, ..RequestOptions::default() };
-            tier.query(id, Statement::simple("SELECT 1"), options, Entry(Arc::clone(&outcomes)));
-        };
-        ask(1);
-        sleep(LOOK).await;
-        first.set(Mode::Silent);
-        ask(2);
-        sleep(Duration::from_millis(10) * hundredths).await;
-        second.set(Mode::Up);
-        let begin = Instant::now();
-        sleep(3 * LOOK).await;
-        let (at, outcome) = outcomes.lock()[1].clone();
-        assert!(outcome.is_ok(), "{outcome:?}");
-        assert!(at - begin <= LOOK, "{:?} after {hundredths} hundredths of a second", at - begin);
+        let after = answered_after("primary", Duration::from_millis(10) * hundredths).await;
+        assert!(after <= LOOK, "{after:?} after {hundredths} hundredths of a second");
     }
 }
 
