@@ -4,6 +4,7 @@
 // tiers, through executeQueryWithRetry, and in a pool that is given retries.
 
 const { Pool, executeQueryWithRetry, metrics } = require('../..');
+const { environmentTiers } = require('../../lib/config/environment');
 const Tiers = require('../../lib/pool/tiers');
 const { freePort } = require('../support/ports');
 const { startPostgres } = require('../support/postgres');
@@ -30,7 +31,7 @@ function tierOf({ host, port }, variables) {
     DB_SSL: 'off',
     ...variables,
   };
-  const tiers = new Tiers(Pool, env, `outage ${opened.length}`);
+  const tiers = new Tiers(Pool, environmentTiers(env), `outage ${opened.length}`);
   opened.push(tiers);
   return tiers.getPool('highPriority');
 }

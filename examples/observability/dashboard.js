@@ -112,6 +112,7 @@ function panels() {
       ),
       target(chosen('db.client.connection.max'), `${NAME} max`),
       target(chosen('pgpool_rs.connection.limit'), `${NAME} at this moment`),
+      target(chosen('pgpool_rs.adaptive.limit'), `${NAME} adaptive`),
       target(chosen('db.client.connection.idle.min'), `${NAME} kept idle`),
       target(chosen('db.client.connection.idle.max'), `${NAME} idle at most`),
     ]),
@@ -166,6 +167,7 @@ function panels() {
       target(increase('pgpool_rs.retry.attempts'), `${NAME} retry {{outcome}}`),
       target(increase('pgpool_rs.breaker.rejected'), `${NAME} refused by the breaker`),
       target(increase('pgpool_rs.failovers'), `${NAME} failover`),
+      target(increase('pgpool_rs.adaptive.reductions'), `${NAME} gave way: {{reason}}`),
       target(increase('db.client.connection.timeouts'), `${NAME} waited too long`),
     ]),
     graph('Connects and closes', 'none', [

@@ -56,8 +56,13 @@ test('every name in an expression is in a real scrape', async () => {
   const pool = new Pool(config({ tier: 'scraped', max: 1 }));
   await pool.query('SELECT 1');
   await pool.query('SELECT 1 / 0').catch(() => {});
+  // The one that gives way has an adaptive limit.
+  const adaptive = ['highPriority', 'lowPriority'].map(
+    (tier) => new Pool(config({ tier, max: 4, adaptive: 'on' })),
+  );
+  for (const one of adaptive) await one.query('SELECT 1');
   const scrape = metricsText();
-  await pool.end();
+  await Promise.all([pool, ...adaptive].map((one) => one.end()));
   for (const expression of expressions()) {
     expect(names(expression).length).toBeGreaterThan(0);
     for (const name of names(expression)) {
