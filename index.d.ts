@@ -1,5 +1,5 @@
 // The types of pgpool-rs: those of node-postgres, so that a Pool or Client of this package goes wherever
-// one of pg is expected, and what this package adds. Only what exists is declared.
+// one of pg is expected, and what this package adds. Only what exists is declared, but for `Events`.
 
 /// <reference types="node" />
 
@@ -23,8 +23,8 @@ export interface ClientConfig {
    * Default: PGPASSWORD, else the password file of libpq.
    */
   password?: string | (() => string | Promise<string>) | undefined;
-  /** Of several hosts `'5432,5433'`: typed as a number, because pg's is. Default: PGPORT, else 5432. */
-  port?: number | undefined;
+  /** Of several hosts `'5432,5433'`. Default: PGPORT, else 5432. */
+  port?: number | string | undefined;
   /**
    * Name, address, or directory of a socket (begins with `/`). Several, separated by commas, are tried in
    * order. Default: PGHOST, else localhost.
@@ -66,11 +66,11 @@ export interface ClientConfig {
    */
   query_timeout?: number | undefined;
   /**
-   * `true` or options of `tls.connect`; the certificate is verified unless `rejectUnauthorized` is false. The
-   * core serves `ca`, `cert`, `key`, `rejectUnauthorized` and `servername`; with any other option, and where its
+   * `true`, `'no-verify'` or options of `tls.connect`; the certificate is verified unless `rejectUnauthorized` is false, or
+   * it is `'no-verify'`. The core serves `ca`, `cert`, `key`, `rejectUnauthorized` and `servername`; with any other option, and where its
    * TLS does not know enough, the connection is encrypted by Node. Default: PGSSLMODE, else false.
    */
-  ssl?: boolean | ConnectionOptions | undefined;
+  ssl?: boolean | 'no-verify' | ConnectionOptions | undefined;
   /** `direct` begins with TLS at once (PostgreSQL 17 and later). Default: postgres. */
   sslnegotiation?: 'postgres' | 'direct' | undefined;
   /** SCRAM-SHA-256-PLUS when the server offers it. Default: false. */
@@ -596,7 +596,10 @@ export const Connection: {
   readonly prototype: Connection;
 };
 
-export interface PoolOptions extends PoolConfig {
+/** The options of a pool, `port` and `ssl` typed as by pg, so that a Pool goes wherever one of pg is expected. */
+export interface PoolOptions extends Omit<PoolConfig, 'port' | 'ssl'> {
+  port?: number | undefined;
+  ssl?: boolean | ConnectionOptions | undefined;
   max: number;
   maxUses: number;
   allowExitOnIdle: boolean;
@@ -922,8 +925,13 @@ export const types: typeof pgTypes;
 
 export const defaults: Defaults & ClientConfig;
 
-/** There is no binding to libpq here. */
-export const native: null;
+/** Null: there is no binding to libpq here. Typed as by pg, for `(pg.native ?? pg).Pool`. */
+export const native: typeof import('./index.js') | null;
+
+/** A type of pg's declarations: neither pg nor this package has such a class at run time. */
+export class Events extends events.EventEmitter {
+  on(event: 'error', listener: (err: Error, client: Client) => void): this;
+}
 
 interface ServerFields {
   severity: string | undefined;

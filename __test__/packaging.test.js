@@ -181,10 +181,45 @@ describe('without a native part', () => {
   let root;
 
   beforeAll(() => {
-    root = temporaryDirectory();
-    fs.mkdirSync(path.join(root, 'lib/native'), { recursive: true });
-    for (const file of ['package.json', 'lib/native/index.js', 'lib/native/platform.js'])
-      fs.copyFileSync(path.join(ROOT, file), path.join(root, file));
+    root = path.join(temporaryDirectory(), 'node_modules', manifest.name);
+    for (const file of ['package.json', 'index.js', 'lib'])
+      fs.cpSync(path.join(ROOT, file), path.join(root, file), { recursive: true });
+    for (const name of Object.keys(manifest.dependencies))
+      fs.symlinkSync(path.join(ROOT, 'node_modules', name), path.join(root, '..', name));
+  });
+
+  test('the package is loaded, and pools and clients cannot be made', () => {
+    const code = `
+      const { Pool, Client, getPool } = require('.');
+      for (const make of [() => new Pool(), () => new Client(), () => getPool('admin')]) {
+        try {
+          make();
+          console.log('nothing thrown');
+        } catch ({ code }) {
+          console.log(code);
+        }
+      }`;
+    const env = { ...process.env, PGPOOL_RS_NATIVE: '' };
+    const shown = execFileSync(process.execPath, ['-e', code], { cwd: root, env, encoding: 'utf8' });
+    expect(shown).toBe('ERR_PGPOOL_NATIVE\n'.repeat(3));
+  });
+
+  test('the error names the package of another platform that is there', () => {
+    const other = path.join(root, '..', `pgpool-rs-${PUBLISHED.find((name) => name !== triple())}`);
+    fs.mkdirSync(other);
+    fs.writeFileSync(path.join(other, 'index.js'), '');
+    const message = messageOf({});
+    fs.rmSync(other, { recursive: true });
+    expect(message).toContain(
+      `Beside it is ${path.basename(other)}: node_modules is that of another system.`,
+    );
+    expect(messageOf({})).not.toContain('Beside it');
+  });
+
+  test('the error tells bundles, and installs without optional packages, what to do', () => {
+    const message = messageOf({});
+    expect(message).toContain('--omit=optional');
+    expect(message).toContain('mark pgpool-rs as external');
   });
 
   function messageOf({ platform = process.platform, native = '' }) {

@@ -19,11 +19,8 @@ const text = (kind, id, json) => record(kind, id, Buffer.byteLength(json), Buffe
 
 /** A bridge whose core has these records, one per `take`. */
 function bridgeOf(records) {
-  let wake;
   class Native {
-    constructor(given) {
-      wake = given;
-    }
+    attach() {}
     take(into) {
       if (records.length === 0) return 0;
       if (records[0].length > into.length) return -records[0].length;
@@ -35,7 +32,8 @@ function bridgeOf(records) {
     ref() {}
     unref() {}
   }
-  return { bridge: new Bridge({ Bridge: Native }), wake: () => wake() };
+  const bridge = new Bridge({ Bridge: Native });
+  return { bridge, wake: () => bridge.drain() };
 }
 
 function request() {

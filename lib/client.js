@@ -18,7 +18,7 @@ const { requestCancel } = require('./client/cancel-request');
 const { connectToServer } = require('./client/connect');
 const { escapeIdentifier, escapeLiteral } = require('./encode/escape');
 const { captureContext, inContext, runIn } = require('./async/callback-context');
-const { bridge } = require('./native/bridge');
+const { bridge, loadNative } = require('./native/bridge');
 const { failWith, giveBack } = require('./client/connection-loss');
 const { submit } = require('./client/submittable');
 const { plainMethods } = require('./client/patched-methods');
@@ -93,6 +93,7 @@ class Client extends Emitter {
   constructor(config) {
     super();
     const options = config || {};
+    loadNative();
     refuseUnserved(options);
 
     /** @type {any} more than its public type has */

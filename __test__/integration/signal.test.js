@@ -38,6 +38,29 @@ test('a command of a replication connection is cancelled, and withdrawn while it
   await client.end();
 });
 
+test('one signal of many requests warns of nothing, and ends all of them', async () => {
+  const warnings = [];
+  const note = (warning) => warnings.push(warning.name);
+  process.on('warning', note);
+  const controller = new AbortController();
+  const { signal } = controller;
+  const client = new Client(config());
+  await client.connect({ signal });
+  const queries = Array.from({ length: 100 }, (_, n) =>
+    pool.query({ text: n === 0 ? 'SELECT 1 AS one' : 'SELECT pg_sleep(60)', signal }),
+  );
+  const [first, ...others] = queries;
+  expect((await first).rows).toEqual([{ one: 1 }]);
+  const checkouts = Array.from({ length: 20 }, () => pool.connect({ signal }));
+  const rejected = [...others, ...checkouts].map((request) => expect(request).rejects.toBe(REASON));
+  expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+  controller.abort(REASON);
+  await Promise.all(rejected);
+  await client.end();
+  process.removeListener('warning', note);
+  expect(warnings).toEqual([]);
+});
+
 describe('a query of the pool', () => {
   test('is rejected at once by a signal that has aborted already, and never sent', async () => {
     const signal = AbortSignal.abort(REASON);

@@ -32,3 +32,9 @@ test.each([[['--runInBand']], [['--maxWorkers=2']]])('jest %j ends by itself', a
   expect(output).not.toMatch(/did not exit|failed to exit/i);
   expect(code).toBe(0);
 });
+
+test('jest --detectOpenHandles sees nothing after `end()`', async () => {
+  const { code, output } = await runJest('--runInBand', '--detectOpenHandles');
+  expect(output).not.toMatch(/open handle/);
+  expect(code).toBe(0);
+});

@@ -67,6 +67,25 @@ test('queries on a lent client are operations, the lease is one wait and one use
   await until(() => told('lent').use.count === 1);
 });
 
+test('statements of ours are no operations', async () => {
+  const news = pool('own');
+  await news.transaction(
+    async (client) => {
+      await client.query('SELECT 1');
+      await client.transaction((inner) => inner.query('SELECT 2'));
+      await client.transaction((inner) => inner.query('SELECT 1 / 0')).catch(() => {});
+    },
+    { set: { 'app.tenant': 1 } },
+  );
+  await news.transaction(() => Promise.reject(new Error('rolled back'))).catch(() => {});
+  expect(told('own')).toMatchObject({ operations: 3, errors: 1 });
+  const client = await news.connect();
+  await client.query('BEGIN');
+  await client.query('COMMIT');
+  client.release();
+  expect(told('own')).toMatchObject({ operations: 5, errors: 1 });
+});
+
 test('who waits is seen while waiting', async () => {
   const news = pool('queue', { max: 1 });
   const client = await news.connect();

@@ -8,6 +8,7 @@ import {
   CommitOutcomeUnknownError,
   ConfigurationError,
   DatabaseError,
+  Events,
   Pool,
   PoolClient,
   PoolConfig,
@@ -87,6 +88,8 @@ export function events(pool: Pool, client: Client): void {
   client.on('notification', (message) => message.channel.length + message.processId);
   client.on('notice', (notice) => notice.severity);
   client.on('end', () => {});
+  const emitter = new Events();
+  emitter.on('error', (error, of) => [error.message, of.processID]);
   // @ts-expect-error pools have no such event
   pool.on('drained', () => {});
   // @ts-expect-error a channel is a string
@@ -107,6 +110,12 @@ export function construction(): void {
   new Pool();
   new Client('postgres://localhost/news');
   new Client({ sslnegotiation: 'direct', ssl: true, scramMaxIterations: 0 });
+  new Pool({ host: 'a,b', port: '5432,5433', ssl: 'no-verify' });
+  new Pool({ target_session_attrs: 'read-write', load_balance_hosts: 'random' });
+  // @ts-expect-error there is no such mode
+  new Pool({ ssl: 'verify-not' });
+  // @ts-expect-error there is no such server
+  new Pool({ target_session_attrs: 'writable' });
   // @ts-expect-error the maximum is a number
   new Pool({ max: '5' });
   // @ts-expect-error there are two ways
@@ -120,8 +129,9 @@ export function objects(client: Client): void {
   types.setTypeParser(types.builtins.INT8, Number);
   client.setTypeParser(20, 'text', BigInt);
   defaults.parseInt8 = true;
-  const nothing: null = native;
-  void [text, nothing];
+  const Either = native?.Pool ?? Pool;
+  const bound: typeof Pool = (native ?? { Pool }).Pool;
+  void [text, new Either({ max: 1 }), bound];
 }
 
 export function additions(): void {

@@ -15,7 +15,11 @@ export const asPool: pg.Pool = pool;
 export const asClient: pg.Client = client;
 export const asPoolClient: pg.PoolClient = lent;
 export const asBase: pg.ClientBase = client;
-export const asConfig: pg.PoolConfig = config;
+// A config of this package may say more: `port: '5432,5433'`, `ssl: 'no-verify'`.
+export const asConfig: pg.PoolConfig = { max: 1, port: 5432, ssl: true } satisfies ours.PoolConfig;
+export const asOptions: pg.PoolConfig = pool.options;
+// @ts-expect-error its ports are more than pg's
+export const asAnyConfig: pg.PoolConfig = config;
 export const asResult: pg.QueryResult<{ id: number }> = result;
 export const asError: pg.DatabaseError = error;
 

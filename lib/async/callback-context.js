@@ -6,13 +6,20 @@
 const { AsyncResource } = require('node:async_hooks');
 const { throwAsync } = require('./uncaught');
 
-// The context of the loading of this package, for what belongs to no call.
-const loading = captureContext();
+/** A context that was captured. Tools that look for open handles (jest) ask `hasRef`: it keeps no process alive. */
+class Context extends AsyncResource {
+  hasRef() {
+    return false;
+  }
+}
 
 /** The context of the present call, for `runIn`. */
 function captureContext() {
-  return new AsyncResource('pg.context');
+  return new Context('pg.context');
 }
+
+// The context of the loading of this package, for what belongs to no call.
+const loading = captureContext();
 
 /** Calls `call(...args)` in `context`; null: in the present one. */
 function runIn(context, call, ...args) {

@@ -4,12 +4,13 @@
 // closed. To the bridge it is both the delegate of that pool and the request for its connection.
 
 const { runIn } = require('../async/callback-context');
-const { reasonOf, refusalOf } = require('../async/abort-signal');
+const { reasonOf, refusalOf, stopWaiting, waitForAbort } = require('../async/abort-signal');
 const { announceLogin } = require('./server-messages');
 const { DatabaseError, fromNative } = require('../errors');
 const { bridge } = require('../native/bridge');
 const { connectionClosed, giveBack, lossErrors, terminated } = require('./connection-loss');
 const { ApplicationErrors } = require('../native/application-errors');
+const { answerLookup } = require('../native/host-lookup');
 const { answerPassword } = require('./password');
 const { clientSettings } = require('../config/core-settings');
 const { moveTo } = require('./session-state');
@@ -105,6 +106,11 @@ class ConnectRequest {
     return new NodeSocket(this.native, id, place, this.client, (error) => this.errors.keep(error));
   }
 
+  lookup(id, host) {
+    const keep = (error) => this.errors.keep(error);
+    runIn(this.client._context, answerLookup, this.native, id, host, keep);
+  }
+
   loginStep(step) {
     runIn(this.client._context, announceLogin, this.client, step);
   }
@@ -132,9 +138,9 @@ function connectToServer(client, callback, signal) {
   const request = new ConnectRequest(client, callback);
   if (signal !== undefined && signal !== null) {
     const abort = () => request.abandon(reasonOf(signal));
-    signal.addEventListener('abort', abort, { once: true });
+    waitForAbort(signal, abort);
     request.callback = (...args) => {
-      signal.removeEventListener('abort', abort);
+      stopWaiting(signal, abort);
       callback(...args);
     };
   }

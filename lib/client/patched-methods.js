@@ -43,10 +43,11 @@ function isDirect(call) {
 }
 
 /**
- * The number of functions on the stack.
+ * The number of functions on the stack. NaN where it cannot be told (--frozen-intrinsics): then no method counts as plain.
  * @returns {number}
  */
 function depth() {
+  if (Object.isFrozen(Error)) return NaN;
   const { prepareStackTrace, stackTraceLimit } = Error;
   try {
     Error.stackTraceLimit = Infinity;

@@ -4,6 +4,7 @@
 // of the connection, and the options that the table of options marks as the core's.
 
 const { ConfigurationError } = require('../errors');
+const { replacedLookup } = require('./dns-lookup');
 const { hostsOf, isBalanced } = require('./hosts');
 const { isMonitored } = require('./monitor-switch');
 const { given, optionNamed, optionsOf } = require('./options');
@@ -87,6 +88,7 @@ function connectionSettings(client, options) {
     askPassword: typeof password !== 'string',
     parameters: named,
     ...tlsRoute(options, parameters),
+    lookup: replacedLookup() !== undefined,
     channelBinding: client.enableChannelBinding,
     scramMaxIterations: client.scramMaxIterations,
     requireAuth: parameters.requireAuth,

@@ -51,18 +51,25 @@ function connectOptions(ssl) {
 }
 
 /**
- * The route of a connection, as settings of the core. `dial`: Node carries the bytes, over the application's own stream
- * or over TLS as only Node can do it; `tls`: how the core encrypts.
+ * The route of a connection, as settings of the core. `dial`: Node carries the bytes, over the application's own stream,
+ * over TLS as only Node can do it, or to refuse the socket; `tls`: how the core encrypts.
  */
 function tlsRoute(options, { ssl, sslnegotiation }) {
   checkTls(ssl);
-  if (options.stream) return { dial: true, tls: null };
+  if (options.stream || !mayOpenSockets()) return { dial: true, tls: null };
   if (!ssl) return { dial: false, tls: null };
   const given = connectOptions(ssl);
   // Who verifies nothing, or against authorities of its own, needs no others.
   const extra = given.ca || given.rejectUnauthorized === false ? [] : nodeTls.extraAuthorities();
   if (extra === undefined || !isServedByCore(given)) return { dial: true, tls: null };
   return { dial: false, tls: coreTls(given, extra, sslnegotiation === 'direct') };
+}
+
+// Under Node's permission model sockets are for processes with --allow-net, where this version has it.
+function mayOpenSockets() {
+  /** @type {any} */
+  const { permission, allowedNodeEnvironmentFlags } = process;
+  return !permission || !allowedNodeEnvironmentFlags.has('--allow-net') || permission.has('net');
 }
 
 function isServedByCore(given) {

@@ -7,6 +7,7 @@
 // own. So the buffer is taken at the start and put back at the end; a request packed in between finds none and
 // makes its own.
 
+const { TextEncoder } = require('node:util');
 const { REQUEST, REQUEST_FLAGS, RETRY_OPTIONS } = require('../native/layout');
 const { toParameter } = require('./prepare-value');
 

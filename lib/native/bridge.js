@@ -50,6 +50,7 @@ const {
   BEFORE_CONNECT,
   CONNECT_FAILED,
   OVERDUE,
+  LOOKUP,
 } = RECORDS;
 
 const { LENGTH, KIND, ID, ARGUMENT, KIND_BITS } = RECORD;
@@ -77,6 +78,8 @@ const LOST = { kind: 'plain', reason: REASONS.LOST, message: 'Connection termina
  *   failed: answered by `resolveConnect`. Null: the core has given it up, and takes no answer
  * @property {(socket: number, place: { host: string, port: number }) => NodeSocketType|undefined} dial a socket of
  *   Node's is wanted, as the setting `dial` says. Undefined: `dialed` has been called with an error
+ * @property {(lookup: number, host: string) => void} lookup the addresses of a host are wanted, as the setting `lookup`
+ *   says: answered by `lookedUp`
  * @property {(step: object) => void} loginStep a message of the login, as the setting `tellLogin` says
  * @property {(event: { event: 'retry'|'breaker' }) => void} poolEvent a request runs again, or a breaker has changed
  * @property {(lease: { connection: number, heldMillis: number }) => void} overdue a connection has been leased for
@@ -133,13 +136,9 @@ class ConnectionHandle {
 class Bridge {
   /** @param {typeof import('.')} native what the native part exports */
   constructor(native) {
-    // The core must not keep this module alive: a test runner throws whole module registries away.
-    const self = new WeakRef(this);
     this.module = native;
-    this.native = new native.Bridge(() => {
-      const bridge = self.deref();
-      if (bridge !== undefined) bridge.drain();
-    });
+    this.native = new native.Bridge();
+    this.isAttached = false;
     this.ownFrame = new Frame(BUFFER_BYTES);
     this.frame = this.ownFrame;
     this.at = 0;
@@ -169,6 +168,23 @@ class Bridge {
      */
     this.onLog = () => {};
     this.alive = 0;
+    this.attach();
+  }
+
+  // Attaches the function that wakes this thread. In a reaction of a promise: what is made in a call of the application
+  // is an open handle of its to tools that look for those (jest --detectOpenHandles).
+  async attach() {
+    await undefined;
+    // The core must not keep this module alive: a test runner throws whole module registries away.
+    const self = new WeakRef(this);
+    this.native.attach(() => {
+      const bridge = self.deref();
+      if (bridge !== undefined) bridge.drain();
+    });
+    this.isAttached = true;
+    if (this.alive > 0) this.native.ref();
+    // What came before woke nobody.
+    setImmediate(() => this.drain());
   }
 
   /**
@@ -225,11 +241,11 @@ class Bridge {
   }
 
   keepAlive() {
-    if (this.alive++ === 0) this.native.ref();
+    if (this.alive++ === 0 && this.isAttached) this.native.ref();
   }
 
   letGo() {
-    if (--this.alive === 0) this.native.unref();
+    if (--this.alive === 0 && this.isAttached) this.native.unref();
   }
 
   /** Sets whether an open connection keeps the process alive. */
@@ -466,6 +482,11 @@ class Bridge {
       case SOCKET_CLOSE:
         this.onSocketRecord(kind, id, frame, word, argument);
         return;
+      case LOOKUP: {
+        const { pool, host } = frame.json(word, argument);
+        this.delegate(pool)?.lookup(id, host);
+        return;
+      }
       case LOG:
         this.onLog(frame.json(word, argument));
         return;
@@ -539,4 +560,12 @@ function bridge() {
   return current;
 }
 
-module.exports = { bridge, Bridge };
+/**
+ * Loads the native part, and opens nothing.
+ * @throws Error with the code ERR_PGPOOL_NATIVE where there is none for this system
+ */
+function loadNative() {
+  if (current === undefined) require('.');
+}
+
+module.exports = { Bridge, bridge, loadNative };

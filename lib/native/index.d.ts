@@ -18,7 +18,7 @@ interface ApplicationError {
 }
 
 export class Bridge {
-  constructor(wake: () => void);
+  attach(wake: () => void): void;
   static layout(): string;
   static version(): string;
   take(into: Uint8Array): number;
@@ -53,6 +53,7 @@ export class Pool {
   resolveConnect(attempt: number, error?: ApplicationError): void;
   givePassword(attempt: number, password: string | null | undefined, error?: ApplicationError): void;
   dialed(socket: number, error?: DialError | null, certificate?: Uint8Array): void;
+  lookedUp(lookup: number, addresses: string[], error?: DialError | null): void;
   socketData(socket: number, bytes: Uint8Array): boolean;
   socketWritten(socket: number, bytes: number): void;
   socketClosed(socket: number): void;

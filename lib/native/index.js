@@ -75,7 +75,26 @@ function explained(failures) {
   return failure;
 }
 
+/** The packages of other platforms that are installed: the node_modules is that of another system. */
+function otherPlatforms() {
+  return PUBLISHED.filter((name) => name !== triple())
+    .map((name) => `pgpool-rs-${name}`)
+    .filter(isInstalled);
+}
+
+function isInstalled(name) {
+  try {
+    require.resolve(name);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function advice({ error, absent }) {
+  if (isForbidden(error)) {
+    return 'The permission model of Node is on: it loads native packages with --allow-addons alone.';
+  }
   if (error instanceof OtherVersion) {
     return `Both must be of one version: install pgpool-rs-${triple()}@${version}, or build again in a checkout.`;
   }
@@ -85,15 +104,28 @@ function advice({ error, absent }) {
     return `There are builds for ${PUBLISHED.join(', ')}. For another platform, \`npm run build\` in a checkout makes one.`;
   }
   if (!absent) return 'It was found and does not load on this system.';
+  const others = otherPlatforms();
+  const found =
+    others.length === 0 ? '' : `Beside it is ${others.join(', ')}: node_modules is that of another system.\n`;
   return (
-    `pgpool-rs-${triple()} is an optional dependency: install on the system that runs it, with optional dependencies, ` +
-    'and from a lockfile that lists it. In a checkout, `npm run build` makes it.'
+    `${found}pgpool-rs-${triple()} is an optional dependency: install on the system that runs it, with optional dependencies ` +
+    '(without --omit=optional), and from a lockfile that lists it. A bundle needs it in a node_modules beside it: mark ' +
+    'pgpool-rs as external. In a checkout, `npm run build` makes it.'
   );
+}
+
+function isForbidden(error) {
+  return error.code === 'ERR_DLOPEN_DISABLED' || error.code === 'ERR_ACCESS_DENIED';
 }
 
 const native = load();
 
-// Lines of the log are written by a thread of its own: the exit waits for the last ones, but not long.
-if (process.env.PGPOOL_LOG) process.on('exit', () => native.Telemetry.flush());
+// Lines of the log are written by a thread of its own: the exit waits for the last ones, but not long. One listener
+// serves the process, however often this file is evaluated (a test runner does so for each of its files).
+const FLUSHES = Symbol.for('pgpool-rs.flushes-at-exit');
+if (process.env.PGPOOL_LOG && !process[FLUSHES]) {
+  Object.defineProperty(process, FLUSHES, { value: true });
+  process.on('exit', () => native.Telemetry.flush());
+}
 
 module.exports = native;

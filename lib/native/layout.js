@@ -30,6 +30,7 @@ const RECORDS = {
   BEFORE_CONNECT: 22,
   CONNECT_FAILED: 23,
   OVERDUE: 24,
+  LOOKUP: 25,
 };
 
 /** Words of a record and of its header, and bits of its kind, above which its flags are. */
@@ -62,6 +63,7 @@ const REQUEST_FLAGS = {
   LIMITED: 64,
   RETRY_OPTIONS: 128,
   JOINED: 256,
+  OWN: 512,
 };
 
 /** Words of the retry options of a request, and bytes of each code behind them. */

@@ -197,4 +197,4 @@ function streamConfig(options, parameters) {
   };
 }
 
-module.exports = { NodeSocket };
+module.exports = { NodeSocket, natureOf };

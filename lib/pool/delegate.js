@@ -7,6 +7,7 @@
 
 const { CustomConnect } = require('./custom-connect');
 const { ApplicationErrors } = require('../native/application-errors');
+const { answerLookup } = require('../native/host-lookup');
 const { NodeSocket } = require('../native/node-socket');
 const { answerPassword } = require('../client/password');
 const { bridge } = require('../native/bridge');
@@ -89,6 +90,11 @@ class PoolDelegate {
       pool._native.dialed(id, fail(error));
       return undefined;
     }
+  }
+
+  lookup(id, host) {
+    const { pool, errors } = this;
+    runIn(waitingContext(pool), answerLookup, pool._native, id, host, (error) => errors.keep(error));
   }
 
   // Only a client that stands alone tells of its login.

@@ -23,8 +23,10 @@ function open(pool) {
   pool._template = template;
   pool._queryTimeout = template.connectionParameters.query_timeout;
   pool._binary = template.binary;
-  const native = bridge().openPool(pool._delegate, poolSettings(template, pool.options));
+  const settings = poolSettings(template, pool.options);
+  const native = bridge().openPool(pool._delegate, settings);
   pool._native = native;
+  pool._looksUpHosts = settings.lookup;
   pool._isMeasured = native.metricsId !== 0;
   if (hasOnConnect(pool)) native.awaitOnConnect(true);
 }

@@ -20,7 +20,7 @@ const { logPulse, logSupply } = require('./pg-pool-log');
 const { addPgPoolMembers } = require('./pg-pool-members');
 const { hide } = require('../config/secrets');
 const { captureContext, inContext } = require('../async/callback-context');
-const { bridge } = require('../native/bridge');
+const { bridge, loadNative } = require('../native/bridge');
 const { plainMethods } = require('../client/patched-methods');
 const { awaitOnConnect, hasOnConnect, openedNative } = require('./open');
 const { leaseForStream } = require('./lease');
@@ -53,6 +53,7 @@ const { query: plainQuery } = plainMethods(Client.prototype);
  * @property {Set<import('../native/bridge').ConnectionHandleType>} _lostLeases
  * @property {object} _context
  * @property {boolean} _interceptsConnects
+ * @property {boolean} _looksUpHosts
  * @property {boolean} _hasCustomClients
  * @property {Map<number, object>} _leases
  * @property {boolean} _isMeasured
@@ -71,7 +72,7 @@ const Emitter = /** @type {typeof EventEmitter & (new (...args: any[]) => Hidden
 
 class Pool extends Emitter {
   /**
-   * Opens nothing: the first query or checkout does.
+   * Opens nothing: the first query or checkout does. Throws where the native part is missing.
    * @param options see PoolConfig in index.d.ts; a copy is kept in `pool.options`
    * @param ClientClass the class of the pool's clients; ours, or a class derived from it
    */
@@ -79,6 +80,7 @@ class Pool extends Emitter {
     super();
     const Clients = (options && options.Client) || ClientClass || Client;
     if (isForeign(Clients, Client)) return foreignPool(options, Clients, new.target, Pool);
+    loadNative();
     refuseUnserved(options);
     checkOptions(options || {});
     this.options = completed(options);
@@ -101,6 +103,8 @@ class Pool extends Emitter {
     hide(this, '_context', captureContext());
     // Whether the class of the clients has a `connect` of its own.
     hide(this, '_interceptsConnects', false);
+    // Whether hosts are resolved by the application's own `dns.lookup`.
+    hide(this, '_looksUpHosts', false);
     // A client has a `query` or type parsers of its own, so queries of the pool run on clients from now on.
     hide(this, '_hasCustomClients', false);
     // Leases under leak detection, by connection.
@@ -374,7 +378,8 @@ function admit(pool, checkout) {
 function send(pool, native, statement) {
   try {
     const { buffer, length } = pack(statement);
-    if (pool._interceptsConnects || (pool._sawFirstClient && native.idle === 0)) keepContext(statement);
+    const isSeen = pool._sawFirstClient || pool._looksUpHosts;
+    if (pool._interceptsConnects || (isSeen && native.idle === 0)) keepContext(statement);
     native.query(bridge().register(statement), buffer, length);
   } catch (error) {
     if (statement.id !== 0) bridge().take(statement.id);

@@ -17,6 +17,7 @@ const { hostList, parseConnectionString } = require('../config/hosts');
 const { hide } = require('../config/secrets');
 const { bridge } = require('../native/bridge');
 const { REASONS } = require('../native/layout');
+const { own } = require('../statement/statement');
 
 const MAX_LAG_MILLIS = 5000;
 const LONGEST_PAUSE_MILLIS = 1000;
@@ -73,7 +74,9 @@ class Question {
   async askOnce() {
     const at = monotonicNow();
     try {
-      const { rows } = await this.pool.query({ text: this.text, types: TEXT, query_timeout: CONNECT_MILLIS });
+      const { rows } = await this.pool.query(
+        own({ text: this.text, types: TEXT, query_timeout: CONNECT_MILLIS }),
+      );
       const [{ position }] = rows;
       this.unanswered = 0;
       if (position !== null) this.take(numberOf(position), at);

@@ -4,7 +4,7 @@
 // parameters of one statement, which goes to the server together with BEGIN. A value that is missing is refused: a
 // transaction without its tenant must not begin.
 
-const { JOINS } = require('../statement/statement');
+const { JOINS, own } = require('../statement/statement');
 
 const TEXT = `SELECT pg_catalog.set_config(name, value, true)
   FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) AS settings (name, value)`;
@@ -20,7 +20,7 @@ function localSettings(set) {
   const entries = Object.entries(set);
   if (entries.length === 0) return undefined;
   const values = [entries.map(([name]) => name), entries.map(([name, value]) => textOf(name, value))];
-  return { text: TEXT, values, [JOINS]: true };
+  return own({ text: TEXT, values, [JOINS]: true });
 }
 
 function textOf(name, value) {

@@ -6,6 +6,7 @@
 
 const { isUsable } = require('../client/session-state');
 const { nextTick } = require('../async/timers');
+const { own } = require('../statement/statement');
 const { codeOf } = require('./terms');
 const { transactionError } = require('./transaction-errors');
 
@@ -53,12 +54,12 @@ class NestingLevel {
     const { client, root } = this;
     root.savepoints += 1;
     const savepoint = `pgpool_rs_${root.savepoints}`;
-    await client.query(`SAVEPOINT ${savepoint}`);
+    await client.query(own({ text: `SAVEPOINT ${savepoint}` }));
     try {
       if (this.isAbandoned) throw transactionError('nestedIsOver');
       const value = await work(clientOf(this));
       this.end();
-      await client.query(`RELEASE SAVEPOINT ${savepoint}`);
+      await client.query(own({ text: `RELEASE SAVEPOINT ${savepoint}` }));
       return value;
     } catch (error) {
       const isInside = !this.isAbandoned;
@@ -97,7 +98,7 @@ class NestingLevel {
     const { client } = this;
     if (!isUsable(client) || client.getTransactionStatus() === 'I') return;
     try {
-      await client.query(`ROLLBACK TO SAVEPOINT ${savepoint}; RELEASE SAVEPOINT ${savepoint}`);
+      await client.query(own({ text: `ROLLBACK TO SAVEPOINT ${savepoint}; RELEASE SAVEPOINT ${savepoint}` }));
     } catch {
       // The transaction around it fails at its next statement, for the same reason.
     }

@@ -18,6 +18,7 @@ const { traceTransaction } = require('../monitor/tracing-channels');
 const { CoreTimer, RetryDecision } = require('./decision');
 const { STAGES } = require('../native/layout');
 const { invalidOption } = require('../statement/retry-options');
+const { own } = require('../statement/statement');
 const { monotonicNow } = require('../async/timers');
 
 const DEFAULT_RETRIES = 3;
@@ -180,7 +181,7 @@ class TransactionRun {
     }
     this.committing = true;
     try {
-      const { command } = await client.query('COMMIT');
+      const { command } = await client.query(own({ text: 'COMMIT' }));
       this.giveBack(false);
       return command === 'COMMIT' ? { value } : { error: transactionError('rolledBack') };
     } catch (error) {
@@ -191,7 +192,7 @@ class TransactionRun {
   /** Begins, with the settings of the transaction in the same round trip. */
   begin() {
     const { client, transaction } = this;
-    const begun = client.query(transaction.begin);
+    const begun = client.query(own({ text: transaction.begin }));
     return transaction.settings === undefined
       ? begun
       : Promise.all([begun, client.query(transaction.settings)]);
@@ -213,7 +214,7 @@ class TransactionRun {
     const { client } = this;
     this.unwatch();
     this.nesting.abandon();
-    if (isUsable(client)) await client.query('ROLLBACK').catch(ignore);
+    if (isUsable(client)) await client.query(own({ text: 'ROLLBACK' })).catch(ignore);
     const lost = !isUsable(client);
     this.giveBack(lost);
     return { error, lost: lost && isConnectionError(error), isCommitted: this.isCommitted };

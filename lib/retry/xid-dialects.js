@@ -5,6 +5,7 @@
 
 const { DatabaseError } = require('../errors');
 const { isUsable } = require('../client/session-state');
+const { own } = require('../statement/statement');
 
 const ADDRESS = "pg_catalog.concat(pg_catalog.inet_server_addr(), ':', pg_catalog.inet_server_port())";
 const START = 'pg_catalog.pg_postmaster_start_time()';
@@ -126,7 +127,7 @@ function dialectOf(pool) {
 
 /** The only row of the answer to `query`, of a pool or a client. */
 async function askRow(asked, query) {
-  const { rows } = await asked.query({ ...query, types: TEXT });
+  const { rows } = await asked.query(own({ ...query, types: TEXT }));
   return rows[0];
 }
 

@@ -10,9 +10,11 @@ const { throwAsync } = require('../async/uncaught');
 const { REQUEST_FLAGS } = require('../native/layout');
 const { invalidOption, retryOptionsOf } = require('./retry-options');
 
-const { SIMPLE, BINARY, IDEMPOTENT, READ_ONLY, CANCELLABLE, JOINED } = REQUEST_FLAGS;
+const { SIMPLE, BINARY, IDEMPOTENT, READ_ONLY, CANCELLABLE, JOINED, OWN } = REQUEST_FLAGS;
 // In a config: the statement does not wait for the answer to the one before.
 const JOINS = Symbol('joins');
+// In a config: the statement is ours, and none of the application's operations.
+const IS_OWN = Symbol('isOwn');
 // Transaction status of a connection that is in none.
 const IDLE = 'I'.charCodeAt(0);
 const NAME_LIMIT = 63;
@@ -82,6 +84,7 @@ class Statement {
       if (config.idempotent) this.flags |= IDEMPOTENT;
       if (config.readOnly) this.flags |= READ_ONLY;
       if (config[JOINS]) this.flags |= JOINED;
+      if (config[IS_OWN]) this.flags |= OWN;
       this.retryOptions = retryOptionsOf(config);
       if (config.queryMode === 'extended') this.flags |= SIMPLE;
     }
@@ -245,6 +248,9 @@ class Statement {
 
 Statement.UNLIMITED = UNLIMITED;
 Statement.JOINS = JOINS;
+
+/** The config of a statement of ours. */
+Statement.own = (config) => ({ ...config, [IS_OWN]: true });
 
 // Whole milliseconds, 0 for none; less than one is one, as with Node's timers.
 function timeoutOf(given) {

@@ -14,7 +14,8 @@ use super::{
 #[napi]
 pub struct Bridge {
     pub(super) outbox: Arc<Outbox>,
-    wake: sys::napi_threadsafe_function,
+    /// None before `attach`.
+    wake: Option<sys::napi_threadsafe_function>,
 }
 
 /// Ends the outbox: JavaScript has dropped the bridge, or its thread has ended.
@@ -26,18 +27,24 @@ impl Drop for Bridge {
 
 #[napi]
 impl Bridge {
-    /// Opens the bridge; `wake` is called once per batch of records.
+    /// Opens the bridge.
     #[napi(constructor, catch_unwind)]
-    pub fn new(wake: Function<'_, (), ()>) -> Result<Self> {
+    #[allow(clippy::new_without_default, reason = "JavaScript makes it")]
+    pub fn new() -> Self {
+        Self { outbox: Outbox::new(), wake: None }
+    }
+
+    /// Has `wake` called once per batch of records from now on; those that are there already wake nobody.
+    #[napi(catch_unwind)]
+    pub fn attach(&mut self, wake: Function<'_, (), ()>) -> Result<()> {
         let wake: Wake = wake
             .build_threadsafe_function::<()>()
             .weak::<true>()
             .callee_handled::<false>()
             .build_callback(|_| Ok(()))?;
-        let outbox = Outbox::new();
-        let raw = wake.raw();
-        outbox.attach(wake);
-        Ok(Self { outbox, wake: raw })
+        self.wake = Some(wake.raw());
+        self.outbox.attach(wake);
+        Ok(())
     }
 
     /// Copies whole records into `into` and returns their bytes; 0: none; negative: the first needs so many.
@@ -68,15 +75,17 @@ impl Bridge {
     #[napi(js_name = "ref", catch_unwind)]
     #[allow(unsafe_code, reason = "Node-API")]
     pub fn reference(&self, env: Env) {
+        let Some(wake) = self.wake else { return };
         // SAFETY: the function lives as long as the outbox, which `self` holds, and this is its thread.
-        unsafe { sys::napi_ref_threadsafe_function(env.raw(), self.wake) };
+        unsafe { sys::napi_ref_threadsafe_function(env.raw(), wake) };
     }
 
     /// Keeps the process alive no longer.
     #[napi(catch_unwind)]
     #[allow(unsafe_code, reason = "Node-API")]
     pub fn unref(&self, env: Env) {
+        let Some(wake) = self.wake else { return };
         // SAFETY: as in `reference`.
-        unsafe { sys::napi_unref_threadsafe_function(env.raw(), self.wake) };
+        unsafe { sys::napi_unref_threadsafe_function(env.raw(), wake) };
     }
 }

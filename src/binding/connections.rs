@@ -22,9 +22,11 @@ use super::{
     connect_hook::ConnectHook,
     errors::{self, ApplicationError},
     layout::{ErrorKind, RecordKind},
+    lookups::Lookups,
     node_socket::NodeSockets,
     outbox::Outbox,
     raw_channel::RawChannel,
+    request::Request,
 };
 use crate::{
     dispatch::{
@@ -58,6 +60,7 @@ pub(super) struct Connections {
     /// Requests that can be withdrawn; with a ticket those that wait for a connection.
     cancel_flags: Mutex<HashMap<u32, (CancelFlag, Option<Ticket>)>>,
     pub(super) node_sockets: Arc<NodeSockets>,
+    pub(super) lookups: Arc<Lookups>,
 }
 
 struct Entry {
@@ -76,6 +79,7 @@ impl Connections {
     pub(super) fn new(outbox: Arc<Outbox>, pool: u32) -> Arc<Self> {
         let node_sockets = NodeSockets::new(Arc::clone(&outbox), pool);
         let connect_hook = ConnectHook::new(Arc::clone(&outbox), pool);
+        let lookups = Lookups::new(Arc::clone(&outbox), pool);
         Arc::new(Self {
             outbox,
             pool,
@@ -89,6 +93,7 @@ impl Connections {
             next_login: AtomicU32::new(1),
             cancel_flags: Mutex::default(),
             node_sockets,
+            lookups,
         })
     }
 
@@ -151,12 +156,14 @@ impl Connections {
     }
 
     /// Sends a statement on a connection that JavaScript has leased, or whose `onConnect` is under way.
-    pub(super) fn send(self: &Arc<Self>, connection: u32, request: u32, statement: Arc<Statement>) {
-        let mut answer = Instrumented::begin(self.metrics.get(), &statement, self.answer_to(request));
+    pub(super) fn send(self: &Arc<Self>, connection: u32, id: u32, request: Request) {
+        let Request { statement, options } = request;
+        let answer = self.answer_to(id);
+        let mut answer = Instrumented::begin(self.metrics.get(), &statement, options.is_own, answer);
         let entry = self.entries.lock().get(&connection).map(|entry| Arc::clone(&entry.connection));
         match entry {
             Some(connection) => {
-                Direct::send(&connection, request, statement, answer, self.adaptive.get());
+                Direct::send(&connection, id, statement, answer, self.adaptive.get());
             }
             None => answer.failed(Failure::Wire(Error::Lost), None),
         }

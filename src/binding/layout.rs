@@ -55,6 +55,7 @@ record_kinds! {
     BeforeConnect = 22,
     ConnectFailed = 23,
     Overdue = 24,
+    Lookup = 25,
 }
 
 /// A record: its words, counted from its start.
@@ -122,6 +123,8 @@ bitflags! {
         const RETRY_OPTIONS = 128;
         /// It is sent without waiting for the answer to the one before.
         const JOINED = 256;
+        /// It is a statement of ours, such as BEGIN: metrics do not count it.
+        const OWN = 512;
     }
 }
 

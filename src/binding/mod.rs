@@ -11,6 +11,7 @@ mod connections;
 mod errors;
 mod io_thread;
 mod layout;
+mod lookups;
 mod node_socket;
 mod outbox;
 mod pool;

@@ -15,6 +15,7 @@ use super::{
     errors::{ApplicationError, DialError},
     io_thread,
     layout::RecordKind,
+    lookups::NodeResolver,
     node_socket::NodeDialer,
     request::{self, Request},
 };
@@ -50,6 +51,7 @@ impl NativePool {
         let mut settings = Settings::from_json(&settings, || asked as Arc<dyn AskPassword>)
             .map_err(|error| NapiError::new(Status::InvalidArg, error.problems().join("\n")))?;
         settings.tell_logins(|| Arc::clone(&connections) as Arc<dyn LoginListener>);
+        settings.resolve_by(|| Arc::new(NodeResolver(Arc::clone(&connections.lookups))));
         settings.dial_by(Arc::new(NodeDialer(Arc::clone(&connections.node_sockets))));
         connections.set_tier(settings.tier.clone());
         // The pool spawns its housekeeping on the runtime.
@@ -111,7 +113,7 @@ impl NativePool {
     pub fn send(&self, connection: u32, id: u32, buffer: &[u8], length: u32) {
         match read(buffer, length) {
             None => self.connections.answer_to(id).failed(malformed(), None),
-            Some(Request { statement, .. }) => self.connections.send(connection, id, statement),
+            Some(request) => self.connections.send(connection, id, request),
         }
     }
 
@@ -155,6 +157,17 @@ impl NativePool {
         let certificate = certificate.map(<[u8]>::to_vec);
         let outcome = error.map_or(Ok(certificate), |error| Err(error.into()));
         self.connections.node_sockets.dialed(socket, outcome);
+    }
+
+    /// Answers `LOOKUP` with addresses, or an error.
+    #[napi(catch_unwind)]
+    #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over objects")]
+    pub fn looked_up(&self, lookup: u32, addresses: Vec<String>, error: Option<DialError>) {
+        let found = match error {
+            Some(error) => Err(error.into()),
+            None => Ok(addresses.iter().filter_map(|address| address.parse().ok()).collect()),
+        };
+        self.connections.lookups.answer(lookup, found);
     }
 
     /// Takes bytes of the server from a socket of Node's. False: no more until `SOCKET_RESUME`.

@@ -24,6 +24,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Request> {
     let (rest, max_bytes) = limit(rest, flags)?;
     let (mut options, rest) = retry_options(rest, flags)?;
     options.cancel_flag = flags.contains(Flags::CANCELLABLE).then(CancelFlag::default);
+    options.is_own = flags.contains(Flags::OWN);
     let (formats, values) = split(rest, header[request::PARAMETERS])?;
     let mode = if flags.contains(Flags::SIMPLE) {
         QueryMode::Simple
@@ -69,6 +70,7 @@ fn retry_options(bytes: &[u8], flags: Flags) -> Option<(RequestOptions, &[u8])> 
         base: millis(retry_options::BASE_DELAY),
         codes,
         cancel_flag: None,
+        is_own: false,
     };
     Some((options, rest))
 }

@@ -76,14 +76,19 @@ struct SlowQuery {
 }
 
 impl<A: Answer> Instrumented<A> {
-    /// The operation begins.
-    pub fn begin(metrics: Option<&Arc<PoolMetrics>>, statement: &Arc<Statement>, answer: A) -> Self {
+    /// The operation begins. One that `is_own` is told where it is slow, and not counted.
+    pub fn begin(
+        metrics: Option<&Arc<PoolMetrics>>,
+        statement: &Arc<Statement>,
+        is_own: bool,
+        answer: A,
+    ) -> Self {
         let slow_query = metrics.and_then(|metrics| metrics.slow_query()).map(|limit| SlowQuery {
             limit,
             statement: Arc::clone(statement),
             waited: None,
         });
-        Self { answer, operation: metrics.map(PoolMetrics::begin), slow_query }
+        Self { answer, operation: metrics.map(|metrics| metrics.begin(!is_own)), slow_query }
     }
 
     fn end(&mut self, failure: impl FnOnce() -> Option<FailureClass>) {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{hosts::Hosts, policy::Policy, shared_quotas::JsonQuota};
 use crate::{
     pool,
-    postgres::{Config, Dialer, LoginListener},
+    postgres::{Config, Dialer, LoginListener, Resolver},
 };
 
 /// What is recorded of a tier.
@@ -19,6 +19,17 @@ pub(super) enum Monitoring {
     Logged,
 }
 
+/// What JavaScript does for the connections of a tier.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NodeServices {
+    /// It opens the streams.
+    pub(super) dial: bool,
+    /// It resolves names of hosts.
+    pub(super) lookup: bool,
+    /// It hears how each login goes.
+    pub(super) tell_login: bool,
+}
+
 /// Where a tier connects, and how its pool behaves.
 pub struct Settings {
     /// The name of the tier; none: a pool of its own.
@@ -28,8 +39,7 @@ pub struct Settings {
     pub(super) is_measured: bool,
     /// How long a query runs that is logged as slow; zero: none is.
     pub(super) slow_query: Duration,
-    pub(super) dial: bool,
-    pub(super) tell_login: bool,
+    pub(super) node: NodeServices,
     pub(super) config: Config,
     pub(super) hosts: Hosts,
     pub(super) budget: Option<JsonQuota>,
@@ -61,16 +71,23 @@ impl Settings {
 
     /// Has streams opened by `dialer`: all, if the settings ask for that, else those whose TLS is beyond ours.
     pub fn dial_by(&mut self, dialer: Arc<dyn Dialer>) {
-        if self.dial {
+        if self.node.dial {
             self.config.dialer = Some(dialer);
         } else {
             self.config.tls_dialer = Some(dialer);
         }
     }
 
+    /// Has names of hosts resolved by `resolver`, if the settings ask for that.
+    pub fn resolve_by(&mut self, resolver: impl FnOnce() -> Arc<dyn Resolver>) {
+        if self.node.lookup {
+            self.config.resolver = Some(resolver());
+        }
+    }
+
     /// Has `login_listener` hear how each login goes, if the settings ask for that.
     pub fn tell_logins(&mut self, login_listener: impl FnOnce() -> Arc<dyn LoginListener>) {
-        if self.tell_login {
+        if self.node.tell_login {
             self.config.login_listener = Some(login_listener());
         }
     }

@@ -11,7 +11,7 @@ use super::{
     hosts::Hosts,
     policy::{AdaptivePolicy, Place, Policy},
     session_attrs::TargetSessionAttrs,
-    settings::{Monitoring, Settings, SettingsError},
+    settings::{Monitoring, NodeServices, Settings, SettingsError},
     shared_quotas::JsonQuota,
 };
 use crate::{
@@ -143,6 +143,9 @@ struct JsonSettings {
     /// Whether streams are opened by JavaScript.
     #[serde(default)]
     dial: bool,
+    /// Whether names of hosts are resolved by JavaScript.
+    #[serde(default)]
+    lookup: bool,
     /// Whether JavaScript hears how each login goes.
     #[serde(default)]
     tell_login: bool,
@@ -347,6 +350,7 @@ impl JsonSettings {
             pipelined: self.pipeline,
             dialer: None,
             tls_dialer: None,
+            resolver: None,
             login_listener: None,
             statement_cache: to_usize(self.statement_cache_size),
         };
@@ -355,8 +359,7 @@ impl JsonSettings {
             monitoring,
             is_measured: self.measured.unwrap_or(true),
             slow_query: self.slow_query_millis.and_then(Millis::duration).unwrap_or_default(),
-            dial: self.dial,
-            tell_login: self.tell_login,
+            node: NodeServices { dial: self.dial, lookup: self.lookup, tell_login: self.tell_login },
             config,
             hosts,
             budget: self.budget,

@@ -1,7 +1,7 @@
 //! The configuration of connections: user, database, TLS, timeouts. Parsed and validated once, then only
 //! read.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
 use super::{Dialer, Error, LoginListener, RequireAuth};
 
@@ -31,10 +31,18 @@ pub struct Config {
     pub dialer: Option<Arc<dyn Dialer>>,
     /// Opens streams to hosts whose TLS is beyond ours; none: connecting to them fails.
     pub tls_dialer: Option<Arc<dyn Dialer>>,
+    /// Resolves the names of hosts; none: the system's resolver does.
+    pub resolver: Option<Arc<dyn Resolver>>,
     /// Whether exchanges are sent without waiting for the answers to earlier ones. Default false.
     pub pipelined: bool,
     /// Hears the events of each login; none: nobody does.
     pub login_listener: Option<Arc<dyn LoginListener>>,
+}
+
+/// Resolves names of hosts.
+pub trait Resolver: Send + Sync {
+    /// The addresses of a host that is known by name, in the order in which they are tried.
+    fn resolve(&self, name: &str) -> Pin<Box<dyn Future<Output = Result<Vec<IpAddr>, Error>> + Send>>;
 }
 
 /// TCP keepalive probes.

@@ -82,7 +82,7 @@ async fn open_socket(
     config: &Config,
     client: Option<Arc<ClientConfig>>,
 ) -> Result<(Transport, Route), TlsFailure> {
-    let (socket, address) = Socket::open(host, config.keep_alive).await?;
+    let (socket, address) = Socket::open(host, config.keep_alive, config.resolver.as_deref()).await?;
     report(config, &LoginStep::Connected);
     let transport = match config.tls.as_ref().zip(client) {
         None => {

@@ -7,7 +7,7 @@ use std::{borrow::Cow, io, sync::Arc, time::SystemTime};
 
 use serde::Serialize;
 
-use super::SqlState;
+use super::{SqlState, errno::code_of};
 use crate::telemetry::FailureClass;
 
 /// An error of the wire. Cheap to clone: one lost connection may fail several requests.
@@ -226,46 +226,6 @@ const CODES: [&str; 17] = [
     "EAGAIN",
 ];
 
-/// Too many open files, in this process and in the system. Windows has one for its sockets.
-const EMFILE: i32 = if cfg!(windows) { 10024 } else { 24 };
-const ENFILE: i32 = 23;
-const ENOBUFS: i32 = if cfg!(windows) {
-    10055
-} else if cfg!(target_os = "linux") {
-    105
-} else {
-    55
-};
-
-/// The name Node gives an error of the operating system.
-fn code_of(error: &io::Error) -> &'static str {
-    use io::ErrorKind as Kind;
-    match error.raw_os_error() {
-        Some(EMFILE) => return "EMFILE",
-        Some(ENFILE) => return "ENFILE",
-        Some(ENOBUFS) => return "ENOBUFS",
-        _ => {}
-    }
-    match error.kind() {
-        Kind::ConnectionRefused => "ECONNREFUSED",
-        Kind::ConnectionReset | Kind::UnexpectedEof => "ECONNRESET",
-        Kind::ConnectionAborted => "ECONNABORTED",
-        Kind::HostUnreachable => "EHOSTUNREACH",
-        Kind::NetworkUnreachable => "ENETUNREACH",
-        Kind::TimedOut => "ETIMEDOUT",
-        Kind::BrokenPipe => "EPIPE",
-        Kind::NotFound => "ENOENT",
-        Kind::PermissionDenied => "EACCES",
-        Kind::AddrInUse => "EADDRINUSE",
-        Kind::AddrNotAvailable => "EADDRNOTAVAIL",
-        Kind::InvalidInput => "EINVAL",
-        Kind::NotConnected => "ENOTCONN",
-        Kind::OutOfMemory => "ENOMEM",
-        Kind::WouldBlock => "EAGAIN",
-        _ => "EIO",
-    }
-}
-
 /// An `ErrorResponse` or a `NoticeResponse`, every field as the server sent it.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct DatabaseError {
@@ -365,12 +325,5 @@ mod tests {
         let (message, code) = told(alert(rustls::AlertDescription::HandshakeFailure));
         assert_eq!(message, "the server ended the TLS connection: HandshakeFailure");
         assert_eq!(code, None);
-    }
-
-    #[test]
-    fn a_shortage_of_this_machine_has_the_name_that_node_gives_it() {
-        for (number, code) in [(EMFILE, "EMFILE"), (ENFILE, "ENFILE"), (ENOBUFS, "ENOBUFS")] {
-            assert_eq!(SystemError::new(&io::Error::from_raw_os_error(number), "connect").code, code);
-        }
     }
 }

@@ -21,6 +21,7 @@ mod connect;
 mod connection;
 mod driver;
 mod encode;
+mod errno;
 mod error;
 mod exchange;
 mod external_stream;
@@ -59,7 +60,7 @@ mod verifier;
 
 pub use action::Action;
 pub use codec::{Rows, Shape, SlotKind, slot};
-pub use config::{AskPassword, Config, KeepAlive, Password, TlsSettings, VerifyServer};
+pub use config::{AskPassword, Config, KeepAlive, Password, Resolver, TlsSettings, VerifyServer};
 pub use connect::connect;
 pub use connection::{Connection, Event, Listener};
 pub use error::{BreakerOpen, DatabaseError, Error, SystemError};

@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Error, Host, KeepAlive, SystemError};
+use super::{Error, Host, KeepAlive, Resolver, SystemError, errno::code_of};
 
 /// The time that one of several addresses may take before the next is tried; Node's default.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(250);
@@ -39,13 +39,17 @@ pub(super) enum Address {
 
 impl Socket {
     /// Resolves and connects: every address of the host in the resolver's order.
-    pub(super) async fn open(host: &Host, keep_alive: Option<KeepAlive>) -> Result<(Self, Address), Error> {
+    pub(super) async fn open(
+        host: &Host,
+        keep_alive: Option<KeepAlive>,
+        resolver: Option<&dyn Resolver>,
+    ) -> Result<(Self, Address), Error> {
         #[cfg(unix)]
         if host.name.starts_with('/') {
             let address = Address::Unix(format!("{}/.s.PGSQL.{}", host.name, host.port));
             return Ok((Self::connect(&address, keep_alive).await.map_err(Error::system)?, address));
         }
-        let addresses = resolve(host).await.map_err(Error::system)?;
+        let addresses = resolve(host, resolver).await?;
         let last = addresses.len() - 1;
         let mut failures = Vec::new();
         for (index, address) in addresses.into_iter().enumerate() {
@@ -237,24 +241,36 @@ impl Error {
     }
 }
 
-async fn resolve(host: &Host) -> Result<Vec<SocketAddr>, SystemError> {
+/// The addresses of a host, one at least.
+async fn resolve(host: &Host, resolver: Option<&dyn Resolver>) -> Result<Vec<SocketAddr>, Error> {
     if let Ok(ip) = host.name.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, host.port)]);
     }
-    let not_found = |code| SystemError {
-        syscall: "getaddrinfo",
-        code,
-        address: None,
-        port: None,
-        hostname: Some(host.name.clone()),
-    };
-    match tokio::net::lookup_host((host.name.as_str(), host.port)).await {
-        Ok(addresses) => {
-            let addresses: Vec<_> = addresses.collect();
-            if addresses.is_empty() { Err(not_found("ENOTFOUND")) } else { Ok(addresses) }
+    let addresses: Vec<_> = match resolver {
+        None => {
+            let found = tokio::net::lookup_host((host.name.as_str(), host.port)).await;
+            found.map_err(|error| Error::system(unresolved(host, resolver_code(&error))))?.collect()
         }
-        // The resolver's own code is lost in `io::Error`; its text is all there is.
-        Err(error) if error.to_string().contains("Temporary failure") => Err(not_found("EAI_AGAIN")),
-        Err(_) => Err(not_found("ENOTFOUND")),
+        Some(resolver) => {
+            let found = resolver.resolve(&host.name).await?;
+            found.into_iter().map(|ip| SocketAddr::new(ip, host.port)).collect()
+        }
+    };
+    if addresses.is_empty() { Err(Error::system(unresolved(host, "ENOTFOUND"))) } else { Ok(addresses) }
+}
+
+fn unresolved(host: &Host, code: &'static str) -> SystemError {
+    SystemError { syscall: "getaddrinfo", code, address: None, port: None, hostname: Some(host.name.clone()) }
+}
+
+/// The name Node gives an error of the resolver.
+fn resolver_code(error: &io::Error) -> &'static str {
+    // The resolver's own code is lost in `io::Error`; its text is all there is. With a number it is the system's.
+    if cfg!(unix) && error.raw_os_error().is_some() {
+        code_of(error)
+    } else if error.to_string().contains("Temporary failure") {
+        "EAI_AGAIN"
+    } else {
+        "ENOTFOUND"
     }
 }

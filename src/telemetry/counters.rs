@@ -240,9 +240,10 @@ impl PoolMetrics {
         self.has_monitor.store(false, Ordering::Relaxed);
     }
 
-    /// Begins an operation, whose duration is measured from now on.
-    pub fn begin(self: &std::sync::Arc<Self>) -> Operation {
-        Operation { metrics: std::sync::Arc::clone(self), started: Instant::now(), rows: 0 }
+    /// Begins an operation, whose duration is measured from now on; `is_counted`: it is one of the application's.
+    pub fn begin(self: &std::sync::Arc<Self>, is_counted: bool) -> Operation {
+        let metrics = std::sync::Arc::clone(self);
+        Operation { metrics, started: Instant::now(), rows: 0, is_counted }
     }
 
     /// Counts a retry.
@@ -434,6 +435,7 @@ pub struct Operation {
     metrics: std::sync::Arc<PoolMetrics>,
     started: Instant,
     rows: u64,
+    is_counted: bool,
 }
 
 impl Operation {
@@ -454,7 +456,9 @@ impl Operation {
 
     /// Ends the operation.
     pub fn end(self, failure: Option<FailureClass>) {
-        self.metrics.ended(self.started.elapsed(), self.rows, failure);
+        if self.is_counted {
+            self.metrics.ended(self.started.elapsed(), self.rows, failure);
+        }
     }
 }
 
@@ -467,12 +471,13 @@ mod tests {
     #[test]
     fn an_operation_is_counted_once_under_its_outcome() {
         let metrics = Arc::new(PoolMetrics::new("a".into(), 1));
-        let mut operation = metrics.begin();
+        let mut operation = metrics.begin(true);
         operation.rows(3);
         operation.rows(4);
         operation.end(None);
-        metrics.begin().end(Some(FailureClass::Constraint));
-        drop(metrics.begin());
+        metrics.begin(true).end(Some(FailureClass::Constraint));
+        drop(metrics.begin(true));
+        metrics.begin(false).end(None);
         let rows = metrics.rows.read();
         assert_eq!((metrics.successes().read().count, rows.count, rows.sum), (1, 1, 7));
         let failures: Vec<_> = metrics.failures().map(|(class, times)| (class, times.read().count)).collect();
@@ -483,8 +488,8 @@ mod tests {
     fn nothing_is_counted_while_it_is_off() {
         let metrics = Arc::new(PoolMetrics::new("a".into(), 1));
         metrics.set_on(false);
-        metrics.begin().end(None);
-        metrics.begin().end(Some(FailureClass::Constraint));
+        metrics.begin(true).end(None);
+        metrics.begin(true).end(Some(FailureClass::Constraint));
         metrics.retry();
         metrics.waited(Duration::from_millis(5));
         assert_eq!((metrics.successes().read().count, metrics.failures().count()), (0, 0));

@@ -323,12 +323,12 @@ mod tests {
         let subject = Subject::Ours(Some(Arc::clone(&metrics)));
         monitor.sample(Duration::ZERO, &subject, &Context::default());
         for _ in 0..49 {
-            metrics.begin().end(Some(FailureClass::Connection));
+            metrics.begin(true).end(Some(FailureClass::Connection));
         }
         let sample = monitor.sample(SECOND, &subject, &Context::default());
         assert_eq!(sample["values"]["error_rate"], Value::Null);
-        metrics.begin().end(None);
-        metrics.begin().end(Some(FailureClass::Cancelled));
+        metrics.begin(true).end(None);
+        metrics.begin(true).end(Some(FailureClass::Cancelled));
         let sample = monitor.sample(2 * SECOND, &subject, &Context::default());
         assert_eq!(sample["values"]["error_rate"].as_f64(), Some(49.0 / 51.0));
         assert_eq!(sample["interval"]["operations"], 2);

@@ -139,6 +139,7 @@ fn config() -> Config {
         pipelined: false,
         dialer: None,
         tls_dialer: None,
+        resolver: None,
         login_listener: None,
     }
 }
