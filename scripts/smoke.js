@@ -1,12 +1,10 @@
 'use strict';
 
 // `npm run smoke`: the package on other Node versions than this machine's, on Bun and on Deno, each as published on
-// npm and kept in node_modules/.cache. One that cannot be had is passed over with a line that says so.
+// npm. One that cannot be had is passed over with a line that says so.
 
-const { execFile } = require('node:child_process');
-const fs = require('node:fs');
 const path = require('node:path');
-const { promisify } = require('node:util');
+const { cachedPackage } = require('./cached-package');
 const { ROOT, run, main } = require('./step');
 const { givenServer } = require('../__test__/support/given-server');
 
@@ -30,34 +28,7 @@ const RUNTIMES = [
     args: ['run', '-A'],
   },
 ];
-const CACHE = path.join(ROOT, 'node_modules', '.cache', 'runtimes');
 const SCENARIO = path.join(ROOT, '__test__', 'smoke', 'scenario.js');
-const DOWNLOAD_LIMIT = 120_000;
-
-/** The program of a runtime, downloaded when it is missing. */
-async function programOf({ name, version, program }) {
-  const prefix = path.join(CACHE, `${name.replace('/', '-')}-${version}`);
-  const file = path.join(prefix, 'node_modules', name, program);
-  if (fs.existsSync(file)) return file;
-  fs.mkdirSync(prefix, { recursive: true });
-  const args = [
-    'install',
-    '--silent',
-    '--no-save',
-    '--ignore-scripts',
-    '--no-audit',
-    '--no-fund',
-    '--prefix',
-    prefix,
-    `${name}@${version}`,
-  ];
-  await promisify(execFile)('npm', args, {
-    cwd: prefix,
-    shell: process.platform === 'win32',
-    timeout: DOWNLOAD_LIMIT,
-  });
-  return file;
-}
 
 async function withServer(body) {
   const given = givenServer(process.env);
@@ -78,10 +49,10 @@ async function smoke() {
     const calls = [[process.execPath, [SCENARIO]]];
     for (const runtime of RUNTIMES) {
       try {
-        calls.push([await programOf(runtime), [...(runtime.args ?? []), SCENARIO]]);
+        const program = path.join(cachedPackage(runtime.name, runtime.version), runtime.program);
+        calls.push([program, [...(runtime.args ?? []), SCENARIO]]);
       } catch (error) {
-        const [why] = error.message.split('\n');
-        console.log(`${runtime.name} ${runtime.version}: passed over, it cannot be had (${why})`);
+        console.log(`passed over: ${error.message}`);
       }
     }
     for (const [program, args] of calls) await run(program, args, { env, timeout: 60_000 });

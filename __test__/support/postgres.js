@@ -44,7 +44,6 @@ const SETTINGS = {
  *   shows that certificate. Default true: a right one.
  * @param {Record<string, string|number>} [options.settings] lines of postgresql.conf
  * @param {object} [options.standbyOf] a running server of ours: this one is its streaming standby
- * @param {string} [options.package] another embedded build than the platform's default
  */
 async function startPostgres(options = {}) {
   const server = new PostgresServer(options);
@@ -70,7 +69,7 @@ class PostgresServer {
 
   constructor(options) {
     this.#options = options;
-    this.#binaries = embeddedBinaries(options.package);
+    this.#binaries = embeddedBinaries();
     this.#rights = unprivileged(this.#binaries.postgres);
     this.directory = fs.mkdtempSync(path.join(os.tmpdir(), 'pgpool-rs-'));
     this.dataDir = path.join(this.directory, 'data');
