@@ -10,8 +10,10 @@ const { setTimeout: sleep } = require('node:timers/promises');
 const { startPostgres } = require('../__test__/support/postgres');
 const { quantile, summary } = require('./statistics');
 
-// One that computes takes processors away from everybody who shares them with the server, one that waits does not.
+// Reports of the first kind keep every processor of the server busy, those of the second take a part of them, and those
+// of the third wait.
 const REPORTS = {
+  saturating: 'select count(*) from generate_series(1, 200000)',
   computing: 'select pg_sleep(0.05), count(*) from generate_series(1, 20000)',
   waiting: 'select pg_sleep(0.055)',
 };

@@ -19,8 +19,10 @@ pub(super) struct Waiter<C: Connector> {
     pub(super) since: Instant,
     pub(super) deadline: Option<Instant>,
     pub(super) patience: Patience,
-    /// Whether it bears the first connect that fails.
+    /// Whether it has a connect attempt of its own and bears its failure.
     pub(super) is_impatient: bool,
+    /// The slot and the number of that attempt, of the last one where there were several.
+    pub(super) attempt: Option<(usize, u64)>,
     pub(super) claim: Box<dyn Claim<C>>,
 }
 
@@ -28,7 +30,7 @@ pub(super) struct Waiters<C: Connector> {
     /// Sorted by ticket.
     queue: VecDeque<(u64, Option<Waiter<C>>)>,
     present: usize,
-    /// How many of them bear the first connect that fails.
+    /// How many of them bear the failure of their own attempt.
     impatient: usize,
     deadlines: BinaryHeap<Reverse<(Instant, u64)>>,
 }
@@ -42,7 +44,7 @@ impl<C: Connector> Waiters<C> {
         self.present
     }
 
-    /// Whether claims without a patience of their own bear the first connect that fails.
+    /// Whether claims without a patience of their own bear the failure of an attempt.
     pub(super) fn set_fail_fast_locked(&mut self, fail_fast: bool) {
         let waiters = self.queue.iter_mut().filter_map(|(_, waiter)| waiter.as_mut());
         self.impatient = waiters.fold(0, |count, waiter| {
@@ -51,7 +53,7 @@ impl<C: Connector> Waiters<C> {
         });
     }
 
-    /// From now on no claim bears the first connect that fails: those who did have this patience.
+    /// From now on no claim bears the failure of an attempt: those who did have this patience.
     pub(super) fn calm_locked(&mut self, patience: Patience) {
         let waiters = self.queue.iter_mut().filter_map(|(_, waiter)| waiter.as_mut());
         for waiter in waiters.filter(|waiter| waiter.is_impatient) {
@@ -61,9 +63,23 @@ impl<C: Connector> Waiters<C> {
         self.impatient = 0;
     }
 
-    /// How many claims bear the first connect that fails.
+    /// How many claims bear the failure of their own attempt.
     pub(super) fn impatient(&self) -> usize {
         self.impatient
+    }
+
+    /// Gives the attempt to the oldest claim that bears failures and has no attempt under way.
+    pub(super) fn assign_attempt_locked(
+        &mut self,
+        attempt: (usize, u64),
+        is_under_way: impl Fn((usize, u64)) -> bool,
+    ) {
+        let mut waiters = self.queue.iter_mut().filter_map(|(_, waiter)| waiter.as_mut());
+        let unserved =
+            |waiter: &&mut Waiter<C>| waiter.is_impatient && !waiter.attempt.is_some_and(&is_under_way);
+        if let Some(waiter) = waiters.find(unserved) {
+            waiter.attempt = Some(attempt);
+        }
     }
 
     /// The same, counted anew.

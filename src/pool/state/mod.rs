@@ -117,7 +117,7 @@ impl<C: Connector> PoolState<C> {
             is_impatient = false;
             patience = CALM;
         }
-        let waiter = Waiter { ticket, since: now, deadline, patience, is_impatient, claim };
+        let waiter = Waiter { ticket, since: now, deadline, patience, is_impatient, attempt: None, claim };
         if !self.slots.idle().is_empty() && self.clock_gap.is_open(now, SystemTime::now()) {
             self.check_all_idle_locked(now, actions);
         }

@@ -1,7 +1,8 @@
 //! The supply of connections: which are made or checked, for whom, and the outcome of that.
 //!
 //! Connects under way never exceed what waiting claims and `min` need, but for those that a silent server
-//! does not answer. They belong to no claim: the oldest one takes the connection, or the failure.
+//! does not answer. The oldest claim takes the connection. A failure is for the claim that the attempt was begun
+//! for, where that one bears failures; where it waits no more, the failure is nobody's.
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -36,6 +37,11 @@ impl<C: Connector> PoolState<C> {
                 break;
             };
             self.note_deadline_locked(deadline, actions);
+            if self.waiters.impatient() > 0 {
+                let slots = &self.slots;
+                let is_under_way = |(slot, number)| slots.attempt(slot, number).is_some();
+                self.waiters.assign_attempt_locked((slot, number), is_under_way);
+            }
             actions.rare().connects.push(ConnectTask { slot, number, aborted });
         }
         if !self.has_claim_to_supply() && !self.needs_filling(now) {
@@ -214,8 +220,8 @@ impl<C: Connector> PoolState<C> {
         self.supply_locked(now, actions);
     }
 
-    /// Ends an attempt that failed. The oldest claim that bears the first failure gets the error. A claim that
-    /// came after the attempt was begun does not get it: the next attempt is for that one.
+    /// Ends an attempt that failed. The claim that it was begun for gets the error, where it bears failures and
+    /// still waits.
     pub(in super::super) fn attempt_failed_locked(
         &mut self,
         slot: usize,
@@ -248,7 +254,8 @@ impl<C: Connector> PoolState<C> {
         let bearer = if is_hopeless {
             self.waiters.pop_oldest_locked()
         } else {
-            self.waiters.pop_where_locked(|waiter| waiter.is_impatient && waiter.since <= begun)
+            self.waiters
+                .pop_where_locked(|waiter| waiter.is_impatient && waiter.attempt == Some((slot, number)))
         };
         if let Some(waiter) = bearer {
             actions.refuse(waiter, acquire_error.clone());

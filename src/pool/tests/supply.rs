@@ -40,6 +40,39 @@ async fn a_failed_connect_refuses_the_oldest_claim_and_another_is_begun() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_failure_of_a_connect_for_a_claim_that_has_gone_is_nobodys() {
+    let mut harness = Harness::new(Gate::default(), PoolSettings { max: 1, ..calm() });
+    let gone = harness.claim();
+    let next = harness.claim();
+    settle().await;
+    harness.withdraw(gone);
+    harness.gate.answer(Reply::Fail);
+    settle().await;
+    assert!(!harness.is_settled(next));
+    assert_eq!(harness.gate.attempts(), 1);
+    harness.gate.answer(Reply::Fail);
+    settle().await;
+    assert!(matches!(harness.error(next), Some(AcquireError::Connect("refused"))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_failure_of_a_connect_for_a_claim_that_got_another_one_is_nobodys() {
+    let mut harness = Harness::new(Gate::default(), PoolSettings { max: 2, ..calm() });
+    let [gone, served, next] = [harness.claim(), harness.claim(), harness.claim()];
+    settle().await;
+    harness.withdraw(gone);
+    harness.gate.answer(Reply::Succeed);
+    settle().await;
+    assert!(harness.connection(served).is_some());
+    harness.gate.answer(Reply::Fail);
+    settle().await;
+    assert!(!harness.is_settled(next));
+    harness.gate.answer(Reply::Fail);
+    settle().await;
+    assert!(matches!(harness.error(next), Some(AcquireError::Connect("refused"))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_connect_nobody_waits_for_is_not_repeated() {
     let mut harness = Harness::new(Gate::default(), calm());
     let key = harness.claim();

@@ -3,7 +3,7 @@
 //!
 //! A statement is known by the hash of its text, so a change in the mix of statements is no change in their times.
 //! Each has the times of its own calm stretches, as a histogram that forgets; slow is what takes more than twice
-//! their p99. Times are held back for a turn: only its end tells whether it was calm.
+//! their p99, and at least 2 ms more. Times are held back for a turn: only its end tells whether it was calm.
 
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ const MOST_IN_A_TURN: usize = 1024;
 const USUAL: f64 = 0.99;
 /// Slow is what takes more than so many times the longest usual time.
 const SLOW: f64 = 2.0;
+/// And at least so much longer: what is lost below that is not worth the reports that would have to wait for it.
+const NOTICEABLE: Duration = Duration::from_millis(2);
 
 /// What was felt, counted since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -158,7 +160,10 @@ impl Class {
                 self.forget_half();
             }
         }
-        self.slow_above = (self.total >= LEAST).then(|| self.longest_usual().mul_f64(SLOW));
+        self.slow_above = (self.total >= LEAST).then(|| {
+            let usual = self.longest_usual();
+            usual.mul_f64(SLOW).max(usual + NOTICEABLE)
+        });
     }
 
     fn forget_half(&mut self) {
@@ -232,6 +237,14 @@ mod tests {
         feel(&mut times, 1, MILLI, 1);
         times.end_turn(Lesson::All, now);
         assert_eq!(feel(&mut times, 1, 100 * MILLI, 1), 1);
+    }
+
+    #[test]
+    fn a_loss_of_less_than_two_milliseconds_is_not_slow() {
+        let (mut times, now) = times();
+        feel(&mut times, 1, MILLI / 10, 100);
+        times.end_turn(Lesson::All, now);
+        assert_eq!((feel(&mut times, 1, 2 * MILLI, 10), feel(&mut times, 1, 3 * MILLI, 10)), (0, 10));
     }
 
     #[test]
