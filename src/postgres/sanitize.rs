@@ -14,13 +14,13 @@ pub fn sanitized(text: &str) -> String {
     let mut is_parameter = false;
     loop {
         let has_gap = tokens.skip_blank();
-        let Some((token, written)) = tokens.next_written() else { return shown };
+        let Some((token, source)) = tokens.next_written() else { return shown };
         let is_value = match token {
             Token::Text(_) => true,
             Token::Word(word) => word.starts_with(|c: char| c.is_ascii_digit()) && (has_gap || !is_parameter),
             Token::Symbol(_) | Token::Other => false,
         };
-        let written = if is_value { "?" } else { written };
+        let written = if is_value { "?" } else { source };
         let gap = if has_gap && !shown.is_empty() { " " } else { "" };
         if shown.len() + gap.len() + written.len() + CUT.len() > LONGEST {
             return shown + CUT;
@@ -28,8 +28,8 @@ pub fn sanitized(text: &str) -> String {
         shown.push_str(gap);
         shown.push_str(written);
         is_parameter = written == "$";
-        // Where strings do not conform to the standard, the string goes on behind this quote.
-        if matches!(token, Token::Text(text) if text.starts_with('\'') && text.ends_with("\\'")) {
+        // Where strings do not conform to the standard, it ends elsewhere.
+        if is_value && source.starts_with('\'') && source.contains("\\'") {
             return shown + CUT;
         }
     }
@@ -51,6 +51,7 @@ mod tests {
             ("SELECT 'it''s', E'it\\'s secret', $tag$ secret $tag$, 1.5e3", "SELECT ?, ?, ?, ?.?"),
             ("/* secret */ SELECT -- secret\n\t2", "SELECT ?"),
             ("SELECT 'a\\' secret '", "SELECT ?..."),
+            ("SELECT 'a\\'', 'secret'", "SELECT ?..."),
             ("SELECT 'secret", "SELECT ?"),
             ("SELECT $ 5", "SELECT $ ?"),
             ("", ""),
