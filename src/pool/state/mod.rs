@@ -27,8 +27,11 @@ use super::{
 };
 use crate::resilience::Jitter;
 
+/// How long claims that fail fast and have no deadline wait where waiting helps, and how long a failover is waited for
+/// of which nothing was heard since.
+const CALM_FOR: Duration = Duration::from_secs(30);
 /// The patience of claims that fail fast where waiting helps: to their deadline, or so long where they have none.
-const CALM: Patience = Patience::For(Duration::from_secs(30));
+const CALM: Patience = Patience::For(CALM_FOR);
 
 pub(super) struct PoolState<C: Connector> {
     settings: PoolSettings,
@@ -37,8 +40,8 @@ pub(super) struct PoolState<C: Connector> {
     life: Life,
     connect_backoff: ConnectBackoff<C::Error>,
     timeout_error: Option<C::Error>,
-    /// Whether the last connect told that no server serves until another one takes over.
-    awaits_failover: bool,
+    /// When the last connect told that no server serves until another one takes over, if it did.
+    failing_over_at: Option<Instant>,
     jitter: Jitter,
     generation: u64,
     next_ticket: u64,
@@ -77,7 +80,7 @@ impl<C: Connector> PoolState<C> {
             life: Life::Open,
             connect_backoff: ConnectBackoff::new(),
             timeout_error,
-            awaits_failover: false,
+            failing_over_at: None,
             jitter: Jitter::new(),
             generation: 0,
             next_ticket: 1,
@@ -113,7 +116,7 @@ impl<C: Connector> PoolState<C> {
             Patience::For(_) | Patience::ToDeadline => deadline.or(limit),
         };
         let mut is_impatient = patience == Patience::AsPool && self.settings.fail_fast;
-        if is_impatient && self.awaits_failover {
+        if is_impatient && self.failing_over_at.is_some_and(|at| now < at + CALM_FOR) {
             is_impatient = false;
             patience = CALM;
         }

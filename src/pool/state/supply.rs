@@ -213,7 +213,7 @@ impl<C: Connector> PoolState<C> {
         };
         actions.rare().emptied.push(self.slots.insert_locked(slot, entry));
         self.connect_backoff.succeeded();
-        self.awaits_failover = false;
+        self.failing_over_at = None;
         self.statistics.opened += 1;
         self.dispose_locked(slot, condition, now, actions);
         self.close_replaced_locked(now, actions);
@@ -244,8 +244,9 @@ impl<C: Connector> PoolState<C> {
         // With no further attempt to come, waiting is pointless.
         let is_hopeless = !self.is_open() || matches!(acquire_error, AcquireError::ConnectLost);
         let has_connections = self.slots.total() > self.slots.connecting();
-        self.awaits_failover = outlook == Outlook::Failover && self.statistics.opened > 0;
-        if self.awaits_failover || (outlook == Outlook::Shortage && has_connections) {
+        let is_failover = outlook == Outlook::Failover && self.statistics.opened > 0;
+        self.failing_over_at = is_failover.then_some(now);
+        if is_failover || (outlook == Outlook::Shortage && has_connections) {
             self.waiters.calm_locked(CALM);
         }
         self.connect_backoff.failed(begun, now, error, outlook, has_connections, &mut self.jitter);

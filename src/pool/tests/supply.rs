@@ -194,6 +194,19 @@ async fn a_failover_without_end_is_told_to_claims_without_a_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failover_of_which_nothing_was_heard_since_is_waited_for_no_longer() {
+    let mut harness = in_a_failover().await;
+    let key = harness.claim_within(Some(SECOND));
+    pass(2 * SECOND).await;
+    assert!(matches!(harness.error(key), Some(AcquireError::Timeout { .. })));
+    pass(60 * SECOND).await;
+    harness.gate.connects(Some(Reply::Fail));
+    let later = harness.claim();
+    settle().await;
+    assert!(matches!(harness.error(later), Some(AcquireError::Connect("refused"))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn claims_that_fail_fast_wait_for_connections_that_are_there_where_this_machine_is_short() {
     let mut harness = Harness::new(Gate::open(), calm());
     let first = harness.claim();
