@@ -2,6 +2,7 @@
 
 // `pool.listen`: notifications on a connection of its own, which comes back after a loss and tells of the gap.
 
+const { once } = require('node:events');
 const { Pool } = require('../..');
 const { Proxy } = require('../support/proxy');
 const { config, freshDatabase } = require('../support/server');
@@ -146,6 +147,40 @@ test('a connection on which nothing comes any more is noticed by its heartbeat',
   expect(gaps[0].cause.message).toBe('the server has not answered in time');
 });
 
+test('a server that falls silent while it is told the channels is left, the first time and after a loss', async () => {
+  proxy.when({ direction: 'toServer', message: 'Q' }, 'stall');
+  const options = { heartbeatMillis: 100 };
+  await expect(pool.listen('news', () => {}, options)).rejects.toThrow('has not answered in time');
+  const { heard, handler } = ear();
+  await pool.listen('news', handler, options);
+  const stalled = once(proxy, 'fired');
+  proxy.when({ direction: 'toServer', message: 'Q' }, 'stall');
+  proxy.cut();
+  await stalled;
+  await heardAgain({ heard }, 'news', 'back');
+});
+
+test('a server that takes a connection and says nothing is left', async () => {
+  proxy.stall();
+  const silent = pool.listen('news', () => {}, { heartbeatMillis: 100 });
+  await expect(silent).rejects.toThrow('timeout expired');
+  proxy.resume();
+});
+
+test('channels that are told together go to the server one after the other', async () => {
+  await pool.listen('first', () => {});
+  const { client } = pool._listeners.connection;
+  const { query } = client;
+  let underWay = 0;
+  let most = 0;
+  client.query = (...args) => {
+    most = Math.max(most, ++underWay);
+    return query.apply(client, args).finally(() => underWay--);
+  };
+  await Promise.all(['a', 'b', 'c', 'd'].map((channel) => pool.listen(channel, () => {})));
+  expect(most).toBe(1);
+});
+
 test('a heartbeat that is answered disturbs nobody', async () => {
   const { gaps, handler, onGap } = ear();
   await pool.listen('news', handler, { onGap, heartbeatMillis: 1000 });
@@ -199,9 +234,14 @@ test('the first connect that fails is told, and nothing stays behind', async () 
 });
 
 test('the end of the pool does not wait for a server that is silent', async () => {
-  await pool.listen('news', () => {});
+  const { host, port } = proxy;
+  const pipelining = new Pool(database.config({ host, port, pipeline: true }));
+  for (const one of [pool, pipelining]) await one.listen('news', () => {});
   proxy.stall();
+  const late = pipelining.listen('late', () => {});
   await pool.end();
+  await pipelining.end();
+  await expect(late).rejects.toThrow();
   proxy.resume();
 });
 

@@ -2,26 +2,32 @@
 
 // The connection on which a pool listens, outside of its places: opened for the first subscription, closed after the
 // last. It is opened anew when it is lost, for as long as anybody listens; an answer to its heartbeat that does not come
-// in time is a loss. Between a loss and the next LISTEN lies a gap, in which notifications were missed.
+// in time is a loss, also before the server has been told all channels. Between a loss and the next LISTEN lies a gap, in
+// which notifications were missed.
 
-const { sever } = require('../client/connection-loss');
+const { failWith } = require('../client/connection-loss');
+const { hide } = require('../config/secrets');
 const { escapeIdentifier } = require('../encode/escape');
 const { captureContext, runIn } = require('../async/callback-context');
 const { clearTimeout, monotonicNow, setTimeout } = require('../async/timers');
 
 const BASE_DELAY_MILLIS = 100;
 const MAX_DELAY_MILLIS = 10_000;
+// A connect may take two heartbeats, and so long at least.
+const LEAST_CONNECT_MILLIS = 5000;
 
 class ListenConnection {
-  /** @param subscriptions by channel, each a Set; the owner changes it, and says so by `changed` */
-  constructor(pool, subscriptions) {
+  /** @param subscriptions by channel, each a Set; the owner changes it, and says so by `listen` and `unlisten` */
+  constructor(pool, subscriptions, heartbeatMillis) {
     this.pool = pool;
     this.subscriptions = subscriptions;
-    this.heartbeatMillis = Infinity;
+    this.heartbeatMillis = heartbeatMillis;
     // The client while it listens; null: between two connections.
     this.client = null;
     // The client that is being opened.
     this.opening = null;
+    // The last of its statements, heartbeats left out: each is sent when the one before is answered.
+    this.told = Promise.resolve();
     // Notifications that came before the gap was told.
     this.held = null;
     this.isOver = false;
@@ -38,7 +44,7 @@ class ListenConnection {
 
   /** Resolves once the server sends what is notified on `channel`; rejects with what the next attempt fails with. */
   listen(channel) {
-    if (this.client !== null) return this.client.query(`LISTEN ${escapeIdentifier(channel)}`);
+    if (this.client !== null) return this.tell(this.client, 'LISTEN', channel);
     return new Promise((resolve, reject) => {
       this.waiting.push({ resolve: () => resolve(undefined), reject });
     });
@@ -46,7 +52,13 @@ class ListenConnection {
 
   async unlisten(channel) {
     // What fails here fails with the connection.
-    if (this.client !== null) await this.client.query(`UNLISTEN ${escapeIdentifier(channel)}`).catch(ignore);
+    if (this.client !== null) await this.tell(this.client, 'UNLISTEN', channel).catch(ignore);
+  }
+
+  tell(client, command, channel) {
+    const answer = this.told.then(() => client.query(`${command} ${escapeIdentifier(channel)}`));
+    this.told = answer.catch(ignore);
+    return answer;
   }
 
   /** Has the heartbeat come at least so often. */
@@ -84,31 +96,44 @@ class ListenConnection {
     this.failed(new Error('the pool no longer listens'));
   }
 
+  /** Those of the pool, but that a connect has its time, and that the end does not wait for a pipeline. */
+  options() {
+    const { options } = this.pool;
+    const connectionTimeoutMillis =
+      options.connectionTimeoutMillis || Math.max(2 * this.heartbeatMillis, LEAST_CONNECT_MILLIS);
+    const own = { ...options, connectionTimeoutMillis, pipeline: false };
+    if (options.password !== undefined) hide(own, 'password', options.password);
+    return own;
+  }
+
   /** A new client that listens to every channel. */
   async open() {
-    const client = new this.pool.Client(this.pool.options);
+    const client = new this.pool.Client(this.options());
     this.opening = client;
     this.held = [];
     client.on('error', (error) => (this.cause ??= error));
-    client.on('notification', (message) => this.heard(message));
+    client.on('notification', (message) => client === this.client && this.heard(message));
     try {
       await client.connect();
       const channels = [...this.subscriptions.keys()];
       // From here on the owner sends what is new by itself.
       this.client = client;
+      this.told = Promise.resolve();
+      this.beat(client);
       const { waiting } = this;
       this.waiting = [];
       try {
-        for (const channel of channels) await client.query(`LISTEN ${escapeIdentifier(channel)}`);
+        for (const channel of channels)
+          if (this.subscriptions.has(channel)) await this.tell(client, 'LISTEN', channel);
       } catch (error) {
         for (const { reject } of waiting) reject(error);
         throw error;
       }
       this.tellGap();
       for (const { resolve } of waiting) resolve();
-      this.beat(client);
       return client;
     } catch (error) {
+      clearTimeout(this.timer);
       client.end().catch(ignore);
       throw error;
     } finally {
@@ -141,13 +166,11 @@ class ListenConnection {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
       if (client !== this.client || client._ended) return;
-      this.timer = setTimeout(() => {
-        this.cause ??= new Error('the server has not answered in time');
-        sever(client);
-      }, this.heartbeatMillis);
+      const late = () => failWith(client, new Error('the server has not answered in time'));
+      this.timer = setTimeout(late, this.heartbeatMillis);
       const answered = () => {
         if (client !== this.client) return;
-        this.alive();
+        if (this.held === null) this.alive();
         this.beat(client);
       };
       client.query('').then(answered, ignore);

@@ -80,7 +80,7 @@ class Listeners {
     const known = this.channels.get(channel);
     const subscriptions = known ?? new Set();
     this.channels.set(channel, subscriptions.add(subscription));
-    this.connection ??= new ListenConnection(this.pool, this.channels);
+    this.connection ??= new ListenConnection(this.pool, this.channels, heartbeatMillis);
     this.connection.beatEvery(heartbeatMillis);
     try {
       // Also for a channel that is known: its first LISTEN may not be answered yet. A second one does no harm.
