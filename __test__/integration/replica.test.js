@@ -96,6 +96,15 @@ test('what the standby refuses, the primary runs', async () => {
   });
 });
 
+test('a frozen config is served, by the standby or by the primary', async () => {
+  const pool = poolOf();
+  await untilReadsOn(pool, true);
+  const frozen = (text) => Object.freeze({ text, readOnly: true, retryAttempts: 1, deadline: 60_000 });
+  expect((await pool.query(frozen(WHERE))).rows).toEqual([{ standby: true }]);
+  expect((await pool.query(frozen("SELECT nextval('numbers')"))).rows).toHaveLength(1);
+  expect(pool.replicas[0].fallbacks).toBe(1);
+});
+
 test('a conflict on the standby is the primary’s at once, whatever retries the query has', async () => {
   await primary.query(`
     CREATE FUNCTION side() RETURNS text LANGUAGE plpgsql AS $$
@@ -204,6 +213,53 @@ test('a standby that falls silent holds no query back', async () => {
   }
 });
 
+test('a standby that has fallen silent gets no queries any more, however far it may be behind', async () => {
+  const proxy = await Proxy.start(standby);
+  try {
+    const pool = poolOf({}, { host: proxy.host, port: proxy.port, maxLagMillis: Infinity });
+    expect(await read(pool)).toBe(false);
+    await untilReadsOn(pool, true);
+    proxy.stall();
+    await until(async () => !(await read(pool)) && !pool.replicas[0].isUsed);
+    proxy.resume();
+    await untilReadsOn(pool, true);
+  } finally {
+    await proxy.stop();
+  }
+});
+
+test('a standby that takes no further connections keeps those that it has', async () => {
+  const proxy = await Proxy.start(standby);
+  try {
+    const pool = poolOf({}, { host: proxy.host, port: proxy.port, maxLagMillis: 400 });
+    await untilReadsOn(pool, true);
+    const mark = await new Promise((resolve) => {
+      proxy.when({ direction: 'toServer', message: 'Q' }, resolve);
+      const text = 'SELECT CASE WHEN pg_is_in_recovery() THEN pg_sleep(60) END';
+      pool.query({ text, readOnly: true }).catch(() => {});
+    });
+    await proxy.refuse();
+    for (const link of proxy.links) if (link !== mark) link.cut();
+    await until(() => pool._replicas.all[0].question.unanswered > 2);
+    expect(pool.replicas[0]).toMatchObject({ isUsed: false, fallbacks: 0 });
+    mark.cut();
+    await until(() => pool.replicas[0].fallbacks === 1);
+  } finally {
+    await proxy.stop();
+  }
+});
+
+test('the positions of the primary that are remembered are few', async () => {
+  const pool = poolOf({}, { maxLagMillis: Infinity });
+  const { question } = pool._replicas;
+  const positions = Array.from({ length: 5000 }, (_, index) => BigInt(index >> 1));
+  for (const [at, position] of positions.entries()) question.take(position, at);
+  const replica = pool._replicas.all[0];
+  replica.question.take(positions.at(-1), 0);
+  expect(replica.freshAt).toBe(4999);
+  expect(pool._replicas.written.length).toBeLessThan(300);
+});
+
 test('the end of the pool closes all its connections', async () => {
   const pool = poolOf();
   await untilReadsOn(pool, true);
@@ -228,6 +284,12 @@ test('an option that makes no sense is refused by name', () => {
     'replica.maxLag is none of host, port, max, maxLagMillis',
     'replica.max must be a number of at least 1',
     'replica.maxLagMillis must be a number of at least 1',
+  ]);
+  expect(problems({ host: 'r1,r2', port: '1,2,3' })).toEqual([
+    'replica.port: could not match 3 port numbers to 2 hosts',
+  ]);
+  expect(problems({ host: 'r1', port: 'often' })).toEqual([
+    expect.stringContaining('replica.port: Port should be'),
   ]);
   expect(problems('r1')).toEqual(['replica must be an object']);
   expect(problems({})).toEqual(['replica.host must be a host, or several']);

@@ -5,7 +5,7 @@
 
 const { ConfigurationError } = require('../errors');
 const { replacedLookup } = require('./dns-lookup');
-const { hostsOf, isBalanced } = require('./hosts');
+const { hostList, hostsOf, isBalanced } = require('./hosts');
 const { isMonitored } = require('./monitor-switch');
 const { given, optionNamed, optionsOf } = require('./options');
 const { checkTls, tlsRoute } = require('./tls-options');
@@ -207,6 +207,12 @@ function replicaProblems(replica) {
   for (const name of ['max', 'maxLagMillis']) {
     if (replica[name] !== undefined && !(Number(replica[name]) >= 1))
       problems.push(`replica.${name} must be a number of at least 1`);
+  }
+  if (problems.length > 0) return problems;
+  try {
+    hostList(replica.host, replica.port).forEach((place) => port(place.port));
+  } catch (error) {
+    problems.push(`replica.port: ${error.message}`);
   }
   return problems;
 }

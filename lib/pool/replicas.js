@@ -20,6 +20,7 @@ const { REASONS } = require('../native/layout');
 const { own } = require('../statement/statement');
 
 const MAX_LAG_MILLIS = 5000;
+const LONGEST_LAG_MILLIS = 0x7fffffff;
 const LONGEST_PAUSE_MILLIS = 1000;
 const SHORTEST_PAUSE_MILLIS = 20;
 // Without queries for so long, nobody asks for the lag any more.
@@ -27,7 +28,9 @@ const UNUSED_MILLIS = 10_000;
 const MAX = 5;
 const CONNECT_MILLIS = 2000;
 // So many questions without an answer, and the server is taken for gone.
-const SILENT_QUESTIONS = 2;
+const UNANSWERED_QUESTIONS = 2;
+// The most positions of the primary that are remembered.
+const MOST_POSITIONS = 256;
 
 // What is written counts: what is not may be lost, and reaches a standby later.
 const WRITTEN = 'SELECT pg_catalog.pg_current_wal_lsn()::text AS position';
@@ -38,21 +41,23 @@ const ASKING = {
   max: 1,
   min: 0,
   monitor: false,
+  log: undefined,
   idleTimeoutMillis: UNUSED_MILLIS,
   maxUses: undefined,
   onConnect: undefined,
   verify: undefined,
 };
+const SILENCES = new Set([REASONS.QUERY_TIMEOUT, REASONS.CONNECT_TIMEOUT, 'ACQUIRE_TIMEOUT', 'ETIMEDOUT']);
 const TEXT = { getTypeParser: () => String };
 
 /** Asks one server again and again where it stands, for as long as somebody wants to know. */
 class Question {
-  /** @param silent called each time that the server has not answered for a while */
-  constructor(pool, PoolClass, changes, text, take, silent = () => {}) {
+  /** @param gone called each time that the server has not answered for a while; `true`: not even by a refusal */
+  constructor(pool, PoolClass, changes, text, take, gone = (_isSilent) => {}) {
     this.pool = poolOf(pool, PoolClass, { ...changes, ...ASKING });
     this.text = text;
     this.take = take;
-    this.silent = silent;
+    this.gone = gone;
     this.unanswered = 0;
     this.timer = undefined;
     this.isAsking = false;
@@ -83,7 +88,7 @@ class Question {
     } catch (error) {
       // A server that does not answer is as one that gets no further.
       this.unanswered = error instanceof DatabaseError ? 0 : this.unanswered + 1;
-      if (this.unanswered >= SILENT_QUESTIONS) this.silent();
+      if (this.unanswered >= UNANSWERED_QUESTIONS) this.gone(isSilence(error));
     }
   }
 
@@ -109,15 +114,17 @@ class Replica {
       const { at } = written.findLast((one) => one.position <= position) ?? {};
       if (at !== undefined) this.freshAt = Math.max(this.freshAt, at);
     };
-    this.question = new Question(pool, PoolClass, own, REPLAYED, take, () => this.giveUp());
+    this.question = new Question(pool, PoolClass, own, REPLAYED, take, (isSilent) => this.giveUp(isSilent));
   }
 
   get lagMillis() {
     return monotonicNow() - this.freshAt;
   }
 
-  /** Closes its connections: what runs on them fails, and is the primary's. */
-  giveUp() {
+  /** It gets no queries for now. Silent, its connections are closed: what runs on them fails, and is the primary's. */
+  giveUp(isSilent) {
+    this.freshAt = -Infinity;
+    if (!isSilent) return;
     for (const { id } of bridge().connectionsOf(this.pool._delegate)) this.pool._native.closeConnection(id);
   }
 
@@ -134,18 +141,19 @@ class Replicas {
   /** @param PoolClass the class of its own pools, which know no replicas */
   constructor(pool, PoolClass, { host, port, max = MAX, maxLagMillis = MAX_LAG_MILLIS }) {
     this.pool = pool;
-    this.maxLagMillis = maxLagMillis;
+    this.maxLagMillis = Math.min(maxLagMillis, LONGEST_LAG_MILLIS);
     this.pauseMillis = Math.min(LONGEST_PAUSE_MILLIS, Math.max(SHORTEST_PAUSE_MILLIS, maxLagMillis / 4));
     // Where the log of the primary ended, and when it was asked for; the oldest first.
     const written = [];
+    this.written = written;
     this.question = new Question(
       pool,
       PoolClass,
       { targetSessionAttrs: 'read-write' },
       WRITTEN,
       (position, at) => {
-        written.push({ position, at });
-        while (written[0].at < at - maxLagMillis) written.shift();
+        remember(written, position, at);
+        while (written[0].at < at - this.maxLagMillis) written.shift();
       },
     );
     this.all = hostList(host, port).map((place) => new Replica(pool, PoolClass, place, max, written));
@@ -176,7 +184,7 @@ class Replicas {
     const begun = monotonicNow();
     replica.queries += 1;
     try {
-      return await replica.pool.query(Object.assign(Object.create(config), { retryAttempts: 0 }), values);
+      return await replica.pool.query(changed(config, { retryAttempts: 0 }), values);
     } catch (error) {
       if (!this.mayFallBack(error, config)) throw error;
       const deadline = Number(config.deadline ?? this.pool.options.deadline) || undefined;
@@ -215,7 +223,25 @@ class Replicas {
 /** The same query, which is no longer sent to a replica but may still run twice. */
 function onPrimary(config, deadline) {
   const own = { readOnly: false, idempotent: true };
-  return Object.assign(Object.create(config), own, deadline === undefined ? {} : { deadline });
+  return changed(config, deadline === undefined ? own : { ...own, deadline });
+}
+
+/** A config that has everything of another one, which may be frozen, but for these. */
+function changed(config, own) {
+  return Object.create(config, Object.getOwnPropertyDescriptors(own));
+}
+
+/** Adds a position of the primary. Of those at which it stood still the last moment counts; of many every other goes. */
+function remember(written, position, at) {
+  if (written.at(-1)?.position === position) written.pop();
+  written.push({ position, at });
+  const { length } = written;
+  if (length > MOST_POSITIONS) written.splice(0, length, ...written.filter((_, i) => (length - i) % 2 === 1));
+}
+
+/** Whether a server was not heard of at all. One that refuses, or cannot be asked, may go on with what it has. */
+function isSilence(error) {
+  return SILENCES.has(failureReason(error)) || SILENCES.has(error.code);
 }
 
 /**
