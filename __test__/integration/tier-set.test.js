@@ -56,6 +56,14 @@ describe('a set of tiers', () => {
     expect(await one(set.getPool('__proto__'), 'SELECT 1')).toBe(1);
   });
 
+  test('closes no idle connection where no time says so', () => {
+    const idle = (set) => set.getPool('web').options.idleTimeoutMillis;
+    const never = { idleTimeoutMillis: null };
+    expect(idle(setOf({ tiers: { web: never } }))).toBe(null);
+    expect(idle(setOf({ tiers: { web: {} }, shared: never }))).toBe(null);
+    expect(idle(setOf({ tiers: { web: { idleTimeoutMillis: 1000 } }, shared: never }))).toBe(1000);
+  });
+
   test('opens nothing before a pool is asked for, then its minimum', async () => {
     const set = setOf({ tiers: { web: { min: 3 }, jobs: {} } });
     expect(pgpool.metrics().pools.filter(({ tier }) => tier === 'jobs')).toEqual([]);
@@ -143,6 +151,10 @@ describe('a set of tiers', () => {
     const set = setOf({ tiers: { web: { max: 4 }, jobs: {} }, totalMax: 8 });
     set.configure({ sizes: { jobs: { max: 2, min: 1 } } });
     expect(set.getPool('jobs').options).toMatchObject({ max: 2, min: 1 });
+    set.configure({ sizes: { jobs: { min: 0 }, web: { max: undefined, min: 2 } } });
+    expect(set.getPool('jobs').options).toMatchObject({ max: 2, min: 0 });
+    expect(set.getPool('web').options).toMatchObject({ max: 4, min: 2 });
+    set.configure({ sizes: { jobs: { min: 1 } } });
     expect(() => set.configure({ sizes: { highPriority: { max: 1 }, web: { min: 9 } } })).toThrow(
       'sizes.highPriority is none of web, jobs; sizes.web.min (9) must not exceed max (4)',
     );

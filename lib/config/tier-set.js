@@ -106,10 +106,11 @@ function commonOf(own, shared) {
   return common;
 }
 
+// No value is as no option, but for an idle timeout: null is never.
 function withoutUndefined(options) {
-  return Object.fromEntries(
-    Object.entries(options).filter(([, value]) => value !== undefined && value !== null && value !== ''),
-  );
+  const isGiven = ([name, value]) =>
+    value !== undefined && value !== '' && (value !== null || name === 'idleTimeoutMillis');
+  return Object.fromEntries(Object.entries(options).filter(isGiven));
 }
 
 function isObject(value) {

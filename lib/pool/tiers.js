@@ -133,7 +133,7 @@ class Tiers {
     const { totalMax } = this.readConfiguration();
     const unknown = Object.keys(sizes).filter((tier) => !this.names.includes(tier));
     const problems = unknown.map((tier) => `sizes.${tier} is none of ${this.names.join(', ')}`);
-    const all = this.names.map((tier) => ({ tier, ...this.sizesOf(tier), ...sizes[tier] }));
+    const all = this.names.map((tier) => ({ tier, ...this.sizesOf(tier), ...givenOf(sizes[tier]) }));
     for (const { tier, max, min } of all) {
       const wrong = sizeProblems({ max, min }, `sizes.${tier}.`);
       if (wrong.length === 0 && min > max)
@@ -146,7 +146,8 @@ class Tiers {
 
   /** Changes the sizes of tiers, those included that are opened later. */
   resize(sizes) {
-    for (const [tier, own] of Object.entries(sizes)) {
+    for (const [tier, changed] of Object.entries(sizes)) {
+      const own = givenOf(changed);
       this.sizes.set(tier, { ...this.sizes.get(tier), ...own });
       const pool = this.open.get(tier);
       if (pool !== undefined && this.poolOf(tier) === tier) pool.configure(own);
@@ -198,6 +199,11 @@ class Tiers {
       ...this.names.filter((tier) => this.poolOf(tier) === key).map((tier) => this.ranks[tier]),
     );
   }
+}
+
+// The sizes that are given: what is undefined stays.
+function givenOf(sizes) {
+  return Object.fromEntries(Object.entries(sizes ?? {}).filter(([, value]) => value !== undefined));
 }
 
 // As DB_RETRY=off: without retries a failed connect fails its caller at once.
