@@ -74,17 +74,17 @@ function calledBack(start) {
 
 /**
  * Runs `body(driver, options)` in a process of its own, and tells what it printed and how it ended; it is
- * ended by a signal if it does not end by itself.
+ * ended by a signal if it does not end by itself. `limit` is a command of the shell that limits it.
  */
-function inProcess(driver, options, body) {
+function inProcess(driver, options, body, limit) {
   const module = JSON.stringify(
     driver === theirs ? require.resolve('pg') : require.resolve('../../index.js'),
   );
   const script = `(${body})(require(${module}), ${JSON.stringify(options)})`;
   return new Promise((resolve) => {
     execFile(
-      process.execPath,
-      ['-e', script],
+      limit ? 'sh' : process.execPath,
+      limit ? ['-c', `${limit}; exec "$@"`, 'sh', process.execPath, '-e', script] : ['-e', script],
       { timeout: PATIENCE, killSignal: 'SIGKILL' },
       (error, stdout, stderr) => {
         resolve({

@@ -3,8 +3,9 @@
 // What `client.connection` and the client tell of a login while it goes on, for each way of authenticating.
 
 const { createHash, createHmac, pbkdf2Sync, randomBytes } = require('node:crypto');
+const ours = require('../..');
 const { alike, outcome } = require('./alike');
-const { admin, server } = require('../support/server');
+const { admin, config, server } = require('../support/server');
 
 const STEPS = [
   'connect',
@@ -111,6 +112,38 @@ function verifier(password, iterations) {
   alike('are as many as scramMaxIterations says', withMost(120_000));
   alike('are no more than scramMaxIterations says', withMost(119_999));
   alike('are any number where it is 0', withMost(0));
+});
+
+(server().embedded ? describe : describe.skip)('a password is prepared as the server does it', () => {
+  const names = [];
+  const withPassword = async (password) => {
+    const user = `prepared_${randomBytes(4).toString('hex')}`;
+    names.push(user);
+    await admin(`CREATE ROLE ${user} LOGIN PASSWORD '${password}'`);
+    return { user, password, database: 'postgres' };
+  };
+  afterAll(async () => {
+    for (const name of names) await admin(`DROP ROLE ${name}`);
+  });
+
+  const passwords = {
+    'a soft hyphen in it': 'I\u00adX',
+    'a space beyond ASCII': 'a\u00a0b',
+    'a letter of many': '\u2168',
+  };
+  for (const [name, password] of Object.entries(passwords)) {
+    alike(`with ${name}`, async (driver, config) => {
+      const { error } = await login(driver, config(await withPassword(password)));
+      return { error };
+    });
+  }
+
+  test('with nothing but soft hyphens, which pg cannot', async () => {
+    for (const password of ['\u00ad', '\u00ad\u00ad']) {
+      const { error } = await login(ours, config(await withPassword(password)));
+      expect(error).toBeUndefined();
+    }
+  });
 });
 
 describe('a login that fails is told as far as it came', () => {

@@ -6,7 +6,7 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const ours = require('../..');
-const { alike } = require('./alike');
+const { alike, inProcess } = require('./alike');
 
 let directory;
 beforeAll(() => {
@@ -57,4 +57,38 @@ onUnix('the directory of a socket', () => {
       address,
     });
   });
+});
+
+onUnix('a process without a descriptor left', () => {
+  // The driver connects once first: what it opens for itself is open then.
+  const exhaust = async (driver, options) => {
+    const fs = require('node:fs');
+    const fails = async (more) => {
+      const client = new driver.Client({ ...options, ...more });
+      client.on('error', () => {});
+      return client.connect().then(
+        () => client.end(),
+        ({ message, code, errno, syscall }) => [
+          message.replace(/\d{4,}|( - Local .*)/g, ''),
+          code,
+          errno,
+          syscall,
+        ],
+      );
+    };
+    await fails({});
+    const open = [];
+    for (;;) {
+      try {
+        open.push(fs.openSync('/dev/null'));
+      } catch {
+        break;
+      }
+    }
+    const told = [await fails({ host: '127.0.0.1' }), await fails({ host: '/tmp' })];
+    for (const one of open) fs.closeSync(one);
+    console.log(JSON.stringify(told));
+    process.exit();
+  };
+  alike('tells EMFILE', (driver, config) => inProcess(driver, config(), exhaust, 'ulimit -n 64'));
 });

@@ -9,7 +9,7 @@ const { ConnectionHealthMonitor, metrics, onLog } = require('../..');
 const { bridge } = require('../../lib/native/bridge');
 const { PATIENCE } = require('../support/patience');
 const { Proxy } = require('../support/proxy');
-const { config, server } = require('../support/server');
+const { admin, asleep, config, server } = require('../support/server');
 const { open, undo } = require('../support/undo');
 const { until } = require('../support/until');
 
@@ -84,6 +84,35 @@ test('a listener that throws is counted, and queries go on', async () => {
 const of = (heard, tier) => heard.filter(({ pool }) => pool === tier);
 const seen = (events, target, event) =>
   events.find((entry) => entry.target === target && entry.event === event);
+
+describe('a connection that the server ends is logged with its words', () => {
+  const users = {
+    'while it is idle': (pool, client) => client.release(),
+    'while it is leased': () => {},
+    'while a client runs a query': (pool, client) => {
+      client.query('SELECT pg_sleep(600)').catch(() => {});
+      return asleep(client.processID);
+    },
+    'while the pool runs a query': (pool, client) => {
+      client.release();
+      pool.query('SELECT pg_sleep(600)').catch(() => {});
+      return asleep(client.processID);
+    },
+  };
+  test.each(Object.entries(users))('%s', async (name, use) => {
+    const heard = listen({ level: 'warn' });
+    const pool = open({ tier: name, max: 1 });
+    const client = await pool.connect();
+    client.on('error', () => {});
+    await use(pool, client);
+    await admin('SELECT pg_terminate_backend($1)', [client.processID]);
+    await until(() => seen(of(heard, name), 'connection', 'lost'));
+    expect(seen(of(heard, name), 'connection', 'lost').fields).toMatchObject({
+      class: 'shutdown',
+      error: '57P01 terminating connection due to administrator command',
+    });
+  });
+});
 
 test('an outage is heard from the loss to the recovery: lost, closed, connects, breaker, retries', async () => {
   const heard = listen();

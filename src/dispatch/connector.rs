@@ -84,7 +84,7 @@ pub(super) struct NoEvents;
 
 impl Listener for NoEvents {
     fn event(&self, _: u32, _: Event) {}
-    fn closed(&self, _: u32, _: Option<Error>) {}
+    fn closed(&self, _: u32, _: Option<Error>, _: Option<Error>) {}
 }
 
 /// An intercepted connect; dropped before its outcome was reported it was given up.
@@ -146,7 +146,7 @@ impl Listener for ConnectionEvents {
         self.tier.observer.poll_ready(cx)
     }
 
-    fn closed(&self, connection: u32, error: Option<Error>) {
+    fn closed(&self, connection: u32, error: Option<Error>, last_words: Option<Error>) {
         let pool = self.pool.get().and_then(WeakPool::upgrade);
         let idle = pool
             .as_ref()
@@ -156,7 +156,7 @@ impl Listener for ConnectionEvents {
             if let Some(pool) = &pool {
                 pool.check_idle(|_| true);
             }
-            instrument::lost(self.tier.metrics.as_ref(), connection, error);
+            instrument::lost(self.tier.metrics.as_ref(), connection, last_words.as_ref().unwrap_or(error));
         }
         self.tier.observer.closed(connection, error, idle);
     }

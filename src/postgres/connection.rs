@@ -68,8 +68,9 @@ pub enum Event {
 pub trait Listener: Send + Sync {
     /// A message of the server that no exchange asked for.
     fn event(&self, connection: u32, event: Event);
-    /// The connection is closed; none: as was asked.
-    fn closed(&self, connection: u32, error: Option<Error>);
+    /// The connection is closed; none: as was asked. `last_words`: the error of the server with which an exchange has
+    /// failed, and the connection ended.
+    fn closed(&self, connection: u32, error: Option<Error>, last_words: Option<Error>);
     /// A write was refused, because the server only reads (25006). Called before the statement is settled;
     /// `status` is the one after it.
     fn refused_write(&self, connection: &Connection, status: Status) {

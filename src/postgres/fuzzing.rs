@@ -135,7 +135,7 @@ struct Deaf;
 
 impl Listener for Deaf {
     fn event(&self, _: u32, _: Event) {}
-    fn closed(&self, _: u32, _: Option<Error>) {}
+    fn closed(&self, _: u32, _: Option<Error>, _: Option<Error>) {}
 }
 
 /// Checks what a reply is given.

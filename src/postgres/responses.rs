@@ -23,6 +23,8 @@ pub(super) struct ResponseHandler {
     pub(super) cancellation: Cancellation,
     /// The server is ready, but the cancel request is not settled yet.
     pub(super) ready: Option<Status>,
+    /// The error of the server with which an exchange has failed, and the connection ended.
+    pub(super) last_words: Option<Error>,
     pub(super) over: bool,
 }
 
@@ -34,6 +36,7 @@ impl ResponseHandler {
             current: None,
             cancellation: Cancellation::default(),
             ready: None,
+            last_words: None,
             over: false,
         }
     }
@@ -52,7 +55,11 @@ impl ResponseHandler {
                 if let Some(current) = self.current() {
                     current.error.get_or_insert_with(|| error.clone());
                     // The error is for the exchange; the connection ends without one of its own.
-                    return Err(if error.sqlstate().is_some() { Error::Lost } else { error });
+                    if error.sqlstate().is_none() {
+                        return Err(error);
+                    }
+                    self.last_words = Some(error);
+                    return Err(Error::Lost);
                 }
                 return Err(error);
             }

@@ -160,7 +160,7 @@ impl ResponseHandler {
         for Exchange { reply, .. } in queue {
             Refused { reply, error: error.clone(), status: None }.settle();
         }
-        self.connection.listener.closed(self.connection.id, told);
+        self.connection.listener.closed(self.connection.id, told, self.last_words.take());
     }
 }
 

@@ -182,7 +182,7 @@ impl Listener for Ear {
             assert!(connection.give_up(1, Error::Withdrawn));
         }
     }
-    fn closed(&self, _: u32, _: Option<Error>) {
+    fn closed(&self, _: u32, _: Option<Error>, _: Option<Error>) {
         self.closed.fetch_add(1, Ordering::SeqCst);
     }
     fn name_taken(&self, _: &Connection) {
