@@ -11,7 +11,7 @@ const { forgetBuilders } = require('../decode/row-compiler');
 const RowDescription = require('../decode/row-description');
 const { ConfigurationError } = require('../errors');
 const { runOutside } = require('../async/callback-context');
-const { throwAsync } = require('../async/uncaught');
+const { callUserCode, throwAsync } = require('../async/uncaught');
 const { Frame, UnreadableRecord } = require('./frame');
 const { CLOSE_REASONS, REASONS, RECORD, RECORDS } = require('./layout');
 const { RequestTable } = require('./request-table');
@@ -168,6 +168,8 @@ class Bridge {
      */
     this.onLog = () => {};
     this.alive = 0;
+    /** @type {(() => void)[]} */
+    this.onSucceeded = [];
     this.attach();
   }
 
@@ -556,8 +558,25 @@ let current;
 /** The bridge of this thread; the native core is loaded when it is first needed. */
 function bridge() {
   // What the core calls runs in the context in which the bridge was made.
-  if (current === undefined) runOutside(() => (current = new Bridge(require('.'))));
+  if (current === undefined) runOutside(open);
   return current;
+}
+
+function open() {
+  const native = require('.');
+  current = new Bridge(native);
+  succeed(native, current);
+}
+
+// A test runner evaluates this package anew for each of its files, but the native part once. So that part keeps the newest
+// bridge of this file, which is told of the one that comes after it.
+const NEWEST = Symbol.for('pgpool-rs.newest-bridges');
+
+function succeed(native, newest) {
+  const bridges = (native[NEWEST] ??= new Map());
+  const before = bridges.get(__filename)?.deref();
+  bridges.set(__filename, new WeakRef(newest));
+  for (const tell of before?.onSucceeded ?? []) callUserCode(tell);
 }
 
 /**

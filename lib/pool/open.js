@@ -42,8 +42,20 @@ function prefill(pool) {
   }
 }
 
+/** Closes what is idle, and keeps no minimum until the pool is used again. */
+function rest(pool) {
+  if (pool._native === null || pool.ending) return;
+  pool._isPrefilledOnly = true;
+  pool._isResting = true;
+  pool._native.configure(JSON.stringify({ min: 0, retire: true }));
+}
+
 function startKeepingAlive(pool) {
   pool._isPrefilledOnly = false;
+  if (pool._isResting) {
+    pool._isResting = false;
+    pool._native.configure(JSON.stringify({ min: pool.options.min }));
+  }
   if (pool.options.allowExitOnIdle) return;
   for (const connection of bridge().connectionsOf(pool._delegate)) bridge().setKeepsAlive(connection, true);
 }
@@ -59,4 +71,4 @@ function awaitOnConnect(pool) {
   if (pool._native) pool._native.awaitOnConnect(true);
 }
 
-module.exports = { awaitOnConnect, hasOnConnect, openedNative, prefill };
+module.exports = { awaitOnConnect, hasOnConnect, openedNative, prefill, rest };

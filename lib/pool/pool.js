@@ -63,6 +63,7 @@ const { query: plainQuery } = plainMethods(Client.prototype);
  * @property {number} _queryTimeout
  * @property {boolean} _binary
  * @property {boolean} _isPrefilledOnly
+ * @property {boolean} _isResting
  * @property {boolean} _holdsIdleTimeout
  * @property {InstanceType<typeof Listeners>|null} _listeners
  * @property {InstanceType<typeof Replicas>|null} _replicas
@@ -120,6 +121,8 @@ class Pool extends Emitter {
     hide(this, '_binary', false);
     // A pool that was filled ahead of its first use; until that its connections keep no process alive.
     hide(this, '_isPrefilledOnly', false);
+    // A tier whose minimum is closed, because the test file that used it is over.
+    hide(this, '_isResting', false);
     // The idle timeout is held until the next turn of the event loop, see return-to-core.js.
     hide(this, '_holdsIdleTimeout', false);
     // Its subscriptions to channels, from the first one on.

@@ -7,10 +7,11 @@
 const { nextTick } = require('../async/timers');
 const { changedBreaker, checkAdaptive, checkBreaker, checkRetry } = require('../config/core-settings');
 const { ConfigurationError } = require('../errors');
+const { bridge } = require('../native/bridge');
 const { budgetProblems } = require('../config/environment');
 const { sizeProblems } = require('../config/pool-changes');
 const { applyChanges, choiceOf } = require('../config/runtime-switches');
-const { prefill } = require('./open');
+const { prefill, rest } = require('./open');
 
 const SHARED = Symbol('shared');
 
@@ -38,6 +39,8 @@ class Tiers {
     this.changes = {};
     this.measured = undefined;
     this.sizes = new Map();
+    // Whether it hears when another evaluation of this package begins.
+    this.rests = false;
     this.switches = {
       tiers: { check: choiceOf('tiers', 'on', 'off'), apply: (position) => this.switch(position) },
       retry: { check: checkRetry, apply: (retry) => this.change({ retry, failFast: isOff(retry) }) },
@@ -173,7 +176,16 @@ class Tiers {
     if (this.measured !== undefined) pool._measure(this.measured);
     // A tick later: listeners that are added at once hear of the first connections.
     nextTick(() => prefill(pool));
+    if (!this.rests) {
+      this.rests = true;
+      bridge().onSucceeded.push(() => this.rest());
+    }
     return pool;
+  }
+
+  /** Closes what is idle, because the test file that used the tiers is over. A pool that is used again fills again. */
+  rest() {
+    for (const pool of this.open.values()) rest(pool);
   }
 
   budgetOf(key) {
