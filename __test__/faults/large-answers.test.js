@@ -4,9 +4,12 @@
 // that are larger than their limit. Texts are cut, rows are refused by their header; nothing hangs and nothing ends
 // the process.
 
+const { execFile } = require('node:child_process');
+const { promisify } = require('node:util');
 const ours = require('../..');
 const backend = require('../support/backend-messages');
 const { ScriptedServer, close, expect: message, skipTo, stall } = require('../support/scripted-server');
+const { config } = require('../support/server');
 const { until } = require('../support/until');
 const { outcome, watchUncaught } = require('./trial');
 
@@ -174,6 +177,33 @@ test('a name of a column of a megabyte is a key like any other', async () => {
       await client.end();
     },
   );
+});
+
+test('a row of 60 MB takes clearly less memory than under pg', async () => {
+  const growth = async (driver) => {
+    const code = `
+      const { Client } = require(${JSON.stringify(driver)});
+      (async () => {
+        const client = new Client(${JSON.stringify(config())});
+        await client.connect();
+        await client.query('SELECT 1');
+        const before = process.resourceUsage().maxRSS;
+        const { rows } = await client.query("SELECT repeat('x', 60000000) AS word");
+        const { maxRSS } = process.resourceUsage();
+        await client.end();
+        console.log(JSON.stringify([rows[0].word.length, maxRSS - before]));
+      })();`;
+    // The figure begins with that of the process which starts it: not jest, but a small one.
+    const starter = `process.stdout.write(
+      require('node:child_process').execFileSync(process.execPath, ['-e', ${JSON.stringify(code)}]))`;
+    const { stdout } = await promisify(execFile)(process.execPath, ['-e', starter]);
+    const [length, kilobytes] = JSON.parse(stdout);
+    expect(length).toBe(60_000_000);
+    return kilobytes;
+  };
+  const theirs = await growth(require.resolve('pg'));
+  // A copy more of the row would be as much as pg takes.
+  expect(await growth(require.resolve('../..'))).toBeLessThan(0.85 * theirs);
 });
 
 describe('maxResultBytes', () => {

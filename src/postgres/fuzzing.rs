@@ -178,9 +178,11 @@ pub fn rows(data: &[u8]) {
     let mut packer = Packer::default();
     while let Some((&length, after)) = rest.split_first() {
         let (body, after) = after.split_at(usize::from(length).min(after.len()));
-        if packer.push(&shape, body).is_err() {
-            return;
-        }
+        let mut alone = Packer::default();
+        let block = alone.block(&shape, body);
+        assert_eq!(block.is_ok(), packer.push(&shape, body).is_ok(), "a row is read in both ways alike");
+        let Ok(block) = block else { return };
+        check(block, &shape);
         check(packer.rows(), &shape);
         rest = after;
     }

@@ -98,6 +98,12 @@ impl InFlight {
         self.error.is_some() && matches!(self.preparation, Preparation::Pending(_))
     }
 
+    /// Notes that the reply has got rows of the current result, or its columns alone.
+    pub(super) fn rows_handed_over(&mut self) {
+        self.result = ResultState::Open;
+        self.progress = self.progress.max(Progress::Rows);
+    }
+
     pub(super) fn settle(self, status: Status) {
         let outcome = match self.error {
             None => Outcome::Done(status),

@@ -46,13 +46,7 @@ impl Inbox {
 
     /// Room to read into; [`Inbox::filled`] is to be told how much was read.
     pub(super) fn space(&mut self) -> &mut [u8] {
-        if self.start == self.end {
-            self.start = 0;
-            self.end = 0;
-            if self.bytes.len() > KEEP {
-                self.bytes = vec![0; READ_CHUNK];
-            }
-        }
+        self.tidy();
         if self.bytes.len() - self.end < READ_CHUNK / 2 {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
@@ -65,6 +59,18 @@ impl Inbox {
             }
         }
         &mut self.bytes[self.end..]
+    }
+
+    /// Frees the memory of a large message as soon as nothing is pending.
+    fn tidy(&mut self) {
+        if self.start != self.end {
+            return;
+        }
+        self.start = 0;
+        self.end = 0;
+        if self.bytes.len() > KEEP {
+            self.bytes = vec![0; READ_CHUNK];
+        }
     }
 
     pub(super) fn filled(&mut self, read: usize) {
@@ -95,6 +101,7 @@ impl Inbox {
 
     /// The next message, if all of it is there.
     pub(super) fn next(&mut self) -> Result<Option<RawMessage<'_>>, Error> {
+        self.tidy();
         let pending = &self.bytes[self.start..self.end];
         let Some((header, _)) = pending.split_first_chunk::<HEADER>() else { return Ok(None) };
         let [tag, a, b, c, d] = *header;

@@ -139,10 +139,26 @@ impl ResponseHandler {
             return Ok(());
         };
         current.room = room;
+        if Packer::is_block(message.body()) {
+            return self.large_row(message.body());
+        }
         self.packer.push(shape, message.body())?;
         if self.packer.is_full() {
             self.hand_over();
         }
+        Ok(())
+    }
+
+    /// Hands on a row by itself, straight from the inbox.
+    fn large_row(&mut self, body: &[u8]) -> Result<(), Error> {
+        if self.has_rows() {
+            self.hand_over();
+        }
+        let Some(current) = &mut self.current else { return Ok(()) };
+        let Some(shape) = &current.shape else { return Ok(()) };
+        current.exchange.reply.rows(shape, self.packer.block(shape, body)?);
+        current.rows_handed_over();
+        self.packer.clear();
         Ok(())
     }
 
@@ -174,8 +190,7 @@ impl ResponseHandler {
             return;
         }
         current.exchange.reply.rows(shape, self.packer.rows());
-        current.result = ResultState::Open;
-        current.progress = current.progress.max(Progress::Rows);
+        current.rows_handed_over();
         self.packer.clear();
     }
 

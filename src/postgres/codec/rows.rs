@@ -44,6 +44,29 @@ pub(in crate::postgres) struct Packer {
 impl Packer {
     /// Adds the body of a data row.
     pub(in crate::postgres) fn push(&mut self, shape: &Shape, body: &[u8]) -> Result<(), Error> {
+        let fields = self.read(shape, body)?;
+        self.raw.extend_from_slice(fields);
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Whether a row with this body fills a block by itself.
+    pub(in crate::postgres) fn is_block(body: &[u8]) -> bool {
+        body.len() >= BLOCK
+    }
+
+    /// A block of one row, whose bytes are not copied. Only while no row is packed; [`Packer::clear`] is to follow.
+    pub(in crate::postgres) fn block<'a>(
+        &'a mut self,
+        shape: &Shape,
+        body: &'a [u8],
+    ) -> Result<Rows<'a>, Error> {
+        let raw = self.read(shape, body)?;
+        Ok(Rows { count: 1, slots: &self.slots, raw, has_short_texts: self.has_short_texts })
+    }
+
+    /// Adds the slots of a row, and returns its fields as they came.
+    fn read<'a>(&mut self, shape: &Shape, body: &'a [u8]) -> Result<&'a [u8], Error> {
         let malformed = || Error::protocol("received a data row that does not fit its description");
         let (count, mut rest) = body.split_first_chunk::<2>().ok_or_else(malformed)?;
         if usize::from(u16::from_be_bytes(*count)) != shape.slots.len() {
@@ -65,12 +88,7 @@ impl Packer {
             self.slots.push(slot);
             rest = after;
         }
-        if !rest.is_empty() {
-            return Err(malformed());
-        }
-        self.raw.extend_from_slice(fields);
-        self.count += 1;
-        Ok(())
+        if rest.is_empty() { Ok(fields) } else { Err(malformed()) }
     }
 
     fn slot(&mut self, slot: SlotKind, value: &[u8], offset: u32) -> u64 {
@@ -132,6 +150,21 @@ fn high(word: u32) -> u64 {
 mod tests {
     use super::*;
     use crate::postgres::messages::RawMessage;
+
+    #[test]
+    fn a_large_row_is_packed_as_others_are_but_not_copied() {
+        let description =
+            RawMessage::whole(b"T\0\0\0\x1a\0\x01c\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0");
+        let shape = Shape::read(description.unwrap(), false).unwrap();
+        let body = [&b"\0\x01\0\0\x40\0"[..], &[b'x'; BLOCK]].concat();
+        assert!(Packer::is_block(&body));
+        let (mut packed, mut alone) = (Packer::default(), Packer::default());
+        packed.push(&shape, &body).unwrap();
+        let (rows, block) = (packed.rows(), alone.block(&shape, &body).unwrap());
+        assert_eq!((block.count, block.slots, block.raw), (rows.count, rows.slots, rows.raw));
+        assert_eq!(block.has_short_texts, rows.has_short_texts);
+        assert!(std::ptr::eq(block.raw, &raw const body[2..]));
+    }
 
     #[test]
     fn rows_without_columns_fill_a_block() {
