@@ -191,6 +191,18 @@ test('a server that stalls in a query is given up after query_timeout, and its c
   );
 });
 
+/** A login whose first message of SCRAM from the server is what `first` makes of the client's nonce. */
+const challenged = (first) => [
+  message('startup'),
+  backend.authenticationSASL(),
+  async (session) => {
+    const { body } = await session.next();
+    const [, nonce] = /r=([^,]*)/.exec(body.toString('latin1'));
+    await session.send(backend.authenticationSASLContinue(first(nonce)));
+  },
+  stall(),
+];
+
 const row = (fields) => backend.dataRow(fields);
 const broken = {
   'an HTTP server’s answer to the startup packet': [
@@ -201,11 +213,10 @@ const broken = {
   'rubbish before it is asked': [Buffer.from('220 mail.example.test ESMTP\r\n'), stall()],
   'an unknown authentication': [message('startup'), backend.authentication(99), stall()],
   'a SCRAM challenge that makes no sense': [...sasl, backend.authenticationSASLContinue('rubbish'), stall()],
-  'a SCRAM nonce that is not ours': [
-    ...sasl,
-    backend.authenticationSASLContinue('r=other,s=AAAA,i=4096'),
-    stall(),
-  ],
+  'a SCRAM nonce that is not ours': challenged(() => 'r=other,s=AAAA,i=4096'),
+  'a SCRAM nonce without a part of its own': challenged((nonce) => `r=${nonce},s=AAAA,i=4096`),
+  'a SCRAM challenge without iterations': challenged((nonce) => `r=${nonce}more,s=AAAA,i=0`),
+  'a SCRAM challenge of more iterations than it may': challenged((nonce) => `r=${nonce}more,s=AAAA,i=100001`),
   'a message of 2 GB in the login': [message('startup'), backend.lyingMessage('R', 0x7fffffff), stall()],
   'a message of negative length in the login': [message('startup'), backend.lyingMessage('R', -1), stall()],
   'an unknown message in the login': [message('startup'), backend.message('?'), stall()],
@@ -418,13 +429,8 @@ test('notices, settings and notifications between any two messages disturb nothi
 });
 
 test('a server that makes SCRAM as hard as it may keeps no other connection waiting', async () => {
-  const challenge = async (session) => {
-    const { body } = await session.next();
-    const nonce = /r=([^,]*)/.exec(body.toString('latin1'))[1];
-    await session.send(backend.authenticationSASLContinue(`r=${nonce}more,s=AAAAAAAAAAAAAAAA,i=100000`));
-  };
   await withServer(
-    [message('startup'), backend.authenticationSASL(), challenge, stall()],
+    challenged((nonce) => `r=${nonce}more,s=AAAAAAAAAAAAAAAA,i=100000`),
     async (options, server) => {
       const hardWorking = new ours.Client({ ...options, password: 'p'.repeat(60_000) });
       const connecting = outcome(hardWorking.connect());
