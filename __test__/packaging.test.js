@@ -7,7 +7,8 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { PUBLISHED, triple } = require('../lib/native/platform');
-const { TARGETS } = require('../scripts/build');
+const { TARGETS, environment } = require('../scripts/build');
+const { machinePathsIn } = require('../scripts/machine-paths');
 const { isNewer } = require('../scripts/newest-pg');
 const { prepareRelease } = require('../scripts/release-manifest');
 require('./support/patience');
@@ -175,6 +176,19 @@ describe('a release', () => {
     fs.rmSync(path.join(root, 'npm/darwin-x64/pgpool-rs.darwin-x64.node'));
     expect(() => prepareRelease(root, workflow)).toThrow('npm/darwin-x64 has no build');
   });
+});
+
+test('a build that is published is made without paths of this machine, and searched for them', () => {
+  const { RUSTFLAGS } = environment('release', 'x86_64-unknown-linux-musl');
+  if (!/\s/.test(ROOT)) expect(RUSTFLAGS).toContain(`--remap-path-prefix=${ROOT}=pgpool-rs`);
+  expect(RUSTFLAGS).toContain('-C target-feature=-crt-static');
+  expect(environment('dev')).toBe(process.env);
+
+  const file = path.join(temporaryDirectory(), 'library');
+  fs.writeFileSync(file, `\0crates/tokio/src/lib.rs\0${ROOT}\0`);
+  expect(machinePathsIn(file)).toEqual([]);
+  fs.writeFileSync(file, `\0${path.join(ROOT, 'src', 'lib.rs')}\0`);
+  expect(machinePathsIn(file)).toContain(ROOT + path.sep);
 });
 
 describe('without a native part', () => {

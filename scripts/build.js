@@ -6,11 +6,14 @@
 //
 // usage: node scripts/build.js [--release] [--target <Rust target>] [--zig]
 //   --zig builds through cargo-zigbuild, which links against an old glibc: see the release workflow
+//
+// A build for a named target is one that is published: it must have no path of this machine inside.
 
 const fs = require('node:fs');
 const path = require('node:path');
 const { parseArgs } = require('node:util');
 const { triple } = require('../lib/native/platform');
+const { machinePathsIn, remapFlags } = require('./machine-paths');
 const { ROOT, run, main } = require('./step');
 
 const TARGETS = {
@@ -58,23 +61,28 @@ async function build({ profile = 'dev', target, zig = false } = {}) {
   const begin = Date.now();
   const args = [zig ? 'zigbuild' : 'build', '--lib', '--profile', profile];
   if (target) args.push('--target', zig && target.endsWith('-gnu') ? `${target}.${OLDEST_GLIBC}` : target);
-  await run('cargo', args, { env: environment(target) });
+  await run('cargo', args, { env: environment(profile, target) });
 
   const name = target ? TARGETS[target] : triple();
   const folder = path.join(targetDirectory(), target ?? '', profile === 'dev' ? 'debug' : profile);
   const place = addon(name);
   const fresh = `${place}.${process.pid}.new`;
   fs.copyFileSync(path.join(folder, library(name)), fresh);
+  const told = target && profile === 'release' ? machinePathsIn(fresh) : [];
+  if (told.length > 0) throw new Error(`paths of this machine are inside the build: ${told.join(', ')}`);
   fs.renameSync(fresh, place);
   if (!target)
     fs.writeFileSync(stampFile(), JSON.stringify({ profile, begin, size: fs.statSync(place).size }));
   return place;
 }
 
-function environment(target) {
-  if (!target?.endsWith('-musl')) return process.env;
+function environment(profile, target) {
+  // Of a release only: other flags than cargo's own would have everything built twice.
+  const flags = profile === 'release' ? remapFlags() : [];
   // A musl target is linked statically by default, which a library that Node loads cannot be.
-  return { ...process.env, RUSTFLAGS: `${process.env.RUSTFLAGS ?? ''} -C target-feature=-crt-static`.trim() };
+  if (target?.endsWith('-musl')) flags.push('-C target-feature=-crt-static');
+  if (flags.length === 0) return process.env;
+  return { ...process.env, RUSTFLAGS: [process.env.RUSTFLAGS ?? '', ...flags].join(' ').trim() };
 }
 
 if (require.main === module) {
@@ -91,4 +99,4 @@ if (require.main === module) {
   });
 }
 
-module.exports = { TARGETS, build, isBuilt };
+module.exports = { TARGETS, build, environment, isBuilt };

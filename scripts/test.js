@@ -5,6 +5,7 @@
 //
 //   npm test -- __test__/harness.test.js -t proxy
 
+const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const { ROOT, step, run, runPackage, main } = require('./step');
@@ -19,6 +20,11 @@ const GATE = [
   ['rust format', () => run('cargo', ['fmt', '--check'])],
   ['clippy', () => run('cargo', ['clippy', '--all-targets', '--', '-D', 'warnings'])],
   ['core tests, without Node', () => run('cargo', ['test', '--no-default-features'])],
+  [
+    'licences and sources of crates',
+    () => run('cargo', ['deny', '--locked', 'check', 'licenses', 'sources']),
+    hasDeny,
+  ],
   ['jest', () => jest([])],
   ['types', () => runPackage('typescript', ['-p', TYPES]), () => fs.existsSync(path.join(ROOT, TYPES))],
   ['types, as libraries expect them', () => runPackage('typescript', ['-p', LIBRARY_TYPES])],
@@ -26,6 +32,13 @@ const GATE = [
   // Loaded when its turn comes: it stands on packages that the first step installs.
   ['other Node versions, Bun, Deno', () => require('./smoke').smoke()],
 ];
+
+/** cargo-deny takes longer to build than the rest of the gate, so it is asked of nobody but CI. */
+function hasDeny() {
+  const isThere = spawnSync('cargo', ['deny', '--version'], { stdio: 'ignore' }).status === 0;
+  if (!isThere) console.log('\n▸ licences and sources of crates: skipped, cargo-deny is not installed');
+  return isThere;
+}
 
 const jest = (args) => runPackage('jest', args);
 
