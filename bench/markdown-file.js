@@ -7,7 +7,7 @@ const path = require('node:path');
 
 /** `name`: of the part, where a document has several. */
 function writeMarkdown(file, tables, name = 'bench') {
-  const program = name === 'soak' ? 'soak' : 'bench';
+  const program = ['soak', 'hostile'].includes(name) ? 'soak' : 'bench';
   const marks = [`<!-- ${name}: begin, written by npm run ${program} -->`, `<!-- ${name}: end -->`];
   fs.mkdirSync(path.dirname(path.resolve(file)), { recursive: true });
   fs.writeFileSync(file, withPart(fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : '', tables, marks));

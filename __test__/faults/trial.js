@@ -6,6 +6,7 @@
 
 const fs = require('node:fs');
 const net = require('node:net');
+const { inspect } = require('node:util');
 const { isNativeError } = require('node:util/types');
 const { setTimeout: pause } = require('node:timers/promises');
 const pg = require('pg');
@@ -14,7 +15,8 @@ const { until } = require('../support/until');
 
 /** An error as far as it can be compared. */
 function told(error) {
-  if (!isNativeError(error)) return { thrown: String(error) };
+  // Not every object can be made a string.
+  if (!isNativeError(error)) return { thrown: typeof error === 'object' ? inspect(error) : String(error) };
   const { message, code, errno, syscall, address, port, hostname, severity, routine } = error;
   const fields = {
     type: error.constructor.name,
