@@ -86,8 +86,7 @@ const as = (user, config, more) => config({ ...server().users[user], ...more });
 });
 
 /** What the server stores of a password, so that a login takes that many iterations. */
-function verifier(password, iterations) {
-  const salt = randomBytes(16);
+function verifier(password, iterations, salt = randomBytes(16)) {
   const salted = pbkdf2Sync(password, salt, iterations, 32, 'sha256');
   const key = (name) => createHmac('sha256', salted).update(name).digest();
   const stored = createHash('sha256').update(key('Client Key')).digest('base64');
@@ -144,6 +143,42 @@ function verifier(password, iterations) {
       expect(error).toBeUndefined();
     }
   });
+});
+
+(server().embedded ? describe : describe.skip)('a pool whose password changes', () => {
+  const user = `changed_${randomBytes(4).toString('hex')}`;
+  const salt = randomBytes(16);
+  const setPassword = (password, iterations) =>
+    admin(`ALTER ROLE ${user} PASSWORD '${verifier(password, iterations, salt)}'`);
+  beforeAll(() => admin(`CREATE ROLE ${user} LOGIN`));
+  afterAll(() => admin(`DROP ROLE ${user}`));
+
+  alike(
+    'logs in with the one that is right, though its salt is that of the one before',
+    async (driver, config) => {
+      let password;
+      // Each query has a connection of its own.
+      const pool = new driver.Pool(
+        config({ user, database: 'postgres', password: () => password, max: 3, maxUses: 1 }),
+      );
+      const codes = [];
+      const ask = () => outcome(pool.query('SELECT 1'));
+      for (const [given, set, iterations] of [
+        ['first', 'first', 4096],
+        ['second', 'first', 4096],
+        ['second', 'second', 4096],
+        ['first', 'second', 4096],
+        ['first', 'first', 4097],
+      ]) {
+        await setPassword(set, iterations);
+        password = given;
+        const outcomes = await Promise.all([ask(), ask(), ask()]);
+        codes.push(outcomes.map(({ error }) => error?.code));
+      }
+      await pool.end();
+      return codes;
+    },
+  );
 });
 
 describe('a login that fails is told as far as it came', () => {

@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     pool,
-    postgres::{AskPassword, Config, Host, KeepAlive, Password, RequireAuth, TlsSettings, VerifyServer},
+    postgres::{
+        AskPassword, Config, Host, KeepAlive, Password, RequireAuth, SaltedPasswords, TlsSettings,
+        VerifyServer,
+    },
     resilience::{Limits, Mode, RetryPolicy},
 };
 
@@ -344,6 +347,7 @@ impl JsonSettings {
             tls: self.tls.map(JsonTls::into_settings).map(Arc::new),
             channel_binding: self.channel_binding,
             scram_max_iterations: to_u32(self.scram_max_iterations),
+            salted_passwords: SaltedPasswords::default(),
             // It was read before, among the problems.
             require_auth: self.require_auth.as_deref().and_then(|text| RequireAuth::parse(text).ok()),
             keep_alive,

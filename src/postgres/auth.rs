@@ -14,7 +14,7 @@ use super::{
     Config, Error, LoginStep, Password,
     channel_binding::server_end_point,
     require_auth::AuthMethod,
-    scram::{Challenge, ChannelBinding, Proof, Scram},
+    scram::{Challenge, ChannelBinding, Proof, SaltedPassword, Scram},
     startup::Startup,
 };
 
@@ -120,7 +120,7 @@ async fn scram(startup: &mut Startup, config: &Config, mechanisms: &[String]) ->
     };
     startup.report(|length| LoginStep::SaslContinue { length, data: text(body.data()) });
     let challenge = scram.challenge(body.data(), config.scram_max_iterations).map_err(Error::Plain)?;
-    let proof = prove(challenge, password).await?;
+    let proof = prove(challenge, password, config).await?;
     startup.send(|out| frontend::sasl_response(proof.message.as_bytes(), out)).await?;
 
     let Message::AuthenticationSaslFinal(body) = startup.next_or_error().await? else {
@@ -141,17 +141,25 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Proves that the password is known. A login that is given up stops the computation.
-async fn prove(challenge: Challenge, password: String) -> Result<Proof, Error> {
-    let proof = if challenge.iterations.get() <= ITERATIONS_IN_PASSING {
-        challenge.prove(&password, || true)
+/// Proves that the password is known, by what an earlier login of the pool has computed where there was one. A login that
+/// is given up stops the computation.
+async fn prove(challenge: Challenge, password: String, config: &Config) -> Result<Proof, Error> {
+    let challenge = Arc::new(challenge);
+    let compute = || salted(Arc::clone(&challenge), password.clone());
+    let salted = config.salted_passwords.get(&challenge, &password, compute).await?;
+    Ok(Arc::unwrap_or_clone(challenge).prove(&salted))
+}
+
+async fn salted(challenge: Arc<Challenge>, password: String) -> Result<SaltedPassword, Error> {
+    let salted = if challenge.iterations.get() <= ITERATIONS_IN_PASSING {
+        challenge.salted(&password, || true)
     } else {
         let waiting = Arc::new(());
         let watch = Arc::downgrade(&waiting);
         let is_wanted = move || watch.strong_count() > 0;
-        let proof = tokio::task::spawn_blocking(move || challenge.prove(&password, is_wanted)).await;
+        let salted = tokio::task::spawn_blocking(move || challenge.salted(&password, is_wanted)).await;
         drop(waiting);
-        proof.ok().flatten()
+        salted.ok().flatten()
     };
-    proof.ok_or(Error::Ended)
+    salted.ok_or(Error::Ended)
 }

@@ -3,7 +3,7 @@
 
 use std::{fmt, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
-use super::{Dialer, Error, LoginListener, RequireAuth};
+use super::{Dialer, Error, LoginListener, RequireAuth, SaltedPasswords};
 
 /// The configuration of a connection, its host left out.
 pub struct Config {
@@ -21,6 +21,8 @@ pub struct Config {
     pub channel_binding: bool,
     /// The most SCRAM iterations a server may ask of us; 0: no limit. Default 100000.
     pub scram_max_iterations: u32,
+    /// What SCRAM computes from the password, kept for the next connections.
+    pub salted_passwords: SaltedPasswords,
     /// The ways to authenticate that are accepted; none: all.
     pub require_auth: Option<RequireAuth>,
     /// TCP keepalive; none: off.

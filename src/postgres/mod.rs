@@ -36,6 +36,7 @@ mod raw_mode;
 mod require_auth;
 mod responses;
 mod route;
+mod salted_passwords;
 mod sanitize;
 mod scram;
 mod server_role;
@@ -69,6 +70,7 @@ pub use external_stream::{Dialer, ExternalHandle, ExternalSocket, ExternalStream
 pub use host::Host;
 pub use login_events::{LoginListener, LoginStep};
 pub use require_auth::RequireAuth;
+pub use salted_passwords::SaltedPasswords;
 pub use sanitize::sanitized;
 pub use server_role::Role;
 pub use sqlstate::SqlState;

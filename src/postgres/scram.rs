@@ -15,7 +15,7 @@ use ring::{
 const FIRST: &str = "SASL: SCRAM-SERVER-FIRST-MESSAGE:";
 const FINAL: &str = "SASL: SCRAM-SERVER-FINAL-MESSAGE:";
 const NONCE_BYTES: usize = 18;
-/// Iterations between two looks whether the proof is still wanted, a few milliseconds of them.
+/// Iterations between two looks whether the salted password is still wanted, a few milliseconds of them.
 const ITERATIONS_BETWEEN_LOOKS: u64 = 10_000;
 
 /// The binding of a login to its TLS connection.
@@ -98,8 +98,9 @@ impl Scram {
 }
 
 /// What the server wants to have proved.
+#[derive(Clone)]
 pub(super) struct Challenge {
-    salt: Vec<u8>,
+    pub(super) salt: Vec<u8>,
     pub(super) iterations: NonZeroU64,
     /// The client's last message, its proof left out.
     answer: String,
@@ -107,23 +108,37 @@ pub(super) struct Challenge {
     signed: String,
 }
 
+/// What a login proves to know, computed from the password, the salt and the count of iterations. As good as the password
+/// to whoever gets hold of it.
+#[derive(Clone)]
+pub(super) struct SaltedPassword(pub(super) Key);
+
 impl Challenge {
-    /// Proves that the password is known; none: the proof is not `is_wanted` any longer.
-    pub(super) fn prove(self, password: &str, is_wanted: impl Fn() -> bool) -> Option<Proof> {
+    #[cfg(test)]
+    pub(super) fn asking_for(salt: &[u8], iterations: NonZeroU64) -> Self {
+        Self { salt: salt.into(), iterations, answer: String::new(), signed: String::new() }
+    }
+
+    /// The salted password; none: it is not `is_wanted` any longer. Takes long.
+    pub(super) fn salted(&self, password: &str, is_wanted: impl Fn() -> bool) -> Option<SaltedPassword> {
         let password = prepared(password);
         let salted = salted(password.as_bytes(), &self.salt, self.iterations, is_wanted)?;
-        let salted = Key::new(HMAC_SHA256, &salted);
-        let client_key = sign(&salted, b"Client Key");
+        Some(SaltedPassword(Key::new(HMAC_SHA256, &salted)))
+    }
+
+    /// Proves that the password is known.
+    pub(super) fn prove(self, SaltedPassword(salted): &SaltedPassword) -> Proof {
+        let client_key = sign(salted, b"Client Key");
         let stored_key = digest::digest(&digest::SHA256, client_key.as_ref());
         let signature = sign(&Key::new(HMAC_SHA256, stored_key.as_ref()), self.signed.as_bytes());
         let mut proof = bytes(&client_key);
         add(&mut proof, &signature);
-        let server_key = sign(&salted, b"Server Key");
-        Some(Proof {
+        let server_key = sign(salted, b"Server Key");
+        Proof {
             message: format!("{},p={}", self.answer, STANDARD.encode(proof)),
             server_key: Key::new(HMAC_SHA256, server_key.as_ref()),
             signed: self.signed,
-        })
+        }
     }
 }
 
@@ -234,7 +249,8 @@ mod tests {
                 "n=user,r=rOprNGfwEbeRWgbNEkqO,{first},c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
             ),
         };
-        let proof = challenge.prove("pencil", || true).unwrap();
+        let salted = challenge.salted("pencil", || true).unwrap();
+        let proof = challenge.prove(&salted);
         assert!(
             proof.message.ends_with(",p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="),
             "{}",
@@ -279,13 +295,8 @@ mod tests {
 
     #[test]
     fn a_proof_that_nobody_waits_for_is_given_up() {
-        let challenge = Challenge {
-            salt: Vec::new(),
-            iterations: NonZeroU64::MAX,
-            answer: String::new(),
-            signed: String::new(),
-        };
-        assert!(challenge.prove("pencil", || false).is_none());
+        let challenge = Challenge::asking_for(b"", NonZeroU64::MAX);
+        assert!(challenge.salted("pencil", || false).is_none());
     }
 
     #[test]

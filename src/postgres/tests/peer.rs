@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::postgres::{
     Config, Connection, Error, Event, Exchange, Host, Listener, Outcome, Password, QueryMode, Reply, Rows,
-    Shape, Statement, connect,
+    SaltedPasswords, Shape, Statement, connect,
 };
 
 /// The longest time of a test: one that takes longer hangs.
@@ -133,6 +133,7 @@ fn config() -> Config {
         tls: None,
         channel_binding: false,
         scram_max_iterations: 0,
+        salted_passwords: SaltedPasswords::default(),
         require_auth: None,
         keep_alive: None,
         statement_cache: 10,
