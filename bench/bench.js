@@ -7,6 +7,7 @@ const { create } = require('./contender-names');
 const { describeEnvironment } = require('./environment');
 const { Results, REFERENCE } = require('./results');
 const { createSchema, dropSchema, emptyEvents } = require('./schema');
+const { WRITES } = require('./scenarios');
 const { findServer } = require('./server');
 const { randomFrom, shuffled } = require('./statistics');
 const { verify } = require('./verification');
@@ -54,7 +55,7 @@ async function measureRounds(contenders, scenarios, config, client, options, int
       for (const contender of shuffled(contenders, order)) {
         if (!contender.supports(scenario) || failed.some(({ name }) => name === contender.name)) continue;
         interrupted.throwIfAborted();
-        if (scenario.operation === 'insert') await emptyEvents(client);
+        if (WRITES.has(scenario.operation)) await emptyEvents(client);
         const timing = {
           seconds: options.seconds,
           warmup: options.warmup,

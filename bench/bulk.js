@@ -1,6 +1,6 @@
 // Moving many rows on one connection: COPY in both directions with
-// pg-copy-streams, and rows as they come with pg-query-stream or, where the
-// module has one, its own stream. For anything that has pg's API.
+// pg-copy-streams, and rows as they come with pg-query-stream, pg-cursor or, where
+// the module has one, its own stream. For anything that has pg's API.
 'use strict';
 
 const { Readable, Writable } = require('node:stream');
@@ -9,6 +9,7 @@ const { STATEMENTS } = require('./schema');
 
 const CHUNK = 64 * 1024;
 const BATCH = 1_000;
+const PAGE = 100;
 
 // Lines as COPY takes them, in chunks as a file is read; made once per count.
 const prepared = new Map();
@@ -34,6 +35,7 @@ async function counted(rows) {
 
 function bulkOperations(withClient) {
   const { from, to } = require('pg-copy-streams');
+  const Cursor = require('pg-cursor');
   const QueryStream = require('pg-query-stream');
   const queryStream = (client, rows) =>
     client.query(new QueryStream(STATEMENTS.series, [rows], { batchSize: BATCH }));
@@ -57,6 +59,19 @@ function bulkOperations(withClient) {
       }),
 
     queryStream: (rows) => withClient((client) => counted(queryStream(client, rows))),
+
+    cursor: (rows) =>
+      withClient(async (client) => {
+        const cursor = client.query(new Cursor(STATEMENTS.series, [rows]));
+        let count = 0;
+        for (;;) {
+          const page = await cursor.read(PAGE);
+          count += page.length;
+          if (page.length < PAGE) break;
+        }
+        await cursor.close();
+        return count;
+      }),
 
     stream: (rows) =>
       withClient((client) =>

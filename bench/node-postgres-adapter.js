@@ -12,8 +12,12 @@ function nodePostgresAdapter(module, { named = false, bulk = true } = {}) {
   let pool;
 
   function request(operation, values) {
-    if (named) return pool.query({ name: `bench-${operation}`, text: STATEMENTS[operation], values });
-    return pool.query(STATEMENTS[operation], values);
+    return pool.query(named ? statementOf(operation, values) : STATEMENTS[operation], values);
+  }
+
+  function statementOf(operation, values) {
+    const text = STATEMENTS[operation];
+    return named ? { name: `bench-${operation}`, text, values } : { text, values };
   }
 
   async function withClient(work) {
@@ -24,6 +28,30 @@ function nodePostgresAdapter(module, { named = false, bulk = true } = {}) {
       client.release();
     }
   }
+
+  // As the module's users write it: with its own function where it has one.
+  async function transaction(work) {
+    if (pool.transaction) return pool.transaction(work);
+    return withClient(async (client) => {
+      await client.query('begin');
+      const value = await work(client);
+      await client.query('commit');
+      return value;
+    });
+  }
+
+  async function inOrder(client, statements) {
+    const results = [];
+    for (const statement of statements) results.push(await client.query(statement));
+    return results;
+  }
+
+  const listOf = ({ id, row: { articleId, kind, payload, createdAt } }) => [
+    statementOf('lookup', [id]),
+    statementOf('insert', [articleId, kind, payload, createdAt]),
+    statementOf('insert', [articleId, kind, payload, createdAt]),
+    statementOf('lookup', [id]),
+  ];
 
   return {
     ...(bulk ? bulkOperations(withClient) : {}),
@@ -45,6 +73,57 @@ function nodePostgresAdapter(module, { named = false, bulk = true } = {}) {
     async rows(count) {
       const result = await request('rows', [count]);
       return result.rows;
+    },
+
+    async arrays(count) {
+      const result = await pool.query({ ...statementOf('rows', [count]), rowMode: 'array' });
+      return result.rows;
+    },
+
+    async many(count) {
+      const result = await request('many', [count]);
+      return result.rows;
+    },
+
+    async manyArrays(count) {
+      const result = await pool.query({ ...statementOf('many', [count]), rowMode: 'array' });
+      return result.rows;
+    },
+
+    async texts(count) {
+      const result = await request('texts', [count]);
+      return result.rows;
+    },
+
+    async bytes(length) {
+      const result = await request('bytes', [length]);
+      return result.rows;
+    },
+
+    async acquire(times) {
+      for (let time = 0; time < times; time++) {
+        const client = await pool.connect();
+        client.release();
+      }
+    },
+
+    async transaction(job) {
+      const results = await transaction((client) => inOrder(client, listOf(job)));
+      return results.map(({ rowCount }) => rowCount);
+    },
+
+    async list(job) {
+      const results = module.executeTransactionWithRetry
+        ? await module.executeTransactionWithRetry(listOf(job), { pool })
+        : await transaction((client) => inOrder(client, listOf(job)));
+      return results.map(({ rowCount }) => rowCount);
+    },
+
+    async start(config, count) {
+      const own = new module.Pool({ ...config, max: count });
+      const results = await Promise.all(Array.from({ length: count }, () => own.query(STATEMENTS.simple)));
+      await own.end();
+      return results.flatMap(({ rows }) => rows);
     },
 
     async simple() {

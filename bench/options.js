@@ -3,13 +3,16 @@
 'use strict';
 
 const { parseArgs } = require('node:util');
+const { GROUPS } = require('./scenarios');
 
 const SWITCHES = {
-  rounds: { type: 'string', default: '7' },
-  seconds: { type: 'string', default: '1.5' },
-  warmup: { type: 'string', default: '0.5' },
+  rounds: { type: 'string' },
+  seconds: { type: 'string' },
+  warmup: { type: 'string' },
   seed: { type: 'string', default: '1' },
   only: { type: 'string' },
+  case: { type: 'string' },
+  quick: { type: 'boolean', default: false },
   contenders: { type: 'string' },
   json: { type: 'string' },
   markdown: { type: 'string' },
@@ -18,12 +21,18 @@ const SWITCHES = {
   help: { type: 'boolean', default: false },
 };
 
+// What is taken where a switch does not say otherwise.
+const USUAL = { rounds: '7', seconds: '1.5', warmup: '0.5' };
+const QUICK = { rounds: '2', seconds: '0.3', warmup: '0.1', contenders: 'pg,pgpool-rs' };
+
 const USAGE = `Usage: npm run bench -- [switches]
 
   --rounds N          rounds, each in a newly shuffled order (default 7)
   --seconds S         measured seconds per contender, scenario and round (default 1.5)
   --warmup S          unmeasured seconds before each measurement (default 0.5)
-  --only a,b          only these scenarios or groups (lookup, insert, rows, delay, bulk, assessment)
+  --case a,b          only these scenarios or groups (${GROUPS.join(', ')}); --only is the same
+  --quick             whether a change made something slower: pg and pgpool-rs, two short rounds, under two minutes
+                      once it is built
   --contenders a,b    only these contenders; pg is always among them, as the reference
   --rust              build and run the contenders in bench/rust
   --as-built          take pgpool-rs as it was built last, instead of a release build
@@ -40,6 +49,7 @@ function parseOptions(argv) {
     allowPositionals: false,
     tokens: true,
   });
+  for (const [name, value] of Object.entries(values.quick ? QUICK : USUAL)) values[name] ??= value;
   const problems = [];
   const number = (name, accepts, wanted) => {
     const value = Number(values[name]);
@@ -57,7 +67,7 @@ function parseOptions(argv) {
     ),
     warmup: number('warmup', (value) => Number.isFinite(value) && value >= 0, 'a number of seconds'),
     seed: number('seed', Number.isInteger, 'a whole number'),
-    only: list(values.only),
+    only: list(values.case ?? values.only),
     contenders: list(values.contenders),
     json: values.json,
     markdown: values.markdown,

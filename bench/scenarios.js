@@ -31,6 +31,27 @@ const SCENARIOS = [
     rows: 1_000,
   }),
   scenario('rows-4', 'rows', '1,000 rows of 10 mixed columns, 4 callers', 'rows', 4, FULL, { rows: 1_000 }),
+  scenario('arrays', 'rows', 'The same rows as arrays, one after the other', 'arrays', 1, FULL, {
+    rows: 1_000,
+  }),
+  scenario('many', 'large', '100,000 rows of 5 columns', 'many', 1, BULK, { rows: 100_000 }),
+  scenario('many-arrays', 'large', 'The same rows as arrays', 'manyArrays', 1, BULK, { rows: 100_000 }),
+  scenario('texts', 'large', '10,000 rows of 2 texts of 1 KB', 'texts', 1, BULK, { rows: 10_000 }),
+  scenario('bytea', 'large', 'One bytea of 10 MB', 'bytes', 1, BULK, { rows: 10_000_000 }),
+  scenario('acquire', 'pool', '100 times an idle connection acquired and released', 'acquire', 1, FULL),
+  scenario('start', 'pool', 'A new pool of 10 to its 10 answers, and its end', 'start', 1, BULK, {
+    rows: 10,
+  }),
+  scenario('transaction-1', 'transaction', 'Transaction of 4 statements, 1 caller', 'transaction', 1, FULL),
+  scenario(
+    'transaction-10',
+    'transaction',
+    'Transaction of 4 statements, 10 callers',
+    'transaction',
+    10,
+    FULL,
+  ),
+  scenario('list-10', 'transaction', 'The same handed over as a list, 10 callers', 'list', 10, FULL),
   // As many connections as results, so that all of them arrive at once.
   scenario(
     'delay',
@@ -54,6 +75,9 @@ const SCENARIOS = [
   scenario('query-stream', 'bulk', '100,000 rows through pg-query-stream', 'queryStream', 1, BULK, {
     rows: 100_000,
   }),
+  scenario('cursor', 'bulk', '100,000 rows through pg-cursor, 100 at a time', 'cursor', 1, BULK, {
+    rows: 100_000,
+  }),
   scenario('stream', 'bulk', '100,000 rows through pool.stream (pg: pg-query-stream)', 'stream', 1, BULK, {
     rows: 100_000,
   }),
@@ -61,6 +85,11 @@ const SCENARIOS = [
   scenario('simple', 'assessment', 'Simple query: SELECT 1', 'simple', 1, LATENCY),
   scenario('complex', 'assessment', 'Complex query: join and aggregate', 'complex', 1, LATENCY),
 ];
+
+const GROUPS = [...new Set(SCENARIOS.map(({ group }) => group))];
+
+// Operations that write to the table of events.
+const WRITES = new Set(['insert', 'transaction', 'list']);
 
 // The four figures of the assessment; its insert is the insert of one caller.
 const ASSESSMENT = ['connect', 'simple', 'complex', 'insert-1'];
@@ -73,7 +102,7 @@ function chooseScenarios(only) {
   );
   if (unknown.length > 0) {
     throw new Error(
-      `--only knows ${SCENARIOS.map(({ name }) => name).join(', ')} and the groups lookup, insert, rows, delay, bulk, assessment; not ${unknown.join(', ')}`,
+      `--case knows ${SCENARIOS.map(({ name }) => name).join(', ')} and the groups ${GROUPS.join(', ')}; not ${unknown.join(', ')}`,
     );
   }
   return SCENARIOS.filter(
@@ -84,4 +113,4 @@ function chooseScenarios(only) {
   );
 }
 
-module.exports = { SCENARIOS, ASSESSMENT, chooseScenarios };
+module.exports = { SCENARIOS, ASSESSMENT, GROUPS, WRITES, chooseScenarios };

@@ -57,6 +57,10 @@ const STATEMENTS = {
   lookup: `select id, author_id, slug, title, views, published_at from ${SCHEMA}.article where id = $1`,
   insert: `insert into ${SCHEMA}.event (article_id, kind, payload, created_at) values ($1, $2, $3, $4)`,
   rows: `select id, big, short, long, amount, active, seen_at, born, settings, key from ${SCHEMA}.mixed where id <= $1 order by id`,
+  many: "select n as id, n * 2 as twice, 'name ' || n as name, n % 2 = 0 as even, n / 3.0::float8 as third from generate_series(1, $1::int4) n",
+  texts:
+    'select repeat(chr(97 + n % 26), 1024) as one, repeat(chr(65 + n % 26), 1024) as two from generate_series(1, $1::int4) n',
+  bytes: "select convert_to(repeat('x', $1::int4), 'UTF8') as bytes",
   complex: `select a.id, a.name, count(*)::int4 as articles, sum(t.views) as views, max(t.published_at) as latest
     from ${SCHEMA}.article t join ${SCHEMA}.author a on a.id = t.author_id
     where t.author_id between $1 and $2 group by a.id, a.name order by views desc, a.id limit 20`,

@@ -8,6 +8,7 @@ const { randomFrom } = require('./statistics');
 const { digest } = require('./row-digest');
 
 const AUTHORS_OF_A_REPORT = 20;
+const ACQUIRED = 100;
 const CHECKED_KEYS = Array.from({ length: 50 }, (_, step) => 1 + step * 2_000 - (step % 2));
 
 function insertedRow(number) {
@@ -41,6 +42,29 @@ function operationOf(scenario, adapter, config, seed) {
       };
     case 'rows':
       return async () => expectRows(await adapter.rows(scenario.rows), scenario.rows);
+    case 'arrays':
+    case 'many':
+    case 'manyArrays':
+    case 'texts':
+      return async () => expectRows(await adapter[scenario.operation](scenario.rows), scenario.rows);
+    case 'bytes':
+      return async () => {
+        const [{ bytes }] = await adapter.bytes(scenario.rows);
+        if (bytes.length !== scenario.rows)
+          throw new Error(`expected ${scenario.rows} bytes and got ${bytes.length}`);
+      };
+    case 'acquire':
+      return () => adapter.acquire(ACQUIRED);
+    case 'transaction':
+    case 'list':
+      return async () => {
+        const id = 1 + Math.floor(random() * ARTICLES);
+        const counts = await adapter[scenario.operation]({ id, row: insertedRow(inserted++) });
+        if (String(counts) !== '1,1,1,1') throw new Error(`the statements reported ${counts} rows`);
+      };
+    case 'start':
+      return async () => expectRows(await adapter.start(config, scenario.rows), scenario.rows);
+    case 'cursor':
     case 'copyIn':
     case 'copyOut':
     case 'queryStream':
@@ -73,6 +97,7 @@ async function checkedRows(adapter, config) {
     for (let number = 0; number < 3; number++) await adapter.insert(insertedRow(number));
     return {
       lookup: digest(lookups),
+      ...(await checkedAnswers(adapter)),
       'rows of 1,000': digest(await adapter.rows(1_000)),
       'rows of 5,000': digest(await adapter.rows(5_000)),
       simple: digest(await adapter.simple()),
@@ -82,6 +107,26 @@ async function checkedRows(adapter, config) {
   } finally {
     await adapter.close();
   }
+}
+
+// Those of operations that not every contender has; a transaction's rows are read back as well.
+async function checkedAnswers(adapter) {
+  const job = { id: 7, row: insertedRow(7) };
+  const calls = {
+    arrays: 1_000,
+    many: 1_000,
+    manyArrays: 1_000,
+    texts: 100,
+    bytes: 10_000,
+    transaction: job,
+    list: job,
+  };
+  const answers = {};
+  for (const [operation, argument] of Object.entries(calls)) {
+    if (adapter[operation])
+      answers[operation] = digest(Array.from(await adapter[operation](argument), (value) => ({ value })));
+  }
+  return answers;
 }
 
 module.exports = { CHECKED_KEYS, operationOf, checkedRows };
