@@ -247,13 +247,18 @@ class Client extends Emitter {
   }
 
   _enqueue(statement) {
+    const invalid = this._adopt(statement);
+    if (invalid === undefined && isCommand(this, statement)) command(this, statement);
+    else this._requests.add(statement, invalid);
+  }
+
+  // Makes a statement one of this client's; the error of one that cannot be sent.
+  _adopt(statement) {
     statement.client = this;
     if (this.binary) statement.binary();
     if (!statement.queryTimeout) statement.queryTimeout = this.connectionParameters.query_timeout;
     if (statement.maxBytes === 0) statement.maxBytes = this._maxResultBytes;
-    const invalid = refusePaging(this, statement) || statement.validate();
-    if (invalid === undefined && isCommand(this, statement)) command(this, statement);
-    else this._requests.add(statement, invalid);
+    return refusePaging(this, statement) || statement.validate();
   }
 
   // From the owner of the connection: it is open. `handle` is that of the bridge, `native` its pool.

@@ -3,6 +3,9 @@
 // Queue of a client's requests: statements, and submittables that want the connection for themselves. A request
 // waits until the connection is there, then goes to the core at once; the core keeps the order and answers each
 // exactly once. What a lost connection takes along fails after the client has told of the loss, as under pg.
+//
+// A transaction has its BEGIN go out with the next request (`precede`). Until BEGIN is answered nothing else is sent, for it
+// would run outside of the transaction where BEGIN fails; and where it does fail, all that follows is refused.
 
 const { deprecate } = require('node:util');
 const { runIn } = require('../async/callback-context');
@@ -12,6 +15,7 @@ const { pack } = require('../encode/request');
 const { REASONS } = require('../native/layout');
 const { transactionStatus } = require('../native/transaction-status');
 const { isFatal, isLoss, sever } = require('./connection-loss');
+const { Flight, mayFly } = require('./flight');
 const { shownQuery } = require('./shown-query');
 const { moveTo, refusalOf } = require('./session-state');
 const { nextTick } = require('../async/timers');
@@ -31,6 +35,12 @@ class RequestQueue {
     this.sent = [];
     // Requests whose connection is lost.
     this.lost = [];
+    // Statements that go out with the next request, in front of it; null: none.
+    this.preceding = null;
+    // Statements in front of a request that are under way; null: none.
+    this.opening = null;
+    // The error of those, with which all that follows is refused.
+    this.refusal = undefined;
   }
 
   get isEmpty() {
@@ -40,6 +50,13 @@ class RequestQueue {
   /** Submittables that have the connection for themselves, or wait for it. */
   get submittables() {
     return [...this.sent, ...this.waiting].filter((request) => request.isRaw && !request.isReturned);
+  }
+
+  /** Whether a request is waiting that is not the one which runs next. */
+  get isQueueing() {
+    const { opening, sent, waiting } = this;
+    if (opening === null) return waiting.length > 0 || sent.length > 1;
+    return sent.length - opening.length + waiting.length > 1;
   }
 
   /** The query that the server is working on, as pg shows it; null: none. */
@@ -64,7 +81,7 @@ class RequestQueue {
   /** Takes a request on its way; `invalid` is the error of one that cannot be sent at all. */
   add(request, invalid) {
     const { client } = this;
-    const refusal = refusalOf(client) || invalid;
+    const refusal = refusalOf(client) || invalid || this.refusal;
     if (refusal) {
       nextTick(() => {
         request.fail(refusal);
@@ -72,14 +89,66 @@ class RequestQueue {
       });
       return;
     }
-    if (!client.pipeline && (this.waiting.length > 0 || this.sent.length > 1)) warnOfQueueing();
+    if (!client.pipeline && this.isQueueing) warnOfQueueing();
     const { name } = client._sessionState;
-    if (name === 'new' || name === 'connecting' || name === 'connected') this.waiting.push(request);
+    const isUnopened = name === 'new' || name === 'connecting' || name === 'connected';
+    if (isUnopened || this.opening !== null) this.waiting.push(request);
     else this.send(request);
+  }
+
+  /** Has `statements` go out with the next request, in front of it. Where one of them fails, so does all that follows. */
+  precede(statements) {
+    this.preceding = statements;
+  }
+
+  /** Ends that. False: there was no request, and nothing has gone out. */
+  endPreceding() {
+    const isSent = this.preceding === null;
+    this.preceding = null;
+    this.refusal = undefined;
+    return isSent;
+  }
+
+  /** Sends what was to go in front of this request: with it, if it may fly, else it waits for their answer. */
+  open(request) {
+    const { client, preceding } = this;
+    const isWith = mayFly(client, request);
+    const flight = new Flight(client, isWith ? [...preceding, request] : preceding, (answered, failure) => {
+      this.opening = null;
+      if (answered < preceding.length) this.refuse(failure);
+      else this.flush();
+    });
+    this.preceding = null;
+    this.opening = preceding;
+    if (!isWith) this.waiting.push(request);
+    try {
+      flight.send();
+    } catch (error) {
+      // Nothing has gone out: that is left to the next request.
+      this.preceding = preceding;
+      this.opening = null;
+      if (!isWith) this.waiting.splice(this.waiting.indexOf(request), 1);
+      flight.takeBack();
+      nextTick(() => request.fail(error));
+      // A conversion of its values may have sent others.
+      this.flush();
+    }
+  }
+
+  /** Refuses what has waited for the statements in front, and what comes after. What is lost fails with the connection. */
+  refuse(failure) {
+    if (isLoss(failure)) return;
+    const error = fromNative(failure);
+    this.refusal = error;
+    for (const request of this.waiting.splice(0)) nextTick(() => request.fail(error));
   }
 
   send(request) {
     const { client } = this;
+    if (this.preceding !== null) {
+      this.open(request);
+      return;
+    }
     request.keepsAlive = client._referenced;
     const core = bridge();
     try {
@@ -100,7 +169,7 @@ class RequestQueue {
     }
   }
 
-  /** Sends what has waited for the connection. */
+  /** Sends what has waited. */
   flush() {
     for (const request of this.waiting.splice(0)) this.send(request);
   }
@@ -155,6 +224,16 @@ class RequestQueue {
         if (!request.isRaw) client.connection.ready(client._txStatus);
         this.emitDrainIfIdle();
       }
+    }
+  }
+
+  /** From a flight: the server has passed over it, since one before it has failed. */
+  passedOver(request, error) {
+    this.remove(request);
+    try {
+      request.fail(error);
+    } finally {
+      this.emitDrainIfIdle();
     }
   }
 

@@ -26,6 +26,11 @@ function isHeard(channel) {
   return [start, end, asyncStart, asyncEnd, error].some((part) => part.hasSubscribers);
 }
 
+/** Whether anybody listens to operations of this kind. */
+function isTraced(kind) {
+  return isHeard(channels[kind]);
+}
+
 // True while a traced method is called again, by `trace`.
 let isInside = false;
 
@@ -93,4 +98,4 @@ function nameOf(target) {
   return (pool.options && pool.options.tier) || undefined;
 }
 
-module.exports = { enterTrace, traceAcquire, traceConnect, traceQuery, traceTransaction };
+module.exports = { enterTrace, isTraced, traceAcquire, traceConnect, traceQuery, traceTransaction };

@@ -39,6 +39,7 @@ export class Pool {
   query(id: number, buffer: Uint8Array, length: number): void;
   connect(id: number, deadline?: number, attempts?: number, base?: number, atOnce?: boolean): number;
   send(connection: number, id: number, buffer: Uint8Array, length: number): void;
+  sendFlight(connection: number, id: number, buffer: Uint8Array): void;
   startRaw(connection: number, id: number): boolean;
   writeRaw(connection: number, id: number, buffer: Uint8Array): number;
   pauseRaw(connection: number, id: number, on: boolean): void;
@@ -63,6 +64,7 @@ export class Pool {
   mayHaveCommitted(connection: number): boolean;
   isConflict(code: string): boolean;
   isCancelled(code: string): boolean;
+  mayGoWithOthers(text: string): boolean;
   commitUnknown(): void;
   configure(changes: string): void;
   holdIdleTimeout(on: boolean): void;

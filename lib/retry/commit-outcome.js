@@ -8,8 +8,9 @@
 const { DatabaseError } = require('../errors');
 const { monotonicNow } = require('../async/timers');
 const { STAGES } = require('../native/layout');
+const { own } = require('../statement/statement');
 const { isFatal } = require('./terms');
-const { askRow, dialectOf } = require('./xid-dialects');
+const { TEXT, askRow, dialectOf } = require('./xid-dialects');
 
 // The time to ask where the transaction has no deadline: about what a server takes to restart.
 const DEFAULT_ASKING_MILLIS = 30_000;
@@ -21,6 +22,16 @@ async function transactionId(pool, client) {
   const dialect = dialectOf(pool);
   if (!dialect) return { xid: undefined };
   return { ...(await askRow(client, { text: dialect.identity })), dialect };
+}
+
+/** The same question, to be asked together with others: its config, and what its answer says. */
+function identityQuery(pool) {
+  const dialect = dialectOf(pool);
+  if (!dialect) return undefined;
+  return {
+    config: own({ text: dialect.identity, types: TEXT }),
+    read: ({ rows: [row] }) => ({ ...row, dialect }),
+  };
 }
 
 /** The outcome: 'committed', 'aborted' or 'unknown'. */
@@ -96,4 +107,4 @@ function hasSucceeded(answer, commit) {
   );
 }
 
-module.exports = { commitOutcome, transactionId };
+module.exports = { commitOutcome, identityQuery, transactionId };

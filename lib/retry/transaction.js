@@ -3,6 +3,9 @@
 // A whole transaction: BEGIN, the caller's function and COMMIT, all on one client. This file owns the
 // statements and their order; whether a failed run is repeated is decided by the core, which also waits.
 //
+// BEGIN goes out with the first statement, and a list with BEGIN and the question for the id, where nobody can tell the
+// difference (opening.js). Where the server refuses BEGIN, its error is that of the run, whatever the function made of it.
+//
 // A COMMIT whose answer is lost is never guessed at: commit-outcome.js asks the server.
 
 const { DatabaseError, CommitOutcomeUnknownError } = require('../errors');
@@ -10,6 +13,7 @@ const { NestingLevel } = require('./nesting');
 const { localSettings } = require('./local-settings');
 const { transactionError } = require('./transaction-errors');
 const { commitOutcome, transactionId } = require('./commit-outcome');
+const { Opening } = require('./opening');
 const { detectDialect } = require('./xid-dialects');
 const { callUserCode } = require('../async/uncaught');
 const { isUsable } = require('../client/session-state');
@@ -29,17 +33,19 @@ const AMBIGUOUS = { again: false, ambiguous: true };
  * Runs `work(client)` inside a transaction and resolves with what it returns.
  * @param options `isolationLevel`, `readOnly`, `idempotent`, `deferrable`, `retries`, `retryDelay`, `retryOn`,
  *   `deadline`, `set`
+ * @param queries what `work` runs one after the other, where that is all it does
  */
-async function transaction(pool, work, options = {}) {
+async function transaction(pool, work, options = {}, queries = undefined) {
   if (typeof work !== 'function') throw new TypeError('a transaction takes a function of its client');
-  const whole = new Transaction(pool, work, options);
+  const whole = new Transaction(pool, work, options, queries);
   return traceTransaction(pool, () => whole.run());
 }
 
 class Transaction {
-  constructor(pool, work, options) {
+  constructor(pool, work, options, queries) {
     this.pool = pool;
     this.work = work;
+    this.queries = queries;
     this.begin = beginText(options);
     this.settings = localSettings(options.set);
     this.readOnly = Boolean(options.readOnly);
@@ -146,6 +152,7 @@ class TransactionRun {
     // Whether the function may have committed something by itself: then nothing is run again.
     this.isCommitted = false;
     this.commit = undefined;
+    this.opening = new Opening(transaction, client);
     this.finished = new Promise((resolve) => {
       this.finish = resolve;
     });
@@ -168,14 +175,16 @@ class TransactionRun {
     let value;
     try {
       if (!transaction.readOnly) await detectDialect(transaction.pool, client);
-      await this.begin();
       this.watch();
-      value = await transaction.work(client);
+      const answered = await this.opening.sendAll(transaction.queries);
+      if (answered === undefined) await this.opening.begin();
+      value = answered === undefined ? await transaction.work(client) : answered.results;
+      this.opening.check();
       this.unwatch();
       this.nesting.end();
       const isOpen = client.getTransactionStatus() === 'T';
-      this.commit =
-        isOpen && !transaction.readOnly ? await transactionId(transaction.pool, client) : { xid: null };
+      if (!isOpen || transaction.readOnly) this.commit = { xid: null };
+      else this.commit = answered?.commit ?? (await transactionId(transaction.pool, client));
     } catch (error) {
       return this.rollBack(error);
     }
@@ -187,15 +196,6 @@ class TransactionRun {
     } catch (error) {
       return this.uncommitted(error, value);
     }
-  }
-
-  /** Begins, with the settings of the transaction in the same round trip. */
-  begin() {
-    const { client, transaction } = this;
-    const begun = client.query(own({ text: transaction.begin }));
-    return transaction.settings === undefined
-      ? begun
-      : Promise.all([begun, client.query(transaction.settings)]);
   }
 
   /** Has the core notice whether the function commits something by itself. */
@@ -210,11 +210,14 @@ class TransactionRun {
     this.isCommitted = this.client._native.mayHaveCommitted(this.client._handle.id);
   }
 
-  async rollBack(error) {
-    const { client } = this;
+  async rollBack(failure) {
+    const { client, opening } = this;
+    const error = opening.refused ?? failure;
     this.unwatch();
+    // The function has committed nothing: all that it sent was refused.
+    if (opening.error !== undefined) this.isCommitted = false;
     this.nesting.abandon();
-    if (isUsable(client)) await client.query(own({ text: 'ROLLBACK' })).catch(ignore);
+    if (opening.end() && isUsable(client)) await client.query(own({ text: 'ROLLBACK' })).catch(ignore);
     const lost = !isUsable(client);
     this.giveBack(lost);
     return { error, lost: lost && isConnectionError(error), isCommitted: this.isCommitted };
@@ -239,6 +242,7 @@ class TransactionRun {
     if (this.released) return;
     this.released = true;
     this.nesting.abandon();
+    this.opening.end();
     this.client._nesting = null;
     this.client.removeListener('error', ignore);
     // A listener that throws does not change the outcome of the transaction.

@@ -52,7 +52,7 @@ function dbUtils(getPool) {
         );
       return results;
     };
-    return transaction(pool, runAll, transactionOptions);
+    return transaction(pool, runAll, transactionOptions, queries);
   }
 
   return { executeQueryWithRetry, executeTransactionWithRetry };

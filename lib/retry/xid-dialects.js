@@ -131,4 +131,4 @@ async function askRow(asked, query) {
   return rows[0];
 }
 
-module.exports = { askRow, detectDialect, dialectOf };
+module.exports = { TEXT, askRow, detectDialect, dialectOf };

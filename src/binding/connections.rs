@@ -26,7 +26,6 @@ use super::{
     node_socket::NodeSockets,
     outbox::Outbox,
     raw_channel::RawChannel,
-    request::Request,
 };
 use crate::{
     dispatch::{
@@ -156,14 +155,12 @@ impl Connections {
     }
 
     /// Sends a statement on a connection that JavaScript has leased, or whose `onConnect` is under way.
-    pub(super) fn send(self: &Arc<Self>, connection: u32, id: u32, request: Request) {
-        let Request { statement, options } = request;
-        let answer = self.answer_to(id);
-        let mut answer = Instrumented::begin(self.metrics.get(), &statement, options.is_own, answer);
+    pub(super) fn send(self: &Arc<Self>, connection: u32, request: u32, statement: Arc<Statement>) {
+        let mut answer = Instrumented::begin(self.metrics.get(), &statement, self.answer_to(request));
         let entry = self.entries.lock().get(&connection).map(|entry| Arc::clone(&entry.connection));
         match entry {
             Some(connection) => {
-                Direct::send(&connection, id, statement, answer, self.adaptive.get());
+                Direct::send(&connection, request, statement, answer, self.adaptive.get());
             }
             None => answer.failed(Failure::Wire(Error::Lost), None),
         }

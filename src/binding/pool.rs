@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     dispatch::{Answer, CancelFlag, Changes, FailedRun, Failure, RequestOptions, Settings, Tier},
-    postgres::{Action, AskPassword, Error, LoginListener, SqlState},
+    postgres::{Action, AskPassword, Error, LoginListener, SqlState, sql_text},
 };
 
 /// A pool of connections.
@@ -113,7 +113,17 @@ impl NativePool {
     pub fn send(&self, connection: u32, id: u32, buffer: &[u8], length: u32) {
         match read(buffer, length) {
             None => self.connections.answer_to(id).failed(malformed(), None),
-            Some(request) => self.connections.send(connection, id, request),
+            Some(Request { statement, .. }) => self.connections.send(connection, id, statement),
+        }
+    }
+
+    /// Runs several statements on a leased connection with one Sync behind them all: where one fails, the rest does not
+    /// run. One answer, with the results of all that ran.
+    #[napi(catch_unwind)]
+    pub fn send_flight(&self, connection: u32, id: u32, buffer: &[u8]) {
+        match request::read_flight(buffer) {
+            None => self.connections.answer_to(id).failed(malformed(), None),
+            Some(statement) => self.connections.send(connection, id, statement),
         }
     }
 
@@ -297,6 +307,14 @@ impl NativePool {
     #[allow(clippy::unused_self, reason = "JavaScript asks its pool")]
     pub fn is_conflict(&self, code: String) -> bool {
         SqlState::new(code.as_bytes()).action() == Action::Rerun
+    }
+
+    /// Whether a text is one statement that does the same with others under one Sync as it does alone.
+    #[napi(catch_unwind)]
+    #[allow(clippy::needless_pass_by_value, reason = "Node-API hands over a String")]
+    #[allow(clippy::unused_self, reason = "JavaScript asks its pool")]
+    pub fn may_go_with_others(&self, text: String) -> bool {
+        sql_text::may_go_with_others(&text)
     }
 
     /// Whether a statement with this code was cancelled, by a timeout of the server or on request.

@@ -24,7 +24,6 @@ pub(super) fn read(bytes: &[u8]) -> Option<Request> {
     let (rest, max_bytes) = limit(rest, flags)?;
     let (mut options, rest) = retry_options(rest, flags)?;
     options.cancel_flag = flags.contains(Flags::CANCELLABLE).then(CancelFlag::default);
-    options.is_own = flags.contains(Flags::OWN);
     let (formats, values) = split(rest, header[request::PARAMETERS])?;
     let mode = if flags.contains(Flags::SIMPLE) {
         QueryMode::Simple
@@ -44,8 +43,28 @@ pub(super) fn read(bytes: &[u8]) -> Option<Request> {
         paged: flags.contains(Flags::PAGED),
         max_bytes,
         joined: flags.contains(Flags::JOINED),
+        is_own: flags.contains(Flags::OWN),
+        before: Box::default(),
     });
     Some(Request { statement, options })
+}
+
+/// Reads several requests as one statement, with the others in front of the last. Each has its length before it. None:
+/// the buffer does not hold that, or one of them cannot go out with others.
+pub(super) fn read_flight(mut bytes: &[u8]) -> Option<Arc<Statement>> {
+    let mut parts = Vec::new();
+    while !bytes.is_empty() {
+        let ([length], rest) = words::<1>(bytes)?;
+        let (part, rest) = split(rest, length)?;
+        let Request { statement, .. } = read(part)?;
+        if !statement.may_go_with_others() {
+            return None;
+        }
+        parts.push(statement);
+        bytes = rest;
+    }
+    let last = parts.pop()?;
+    Some(Arc::new(Statement { before: parts.into(), ..Arc::unwrap_or_clone(last) }))
 }
 
 /// Retry options; the defaults where their flag is not set.
@@ -70,7 +89,6 @@ fn retry_options(bytes: &[u8], flags: Flags) -> Option<(RequestOptions, &[u8])> 
         base: millis(retry_options::BASE_DELAY),
         codes,
         cancel_flag: None,
-        is_own: false,
     };
     Some((options, rest))
 }
@@ -122,6 +140,24 @@ mod tests {
         assert_eq!(options.deadline, Some(Duration::from_millis(1500)));
         assert_eq!((options.attempts, options.base), (None, Some(Duration::from_millis(20))));
         assert_eq!(*options.codes, [SqlState::new(b"40001")]);
+    }
+
+    #[test]
+    fn a_flight_is_read_as_its_last_statement_with_the_others_before_it() {
+        let flight = |parts: &[Vec<u8>]| {
+            let framed =
+                |part: &Vec<u8>| [&u32::try_from(part.len()).unwrap().to_le_bytes()[..], part].concat();
+            parts.iter().flat_map(framed).collect::<Vec<u8>>()
+        };
+        let whole = flight(&[laid_out(0, "BEGIN", &[]), laid_out(0, "SELECT 1", &[])]);
+        let statement = read_flight(&whole).unwrap();
+        assert_eq!((&*statement.text, &*statement.part(0).text), ("SELECT 1", "BEGIN"));
+        assert_eq!(&*statement.part(1).text, "SELECT 1");
+        // Cut between two requests, what is left is a flight.
+        let is_none = |end: &usize| read_flight(&whole[..*end]).is_none();
+        assert_eq!((0..whole.len()).filter(|end| !is_none(end)).count(), 1);
+        let simple = flight(&[laid_out(0, "BEGIN", &[]), laid_out(Flags::SIMPLE.bits(), "SELECT 1", &[])]);
+        assert!(read_flight(&simple).is_none());
     }
 
     #[test]

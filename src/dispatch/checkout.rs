@@ -92,6 +92,8 @@ impl<A: Answer> Direct<A> {
         answer: A,
         adaptive: Option<&Arc<Adaptive>>,
     ) {
+        // Of several statements with one answer no time is known.
+        let adaptive = adaptive.filter(|_| statement.before.is_empty());
         let timed = adaptive.and_then(|adaptive| {
             Some(Timed {
                 begun: adaptive.begin(&statement)?,

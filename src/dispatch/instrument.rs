@@ -65,30 +65,55 @@ pub struct Instrumented<A> {
     answer: A,
     operation: Option<Operation>,
     slow_query: Option<SlowQuery>,
+    /// The statements with one answer that have yet to be answered, where they are several.
+    flight: Option<Flight>,
+}
+
+/// Several statements with one answer, each an operation of its own.
+struct Flight {
+    statement: Arc<Statement>,
+    metrics: Arc<PoolMetrics>,
+    /// How many of them are answered.
+    part: usize,
 }
 
 /// What is told of an operation that turns out to be slow.
 struct SlowQuery {
     limit: Duration,
     statement: Arc<Statement>,
+    /// Which one of several it is.
+    part: usize,
     /// The time it waited for a connection; none: it has one.
     waited: Option<Duration>,
 }
 
 impl<A: Answer> Instrumented<A> {
-    /// The operation begins. One that `is_own` is told where it is slow, and not counted.
-    pub fn begin(
-        metrics: Option<&Arc<PoolMetrics>>,
-        statement: &Arc<Statement>,
-        is_own: bool,
-        answer: A,
-    ) -> Self {
-        let slow_query = metrics.and_then(|metrics| metrics.slow_query()).map(|limit| SlowQuery {
-            limit,
+    /// The operation begins. A statement of ours is told where it is slow, and not counted.
+    pub fn begin(metrics: Option<&Arc<PoolMetrics>>, statement: &Arc<Statement>, answer: A) -> Self {
+        // The first one of the application's.
+        let first = statement.before.iter().take_while(|part| part.is_own).count();
+        let slow_query = metrics.and_then(|metrics| SlowQuery::new(metrics, statement, first));
+        let flight = metrics.filter(|_| !statement.before.is_empty()).map(|metrics| Flight {
             statement: Arc::clone(statement),
-            waited: None,
+            metrics: Arc::clone(metrics),
+            part: 0,
         });
-        Self { answer, operation: metrics.map(|metrics| metrics.begin(!is_own)), slow_query }
+        let operation = metrics.map(|metrics| metrics.begin(!statement.part(first).is_own));
+        Self { answer, operation, slow_query, flight }
+    }
+
+    /// One of several statements is answered, and the next one begins. The time of one of ours in front of them, whose
+    /// answer comes with the next one, is a part of that one's.
+    fn next(&mut self) {
+        let Some(mut flight) = self.flight.take() else { return };
+        flight.part += 1;
+        let is_last = flight.part == flight.statement.before.len();
+        if !flight.statement.part(flight.part - 1).is_own {
+            self.end(|| None);
+            self.slow_query = SlowQuery::new(&flight.metrics, &flight.statement, flight.part);
+            self.operation = Some(flight.metrics.begin(!flight.statement.part(flight.part).is_own));
+        }
+        self.flight = (!is_last).then_some(flight);
     }
 
     fn end(&mut self, failure: impl FnOnce() -> Option<FailureClass>) {
@@ -103,10 +128,17 @@ impl<A: Answer> Instrumented<A> {
 }
 
 impl SlowQuery {
+    /// None: nothing is told of slow ones.
+    fn new(metrics: &PoolMetrics, statement: &Arc<Statement>, part: usize) -> Option<Self> {
+        let limit = metrics.slow_query()?;
+        Some(Self { limit, statement: Arc::clone(statement), part, waited: None })
+    }
+
     /// Tells of it, if it has run for longer than its limit. To wait for a connection is not to run.
     fn tell(&self, operation: &Operation, failure: Option<FailureClass>) {
         let (took, rows) = operation.so_far();
-        let Self { limit, statement, waited } = self;
+        let Self { limit, statement, part, waited } = self;
+        let statement = statement.part(*part);
         if took.saturating_sub(waited.unwrap_or_default()) < *limit {
             return;
         }
@@ -126,6 +158,7 @@ impl<A: Answer> Answer for Instrumented<A> {
     }
 
     fn complete(&mut self, tag: &[u8]) {
+        self.next();
         self.answer.complete(tag);
     }
 

@@ -111,7 +111,7 @@ impl Tier {
         options: RequestOptions,
         answer: impl Answer,
     ) -> Option<Ticket> {
-        let answer = Instrumented::begin(self.metrics.as_ref(), &statement, options.is_own, answer);
+        let answer = Instrumented::begin(self.metrics.as_ref(), &statement, answer);
         let tries = Tries::new(id, options, Arc::clone(&self.retry_state));
         self.acquire(query::QueryAttempt::new(statement, answer, tries))
     }

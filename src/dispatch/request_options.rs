@@ -25,8 +25,6 @@ pub struct RequestOptions {
     pub codes: Box<[SqlState]>,
     /// The flag that cancels it; none: it cannot be cancelled.
     pub cancel_flag: Option<CancelFlag>,
-    /// Whether it is a statement of ours, such as BEGIN, which metrics do not count.
-    pub is_own: bool,
 }
 
 impl RequestOptions {

@@ -414,6 +414,9 @@ impl ConnectionState {
                     raw_reader.begun();
                 }
                 if statement.name.is_some() || !matches!(preparation, Preparation::Cached(_)) {
+                    for before in &statement.before {
+                        self.on_sent_locked(&before.text);
+                    }
                     self.on_sent_locked(&self.statements.text_of(&statement));
                 }
                 self.busy.get_or_insert(exchange.id);

@@ -29,6 +29,9 @@ pub(super) fn encode(
         frontend::query(&statement.text, out).map_err(unsendable)?;
         return Ok(Encoded::default());
     }
+    if !statement.before.is_empty() {
+        return encode_flight(statement, out);
+    }
     let (name, encoded) = match statements.plan(statement, anew, status) {
         Plan::Ready(Prepared { name, shape, binary, types, .. }) => {
             if binary != statement.is_binary() {
@@ -61,6 +64,24 @@ pub(super) fn encode(
         frontend::flush(out);
     }
     Ok(encoded)
+}
+
+/// Encodes several statements with one Sync behind them all. None is cached: of the transaction that the first one begins
+/// nothing is known yet.
+fn encode_flight(statement: &Statement, out: &mut BytesMut) -> Result<Encoded, Error> {
+    let is_timed = statement.parts().any(|part| part.timeout.is_some());
+    for part in statement.parts() {
+        frontend::parse("", &part.text, [], out).map_err(unsendable)?;
+        bind(part, "", out)?;
+        frontend::describe(b'P', "", out).map_err(unsendable)?;
+        frontend::execute("", 0, out).map_err(unsendable)?;
+        // Else the server keeps an answer back until the last one is there, and nobody can tell how long each took.
+        if !part.is_own || is_timed {
+            frontend::flush(out);
+        }
+    }
+    frontend::sync(out);
+    Ok(Encoded::default())
 }
 
 /// Encodes what has the server parse a statement and tell the types of its parameters, and no more.

@@ -32,6 +32,11 @@ pub struct Statement {
     pub max_bytes: Option<u64>,
     /// Whether it is sent at once behind the statement that runs, without waiting for its answer.
     pub joined: bool,
+    /// Whether it is a statement of ours, such as BEGIN, which metrics do not count.
+    pub is_own: bool,
+    /// Statements that go out in front of it, all with one Sync: where one fails, the server passes over the rest. None of
+    /// them has a name or pages, and none is simple. Their results come first, one by one.
+    pub before: Box<[Arc<Self>]>,
 }
 
 /// The protocol by which a statement is sent.
@@ -74,6 +79,8 @@ impl Statement {
             paged: false,
             max_bytes: None,
             joined: false,
+            is_own: false,
+            before: Box::default(),
         })
     }
 
@@ -90,7 +97,24 @@ impl Statement {
             paged: false,
             max_bytes: None,
             joined: false,
+            is_own: false,
+            before: Box::default(),
         })
+    }
+
+    /// The statement whose result comes after so many others; past the last one, itself.
+    pub fn part(&self, index: usize) -> &Self {
+        self.before.get(index).map_or(self, Arc::as_ref)
+    }
+
+    /// All that goes out with one Sync, itself last.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &Self> {
+        self.before.iter().map(Arc::as_ref).chain(std::iter::once(self))
+    }
+
+    /// Whether it can go out with others under one Sync.
+    pub fn may_go_with_others(&self) -> bool {
+        matches!(self.mode, QueryMode::Extended { .. }) && self.name.is_none() && self.fetch == 0
     }
 
     /// Whether it can be sent behind others in a pipeline.

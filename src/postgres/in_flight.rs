@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Error, Exchange, Outcome, Shape, Status};
+use super::{Error, Exchange, Outcome, Shape, Statement, Status};
 
 /// An exchange that was sent, and what has come of its answer.
 pub(super) struct InFlight {
@@ -20,6 +20,8 @@ pub(super) struct InFlight {
     pub(super) shape: Option<Arc<Shape>>,
     /// How far the reply has got the current result.
     pub(super) result: ResultState,
+    /// How many of its results are complete, where it is several statements.
+    pub(super) part: usize,
     /// The progress of its answer.
     pub(super) progress: Progress,
     /// The error that ends it.
@@ -75,22 +77,42 @@ impl InFlight {
         shape: Option<Arc<Shape>>,
         bytes: usize,
     ) -> Self {
-        let statement = &exchange.statement;
-        let (timeout, room) = (statement.timeout, statement.max_bytes.unwrap_or(u64::MAX));
+        let (deadline, room) = limits(exchange.statement.part(0));
         Self {
             exchange,
-            deadline: timeout.map(|timeout| Instant::now() + timeout),
+            deadline,
             bytes,
             preparation,
             is_rerun: false,
             types: Arc::default(),
             shape,
             result: ResultState::Unopened,
+            part: 0,
             progress: Progress::Nothing,
             error: None,
             given_up: false,
             room,
         }
+    }
+
+    /// The statement that the current result is of.
+    pub(super) fn statement(&self) -> &Statement {
+        self.exchange.statement.part(self.part)
+    }
+
+    /// A result is complete: of several statements the next one has limits of its own.
+    pub(super) fn advance(&mut self) {
+        if self.is_before_last() {
+            self.part += 1;
+            if !self.given_up {
+                (self.deadline, self.room) = limits(self.exchange.statement.part(self.part));
+            }
+        }
+    }
+
+    /// Whether other statements come behind the one whose result is current.
+    pub(super) fn is_before_last(&self) -> bool {
+        self.part < self.exchange.statement.before.len()
     }
 
     /// Whether the statement that it was to prepare does not exist.
@@ -111,4 +133,10 @@ impl InFlight {
         };
         self.exchange.reply.settle(outcome);
     }
+}
+
+/// When a statement that begins now is late, and how many bytes its rows may have.
+fn limits(statement: &Statement) -> (Option<Instant>, u64) {
+    let deadline = statement.timeout.map(|timeout| Instant::now() + timeout);
+    (deadline, statement.max_bytes.unwrap_or(u64::MAX))
 }

@@ -167,7 +167,7 @@ impl ResponseHandler {
     fn too_large(&mut self) {
         let Some(current) = &mut self.current else { return };
         current.room = u64::MAX;
-        let (id, limit) = (current.exchange.id, current.exchange.statement.max_bytes.unwrap_or_default());
+        let (id, limit) = (current.exchange.id, current.statement().max_bytes.unwrap_or_default());
         self.give_up(id, Error::TooLarge(limit));
     }
 
@@ -202,7 +202,7 @@ impl ResponseHandler {
             return Err(message.unexpected());
         }
         let statement = Arc::clone(&current.exchange.statement);
-        let shape = if some { Some(Shape::read(message, statement.is_binary())?) } else { None };
+        let shape = if some { Some(Shape::read(message, current.statement().is_binary())?) } else { None };
         current.shape.clone_from(&shape);
         match &mut current.preparation {
             Preparation::Pending(name) => {
@@ -238,9 +238,10 @@ impl ResponseHandler {
         self.hand_over();
         if let Some(current) = &mut self.current {
             current.exchange.reply.complete(tag);
-            current.progress = Progress::Result;
             current.result = ResultState::Unopened;
             current.shape = None;
+            current.progress = if current.is_before_last() { Progress::Bound } else { Progress::Result };
+            current.advance();
         }
         let mut state = self.connection.state.lock();
         state.on_complete_locked(tag);

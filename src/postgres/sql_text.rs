@@ -114,6 +114,14 @@ pub fn statements(text: &str) -> impl Iterator<Item = SqlStatement<'_>> {
     })
 }
 
+/// Whether the text is one statement that neither ends nor begins a transaction, and takes no data of the client's: it does
+/// the same in the extended protocol as in the simple one, behind others and before others.
+pub fn may_go_with_others(text: &str) -> bool {
+    let mut statements = statements(text);
+    let is_known = |only: &SqlStatement<'_>| only.leaves_nothing_behind() || only.first.is("savepoint");
+    statements.next().is_some_and(|only| is_known(&only)) && statements.next().is_none()
+}
+
 /// Whether texts may mean something else after one of the statements of this text.
 pub fn changes_meanings(text: &str) -> bool {
     let mut statements = statements(text);
@@ -192,6 +200,32 @@ mod tests {
         assert!(statements("").next().is_none());
         assert!(statements("/* open SELECT 1").next().is_none());
         assert!(only("document").is_one_transaction());
+    }
+
+    #[test]
+    fn what_goes_with_others_is_one_statement_that_leaves_the_transaction_as_it_is() {
+        for text in
+            ["SELECT 1;", "insert into t values ($1)", "WITH x AS (SELECT 1) DELETE FROM t", "SAVEPOINT a"]
+        {
+            assert!(may_go_with_others(text), "{text}");
+        }
+        for text in [
+            "",
+            "-- nothing",
+            "SELECT 1; SELECT 2",
+            "COMMIT",
+            "ROLLBACK TO a",
+            "BEGIN",
+            "PREPARE TRANSACTION 'x'",
+            "COPY t FROM STDIN",
+            "CALL p()",
+            "SET LOCAL a = 1",
+            "CREATE TABLE t (a int)",
+            "EXECUTE p",
+            "LISTEN a",
+        ] {
+            assert!(!may_go_with_others(text), "{text}");
+        }
     }
 
     #[test]

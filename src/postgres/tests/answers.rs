@@ -7,7 +7,8 @@ use std::sync::{Arc, atomic::Ordering};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::peer::{
-    Asked, Ear, Peer, answer, ask, description, error, lying, message, read_query, ready, row, soon,
+    Asked, Ear, Peer, answer, ask, ask_flight, description, error, lying, message, read_query, ready, row,
+    soon,
 };
 use crate::postgres::{Connection, Error, Outcome};
 
@@ -144,6 +145,63 @@ async fn a_message_out_of_place_is_a_breach_of_protocol() {
             matches!(outcome, Outcome::Failed { error: Error::Protocol(_), sent: true, .. }),
             "{name}: {outcome:?}"
         );
+    }
+}
+
+/// The answer to a statement of a flight: with rows, or without.
+fn part(tag: &str, has_rows: bool) -> Vec<u8> {
+    let tag = message(b'C', format!("{tag}\0").as_bytes());
+    let begun = [message(b'1', b""), message(b'2', b"")].concat();
+    let result = if has_rows { [description(), row(b"x")].concat() } else { message(b'n', b"") };
+    [begun, result, tag].concat()
+}
+
+async fn flown(peer: &Peer) -> (Arc<Connection>, TcpStream, Asked) {
+    let (connection, mut stream, _) = peer.connected().await;
+    let asked = ask_flight(&connection, &["begin", "select one"], "select two");
+    soon(read_query(&mut stream)).await;
+    (connection, stream, asked)
+}
+
+#[tokio::test]
+async fn a_flight_is_one_exchange_with_the_results_of_its_statements() {
+    let peer = Peer::listen().await;
+    let (connection, mut stream, asked) = flown(&peer).await;
+    let answers = [part("BEGIN", false), part("SELECT 1", true), part("SELECT 1", true), ready()];
+    stream.write_all(&answers.concat()).await.unwrap();
+    let (outcome, heard) = asked.outcome().await;
+    assert!(matches!(outcome, Outcome::Done(_)));
+    let heard = heard.lock();
+    assert_eq!((heard.rows, heard.tags.join(",")), (2, "BEGIN,SELECT 1,SELECT 1".to_owned()));
+    assert!(connection.is_quiet());
+}
+
+#[tokio::test]
+async fn an_error_in_a_flight_leaves_the_results_before_it_and_no_others() {
+    let peer = Peer::listen().await;
+    for answered in 0..3 {
+        let (connection, mut stream, asked) = flown(&peer).await;
+        let mut bytes: Vec<u8> = (0..answered).flat_map(|_| part("SELECT 1", true)).collect();
+        bytes.extend(error("ERROR", "22012"));
+        bytes.extend(ready());
+        stream.write_all(&bytes).await.unwrap();
+        let (outcome, heard) = asked.outcome().await;
+        assert!(matches!(outcome, Outcome::Failed { sent: true, status: Some(_), .. }), "{outcome:?}");
+        assert_eq!(heard.lock().tags.len(), answered);
+        assert!(connection.is_quiet());
+    }
+}
+
+#[tokio::test]
+async fn a_flight_that_ends_before_its_last_result_is_never_a_success() {
+    let peer = Peer::listen().await;
+    for answered in 0..3 {
+        let (_connection, mut stream, asked) = flown(&peer).await;
+        let mut bytes: Vec<u8> = (0..answered).flat_map(|_| part("SELECT 1", true)).collect();
+        bytes.extend(ready());
+        stream.write_all(&bytes).await.unwrap();
+        let (outcome, _) = asked.outcome().await;
+        assert!(matches!(outcome, Outcome::Failed { error: Error::Protocol(_), .. }), "{outcome:?}");
     }
 }
 

@@ -234,10 +234,23 @@ impl Asked {
     }
 }
 
+/// An extended query without parameters.
+fn extended(text: &str) -> Statement {
+    Statement { mode: QueryMode::Extended { binary: false }, ..Statement::clone(&Statement::simple(text)) }
+}
+
 /// Sends an extended query without parameters.
 pub(super) fn ask(connection: &Connection, text: &str) -> Asked {
-    let mut statement = Statement::clone(&Statement::simple(text));
-    statement.mode = QueryMode::Extended { binary: false };
+    send(connection, extended(text))
+}
+
+/// Sends several of them with one Sync.
+pub(super) fn ask_flight(connection: &Connection, before: &[&str], last: &str) -> Asked {
+    let before = before.iter().map(|text| Arc::new(extended(text))).collect();
+    send(connection, Statement { before, ..extended(last) })
+}
+
+fn send(connection: &Connection, statement: Statement) -> Asked {
     let (sender, end) = oneshot::channel();
     let heard = Arc::new(Mutex::new(Heard::default()));
     let reply = Box::new(Note { heard: Arc::clone(&heard), end: Some(sender) });
