@@ -1270,6 +1270,13 @@ export interface PoolMetrics {
   /** The rules whose alerts fire. */
   alerts: AlertRule[];
   lastConnectError: string | null;
+  /** The database, and the `application_name` of the sessions. */
+  database: string;
+  application: string | null;
+  /** Where the latest connection leads; a pooler may keep its version to itself. null: there was none yet. */
+  server: { host: string; version: string | null } | null;
+  /** How long a query runs that is logged as slow; null: none is. */
+  slowQueryMillis: number | null;
 }
 
 /** One metric, in the names and units of OpenTelemetry. */
@@ -1350,7 +1357,7 @@ export interface Alert {
   reminder: boolean;
   /** What it is likely due to, most likely first. */
   causes: Array<{
-    kind: 'event_loop' | 'breaker' | 'server' | 'leak' | 'failures' | 'slow_use' | 'load';
+    kind: 'event_loop' | 'server' | 'breaker' | 'leak' | 'failures' | 'slow_use' | 'load';
     text: string;
   }>;
 }

@@ -52,7 +52,7 @@ test('an outage has a beginning, a reason, actions and an end', () => {
     workingSince: null,
     breaker: 'open',
     nextProbe: 7000,
-    connectError: 'connect ECONNREFUSED',
+    cause: { kind: 'server', text: 'connect ECONNREFUSED' },
     actions: { connectFailures: 6, breakerRejected: 7, opened: 0 },
   });
   incident.sample({ ...CALM, connectFailures: 6, breakerRejected: 7, opened: 2 }, quiet, 9000);
@@ -61,7 +61,7 @@ test('an outage has a beginning, a reason, actions and an end', () => {
     recovered: {
       since: 2000,
       endedAt: 9000,
-      connectError: 'connect ECONNREFUSED',
+      cause: { kind: 'server', text: 'connect ECONNREFUSED' },
       actions: { connectFailures: 6, opened: 1 },
     },
   });
@@ -75,19 +75,37 @@ test('a pool works again although its alert takes its time to clear', () => {
   expect(incident.state().incident).toMatchObject({
     since: 1000,
     workingSince: null,
-    alerts: [
-      { rule: 'acquire', value: 6000, threshold: 5000, since: 1000, causes: ['the circuit breaker is open'] },
-    ],
+    cause: { kind: 'server', text: 'refused' },
+    alerts: [{ rule: 'acquire', value: 6000, threshold: 5000, since: 1000 }],
   });
   const still = { changes: [], firing: ['acquire'], values: { acquire: 0 } };
   incident.sample(CALM, still, 5000);
   incident.sample(CALM, still, 7000);
-  expect(incident.state().incident).toMatchObject({ workingSince: 5000 });
+  expect(incident.state().incident).toMatchObject({ workingSince: 5000, cause: { kind: 'server' } });
   incident.sample(CALM, { changes: [alert('cleared')], firing: [], values: {} }, 9000);
   expect(incident.state()).toMatchObject({
     incident: null,
     recovered: { since: 1000, endedAt: 5000, rules: ['acquire'] },
   });
+});
+
+test('the cause is what the server says, else what the breaker knows, else what the alert is likely due to', () => {
+  const causeOf = (pool, seen) => {
+    const incident = new Incident();
+    incident.sample(CALM, quiet, 0);
+    incident.sample({ ...CALM, ...pool }, seen, 2000);
+    return incident.state().incident.cause;
+  };
+  const firing = { changes: [alert('fired')], firing: ['acquire'], values: { acquire: 6000 } };
+  const open = { breaker: 'open', breakers: [{ ...HOST, state: 'open', reason: 'gone' }] };
+  expect(causeOf({ ...open, lastConnectError: 'refused' }, firing)).toEqual({
+    kind: 'server',
+    text: 'refused',
+  });
+  expect(causeOf(open, firing)).toEqual({ kind: 'breaker', text: 'gone' });
+  expect(causeOf({}, firing)).toEqual({ kind: 'breaker', text: 'the circuit breaker is open' });
+  const without = { ...firing, changes: [{ ...alert('fired'), causes: [] }] };
+  expect(causeOf({}, without)).toEqual({ kind: 'alert', text: null });
 });
 
 test('a breaker that only counts is no incident', () => {

@@ -133,6 +133,21 @@ test('a failed connect is counted, and told without the password', async () => {
   expect(JSON.stringify(metrics()) + metricsText()).not.toContain('planted-secret');
 });
 
+test('a pool tells its database and its application, and the server of its latest connection', async () => {
+  const news = pool('placed', { application_name: 'the newspaper', slowQueryMillis: 250 });
+  const { database, host, port } = config();
+  const { rows } = await news.query('SHOW server_version');
+  expect(told('placed')).toMatchObject({
+    database,
+    application: 'the newspaper',
+    server: { host: `${host}:${port}`, version: rows[0].server_version.split(' ')[0] },
+    slowQueryMillis: 250,
+  });
+  const nobody = pool('placed-nowhere', { host: '127.0.0.1', port: 1 });
+  await expect(nobody.query('SELECT 1')).rejects.toThrow();
+  expect(told('placed-nowhere')).toMatchObject({ application: null, server: null, slowQueryMillis: null });
+});
+
 test('pools without a tier are named by where they lead', async () => {
   const first = pool(undefined);
   const second = pool(undefined);

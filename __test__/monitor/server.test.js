@@ -56,6 +56,10 @@ test('it listens on loopback and serves the page, the metrics and nothing else',
   expect(root.status).toBe(200);
   expect(root.headers['content-type']).toContain('text/html');
   expect(root.body).not.toMatch(/(src|href)="https?:/);
+  expect(root.headers['content-security-policy']).toMatch(
+    /^default-src 'none'; style-src 'sha256-[^']+'; script-src 'sha256-[^']+'; connect-src 'self'; /,
+  );
+  expect(root.headers['content-security-policy']).not.toContain('unsafe');
   await until(async () => (await get(server.url, '/metrics')).body.includes('pool_name="served"'));
   expect((await get(server.url, '/secrets')).status).toBe(404);
 });
@@ -174,8 +178,8 @@ test('attempts that fail alike are told as one, with their number, to whoever co
     const data = text()
       .split('\n')
       .find((line) => line.startsWith('data: '));
-    const events = JSON.parse(data.slice('data: '.length)).events.filter(
-      (event) => event.pool === 'repeating',
+    const events = JSON.parse(data.slice('data: '.length)).events.filter(({ pools }) =>
+      pools.includes('repeating'),
     );
     return events.some(({ count }) => count === 7) && events;
   });

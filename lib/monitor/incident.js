@@ -1,7 +1,7 @@
 'use strict';
 
-// The incident of one pool, as the live page tells it: whether the pool is in trouble, since when, why, and what it
-// has done about it. The present incident is kept, and the last one that is over.
+// The incident of one pool, as the live page tells it: whether the pool is in trouble, since when, its one cause, and
+// what the pool has done about it. The present incident is kept, and the last one that is over.
 
 const COUNTED = [
   'connectFailures',
@@ -44,7 +44,8 @@ class Incident {
     // An alert tells since when its value is above the limit; everything else began between two samples.
     const since = Math.min(at, ...[...this._alerts.values()].map((alert) => alert.since));
     this.present ??= { since, from: this._before || counts, workingSince: null, wasDown: false };
-    const { wasDown, workingSince, connectError = null } = this.present;
+    const { wasDown, workingSince, cause } = this.present;
+    const alerts = seen.firing.map((rule) => this._alertOf(rule, seen.values[rule]));
     // The pool may work again long before its alert clears.
     const returned = wasDown ? (workingSince ?? at) : null;
     this.present = {
@@ -54,8 +55,8 @@ class Incident {
       nextProbe: nextProbeOf(pool.breakers),
       wasDown: wasDown || isDown,
       workingSince: isDown ? null : returned,
-      connectError: pool.lastConnectError ?? connectError,
-      alerts: seen.firing.map((rule) => this._alertOf(rule, seen.values[rule])),
+      cause: isDown ? downCause(pool) : wasDown ? cause : alertCause(alerts),
+      alerts,
       actions: difference(counts, this.present.from),
     };
     this.past = null;
@@ -63,17 +64,16 @@ class Incident {
 
   _alertOf(rule, value) {
     const { causes = [], threshold, unit, since } = this._alerts.get(rule) || {};
-    return { rule, value, threshold, unit, since, causes: causes.map(({ text }) => text) };
+    return { rule, value, threshold, unit, since, causes };
   }
 
   _end(counts, at) {
-    const { since, connectError, alerts, breaker, from, workingSince } = this.present;
+    const { since, cause, alerts, from, workingSince } = this.present;
     this.past = {
       since,
       endedAt: workingSince ?? at,
-      connectError,
+      cause,
       rules: alerts.map(({ rule }) => rule),
-      breaker,
       actions: difference(counts, from),
     };
     this.present = null;
@@ -85,6 +85,19 @@ class Incident {
     const { from, wasDown, ...incident } = this.present;
     return { incident, recovered: null };
   }
+}
+
+/** Why a pool cannot work: its last connect failed, or the breaker bars it. */
+function downCause({ lastConnectError, breakers }) {
+  if (lastConnectError !== null) return { kind: 'server', text: lastConnectError };
+  const open = breakers.find(({ state }) => state !== 'closed');
+  return { kind: 'breaker', text: open?.reason ?? null };
+}
+
+/** Why alerts fire: the likeliest cause of the first that knows one. */
+function alertCause(alerts) {
+  const known = alerts.find(({ causes }) => causes.length > 0);
+  return known === undefined ? { kind: 'alert', text: null } : known.causes[0];
 }
 
 /** When the first of the hosts with an open breaker is probed; null: no probe comes. */

@@ -1,9 +1,13 @@
 'use strict';
 
 // What the live page shows: every pool of the process, sampled every two seconds, with the points of the last
-// 15 minutes, the latest alerts and the latest notable events. Its size is bounded, whatever happens.
+// 15 minutes, and what happened: alerts, slow queries, retries, other notable events. Its size is bounded, whatever
+// happens.
 
+const os = require('node:os');
+const path = require('node:path');
 const { EventEmitter } = require('node:events');
+const { ofAlerts, ofEvents, ofSlowQueries } = require('./event-groups');
 const { measureDelay } = require('./event-loop-delay');
 const { captureEveryStack, overdueLeases, poolNumbered } = require('./leak-detection');
 const { metrics } = require('./metrics');
@@ -13,7 +17,17 @@ const { clearInterval, epochNow, setInterval } = require('../async/timers');
 
 const INTERVAL_MILLIS = 2000;
 const SPAN_MILLIS = 15 * 60 * 1000;
-const KEPT = 100;
+// An operator has pages of many processes open.
+const PROCESS = {
+  script: process.argv[1] === undefined ? null : path.basename(process.argv[1]),
+  host: os.hostname(),
+  pid: process.pid,
+  node: process.version,
+  version: require('../../package.json').version,
+};
+
+// What has a list of its own.
+const LISTED = ['query', 'retry', 'alert'];
 
 /** What a point holds, in this order. Times in milliseconds, rates per second. */
 const FIELDS = [
@@ -21,6 +35,7 @@ const FIELDS = [
   'idle',
   'used',
   'connecting',
+  'limit',
   'waiting',
   'throughput',
   'errors',
@@ -41,12 +56,17 @@ class LiveView extends EventEmitter {
     this.setMaxListeners(0);
     this.interval = interval;
     this.pools = new Map();
-    this.alerts = [];
-    this.events = [];
+    this.happened = {
+      alerts: ofAlerts(),
+      slowQueries: ofSlowQueries(),
+      retries: ofEvents(),
+      events: ofEvents(),
+    };
+    // Events that came too fast to be kept.
+    this.missed = 0;
     this.eventLoopLag = null;
     this.at = 0;
     this._number = 0;
-    this._latest = new Map();
     this._thresholds = thresholds;
     // Wrong limits are told to who opens the view, not at the first sample.
     thresholdsFor(thresholds);
@@ -61,29 +81,21 @@ class LiveView extends EventEmitter {
   sample(at = epochNow()) {
     this.at = at;
     this.eventLoopLag = this._delay.p99();
-    const open = metrics().pools;
-    for (const id of [...this.pools.keys()].filter((known) => !open.some((pool) => pool.id === known)))
+    const open = byImportance(metrics().pools);
+    for (const id of [...this.pools.keys()].filter((known) => !open.some(({ pool }) => pool.id === known)))
       this._forget(id);
     const alerts = [];
-    const events = this._newEvents();
-    const pools = open.map((pool) => this._samplePool(pool, at, alerts));
-    keep(this.alerts, alerts);
-    keep(this.events, this._withoutRepeats(events));
-    this.emit('sample', { at, eventLoopLag: this.eventLoopLag, pools, alerts, events });
+    const pools = open.map(({ pool, own }, place) => this._samplePool(pool, own, place, at, alerts));
+    const happened = this._whatHappened(alerts);
+    this.emit('sample', { ...this._now(), pools, ...happened });
   }
 
   /** All that is kept, for a page that was just opened. */
   history() {
-    const pools = [...this.pools.values()].map(({ state, points }) => ({ ...state, points }));
-    return {
-      at: this.at,
-      eventLoopLag: this.eventLoopLag,
-      span: SPAN_MILLIS,
-      fields: FIELDS,
-      pools,
-      alerts: this.alerts,
-      events: this.events,
-    };
+    const known = [...this.pools.values()].sort((one, other) => one.place - other.place);
+    const pools = known.map(({ state, points }) => ({ ...state, points }));
+    const happened = Object.entries(this.happened).map(([name, groups]) => [name, groups.all()]);
+    return { ...this._now(), span: SPAN_MILLIS, fields: FIELDS, pools, ...Object.fromEntries(happened) };
   }
 
   close() {
@@ -93,13 +105,13 @@ class LiveView extends EventEmitter {
     for (const id of [...this.pools.keys()]) this._forget(id);
   }
 
-  _samplePool(pool, at, alerts) {
-    const own = poolNumbered(pool.id);
+  _samplePool(pool, own, place, at, alerts) {
     const known = this.pools.get(pool.id) || this._add(pool.id, own?.options.alerts);
+    known.place = place;
     const leaks = own === undefined ? [] : overdueLeases(own);
     const context = { eventLoopLag: this.eventLoopLag, leaks };
     const seen = JSON.parse(known.monitor.sample(at, pool.id, JSON.stringify(context)));
-    alerts.push(...seen.changes.map((change) => ({ ...change, at })));
+    alerts.push(...seen.changes.map((change) => asEvent(change, pool.name, at)));
     const point = pointOf(seen, at);
     known.points.push(point);
     while (known.points[0][0] < at - SPAN_MILLIS) known.points.shift();
@@ -112,6 +124,7 @@ class LiveView extends EventEmitter {
     const { Monitor } = require('../native');
     const known = {
       monitor: new Monitor(thresholdsFor(alerts, this._thresholds)),
+      place: 0,
       points: [],
       state: null,
       incident: new Incident(),
@@ -121,41 +134,54 @@ class LiveView extends EventEmitter {
   }
 
   _forget(id) {
-    const { state } = this.pools.get(id);
-    if (state !== null) this._latest.delete(state.name);
     this.pools.get(id).monitor.close();
     this.pools.delete(id);
   }
 
-  _newEvents() {
-    const events = JSON.parse(require('../native').Telemetry.entries(this._number));
-    if (events.length > 0) this._number = events[events.length - 1].number;
-    return events.slice(-KEPT);
+  /** Of the process, beside its pools. */
+  _now() {
+    return { at: this.at, eventLoopLag: this.eventLoopLag, process: PROCESS, missed: this.missed };
   }
 
-  // A connect that fails like the one before it is counted there, so that an outage does not push away its beginning.
-  _withoutRepeats(events) {
-    return events.flatMap((event) => {
-      const latest = this._latest.get(event.pool);
-      if (
-        latest !== undefined &&
-        event.event === 'connect_failed' &&
-        latest.event === event.event &&
-        latest.fields.error === event.fields.error
-      ) {
-        Object.assign(latest, { count: latest.count + 1, at: event.at });
-        return [];
-      }
-      const kept = { ...event, count: 1, first: event.at };
-      this._latest.set(event.pool, kept);
-      return [kept];
-    });
+  /** The groups that are new or changed, by what they are about. */
+  _whatHappened(alerts) {
+    const { happened } = this;
+    const news = this._newEvents();
+    const about = (target) => news.filter((event) => event.target === target);
+    return {
+      alerts: happened.alerts.take(alerts),
+      slowQueries: happened.slowQueries.take(about('query')),
+      retries: happened.retries.take(about('retry')),
+      events: happened.events.take(news.filter(({ target }) => !LISTED.includes(target))),
+    };
+  }
+
+  _newEvents() {
+    const events = JSON.parse(require('../native').Telemetry.entries(this._number));
+    if (events.length === 0) return events;
+    if (this._number > 0) this.missed += events[0].number - this._number - 1;
+    this._number = events[events.length - 1].number;
+    return events;
   }
 }
 
-function keep(list, more) {
-  list.push(...more);
-  if (list.length > KEPT) list.splice(0, list.length - KEPT);
+/** Tiers in the order in which their set names them, then all other pools as they were made. */
+function byImportance(pools) {
+  const known = pools.map((pool) => ({ pool, own: poolNumbered(pool.id) }));
+  const orderOf = ({ own }) => own?.options.order ?? Number.MAX_SAFE_INTEGER;
+  return known.sort((one, other) => orderOf(one) - orderOf(other) || one.pool.id - other.pool.id);
+}
+
+function asEvent({ turn, rule, value, threshold, unit, since, causes }, pool, at) {
+  const level = turn === 'cleared' ? 'info' : 'error';
+  return {
+    at,
+    level,
+    target: 'alert',
+    event: turn,
+    pool,
+    fields: { rule, value, threshold, unit, since, causes },
+  };
 }
 
 function pointOf(seen, at) {
@@ -168,6 +194,7 @@ function pointOf(seen, at) {
     connections && connections.idle,
     connections && connections.used,
     connections && connections.connecting,
+    connections && connections.limit,
     waiting,
     interval && interval.throughput,
     seconds && interval.errors / seconds,
@@ -202,6 +229,10 @@ const SHOWN = [
   'failovers',
   'adaptive',
   'commitsUnknown',
+  'application',
+  'database',
+  'server',
+  'slowQueryMillis',
 ];
 
 function stateOf(pool, { firing, lastConnectError, oldestWait, minute }) {

@@ -26,8 +26,7 @@ const HEADERS = {
   'cache-control': 'no-store',
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
-  'content-security-policy':
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; frame-ancestors 'none'",
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
 };
 
 /**
@@ -40,7 +39,7 @@ async function monitorServer(options = {}) {
   const { port = 9187, host = '127.0.0.1', interval, thresholds, allowedHosts, token } = options;
   const refuse = accessRule({ host, allowedHosts, token });
   const view = new LiveView({ interval, thresholds });
-  const served = { view, html: livePage(), readers: new Set() };
+  const served = { view, page: livePage(), readers: new Set() };
   const server = http.createServer((request, response) => {
     try {
       const refusal = refuse(request);
@@ -85,7 +84,9 @@ function answer(request, response, served) {
   const [route] = request.url.split('?', 1);
   switch (route) {
     case '/':
-      return end(response, 200, 'text/html; charset=utf-8', served.html);
+      return end(response, 200, 'text/html; charset=utf-8', served.page.html, {
+        'content-security-policy': served.page.policy,
+      });
     case '/metrics':
       return end(response, 200, 'text/plain; version=0.0.4; charset=utf-8', recentText());
     case '/health':

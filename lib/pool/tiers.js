@@ -170,7 +170,8 @@ class Tiers {
 
   make(key) {
     const givesWay = this.givesWay(key);
-    const options = { ...this.optionsOf(key), ...this.sizesOf(key), isTier: true, givesWay };
+    const order = this.names.indexOf(key);
+    const options = { ...this.optionsOf(key), ...this.sizesOf(key), isTier: true, givesWay, order };
     const pool = new this.PoolClass(withSecrets(options, this.optionsOf(key).password, this.budgetOf(key)));
     pool.configure(this.changes);
     if (this.measured !== undefined) pool._measure(this.measured);

@@ -226,7 +226,7 @@ impl Connector for PgConnector {
         let attempt = instrument::ConnectTimer::begin(self.events.tier.metrics.as_ref());
         let listener: Arc<dyn Listener> = self.events();
         let connected = connect_to_any(&self.events.hosts, &self.config, &listener, &self.breakers).await;
-        attempt.ended(connected.as_ref().map(|connection| connection.id));
+        attempt.ended(connected.as_ref().map(Arc::as_ref));
         let connection = match connected {
             Ok(connection) => connection,
             Err(error) => return Err(intercepted.refused(error).await),

@@ -12,9 +12,12 @@ use tracing::{info, warn};
 use super::{Answer, Failure, Settings, classify::code_of, settings::Monitoring};
 use crate::{
     pool::{AcquireError, CloseReason, Connector, Pool, Sizes, WeakPool},
-    postgres::{Error, Host, Rows, Shape, Statement, Status, sanitized},
+    postgres::{Config, Connection, Error, Host, Rows, Shape, Statement, Status, sanitized},
     resilience::{NoRetry, Reduction},
-    telemetry::{FailureClass, LimitReduction, Operation, PoolMetrics, PoolReading, event_log, registry},
+    telemetry::{
+        FailureClass, LimitReduction, Operation, PoolMetrics, PoolPlace, PoolReading, ServerReport,
+        event_log, registry,
+    },
 };
 
 /// The record of a new tier; none: monitoring is off.
@@ -25,11 +28,23 @@ pub(super) fn open(settings: &Settings) -> Option<Arc<PoolMetrics>> {
     event_log::start();
     let metrics = registry::open(&settings.name());
     metrics.set_slow_query(settings.slow_query);
+    metrics.set_place(place_of(&settings.config));
     if settings.monitoring == Monitoring::Logged {
         metrics.log_warnings();
     }
     metrics.set_on(settings.is_measured);
     Some(metrics)
+}
+
+fn place_of(config: &Config) -> PoolPlace {
+    PoolPlace {
+        database: config.database.as_ref().unwrap_or(&config.user).clone(),
+        application: reported(&config.parameters, "application_name").map(str::to_owned),
+    }
+}
+
+fn reported<'a>(parameters: &'a [(String, String)], wanted: &str) -> Option<&'a str> {
+    parameters.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
 }
 
 /// Has the record fetch what the pool counts itself.
@@ -223,18 +238,23 @@ impl<'a> ConnectTimer<'a> {
         Self { metrics: metrics.map(Arc::as_ref), started: Instant::now() }
     }
 
-    pub(super) fn ended(self, outcome: Result<u32, &Error>) {
+    pub(super) fn ended(self, outcome: Result<&Connection, &Error>) {
         match outcome {
             Ok(connection) => self.succeeded(connection),
             Err(error) => self.failed(error),
         }
     }
 
-    fn succeeded(mut self, connection: u32) {
+    fn succeeded(mut self, opened: &Connection) {
         let Some(metrics) = self.metrics.take() else { return };
         let took = self.started.elapsed();
         metrics.connected(took, None);
-        let millis = millis(took);
+        // "18.1 (Debian 18.1-1)": what follows the number is of the build.
+        let version = reported(&opened.parameters, "server_version")
+            .and_then(|version| version.split_whitespace().next())
+            .map(str::to_owned);
+        metrics.set_server(ServerReport { host: place(&opened.host), version });
+        let (connection, millis) = (opened.id, millis(took));
         info!(target: "connection", pool = metrics.name, connection, millis, "opened");
     }
 

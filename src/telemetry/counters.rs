@@ -13,7 +13,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{FailureClass, Histogram, rule::Rule};
+use super::{FailureClass, Histogram, PoolPlace, ServerReport, rule::Rule};
 
 /// Reads what the pool counts itself; none: the pool is gone.
 pub type PoolReader = Box<dyn Fn() -> Option<PoolReading> + Send + Sync>;
@@ -144,6 +144,8 @@ pub struct PoolMetrics {
     alerts: [AtomicU8; Rule::ALL.len()],
     has_monitor: AtomicBool,
     last_connect_error: Mutex<Option<String>>,
+    place: OnceLock<PoolPlace>,
+    server: Mutex<Option<ServerReport>>,
     logs_warnings: AtomicBool,
     is_off: AtomicBool,
     slow_query_millis: AtomicU64,
@@ -174,6 +176,8 @@ impl PoolMetrics {
             alerts: std::array::from_fn(|_| AtomicU8::new(0)),
             has_monitor: AtomicBool::new(false),
             last_connect_error: Mutex::new(None),
+            place: OnceLock::new(),
+            server: Mutex::new(None),
             logs_warnings: AtomicBool::new(false),
             is_off: AtomicBool::new(false),
             slow_query_millis: AtomicU64::new(0),
@@ -320,6 +324,24 @@ impl PoolMetrics {
     /// Counts a lease that lasts too long.
     pub fn overdue(&self) {
         self.count(&self.overdue);
+    }
+
+    /// Sets where the pool leads.
+    pub fn set_place(&self, place: PoolPlace) {
+        let _ = self.place.set(place);
+    }
+
+    pub(super) fn place(&self) -> Option<&PoolPlace> {
+        self.place.get()
+    }
+
+    /// Sets the server of the latest connection.
+    pub fn set_server(&self, server: ServerReport) {
+        *self.server.lock() = Some(server);
+    }
+
+    pub(super) fn server(&self) -> Option<ServerReport> {
+        self.server.lock().clone()
     }
 
     /// Counts an attempt to connect: after `took` it succeeded, or failed with this message.

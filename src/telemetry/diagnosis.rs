@@ -35,7 +35,7 @@ pub struct Context {
 /// A likely cause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cause {
-    /// For machines: `event_loop`, `breaker`, `server`, `leak`, `slow_use`, `failures`, `load`.
+    /// For machines: `event_loop`, `server`, `breaker`, `leak`, `failures`, `slow_use`, `load`.
     pub kind: &'static str,
     /// For people.
     pub text: String,
@@ -53,16 +53,14 @@ pub(super) struct Signals<'a> {
 }
 
 pub(super) fn find(rule: Rule, signals: &Signals<'_>) -> Vec<Cause> {
-    let causes = [
-        stalled(signals),
-        breaker(signals),
-        server(signals),
-        leaks(signals),
-        failures(rule, signals),
-        slow(rule, signals),
-        load(rule, signals),
-    ];
-    causes.into_iter().flatten().collect()
+    // Full pools and long leases follow from a server that is away and from a busy thread; they explain nothing then.
+    let stalled = stalled(signals);
+    let server: Vec<_> = [server(signals), breaker(signals)].into_iter().flatten().collect();
+    let (is_stalled, is_away) = (stalled.is_some(), !server.is_empty());
+    let leaks = leaks(signals).filter(|_| !is_away);
+    let own = [slow(rule, signals), load(rule, signals)].into_iter().flatten();
+    let own = own.filter(|_| !is_stalled && !is_away);
+    stalled.into_iter().chain(server).chain(leaks).chain(failures(rule, signals)).chain(own).collect()
 }
 
 fn stalled(signals: &Signals<'_>) -> Option<Cause> {
@@ -90,7 +88,7 @@ fn leaks(signals: &Signals<'_>) -> Option<Cause> {
     let (count, seconds) = (leaks.len(), longest.held_millis / 1000.0);
     let mut text = format!("{count} clients are not given back, the longest for {seconds:.0} s");
     for stack in stacks {
-        text.push_str("\nborrowed ");
+        text.push_str("\nacquired ");
         text.push_str(stack);
     }
     Some(Cause { kind: "leak", text })
@@ -140,11 +138,11 @@ mod tests {
             minute: None,
             use_p95: None,
         };
-        assert_eq!(kinds(Rule::Waiting, &signals), ["event_loop", "load"]);
+        assert_eq!(kinds(Rule::Waiting, &signals), ["event_loop"]);
     }
 
     #[test]
-    fn a_server_that_refuses_is_named_with_the_breaker_and_the_leaks() {
+    fn a_server_that_refuses_is_named_first_and_what_follows_from_it_is_not() {
         let leak = Leak { held_millis: 31_000.0, stack: Some("at handler (app.js:7:3)".into()) };
         let context = Context { event_loop_lag: Some(3.0), leaks: vec![leak] };
         let signals = Signals {
@@ -155,9 +153,10 @@ mod tests {
             minute: None,
             use_p95: Some(5000.0),
         };
+        assert_eq!(kinds(Rule::Utilisation, &signals), ["server", "breaker"]);
+        let signals = Signals { connect_error: None, breaker: BreakerState::Closed, ..signals };
         let causes = find(Rule::Utilisation, &signals);
-        let kinds: Vec<_> = causes.iter().map(|cause| cause.kind).collect();
-        assert_eq!(kinds, ["breaker", "server", "leak", "slow_use"]);
-        assert!(causes[2].text.contains("app.js:7:3"), "{}", causes[2].text);
+        assert_eq!(causes.iter().map(|cause| cause.kind).collect::<Vec<_>>(), ["leak", "slow_use"]);
+        assert!(causes[0].text.contains("app.js:7:3"), "{}", causes[0].text);
     }
 }

@@ -27,7 +27,7 @@ use super::{
 };
 
 /// The number of events that are kept.
-const KEPT: usize = 200;
+const KEPT: usize = 1000;
 
 /// One notable event.
 #[derive(Clone, Debug, Default, Serialize)]

@@ -253,6 +253,10 @@ fn pool_to_json(metrics: &Arc<PoolMetrics>) -> Value {
         }),
         "alerts": Rule::ALL.into_iter().filter(|rule| metrics.has_alert(*rule)).map(Rule::name).collect::<Vec<_>>(),
         "lastConnectError": metrics.last_connect_error(),
+        "database": metrics.place().map(|place| &place.database),
+        "application": metrics.place().and_then(|place| place.application.as_ref()),
+        "server": metrics.server().map(|server| json!({ "host": server.host, "version": server.version })),
+        "slowQueryMillis": metrics.slow_query().map(|limit| limit.as_millis()),
     })
 }
 

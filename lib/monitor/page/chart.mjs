@@ -1,6 +1,7 @@
-// One plot of a pool: lines over the time that is drawn, a dashed line at the limit, and shaded where the breaker was
-// not closed. Pointer and arrow keys choose a point; its values stand below.
+// One plot of a pool: lines over the time that is drawn, with their axes, and shaded where the breaker was not closed.
+// Pointer and arrow keys choose a point; its values stand below.
 
+import { Axes, marksOf, topOf } from './axis.mjs';
 import { make } from './dom.mjs';
 import { number, time } from './format.mjs';
 import { state, valueOf } from './state.mjs';
@@ -18,25 +19,27 @@ const percentiles = (name) => [
 export const CHARTS = [
   {
     title: 'Connections',
-    unit: '',
+    isCount: true,
     lines: [
       { field: 'used', label: 'used', color: 'a' },
       { field: 'idle', label: 'idle', color: 'd' },
       { field: 'connecting', label: 'connecting', color: 'b' },
+      { field: 'limit', label: 'limit', color: 'soft', isDashed: true },
     ],
-    limit: (pool) => pool.connections.limit,
   },
-  { title: 'Waiting requests', unit: '', lines: [{ field: 'waiting', label: 'waiting', color: 'b' }] },
+  {
+    title: 'Waiting requests',
+    isCount: true,
+    lines: [{ field: 'waiting', label: 'waiting', color: 'b' }],
+  },
   { title: 'Acquire time', unit: 'ms', lines: percentiles('acquire') },
   { title: 'Query time', unit: 'ms', lines: percentiles('query') },
   {
-    title: 'Throughput and errors',
+    title: 'Operations',
     unit: '/s',
-    lines: [
-      { field: 'throughput', label: 'operations', color: 'a' },
-      { field: 'errors', label: 'errors', color: 'e' },
-    ],
+    lines: [{ field: 'throughput', label: 'operations', color: 'a' }],
   },
+  { title: 'Errors', unit: '/s', lines: [{ field: 'errors', label: 'errors', color: 'e' }] },
 ];
 
 export class Chart {
@@ -50,13 +53,18 @@ export class Chart {
       role: 'img',
       tabindex: '0',
     });
-    this.paths = spec.lines.map(({ color }) => make('path', { stroke: `var(--${color})` }));
-    this.limit = make('path', { stroke: 'var(--soft)', class: 'dashed' });
+    this.paths = spec.lines.map(({ color, isDashed }) =>
+      make('path', { stroke: `var(--${color})`, class: isDashed ? 'dashed' : 'solid' }),
+    );
+    this.grid = make('path', { class: 'grid' });
+    this.axes = new Axes();
     this.mark = make('line', { y1: 0, y2: HEIGHT, visibility: 'hidden' });
     this.band = make('path', { class: 'band' });
-    this.svg.append(this.band, this.limit, ...this.paths, this.mark);
+    this.svg.append(this.grid, this.band, ...this.paths, this.mark);
     this.caption = make('figcaption');
-    this.element = make('figure', {}, make('h3', {}, spec.title), this.svg, this.caption);
+    const heading = spec.unit ? `${spec.title}, ${spec.unit}` : spec.title;
+    const plot = make('div', { class: 'plot' }, this.axes.values, this.svg, this.axes.times);
+    this.element = make('figure', {}, make('h3', {}, heading), plot, this.caption);
     this.listen();
   }
 
@@ -97,14 +105,16 @@ export class Chart {
     this.describe();
   }
 
-  draw(points, pool) {
+  draw(points) {
     this.points = points;
-    const limit = this.spec.limit ? this.spec.limit(pool) : 0;
-    this.top = Math.max(limit, ...points.flatMap((point) => this.valuesOf(point))) || 1;
-    const y = (value) => (HEIGHT - 2 - (value / this.top) * (HEIGHT - 8)).toFixed(1);
-    this.spec.lines.forEach(({ field }, i) => this.paths[i].setAttribute('d', lineOf(points, field, y)));
+    const { isCount, lines } = this.spec;
+    const top = topOf(Math.max(0, ...points.flatMap((point) => this.valuesOf(point))), isCount);
+    const y = (value) => (HEIGHT - (value / top) * HEIGHT).toFixed(1);
+    lines.forEach(({ field }, i) => this.paths[i].setAttribute('d', lineOf(points, field, y)));
     this.band.setAttribute('d', bandOf(points));
-    this.limit.setAttribute('d', limit ? `M0 ${y(limit)}L${WIDTH} ${y(limit)}` : '');
+    const grid = marksOf(top, isCount).map((value) => `M0 ${y(value)}H${WIDTH}`);
+    this.grid.setAttribute('d', grid.join(''));
+    this.axes.show(top, isCount);
     this.describe();
   }
 
@@ -116,13 +126,11 @@ export class Chart {
     if (this.points.length === 0) return;
     const index = this.cursor === null ? this.points.length - 1 : this.nearest(this.cursor);
     const point = this.points[index];
-    const { unit, lines, title } = this.spec;
+    const { unit = '', lines, title } = this.spec;
     const values = lines.map(({ field, label }) => `${label} ${number(valueOf(point, field), unit)}`);
     const when = this.cursor === null ? 'now' : time(point[0]);
-    const keys = values.map((text, i) =>
-      make('span', { class: 'key', style: `color: var(--${lines[i].color})` }, text),
-    );
-    this.caption.replaceChildren(...keys, make('span', {}, `${when}; scale to ${number(this.top, unit)}`));
+    const keys = values.map((text, i) => make('span', { class: `key color-${lines[i].color}` }, text));
+    this.caption.replaceChildren(...keys, make('span', {}, when));
     this.svg.setAttribute('aria-label', `${title}, ${when}: ${values.join(', ')}`);
     this.mark.setAttribute('visibility', this.cursor === null ? 'hidden' : 'visible');
     if (this.cursor !== null) for (const end of ['x1', 'x2']) this.mark.setAttribute(end, x(point[0]));
@@ -133,13 +141,13 @@ function x(at) {
   return (((at - (state.now - state.shown)) / state.shown) * WIDTH).toFixed(1);
 }
 
-// A value that is not known interrupts the line.
+// A value that is not known interrupts the line; one that stands alone is a dot.
 function lineOf(points, field, y) {
   let path = '';
   let pen = 'M';
   for (const point of points) {
     const value = valueOf(point, field);
-    if (value !== null) path += `${pen}${x(point[0])} ${y(value)}`;
+    if (value !== null) path += `${pen}${x(point[0])} ${y(value)}${pen === 'M' ? 'h0' : ''}`;
     pen = value === null ? 'M' : 'L';
   }
   return path;

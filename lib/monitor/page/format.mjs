@@ -8,9 +8,19 @@ export function number(value, unit = '') {
   return unit ? `${text} ${unit}` : text;
 }
 
+/** A number with its noun. */
+export function counted(count, noun, nouns = `${noun}s`) {
+  return `${number(count)} ${count === 1 ? noun : nouns}`;
+}
+
 /** A value of an alert; a ratio in percent. */
 export function amount(value, unit) {
   return unit === 'ratio' ? `${number(value * 100)} %` : `${number(value)} ${unit}`;
+}
+
+/** Milliseconds, or seconds where there are many. */
+export function millis(value) {
+  return value >= 10000 ? number(value / 1000, 's') : number(value, 'ms');
 }
 
 /** The time of day. */
@@ -19,8 +29,8 @@ export function time(at) {
 }
 
 /** A length of time. */
-export function duration(millis) {
-  const seconds = Math.max(0, Math.round(millis / 1000));
+export function duration(length) {
+  const seconds = Math.max(0, Math.round(length / 1000));
   if (seconds < 120) return `${seconds} s`;
   return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }

@@ -1,8 +1,10 @@
 'use strict';
 
 // The live page as one document without external resources: markup, style and script are joined here. The scripts
-// are modules; joined, in the order of their imports, they are one module.
+// are modules; joined, in the order of their imports, they are one module. The policy lets the browser take this style
+// and this script, by their hashes, and no other.
 
+const { createHash } = require('node:crypto');
 const fs = require('node:fs');
 const path = require('node:path');
 
@@ -21,11 +23,26 @@ function joined(name, done = new Set()) {
   return [...before, source.replace(IMPORT, '').replace(EXPORT, '')].join('');
 }
 
-/** The whole page. */
+const source = (text) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
+
+/** The whole page, and the Content-Security-Policy it is to be served with. */
 function livePage() {
-  return read('page.html')
-    .replace('/* page.css */', () => `\n${read('page.css')}`)
-    .replace('/* main.mjs and what it imports */', () => `\n${joined(ENTRY)}`);
+  const style = `\n${read('page.css')}`;
+  const script = `\n${joined(ENTRY)}`;
+  const html = read('page.html')
+    .replace('/* page.css */', () => style)
+    .replace('/* main.mjs and what it imports */', () => script);
+  const policy = [
+    "default-src 'none'",
+    `style-src ${source(style)}`,
+    `script-src ${source(script)}`,
+    "connect-src 'self'",
+    'img-src data:',
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ];
+  return { html, policy: policy.join('; ') };
 }
 
 module.exports = { livePage };

@@ -1,10 +1,11 @@
 // Follows the samples of the server: the history first, then one sample after the other.
 
 import { byId } from './dom.mjs';
-import { time } from './format.mjs';
+import { duration, number, time } from './format.mjs';
 import { PoolView } from './pool-view.mjs';
 import { state } from './state.mjs';
-import { clearTables, showAlerts, showEvents } from './tables.mjs';
+import { clearTables, showTables } from './tables.mjs';
+import { showTroubles } from './trouble-view.mjs';
 
 const views = new Map();
 
@@ -16,29 +17,25 @@ function showPools(pools) {
   }
   const firsts = [...views.values(), ...pools].map(({ points }) => points?.[0]?.[0] ?? state.now);
   state.shown = Math.min(state.span, Math.max(60000, state.now - Math.min(state.now, ...firsts)));
-  for (const { point, points, ...pool } of pools) {
+  pools.forEach(({ point, points, ...pool }, place) => {
     if (!views.has(pool.id)) views.set(pool.id, new PoolView(pool.id));
     const view = views.get(pool.id);
     if (points) view.points = points;
     if (point) view.points.push(point);
+    const there = byId('pools').children[place];
+    if (there !== view.element) byId('pools').insertBefore(view.element, there ?? null);
     view.show(pool);
-  }
-  showSummary(pools);
+  });
 }
 
-function showSummary(pools) {
-  const inIncident = pools.filter((pool) => pool.incident);
-  const working = inIncident.filter(({ incident }) => incident.workingSince !== null);
-  const down = inIncident.filter(({ incident }) => incident.workingSince === null);
-  const names = (some) => some.map((pool) => pool.name).join(', ');
+function showSummary(pools, troubles) {
+  const down = troubles.filter(({ isWorking }) => !isWorking);
+  const namesOf = (some) => some.map(({ names }) => names).join(', ');
   let text = pools.length === 0 ? 'no pool is open' : 'all well';
-  if (working.length > 0) text = `${names(working)} works again, an alert is not cleared yet`;
-  if (down.length > 0) {
-    const since = Math.min(...down.map(({ incident }) => incident.since));
-    text = `trouble in ${names(down)} since ${time(since)}`;
-  }
-  document.title = down.length > 0 ? `✗ ${down.length} in trouble` : 'pgpool-rs';
-  summarise(text, down.length > 0 ? 'bad' : working.length > 0 ? 'warn' : 'good');
+  if (troubles.length > 0) text = `${namesOf(troubles)} works again, an alert is not cleared yet`;
+  if (down.length > 0) text = `trouble in ${namesOf(down)}`;
+  document.title = down.length > 0 ? `✗ ${down[0].title}` : 'pgpool-rs';
+  summarise(text, down.length > 0 ? 'bad' : troubles.length > 0 ? 'warn' : 'good');
 }
 
 function summarise(text, level) {
@@ -48,13 +45,19 @@ function summarise(text, level) {
   summary.className = level;
 }
 
+function showProcess({ script, host, pid, node, version }, lag) {
+  const parts = [script && `application ${script}`, `host ${host}`, `pid ${pid}`, `Node.js ${node}`];
+  const late = lag === null ? [] : [`event loop ${number(lag, 'ms')} late at p99`];
+  byId('process').textContent = [...parts, `pgpool-rs ${version}`, ...late].filter(Boolean).join(' · ');
+}
+
 function show(sample) {
   state.now = sample.at;
-  state.eventLoopLag = sample.eventLoopLag;
+  showProcess(sample.process, sample.eventLoopLag);
   showPools(sample.pools);
-  showAlerts(sample.alerts);
-  showEvents(sample.events);
-  byId('live').textContent = `the last ${Math.round(state.shown / 60000)} min, at ${time(state.now)}`;
+  showSummary(sample.pools, showTroubles(sample.pools));
+  showTables(sample);
+  byId('live').textContent = `the last ${duration(state.shown)}, at ${time(state.now)}`;
 }
 
 function connect() {

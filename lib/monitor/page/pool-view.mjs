@@ -1,9 +1,8 @@
-// The section of one pool: its load, its incident, its numbers and its plots.
+// The section of one pool: where it leads, its load, its plots and its numbers.
 
 import { CHARTS, Chart } from './chart.mjs';
-import { byId, make } from './dom.mjs';
+import { make } from './dom.mjs';
 import { number } from './format.mjs';
-import { incidentText, recoveryText } from './incident-text.mjs';
 import { state } from './state.mjs';
 
 export class PoolView {
@@ -12,44 +11,57 @@ export class PoolView {
     this.title = make('h2');
     this.badge = make('span', { class: 'badge' });
     this.load = make('span');
-    this.incident = make('div');
+    this.place = make('p', { class: 'place' });
     this.facts = make('dl');
     this.charts = CHARTS.map((spec) => new Chart(spec));
     const plots = make('div', { class: 'charts' }, ...this.charts.map(({ element }) => element));
     const top = make('div', { class: 'top' }, this.title, this.badge, this.load);
-    this.element = make('section', { 'data-pool': id }, top, this.incident, this.facts, plots);
-    byId('pools').append(this.element);
+    this.element = make('section', { 'data-pool': id }, top, this.place, plots, this.facts);
   }
 
   show(pool) {
     this.title.textContent = pool.name;
-    this.showBreaker(pool);
-    const { idle, used, connecting, max, limit } = pool.connections;
-    const most = limit < max ? `${limit} now, ${max} at most` : max;
-    this.load.textContent = `${used} used, ${idle} idle, ${connecting} connecting of ${most}; ${pool.waiting} waiting`;
-    this.incident.replaceChildren(...incidentOf(pool));
+    this.showBadge(pool);
+    this.load.textContent = loadOf(pool);
+    this.place.textContent = placeOf(pool);
     const facts = Object.entries({ ...factsOf(pool), ...rareFactsOf(pool) });
     this.facts.replaceChildren(
       ...facts.map(([term, text]) => make('div', {}, make('dt', {}, term), make('dd', {}, text))),
     );
     while (this.points.length > 0 && this.points[0][0] < state.now - state.span) this.points.shift();
-    for (const chart of this.charts) chart.draw(this.points, pool);
+    for (const chart of this.charts) chart.draw(this.points);
   }
 
-  showBreaker({ breaker, breakerStops }) {
-    const isClosed = breaker === 'closed';
-    this.badge.textContent = `breaker ${breaker}${isClosed || breakerStops ? '' : ', only counts'}`;
-    const color = breaker === 'open' && breakerStops ? 'bad' : 'warn';
-    this.badge.className = `badge ${isClosed ? 'good' : color}`;
+  showBadge({ breaker, breakerStops, incident }) {
+    const isOpen = breaker !== 'closed';
+    const isBarred = isOpen && breakerStops;
+    const breakerText = isOpen ? `breaker open${breakerStops ? '' : ', only counts'}` : 'breaker closed';
+    this.badge.textContent = incident && !isBarred ? `in trouble, ${breakerText}` : breakerText;
+    this.badge.className = `badge ${isBarred || incident ? 'bad' : isOpen ? 'warn' : 'good'}`;
   }
 }
 
+function loadOf({ connections, waiting, adaptive }) {
+  const { idle, used, connecting, max, limit } = connections;
+  const reason = adaptive !== null && adaptive.limit === limit ? 'adaptive limit' : 'limit';
+  const most = limit < max ? `${limit} (${reason} now, ${max} at most)` : max;
+  return `${used} used, ${idle} idle, ${connecting} connecting of ${most}; ${waiting} waiting`;
+}
+
+/** The server that answered last, before that the hosts of the settings. */
+function placeOf({ server, breakers, database, application }) {
+  const version = server?.version ? ` (PostgreSQL ${server.version})` : '';
+  const host = server ? `${server.host}${version}` : breakers.map((breaker) => breaker.host).join(', ');
+  const parts = [`server ${host}`, database && `database ${database}`];
+  return [...parts, application && `application ${application}`].filter(Boolean).join(' · ');
+}
+
 function factsOf(pool) {
-  const { acquire = {}, operation = {}, throughput, errors } = pool.minute || {};
+  const { acquire, operation, throughput, errors } = pool.minute || {};
   const classes = Object.entries(pool.errorsByClass).map(([name, count]) => `${name} ${count}`);
   return {
-    'Acquire p50 / p95 / p99': percentilesOf(acquire || {}),
-    'Query p50 / p95 / p99': percentilesOf(operation || {}),
+    'Acquire p50 / p95 / p99': percentilesOf(acquire),
+    'Query p50 / p95 / p99': percentilesOf(operation),
     Operations: number(throughput, '/s'),
     'Errors, last minute': number(errors),
     'Errors since start': classes.join(', ') || 'none',
@@ -59,13 +71,13 @@ function factsOf(pool) {
     'Waited too long': number(pool.timeouts),
     Retries: number(pool.retries),
     'Rejected by the breaker': number(pool.breakerRejected),
-    'Event loop lag p99': number(state.eventLoopLag, 'ms'),
   };
 }
 
 // Facts that need a person, and are shown only where there are any.
 function rareFactsOf(pool) {
   const counts = {
+    'Retries refused by the budget': pool.retriesDenied,
     'Clients not given back': pool.leaks.connections,
     'Transactions left open': pool.leaks.transactions,
     'Commits of unknown outcome': pool.commitsUnknown,
@@ -86,24 +98,8 @@ function rareFactsOf(pool) {
   return facts;
 }
 
-function percentilesOf({ p50, p95, p99 }) {
+function percentilesOf(times) {
+  const { p50, p95, p99 } = times ?? {};
+  if (p50 === null || p50 === undefined) return '–';
   return `${[p50, p95, p99].map((value) => number(value)).join(' / ')} ms`;
-}
-
-function incidentOf(pool) {
-  if (pool.incident) {
-    const { title, reasons, actions, isWorking } = incidentText(pool, state.now);
-    const sentence = `The pool: ${actions.join(', ') || 'goes on'}`;
-    return [
-      make(
-        'div',
-        { class: isWorking ? 'incident working' : 'incident' },
-        make('b', {}, title),
-        `\n${reasons.join('\n')}\n`,
-        make('span', { class: 'actions' }, sentence),
-      ),
-    ];
-  }
-  if (!pool.recovered || state.now - pool.recovered.endedAt >= state.span) return [];
-  return [make('div', { class: 'recovered' }, recoveryText(pool.recovered).join('\n'))];
 }

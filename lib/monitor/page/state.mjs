@@ -6,9 +6,8 @@ export const state = {
   /** Milliseconds of history that are kept, and that are drawn: at least a minute, as far back as there are points. */
   span: 900000,
   shown: 60000,
-  /** Of the latest sample: its time and the delay of the JavaScript thread. */
+  /** The time of the latest sample. */
   now: Date.now(),
-  eventLoopLag: null,
 };
 
 /** A value of a point by its name. */
