@@ -61,7 +61,9 @@ async function build({ profile = 'dev', target, zig = false } = {}) {
   const begin = Date.now();
   const args = [zig ? 'zigbuild' : 'build', '--lib', '--profile', profile];
   if (target) args.push('--target', zig && target.endsWith('-gnu') ? `${target}.${OLDEST_GLIBC}` : target);
-  await run('cargo', args, { env: environment(profile, target) });
+  await run('cargo', args, { env: environment(profile, target) }).catch((error) => {
+    throw error.cause?.code === 'ENOENT' ? withoutRust() : error;
+  });
 
   const name = target ? TARGETS[target] : triple();
   const folder = path.join(targetDirectory(), target ?? '', profile === 'dev' ? 'debug' : profile);
@@ -75,6 +77,16 @@ async function build({ profile = 'dev', target, zig = false } = {}) {
     fs.writeFileSync(stampFile(), JSON.stringify({ profile, begin, size: fs.statSync(place).size }));
   return place;
 }
+
+function withoutRust() {
+  const message = `The native part is built with Rust, and there is no cargo on the PATH.
+  Get Rust from https://rustup.rs (Linux and macOS: curl https://sh.rustup.rs -sSf | sh), version ${oldestRust()} or later,
+  open a new terminal and run the same command again. Whoever installs the package from npm needs no Rust.`;
+  return Object.assign(new Error(message), { isExit: true, exitCode: 1 });
+}
+
+const oldestRust = () =>
+  /^rust-version = "(.+)"/m.exec(fs.readFileSync(path.join(ROOT, 'Cargo.toml'), 'utf8'))[1];
 
 function environment(profile, target) {
   // Of a release only: other flags than cargo's own would have everything built twice.

@@ -1,16 +1,15 @@
 // A small load on the newspaper, over HTTP as readers make it: readers browse
-// (highPriority), analysts ask for reports (lowPriority), and every now and
-// then the admin job runs. Each visitor has one request under way at a time,
-// so the load is bounded however slow the answers are.
+// (highPriority), analysts ask for reports (lowPriority). Each visitor has one
+// request under way at a time, so the load is bounded however slow the answers
+// are. Readers and analysts are counted apart.
 
 'use strict';
 
 const http = require('node:http');
-const { admin } = require('./db-utils');
 const prose = require('./prose');
 
 const VISITORS = { readers: 16, analysts: 2 };
-const PAUSE = { reader: 60, analyst: 1500, admin: 20000, afterError: 500 };
+const PAUSE = { reader: 60, analyst: 1500, afterError: 500 };
 const REQUEST_LIMIT = 30000;
 const REPORT_DAYS = 20;
 const DAY = 86400000;
@@ -20,6 +19,27 @@ const WORDS = Object.values(prose.SUBJECTS)
   .flat()
   .map((subject) => subject.replace(/^(the|an?) /, ''));
 
+// What became of the requests of one kind of visitor.
+class Outcomes {
+  answered = 0;
+  failed = 0;
+  #latencies = [];
+
+  add(latency) {
+    this.answered += 1;
+    this.#latencies.push(latency);
+  }
+
+  // `{ answered, failed }` of all time, and `{ p50, p95 }` since the last call; null where nothing was answered.
+  take() {
+    const sorted = this.#latencies.sort((a, b) => a - b);
+    this.#latencies = [];
+    const at = (share) =>
+      sorted.length ? sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] : null;
+    return { answered: this.answered, failed: this.failed, p50: at(0.5), p95: at(0.95) };
+  }
+}
+
 class Load {
   #agent = new http.Agent({ keepAlive: true });
   #random = prose.randomFrom(Date.now());
@@ -27,8 +47,8 @@ class Load {
   #requests = new Set();
   #wake = new Set();
   #stopped = false;
-  #latencies = [];
-  #errors = 0;
+  #readers = new Outcomes();
+  #reports = new Outcomes();
 
   constructor({ host, port, articles }) {
     this.target = { host, port };
@@ -36,20 +56,34 @@ class Load {
   }
 
   start() {
-    for (let i = 0; i < VISITORS.readers; i++) this.#loop(() => this.#read(), PAUSE.reader);
-    for (let i = 0; i < VISITORS.analysts; i++) this.#loop(() => this.#analyse(), PAUSE.analyst);
-    this.#loop(() => admin.maintain(), PAUSE.admin);
+    for (let i = 0; i < VISITORS.readers; i++) this.#visit(this.#readers, () => this.#read(), PAUSE.reader);
+    for (let i = 0; i < VISITORS.analysts; i++)
+      this.#visit(this.#reports, () => this.#analyse(), PAUSE.analyst);
   }
 
-  // What happened since the last call.
+  // Of readers since the beginning.
+  get counts() {
+    return { answered: this.#readers.answered, failed: this.#readers.failed };
+  }
+
   take() {
-    const sorted = this.#latencies.sort((a, b) => a - b);
-    const at = (share) =>
-      sorted.length ? sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] : 0;
-    const taken = { requests: sorted.length, errors: this.#errors, p50: at(0.5), p95: at(0.95) };
-    this.#latencies = [];
-    this.#errors = 0;
-    return taken;
+    return { readers: this.#readers.take(), reports: this.#reports.take() };
+  }
+
+  // More readers for a while; resolves once they have gone.
+  async flood(readers, millis) {
+    const until = Date.now() + millis;
+    const visitors = Array.from({ length: readers }, () =>
+      this.#visit(this.#readers, () => this.#read(), PAUSE.reader, until),
+    );
+    await Promise.all(visitors);
+  }
+
+  // So many reports of this day at once, kept in the database; resolves once all are answered.
+  async runReports(count, day) {
+    const body = JSON.stringify({ day });
+    const run = () => this.#attempt(this.#reports, () => this.#timed('POST', '/api/reports/nightly', body));
+    await Promise.all(Array.from({ length: count }, run));
   }
 
   async stop() {
@@ -60,22 +94,28 @@ class Load {
     this.#agent.destroy();
   }
 
-  #loop(task, pause) {
+  // One visitor, from now on or until a time.
+  #visit(outcomes, task, pause, until = Infinity) {
     const run = async () => {
-      while (!this.#stopped) {
+      while (!this.#stopped && Date.now() < until) {
         await this.#sleep(pause * 2 * this.#random());
-        if (this.#stopped) return;
-        try {
-          await task();
-        } catch {
-          if (this.#stopped) return;
-          this.#errors += 1;
-          await this.#sleep(PAUSE.afterError);
-        }
+        if (this.#stopped || (await this.#attempt(outcomes, task))) continue;
+        await this.#sleep(PAUSE.afterError);
       }
     };
     const running = run().finally(() => this.#running.delete(running));
     this.#running.add(running);
+    return running;
+  }
+
+  async #attempt(outcomes, task) {
+    try {
+      outcomes.add(await task());
+      return true;
+    } catch {
+      if (!this.#stopped) outcomes.failed += 1;
+      return false;
+    }
   }
 
   #sleep(millis) {
@@ -91,7 +131,7 @@ class Load {
     });
   }
 
-  async #read() {
+  #read() {
     const dice = this.#random();
     // New articles are read most, as in the seed.
     const article = 1 + Math.floor(this.articles * (1 - this.#random() ** 4) * 0.9999);
@@ -117,10 +157,11 @@ class Load {
     return this.#timed('GET', `/api/reports/nightly?day=${day}`);
   }
 
+  // Resolves to the milliseconds that the answer took.
   async #timed(method, path, body) {
     const started = process.hrtime.bigint();
     await this.#request(method, path, body);
-    this.#latencies.push(Number(process.hrtime.bigint() - started) / 1e6);
+    return Number(process.hrtime.bigint() - started) / 1e6;
   }
 
   #request(method, path, body) {

@@ -6,6 +6,7 @@
 const { html, highlighted } = require('./html');
 const { SECTIONS, MARK } = require('./db-utils/articles');
 const { LIMITS } = require('./input');
+const links = require('./links');
 
 const CLOCK = new Intl.DateTimeFormat('en-GB', { dateStyle: 'long', timeStyle: 'short', timeZone: 'UTC' });
 const NUMBER = new Intl.NumberFormat('en-GB', { maximumFractionDigits: 1 });
@@ -16,6 +17,10 @@ const plural = (n, word) => `${NUMBER.format(n)} ${word}${Number(n) === 1 ? '' :
 function layout({ title, current, q = '', body }) {
   const link = (href, name) =>
     html`<li><a href="${href}"${current === href ? html` aria-current="page"` : ''}>${name}</a></li>`;
+  const demo = [
+    links.live && html`<li class="demo"><a href="${links.live}">Live page of the pools</a></li>`,
+    links.panel && html`<li class="demo"><a href="${links.panel}">Cause trouble</a></li>`,
+  ];
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -33,7 +38,7 @@ function layout({ title, current, q = '', body }) {
 <form class="find" action="/search" role="search"><input type="search" name="q" value="${q}" maxlength="${LIMITS.q}" placeholder="Search the archive" aria-label="Search the archive"><button>Search</button></form>
 </div>
 <nav aria-label="Sections"><ul class="wrap">
-${link('/', 'Front page')}${SECTIONS.map((name) => link(`/section/${name}`, name))}${link('/reports', 'Reports')}
+${link('/', 'Front page')}${SECTIONS.map((name) => link(`/section/${name}`, name))}${link('/reports', 'Reports')}${demo}
 </ul></nav>
 </header>
 <main id="main" class="wrap">
@@ -190,7 +195,7 @@ ${table(report.sections, [
 <h2 class="section-title">Articles of the day</h2>
 ${table(report.articles, [
   ['Place', (r) => r.place, 'number'],
-  ['Day before', (r) => r.place_before, 'number'],
+  ['Day before', (r) => r.place_before ?? 'new', 'number'],
   ['Article', (r) => html`<a href="/article/${r.id}">${r.title}</a>`],
   ['Views', (r) => r.views, 'number'],
 ])}
@@ -204,7 +209,7 @@ ${table(report.authors, [
 ])}
 <h2 class="section-title">Comments per article</h2>
 ${table(report.discussion, [
-  ['Comments', (r) => `${r.from_count} to ${r.to_count}`],
+  ['Comments', (r) => (r.from_count === r.to_count ? r.from_count : `${r.from_count} to ${r.to_count}`)],
   ['Articles', (r) => NUMBER.format(r.articles), 'number'],
 ])}
 ${

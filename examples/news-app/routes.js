@@ -5,6 +5,7 @@
 
 const { promisify } = require('node:util');
 const { articles, comments, views, reports, pools } = require('./db-utils');
+const { errorLine } = require('./error-lines');
 const input = require('./input');
 const pages = require('./pages');
 
@@ -43,7 +44,7 @@ async function sectionPage({ match, params }) {
 async function articlePage({ match, req }) {
   const story = await wholeArticle(input.id(match[1]));
   const view = { seconds: 0, referrer: req.headers.referer ? 'link' : null };
-  await recordView(story.article.id, view).catch((err) => console.error(`view not counted: ${err.message}`));
+  await recordView(story.article.id, view).catch((err) => errorLine(`view not counted: ${err.message}`));
   return ok(pages.article(story));
 }
 

@@ -174,8 +174,6 @@ async function seed({ until = Math.floor(Date.now() / DAY) * DAY, ...sizes } = {
   return true;
 }
 
-module.exports = { SIZES, seed };
-
 // NEWS_ARTICLES makes a smaller or larger newspaper of the same proportions;
 // NEWS_UNTIL (a date) fixes where its past ends.
 function fromEnvironment(env) {
@@ -190,6 +188,8 @@ function fromEnvironment(env) {
   if (Number.isNaN(options.until)) throw new Error('NEWS_UNTIL must be a date');
   return options;
 }
+
+module.exports = { SIZES, fromEnvironment, seed };
 
 if (require.main === module) {
   (async () => {

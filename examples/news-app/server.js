@@ -12,6 +12,9 @@ const pages = require('./pages');
 const { fromEnvironment, listen } = require('./address');
 const { BadRequest } = require('./input');
 const { pools } = require('./db-utils');
+const { errorLine } = require('./error-lines');
+const links = require('./links');
+const { startUpkeep } = require('./upkeep');
 
 const HANDLER_LIMIT = 25000;
 const STOP_LIMIT = 5000;
@@ -57,7 +60,7 @@ function outcome(err) {
 
 function sendError(req, res, url, err) {
   const { status, message, fields } = outcome(err);
-  if (status >= 500) console.error(`${req.method} ${url.pathname}: ${err.code || err.name}: ${err.message}`);
+  if (status >= 500) errorLine(`${req.method} ${url.pathname}: ${err.code || err.name}: ${err.message}`);
   const headers = { 'cache-control': 'no-store', ...err.headers };
   if (status === 503) headers['retry-after'] = '2';
   const isApi = url.pathname.startsWith('/api/') || url.pathname === '/health';
@@ -140,17 +143,36 @@ async function stop(server) {
   await pools.endAll();
 }
 
+// Only a driver that watches itself has something to show.
+async function startMonitor({ NEWS_MONITOR_PORT: port }) {
+  const { monitorServer } = require('./driver');
+  if (!monitorServer || !port) return null;
+  const monitor = await monitorServer({ port: Number(port) }).catch((err) => {
+    if (err.code !== 'EADDRINUSE') throw err;
+    return monitorServer({ port: 0 });
+  });
+  links.live = monitor.url;
+  return monitor;
+}
+
 module.exports = { createServer, stop };
 
 async function main() {
   const wanted = fromEnvironment(process.env);
+  const monitor = await startMonitor(process.env);
+  const stopUpkeep = process.env.NEWS_UPKEEP === 'on' ? startUpkeep() : () => undefined;
   const server = createServer();
   let stopping = false;
   const shutDown = () => {
     if (stopping) return;
     stopping = true;
     if (process.connected) process.disconnect();
-    stop(server).then(
+    const ended = async () => {
+      await stopUpkeep();
+      await stop(server);
+      await monitor?.close();
+    };
+    ended().then(
       () => console.log('stopped'),
       (err) => {
         console.error(err.message);
@@ -162,7 +184,10 @@ async function main() {
   // Started by another Node process, it does not outlive it.
   process.on('disconnect', shutDown);
   const { url } = await listen(server, wanted);
+  if (monitor) console.log(`live page on ${monitor.url}`);
   console.log(`listening on ${url}`);
+  // Who has started this server is told where it is.
+  if (process.connected) process.send({ url, live: links.live });
 }
 
 if (require.main === module) {

@@ -1,12 +1,13 @@
-// The whole demonstration in one process: a database (the one the environment
-// names, else an embedded one), the schema, the seed, the server, a small load
-// and its status line. Ctrl-C takes everything down in the opposite order.
+// The whole demonstration: a database (the one the environment names, else an
+// embedded one), the schema, the seed, the newspaper twice (on pgpool-rs and on
+// plain pg), each in a process of its own under the same small load, and the
+// panel of troubles. Ctrl-C takes everything down in the opposite order.
 
 'use strict';
 
 const { fromEnvironment, listen } = require('./address');
 
-const STOP_LIMIT = 15000;
+const STOP_LIMIT = 30000;
 
 // A server named by DATABASE_URL is handed on as DB_* and PG* variables, which
 // every driver reads; what DB_* says already is left alone.
@@ -69,50 +70,126 @@ class Stack {
   }
 }
 
+// One line for each address, the live page first.
+function invitation(ours, plain, panel) {
+  const lines = [
+    [ours.live, 'the live page: what each pool does at this moment, and why'],
+    [panel, 'the panel: cause trouble, and see both applications side by side'],
+    [ours.url, 'the newspaper on pgpool-rs (also /search, /reports, /health)'],
+    [plain.url, 'the same newspaper on plain pg'],
+  ];
+  const width = Math.max(...lines.map(([url]) => url.length));
+  return lines.map(([url, text]) => `  ${url.padEnd(width)}  ${text}`).join('\n');
+}
+
+async function listenFor(stack, server, wanted) {
+  const { url } = await listen(server, wanted);
+  stack.push(() => {
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(resolve));
+  });
+  return url;
+}
+
+async function prepare() {
+  const { pools, admin, articles } = require('./db-utils');
+  try {
+    const applied = await admin.migrate();
+    console.log(applied.length ? `schema: ${applied.length} migrations applied` : 'schema: up to date');
+    const started = Date.now();
+    const seeder = require('./seed');
+    const seeded = await seeder.seed(seeder.fromEnvironment(process.env));
+    console.log(
+      seeded ? `seed: done in ${((Date.now() - started) / 1000).toFixed(1)} s` : 'seed: there already',
+    );
+    return (await articles.list({ pageSize: 1 })).total;
+  } finally {
+    await pools.endAll();
+  }
+}
+
+// Sizes that one machine can show at work; what the environment says goes first.
+const SIZES = { DB_HIGH_PRIORITY_MAX: '10', DB_LOW_PRIORITY_MAX: '4', DB_ADMIN_MAX: '2' };
+const PORTS = { monitor: '9187', panel: 3001, plain: '3002' };
+
+function applicationsOf(env, { port, host }, panel, say) {
+  const { Application } = require('./demo/application');
+  const all = [env.DB_HIGH_PRIORITY_MAX, env.DB_LOW_PRIORITY_MAX, env.DB_ADMIN_MAX];
+  const total = all.reduce((sum, size) => sum + Number(size), 0);
+  const shared = { HOST: host, NEWS_PANEL: panel, NEWS_UPKEEP: 'on' };
+  const ours = new Application({
+    name: 'pgpool-rs',
+    title: `three tiers, ${all.join(' + ')} connections`,
+    say,
+    env: {
+      ...shared,
+      PORT: String(port),
+      NEWS_DRIVER: 'pgpool-rs',
+      NEWS_MONITOR_PORT: env.NEWS_MONITOR_PORT || PORTS.monitor,
+      PGAPPNAME: 'news-app',
+      DB_SLOW_QUERY: env.DB_SLOW_QUERY || '500',
+      // The live page tells it, and the console stays readable.
+      PGPOOL_LOG: env.PGPOOL_LOG || 'off',
+    },
+  });
+  const plain = new Application({
+    name: 'pg',
+    title: `one pool, ${total} connections`,
+    say,
+    env: { ...shared, PORT: env.NEWS_PLAIN_PORT || PORTS.plain, NEWS_DRIVER: 'pg', NEWS_POOLS: '1' },
+  });
+  return [ours, plain];
+}
+
 async function rise(stack, env) {
   const wanted = fromEnvironment(env);
-  const database = await findDatabase(env);
-  if (database) stack.push(() => database.stop());
+  const server = await findDatabase(env);
+  if (server) stack.push(() => server.stop());
+  for (const [name, size] of Object.entries(SIZES)) env[name] ||= size;
   if (stack.stopping) return;
-
   // Only now: the pools read the environment.
-  const { pools, admin, articles } = require('./db-utils');
-  const { createServer, stop } = require('./server');
-  stack.push(() => pools.endAll());
-
-  const applied = await admin.migrate();
-  console.log(applied.length ? `schema: ${applied.length} migrations applied` : 'schema: up to date');
+  const total = await prepare();
   if (stack.stopping) return;
 
-  const started = Date.now();
-  const seeded = await require('./seed').seed();
-  console.log(
-    seeded ? `seed: done in ${((Date.now() - started) / 1000).toFixed(1)} s` : 'seed: there already',
-  );
-  if (stack.stopping) return;
-
-  const server = createServer();
-  const { port, url } = await listen(server, wanted);
-  stack.push(() => stop(server));
-  console.log(`\nopen ${url}   (also /search, /reports, /health)   Ctrl-C stops`);
-  // Only a driver that watches itself has something to show.
-  const { monitorServer } = require('./driver');
-  if (monitorServer) {
-    const monitor = await monitorServer({ port: Number(env.NEWS_MONITOR_PORT) || 0 });
-    stack.push(() => monitor.close());
-    console.log(`and  ${monitor.url}   the pools, live (also /metrics, /health)\n`);
-  }
-
-  const { total } = await articles.list({ pageSize: 1 });
-  const { Load } = require('./load');
+  const { Troubles } = require('./demo/troubles');
+  const { createPanel } = require('./demo/panel');
   const { startStatusLine } = require('./status-line');
-  const load = env.NEWS_LOAD === 'off' ? null : new Load({ host: wanted.host, port, articles: total });
-  if (load) {
-    load.start();
-    stack.push(() => load.stop());
-  }
-  const stopLine = startStatusLine(load && (() => load.take()));
-  stack.push(async () => stopLine());
+  const demo = { applications: [], troubles: null };
+  const panel = await listenFor(stack, createPanel(demo), {
+    port: Number(env.NEWS_PANEL_PORT ?? PORTS.panel),
+    host: '127.0.0.1',
+  });
+  let say = console.log;
+  const [ours, plain] = applicationsOf(env, wanted, panel, (line) => say(line));
+  stack.push(() => Promise.all([ours.stop(), plain.stop()]));
+  await Promise.all([ours.start(), plain.start()]);
+  if (stack.stopping) return;
+
+  demo.applications.push(ours, plain);
+  const pace = Number(env.NEWS_PACE) || 1;
+  demo.troubles = new Troubles({ applications: demo.applications, server, database: databaseOf(env), pace });
+  stack.push(() => demo.troubles.stop());
+  console.log(`\n${invitation(ours, plain, panel)}\n\nCtrl-C stops everything.\n`);
+  if (env.NEWS_LOAD === 'off') return;
+  for (const application of demo.applications) application.startLoad(total);
+  const line = startStatusLine(demo.applications);
+  say = line.say;
+  stack.push(async () => {
+    say = () => {};
+    line.stop();
+  });
+}
+
+// How plain pg is told of the database that DB_* and PG* name.
+function databaseOf(env) {
+  return {
+    host: env.DB_HOST || undefined,
+    port: env.DB_PORT ? Number(env.DB_PORT) : undefined,
+    database: env.DB_NAME || undefined,
+    user: env.DB_USER || undefined,
+    password: env.DB_PASSWORD || undefined,
+    application_name: 'the panel',
+  };
 }
 
 async function main() {

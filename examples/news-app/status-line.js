@@ -1,43 +1,46 @@
-// One line a second: what each pool is doing and how the load fares. On a
-// terminal the line is rewritten in place; elsewhere it is printed every few
-// seconds, so that a log stays short.
+// One line a second: how the load fares on each application. On a terminal the
+// line is rewritten in place; elsewhere it is printed now and then, so that a
+// log stays short.
 
 'use strict';
 
-const { pools } = require('./db-utils');
-
 const EVERY = 1000;
-const LINES_APART = 5;
+const LINES_APART = 30;
 
-const SHORT = { highPriority: 'high', lowPriority: 'low', admin: 'admin' };
+const millis = (value) => (value === null ? 'none' : `${value.toFixed(1)} ms`);
 
-function format(counts, sample, seconds) {
-  const tiers = Object.entries(counts).map(
-    ([tier, { total, idle, waiting }]) =>
-      `${SHORT[tier]} ${total - idle} busy ${idle} idle ${waiting} waiting`,
-  );
-  if (sample) {
-    const rate = Math.round(sample.requests / seconds);
-    tiers.push(
-      `${rate} req/s  p50 ${sample.p50.toFixed(1)} ms  p95 ${sample.p95.toFixed(1)} ms  ${sample.errors} errors`,
-    );
-  }
-  return tiers.join(' | ');
+// `samples`: the counts of each application, those of a second before them.
+function format(applications) {
+  return applications
+    .map(({ name, seconds }) => {
+      const [before, now] = [seconds.at(-2), seconds.at(-1)];
+      if (!now) return `${name}: no requests yet`;
+      const rate = now.readers.answered - (before ? before.readers.answered : 0);
+      return `${name}: ${rate} req/s, p95 ${millis(now.readers.p95)}, ${now.readers.failed} failed`;
+    })
+    .join(' | ');
 }
 
-// `take` returns what the load did since it was last asked, or is null.
-function startStatusLine(take, out = process.stdout) {
-  const every = out.isTTY ? EVERY : EVERY * LINES_APART;
-  let since = process.hrtime.bigint();
+// Samples the applications each second. `say` writes a line of its own.
+function startStatusLine(applications, out = process.stdout) {
+  let ticks = 0;
+  const clear = () => out.isTTY && out.write('\r\x1b[K');
   const timer = setInterval(() => {
-    const now = process.hrtime.bigint();
-    const line = format(pools.counts(), take && take(), Number(now - since) / 1e9);
-    since = now;
-    out.write(out.isTTY ? `\r\x1b[K${line.slice(0, out.columns - 1)}` : `${line}\n`);
-  }, every);
-  return () => {
-    clearInterval(timer);
-    if (out.isTTY) out.write('\n');
+    const now = Date.now();
+    for (const application of applications) application.sample(now);
+    const line = format(applications);
+    if (out.isTTY) out.write(`\r\x1b[K${line.slice(0, out.columns - 1)}`);
+    else if (ticks++ % LINES_APART === 0) out.write(`${line}\n`);
+  }, EVERY);
+  return {
+    say: (line) => {
+      clear();
+      out.write(`${line}\n`);
+    },
+    stop: () => {
+      clearInterval(timer);
+      if (out.isTTY) out.write('\n');
+    },
   };
 }
 

@@ -19,7 +19,7 @@ const CARD = `a.id, a.section, a.title, a.summary, a.tags, a.published_at, a.com
 
 async function list({ section = null, page = 1, pageSize = 20 } = {}) {
   const [rows, count] = await Promise.all([
-    pools.high.query(
+    pools.read(
       `SELECT ${CARD}
          FROM news.articles a JOIN news.authors u ON u.id = a.author_id
         WHERE $1::text IS NULL OR a.section = $1
@@ -27,15 +27,14 @@ async function list({ section = null, page = 1, pageSize = 20 } = {}) {
         LIMIT $2 OFFSET $3`,
       [section, pageSize, (page - 1) * pageSize],
     ),
-    pools.high.query('SELECT count(*) FROM news.articles a WHERE $1::text IS NULL OR a.section = $1', [
-      section,
-    ]),
+    pools.read('SELECT count(*) FROM news.articles a WHERE $1::text IS NULL OR a.section = $1', [section]),
   ]);
   return { articles: rows.rows, total: Number(count.rows[0].count), page, pageSize };
 }
 
 async function latestBySection(perSection = 3) {
   const result = await pools.high.query({
+    readOnly: true,
     name: 'latest-by-section',
     text: `SELECT ${CARD}
              FROM unnest($1::text[]) WITH ORDINALITY AS s(section, place)
@@ -59,7 +58,7 @@ async function search(words, { page = 1, pageSize = 20 } = {}) {
      ORDER BY published_at DESC, id DESC
      LIMIT ${RANKED_MATCHES}`;
   const [rows, count] = await Promise.all([
-    pools.high.query(
+    pools.read(
       `WITH found AS (${matches}),
             shown AS (SELECT * FROM found ORDER BY rank DESC, id DESC LIMIT $2 OFFSET $3)
        SELECT ${CARD}, s.rank,
@@ -71,13 +70,14 @@ async function search(words, { page = 1, pageSize = 20 } = {}) {
         ORDER BY s.rank DESC, a.id DESC`,
       [words, pageSize, (page - 1) * pageSize],
     ),
-    pools.high.query(`SELECT count(*) FROM (${matches}) AS found`, [words]),
+    pools.read(`SELECT count(*) FROM (${matches}) AS found`, [words]),
   ]);
   return { articles: rows.rows, total: Number(count.rows[0].count), page, pageSize };
 }
 
 async function byId(id) {
   const result = await pools.high.query({
+    readOnly: true,
     name: 'article-by-id',
     text: `SELECT ${CARD}, a.body, a.meta, a.updated_at, coalesce(t.views, 0) AS views
              FROM news.articles a
@@ -90,7 +90,7 @@ async function byId(id) {
 }
 
 async function related(article, limit = 4) {
-  const result = await pools.high.query(
+  const result = await pools.read(
     `SELECT ${CARD}
        FROM news.articles a JOIN news.authors u ON u.id = a.author_id
       WHERE a.section = $1 AND a.id <> $2 AND a.published_at <= $3

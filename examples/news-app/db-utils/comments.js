@@ -7,7 +7,7 @@ const { borrow } = require('./borrow');
 const pools = require('./pools');
 
 async function list(articleId, { page = 1, pageSize = 50 } = {}) {
-  const result = await pools.high.query(
+  const result = await pools.read(
     `SELECT id, author, body, created_at
        FROM news.comments
       WHERE article_id = $1

@@ -1,7 +1,8 @@
 // The three pools of the application. A driver with tiers hands them out by
 // name; with plain pg they are three pools over the same DB_* variables.
 // They are made at first use, so a script that only migrates opens only the
-// admin pool.
+// admin pool. NEWS_POOLS=1 makes one pool of them all, as most applications
+// on plain pg have it.
 
 'use strict';
 
@@ -26,8 +27,15 @@ function number(name, fallback) {
   return Number(value);
 }
 
+const isOne = () => process.env.NEWS_POOLS === '1';
+
+function maxOf(tier) {
+  const { env, max } = TIERS[tier];
+  return number(`${env}_MAX`, max);
+}
+
 function plainPool(tier) {
-  const { env, ...defaults } = TIERS[tier];
+  const { env: _, ...defaults } = TIERS[tier];
   const login = tier === 'admin' ? { user: text('DB_ADMIN_USER'), password: text('DB_ADMIN_PASSWORD') } : {};
   return new driver.Pool({
     host: text('DB_HOST'),
@@ -36,8 +44,8 @@ function plainPool(tier) {
     user: login.user || text('DB_USER'),
     password: login.password || text('DB_PASSWORD'),
     ...defaults,
-    max: number(`${env}_MAX`, defaults.max),
-    application_name: `news-app ${tier}`,
+    max: isOne() ? Object.keys(TIERS).reduce((sum, name) => sum + maxOf(name), 0) : maxOf(tier),
+    application_name: isOne() ? 'news-app' : `news-app ${tier}`,
   });
 }
 
@@ -51,10 +59,11 @@ function logIdleErrors(tier, pool) {
   });
 }
 
-function tierPool(tier) {
+function tierPool(asked) {
+  const tier = isOne() ? 'highPriority' : asked;
   let pool = made.get(tier);
   if (!pool) {
-    pool = driver.getPool ? driver.getPool(tier) : plainPool(tier);
+    pool = driver.getPool && !isOne() ? driver.getPool(tier) : plainPool(tier);
     // With tiers switched off, several names may share one pool.
     if (![...made.values()].includes(pool)) logIdleErrors(tier, pool);
     made.set(tier, pool);
@@ -81,7 +90,14 @@ async function endAll() {
   await Promise.all([...distinct].map((pool) => pool.end()));
 }
 
+// A statement that only reads, on the pool of readers. pg ignores `readOnly`; a driver that knows it may run the
+// statement again when its connection is lost.
+function read(text, values, name) {
+  return tierPool('highPriority').query({ name, text, values, readOnly: true });
+}
+
 module.exports = {
+  read,
   get high() {
     return tierPool('highPriority');
   },

@@ -46,9 +46,13 @@ function record(articleId, view, callback) {
 
 function mostRead(limit, callback) {
   pools.high.query(
-    'SELECT a.id, a.title, a.section, t.views FROM news.trending t ' +
-      'JOIN news.articles a ON a.id = t.article_id ORDER BY t.views DESC, a.id LIMIT $1',
-    [limit],
+    {
+      text:
+        'SELECT a.id, a.title, a.section, t.views FROM news.trending t ' +
+        'JOIN news.articles a ON a.id = t.article_id ORDER BY t.views DESC, a.id LIMIT $1',
+      values: [limit],
+      readOnly: true,
+    },
     function (err, result) {
       if (err) return callback(err);
       callback(null, result.rows);
