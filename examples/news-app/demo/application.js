@@ -11,7 +11,7 @@ const { LineLimit } = require('./line-limit');
 
 const SERVER = path.join(__dirname, '..', 'server.js');
 const HOST = '127.0.0.1';
-const STOP_LIMIT = 12000;
+const STOP_LIMIT = 7000;
 const SECONDS_KEPT = 90;
 
 class Application {
@@ -61,6 +61,7 @@ class Application {
   async stop() {
     if (this.load) await this.load.stop();
     if (!this.child || this.child.exitCode !== null || this.child.signalCode !== null) return;
+    // Plain pg may wait for ever for connections that an outage has cut.
     const limit = setTimeout(() => this.child.kill('SIGKILL'), STOP_LIMIT);
     // It ends as at a signal.
     if (this.child.connected) this.child.disconnect();

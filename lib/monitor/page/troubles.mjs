@@ -95,7 +95,10 @@ function causeOf(members, isOver) {
     const texts = [...new Set(members.map((member) => member.incident.cause.text))];
     const verb = isOver ? 'failed' : 'fails';
     const where = texts[0].includes(hostsOf(pool)) ? '' : ` to ${hostsOf(pool)}`;
-    return { title: `Connecting${where} ${verb}: ${texts[0]}`, more: texts.slice(1) };
+    return {
+      title: `Connecting${where} ${verb}: ${texts[0]}`,
+      more: texts.slice(1).map((other) => `also: ${other}`),
+    };
   }
   if (kind === 'breaker') {
     const verb = isOver ? 'was' : 'is';
@@ -151,13 +154,13 @@ function alertsOf({ pool, incident }) {
   return incident.alerts.flatMap(({ rule, value, threshold, unit, since, causes }) => {
     const limit =
       threshold === undefined
-        ? ''
+        ? ' fires'
         : ` ${amount(value, unit)}, limit ${amount(threshold, unit)}, since ${time(since)}`;
     // Of a pool that is cut off, or of a busy thread, all else is a consequence.
     const isRoot = ROOTS.includes(incident.cause.kind);
     const others = isRoot
       ? []
       : causes.filter(({ kind }) => kind !== incident.cause.kind).map(({ text }) => text);
-    return [`${pool.name}: ${ruleOf(rule)}${limit}`, ...others.slice(0, 1)];
+    return [`alert ${ruleOf(rule)} of ${pool.name}:${limit}`, ...others.slice(0, 1)];
   });
 }
