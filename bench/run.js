@@ -4,7 +4,9 @@
 'use strict';
 
 const fs = require('node:fs');
+const path = require('node:path');
 const { chooseContenders } = require('./contender-names');
+const { writeFigures } = require('./figure');
 const { writeMarkdown } = require('./markdown-file');
 const { parseOptions, USAGE } = require('./options');
 const { textReport, markdownReport } = require('./report');
@@ -31,7 +33,10 @@ async function stopAll(started) {
 
 function publish(report, options) {
   process.stdout.write(`${textReport(report)}\n`);
-  if (options.markdown) writeMarkdown(options.markdown, markdownReport(report));
+  if (options.markdown) {
+    writeMarkdown(options.markdown, markdownReport(report));
+    writeFigures(options.markdown, path.join(path.dirname(options.markdown), 'figures'));
+  }
   if (options.json) {
     const { results, ...rest } = report;
     fs.writeFileSync(
