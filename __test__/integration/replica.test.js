@@ -242,7 +242,9 @@ test('a standby that takes no further connections keeps those that it has', asyn
     for (const link of proxy.links) if (link !== mark) link.cut();
     await until(() => pool._replicas.all[0].question.unanswered > 2);
     expect(pool.replicas[0]).toMatchObject({ isUsed: false, fallbacks: 0 });
-    mark.cut();
+    await standby.query(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%sleep(60)%' AND pid <> pg_backend_pid()",
+    );
     await until(() => pool.replicas[0].fallbacks === 1);
   } finally {
     await proxy.stop();
@@ -258,6 +260,27 @@ test('the positions of the primary that are remembered are few', async () => {
   replica.question.take(positions.at(-1), 0);
   expect(replica.freshAt).toBe(4999);
   expect(pool._replicas.written.length).toBeLessThan(300);
+});
+
+test('a breaker that is forced open stops the replicas, too, and changes of the pool reach them', async () => {
+  const stopped = poolOf({ breaker: 'forced-open' });
+  await expect(read(stopped)).rejects.toMatchObject({ code: 'CIRCUIT_OPEN' });
+  stopped.configure({ breaker: 'off', adaptive: 'on' });
+  await untilReadsOn(stopped, true);
+  expect(stopped._replicas.all[0].pool.options.adaptive).toBe(true);
+  stopped.configure({ breaker: 'forced-open' });
+  await expect(read(stopped)).rejects.toMatchObject({ code: 'CIRCUIT_OPEN' });
+  stopped.configure({ breaker: 'metrics' });
+  await untilReadsOn(stopped, true);
+});
+
+test('a pool that nobody is led to any more keeps no idle connections to replicas', async () => {
+  const pool = poolOf({ idleTimeoutMillis: 0 });
+  await untilReadsOn(pool, true);
+  const replica = pool._replicas.all[0].pool;
+  expect(replica.idleCount).toBe(1);
+  pool._abandon();
+  await until(() => replica.totalCount === 0);
 });
 
 test('the end of the pool closes all its connections', async () => {

@@ -342,10 +342,12 @@ class Pool extends Emitter {
     const { options, core } = poolChanges(this.options, changes);
     Object.assign(this.options, options);
     if (this._native !== null) this._native.configure(JSON.stringify(core));
+    this._replicas?.configure();
   }
 
   _measure(on) {
     this.options.isMeasured = on;
+    this._replicas?.measure(on);
     if (this._native === null) return;
     this._native.configure(JSON.stringify({ measured: on }));
     this._isMeasured = on;
@@ -355,6 +357,7 @@ class Pool extends Emitter {
   _abandon() {
     if (this._native === null || this.ending) return;
     this._native.configure(JSON.stringify({ min: 0, retire: true }));
+    this._replicas?.abandon();
   }
 }
 

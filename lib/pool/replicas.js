@@ -14,6 +14,7 @@ const { inContext } = require('../async/callback-context');
 const { clearTimeout, monotonicNow, setTimeout } = require('../async/timers');
 const { codeOf } = require('../retry/terms');
 const { hostList, parseConnectionString } = require('../config/hosts');
+const { breakerSettings } = require('../config/core-settings');
 const { hide } = require('../config/secrets');
 const { bridge } = require('../native/bridge');
 const { REASONS } = require('../native/layout');
@@ -173,6 +174,25 @@ class Replicas {
     return fresh.sort((a, b) => a.load - b.load)[0];
   }
 
+  get pools() {
+    return [this.question.pool, ...this.all.flatMap(({ pool, question }) => [pool, question.pool])];
+  }
+
+  /** Takes over what was changed of the pool, but for its sizes. */
+  configure() {
+    const { adaptive } = this.pool.options;
+    for (const pool of this.pools) pool.configure({ adaptive, breaker: breakerOf(this.pool) });
+  }
+
+  measure(on) {
+    for (const { pool } of this.all) pool._measure(on);
+  }
+
+  /** Nobody is led to the pool any more. */
+  abandon() {
+    for (const pool of this.pools) pool._abandon();
+  }
+
   /** Listeners of the pool set up connections to replicas, too. */
   tellConnects() {
     this.tellsConnects = true;
@@ -270,7 +290,7 @@ function poolOf(pool, PoolClass, changes) {
   const own = { ...options, ...parts, ...changes };
   Object.assign(own, {
     retryAttempts: 0,
-    breaker: 'off',
+    breaker: breakerOf(pool),
     failFast: true,
     allowExitOnIdle: true,
     enhanced: false,
@@ -285,6 +305,12 @@ function poolOf(pool, PoolClass, changes) {
   if (parts.password === undefined && pool.options.password !== undefined)
     hide(own, 'password', pool.options.password);
   return new PoolClass(own, pool.Client);
+}
+
+/** A replica that is away needs no breaker, for the primary serves. One that stops everybody stops replicas, too. */
+function breakerOf({ options }) {
+  const { mode } = breakerSettings(options.breaker);
+  return mode === 'forced-open' ? mode : 'off';
 }
 
 /** A position of the log, `16/B374D848`, as a number. */
