@@ -94,3 +94,19 @@ describe.each(Object.entries(ask))('%s', (name, query) => {
     });
   });
 });
+
+test('a prepared statement does not get a row that was described behind the error of the one before', async () => {
+  const bound = backend.bindComplete();
+  const answers = [
+    [Buffer.concat([...PREPARED, ROW, ...END])],
+    [Buffer.concat([bound, ERROR, NARROW, ROW, backend.readyForQuery()])],
+    [Buffer.concat([bound, ...END])],
+  ];
+  await between(answers, async (client) => {
+    const query = ask['a query with values'];
+    expect((await query(client)).rows).toEqual([{ word: 'stray' }]);
+    expect((await outcome(query(client))).error.message).toBe('scripted error');
+    const { error } = await outcome(query(client));
+    expect(error.message).toBe('Received unexpected rowDescription message from backend.');
+  });
+});

@@ -9,13 +9,13 @@ const { inspect } = require('node:util');
 const { isNativeError } = require('node:util/types');
 const ours = require('../..');
 const { Chance } = require('./chance');
-const { SHARE, marksIn, startHostileServer } = require('./hostile-server');
+const { HONEST, HONEST_ROWS, SHARE, marksIn, startHostileServer } = require('./hostile-server');
 const { outcome } = require('./trial');
 
 // What a call may take; far more than it does, for each is bounded by its own timeouts.
 const BOUND = 40_000;
 const CURSOR_BOUND = 1000;
-const OWNERS = 5;
+const OWNERS = 12;
 
 /** Everything that can be read off a value. */
 function* leaves(value, seen = new Set()) {
@@ -68,10 +68,10 @@ class Owner {
       user: String(number),
       database: 'd',
       password: 'p',
-      query_timeout: 200,
-      connectionTimeoutMillis: 1000,
+      query_timeout: 300,
+      connectionTimeoutMillis: 3000,
       max: chance.pick([1, 2, 4]),
-      drainTimeoutMillis: 300,
+      drainTimeoutMillis: 100,
       pipeline: chance.isTrue(0.3),
       statementCacheSize: chance.pick([undefined, undefined, 0, 2]),
       retryAttempts: chance.pick([undefined, undefined, 2]),
@@ -124,6 +124,26 @@ class Owner {
   }
 }
 
+/** One whose server is honest: it is answered as if nobody attacked, and nobody sees what it is told. */
+async function victim(owner, isOver) {
+  const client = new ours.Client({
+    ...owner.options(),
+    database: HONEST,
+    query_timeout: 0,
+    connectionTimeoutMillis: 0,
+  });
+  await client.connect();
+  while (!isOver()) {
+    await owner.settled('the query of the victim', async () => {
+      const { rows } = await client.query('SELECT all');
+      if (rows.length !== HONEST_ROWS) owner.run.leaks.push(`the victim got ${rows.length} rows`);
+      return rows;
+    });
+    await pause(20);
+  }
+  await client.end();
+}
+
 const withClient = async (pool, work) => {
   const client = await pool.connect();
   try {
@@ -167,15 +187,15 @@ async function underAttack(seed, seconds) {
   const numbers = Array.from({ length: OWNERS }, () => chance.between(1_000_000, 9_999_999));
   const run = { seed, server, numbers, leaks: [], hung: [], calls: 0, seen: 0 };
   const end = Date.now() + seconds * 1000;
-  const owners = numbers.map((number) => new Owner(run, number));
-  await Promise.all(
-    owners.map(async (owner) => {
-      while (Date.now() < end && run.hung.length === 0) {
-        if (owner.chance.isTrue(0.3)) await owner.clientRound();
-        else await owner.round();
-      }
-    }),
-  );
+  const isOver = () => Date.now() >= end || run.hung.length > 0;
+  const [first, ...owners] = numbers.map((number) => new Owner(run, number));
+  const attacks = owners.map(async (owner) => {
+    while (!isOver()) {
+      if (owner.chance.isTrue(0.7)) await owner.clientRound();
+      else await owner.round();
+    }
+  });
+  await Promise.all([victim(first, isOver), ...attacks]);
   await server.stop();
   const { leaks, hung, calls, seen } = run;
   return { seed, seconds, calls, seen, answers: counts.answers, leaks: leaks.slice(0, 20), hung };

@@ -2,14 +2,19 @@
 
 // A server that attacks: it answers with random sequences of messages, most of them right, some of them wrong. Every
 // text and number that it sends on a connection carries the mark of that connection's owner, the user of its startup
-// message. What an owner is told and does not bear its own mark was taken from somebody else.
+// message. What an owner is told and does not bear its own mark was taken from somebody else. Towards the database HONEST
+// it behaves: its results fill the memory that those of the others are read from.
 
 const { setTimeout: pause } = require('node:timers/promises');
 const backend = require('../support/backend-messages');
 const { ScriptedServer, close, reset, stall } = require('../support/scripted-server');
 const { Chance } = require('./chance');
 
-const TYPES = [25, 23, 20, 701, 16, 1184, 1082, 17, 114, 1007];
+const TEXT = 25;
+const TYPES = [TEXT, 23, 20, 701, 16, 1184, 1082, 17, 114, 1007];
+const HONEST = 'honest';
+const HONEST_ROWS = 100;
+
 /** A number of an owner is its own, times this, and less than this more. */
 const SHARE = 1000;
 
@@ -47,10 +52,10 @@ class Attack {
     return this.text();
   }
 
-  description(count = this.chance.pick([1, 1, 2, 3, 8, 60, 400])) {
+  description(count = this.chance.pick([1, 1, 2, 3, 8, 60, 400]), types = TYPES) {
     this.fields = Array.from({ length: count }, (_, index) => ({
       name: `${mark(this.owner)}${index}`,
-      type: this.chance.pick(TYPES),
+      type: this.chance.pick(types),
     }));
     this.isTold = true;
     return backend.rowDescription(this.fields);
@@ -83,6 +88,13 @@ class Attack {
     return backend.readyForQuery(this.chance.weighted({ I: 8, T: 1, E: 1 }));
   }
 
+  /** A result whose columns are described again behind a row of nothing: read by them, it goes on in foreign memory. */
+  torn() {
+    const first = this.description();
+    const row = backend.dataRow(this.fields.map(() => null));
+    return Buffer.concat([first, row, this.description(60, [TEXT]), this.complete()]);
+  }
+
   // What a server may send in between.
   aside() {
     return this.chance.pick([
@@ -100,9 +112,9 @@ class Attack {
   nonsense() {
     const { chance } = this;
     return chance.pick([
-      () => Buffer.concat([this.description(1), this.row(), this.description(60), this.complete()]),
-      () => this.row([{ type: 25 }]),
-      () => this.row(Array.from({ length: chance.between(0, 70) }, () => ({ type: 25 }))),
+      () => this.torn(),
+      () => this.row([{ type: TEXT }]),
+      () => this.row(Array.from({ length: chance.between(0, 70) }, () => ({ type: TEXT }))),
       () => backend.noData(),
       () => this.description(),
       () => this.complete(),
@@ -112,7 +124,7 @@ class Attack {
       () => backend.bindComplete(),
       () => backend.closeComplete(),
       () => backend.emptyQueryResponse(),
-      () => backend.parameterDescription(Array(chance.between(0, 9)).fill(25)),
+      () => backend.parameterDescription(Array(chance.between(0, 9)).fill(TEXT)),
       () => backend.copyInResponse(chance.between(0, 9)),
       () => backend.copyOutResponse(chance.between(0, 9)),
       () => backend.copyData(this.text()),
@@ -136,9 +148,10 @@ class Attack {
     const { chance } = this;
     const parts = isExtended ? [backend.parseComplete(), backend.bindComplete()] : [];
     for (let left = isExtended ? 1 : chance.pick([1, 1, 1, 2]); left > 0; left--) {
-      const kind = chance.weighted({ rows: 8, error: 1, command: 1 });
+      const kind = chance.weighted({ rows: 16, error: 2, command: 2, torn: 1 });
       if (kind === 'error') parts.push(this.error());
       else if (kind === 'command') parts.push(...(isExtended ? [backend.noData()] : []), this.complete());
+      else if (kind === 'torn') parts.push(this.torn());
       else parts.push(this.description(), this.rows(), this.complete());
     }
     parts.push(this.ready());
@@ -146,6 +159,12 @@ class Attack {
     if (chance.isTrue(0.35)) return parts;
     for (let left = chance.pick([0, 0, 1, 1, 2, 3]); left > 0; left--) this.spoil(parts);
     return parts;
+  }
+
+  /** As an honest server answers a simple query: few rows with long texts, which fill the memory behind them. */
+  honestAnswer() {
+    const rows = Array.from({ length: HONEST_ROWS }, () => [mark(this.owner).repeat(60)]);
+    return backend.simpleResult(['word'], rows);
   }
 
   spoil(parts) {
@@ -175,6 +194,7 @@ async function attackOn(session, chance, counts) {
   if (startup.type === 'cancel') return session.run([close()]);
   const words = startup.body.toString('latin1').split('\0');
   const attack = new Attack(chance, Number(words[words.indexOf('user') + 1]));
+  const isHonest = words[words.indexOf('database') + 1] === HONEST;
   await session.send(backend.greeting({ parameters: { application_name: attack.text() } }));
   let isExtended = false;
   for (;;) {
@@ -182,6 +202,10 @@ async function attackOn(session, chance, counts) {
     if (type === 'X') return session.run([close()]);
     if (type === 'P' || type === 'B') isExtended = true;
     if (type !== 'Q' && type !== 'S' && type !== 'H') continue;
+    if (isHonest) {
+      await session.send(attack.honestAnswer());
+      continue;
+    }
     counts.answers++;
     const end = chance.weighted({ answer: 40, close: 1, reset: 1, stall: 1, idle: 3 });
     if (end === 'close') return session.run([attack.rows(), close()]);
@@ -208,4 +232,4 @@ async function startHostileServer(seed) {
   return { server, counts };
 }
 
-module.exports = { SHARE, marksIn, startHostileServer };
+module.exports = { HONEST, HONEST_ROWS, SHARE, marksIn, startHostileServer };

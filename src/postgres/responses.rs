@@ -197,8 +197,9 @@ impl ResponseHandler {
     fn columns(&mut self, message: RawMessage<'_>, some: bool) -> Result<(), Error> {
         let has_rows = self.has_rows();
         let Some(current) = self.current() else { return Err(message.unexpected()) };
-        // The rows of a result have the columns that it began with, not those of a description among them.
-        if has_rows || current.result != ResultState::Unopened {
+        // The rows of a result have the columns that it began with, not those of a description among them. Behind an error
+        // there is no result.
+        if has_rows || current.result != ResultState::Unopened || current.error.is_some() {
             return Err(message.unexpected());
         }
         let statement = Arc::clone(&current.exchange.statement);

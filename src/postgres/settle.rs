@@ -22,10 +22,13 @@ impl ResponseHandler {
     pub(super) fn ready(&mut self, message: RawMessage<'_>) -> Result<(), Error> {
         let status = message.status()?;
         // Every exchange is answered by whole results or an error; `ReadyForQuery` alone belongs to another one.
-        let has_open_result = self.has_open_result();
-        if self.current().is_some_and(|current| {
-            current.error.is_none() && (has_open_result || current.progress < Progress::Result)
-        }) {
+        // Rows that are left belong to none, whatever came before them.
+        let (has_rows, has_open_result) = (self.has_rows(), self.has_open_result());
+        if has_rows
+            || self.current().is_some_and(|current| {
+                current.error.is_none() && (has_open_result || current.progress < Progress::Result)
+            })
+        {
             return Err(message.unexpected());
         }
         if self.cancellation.is_requested() {
