@@ -72,8 +72,10 @@ class ConnectionParameters {
     hide(this, 'requireAuth', either(config, 'require_auth', 'requireAuth', 'PGREQUIREAUTH'));
     hide(this, 'password', value('password', config));
 
-    // 0 is a size, and a connection string has it as text.
-    hide(this, 'statementCacheSize', config.statementCacheSize ?? defaults.statementCacheSize);
+    // 0 is a size, and a connection string has it as text. `?pgbouncer=true`, which other libraries know, says that
+    // statements may not stay prepared.
+    const ownSize = String(config.pgbouncer) === 'true' ? 0 : defaults.statementCacheSize;
+    hide(this, 'statementCacheSize', config.statementCacheSize ?? ownSize);
     this.binary = value('binary', config);
     this.options = value('options', config);
     this.ssl = sslOption(config);

@@ -51,7 +51,9 @@ function announceLogin(client, { mechanism, ...message }) {
 /** Emits the parameters and the key of a new session, one by one as under pg. */
 function announceSession(client, { parameters = {}, processID, secretKey }) {
   for (const name of Object.keys(parameters)) parameterStatus(client, name, parameters[name]);
-  client.connection.relay({ name: 'backendKeyData', length: 12, processID, secretKey });
+  // A server may have sent none.
+  if (processID !== null)
+    client.connection.relay({ name: 'backendKeyData', length: 12, processID, secretKey });
 }
 
 function both(client, name, message) {

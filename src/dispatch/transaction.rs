@@ -103,6 +103,8 @@ impl FailedRun {
             Some(Action::Ambiguous) => return Repeat::Ambiguous,
             Some(Action::Rerun) => self.is_undone(SqlStatement::leaves_nothing_behind),
             Some(Action::LeaveHost) => has_other_hosts && self.is_undone(SqlStatement::is_one_transaction),
+            // It was prepared in a session that a pooler has changed; then no further run relies on it.
+            Some(Action::PrepareAgain) => self.stage == RunStage::Open && self.has_lost_statement(),
             Some(Action::OnDemand) => self.is_listed() && self.is_undone(SqlStatement::is_one_transaction),
             _ => false,
         };
@@ -116,6 +118,10 @@ impl FailedRun {
         }
         let mut statements = statements(self.text.as_deref().unwrap_or_default());
         statements.next().is_some_and(|only| is_undone(&only)) && statements.next().is_none()
+    }
+
+    fn has_lost_statement(&self) -> bool {
+        self.code.as_deref().is_some_and(|code| SqlState::new(code.as_bytes()).is_lost_statement())
     }
 
     fn is_listed(&self) -> bool {

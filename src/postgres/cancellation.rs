@@ -39,16 +39,14 @@ impl Cancellation {
     /// be asked to cancel it: then there is nothing to wait for.
     pub(super) fn limit(&mut self, connection: &Connection) {
         let opened_in = connection.opened_in.min(LONGEST_TRIP);
-        let patience = if connection.has_key { PATIENCE + opened_in } else { Duration::ZERO };
+        let patience = if connection.cancel_key.is_some() { PATIENCE + opened_in } else { Duration::ZERO };
         self.deadline = Some(Instant::now() + patience);
     }
 
     /// Sends the first request, if the server has given a key.
     pub(super) fn begin(&mut self, connection: &Connection) {
-        if connection.has_key {
-            self.next_pause = FIRST_PAUSE;
-            self.send(connection);
-        }
+        self.next_pause = FIRST_PAUSE;
+        self.send(connection);
     }
 
     /// Leaves the exchange running: others wait behind it, and a request might hit them.
@@ -62,11 +60,13 @@ impl Cancellation {
         &self,
         connection: &Connection,
     ) -> Option<impl Future<Output = bool> + Send + use<>> {
-        (self.is_left_running && connection.has_key).then(|| request(connection))
+        if self.is_left_running { request(connection) } else { None }
     }
 
     fn send(&mut self, connection: &Connection) {
-        self.request = Some(Box::pin(request(connection)));
+        if let Some(request) = request(connection) {
+            self.request = Some(Box::pin(request));
+        }
     }
 
     /// Sends another request, after a pause.
@@ -108,7 +108,8 @@ impl Cancellation {
     }
 }
 
-fn request(connection: &Connection) -> impl Future<Output = bool> + Send + use<> {
-    let Connection { route, process_id, secret_key, .. } = connection;
-    cancel(route.clone(), *process_id, *secret_key)
+/// A request; none: the server has given no key.
+fn request(connection: &Connection) -> Option<impl Future<Output = bool> + Send + use<>> {
+    let key = connection.cancel_key.clone()?;
+    Some(cancel(connection.route.clone(), key))
 }

@@ -22,9 +22,10 @@ use serde::Serialize;
 
 use super::{
     DatabaseError, Error, Exchange, Host, Outcome, QueryMode, Reply, Role, Status,
+    cancel::CancelKey,
     codec::ShapeUser,
     encode::encode,
-    in_flight::{InFlight, Preparation},
+    in_flight::{InFlight, Preparation, Run},
     portal::Suspended,
     raw_mode::RawMode,
     route::Route,
@@ -92,17 +93,17 @@ pub trait Listener: Send + Sync {
 pub struct Connection {
     /// The number of the connection, unique in the process.
     pub id: u32,
-    /// The server's process, for cancel requests and `pg_stat_activity`.
-    pub process_id: i32,
-    /// The key that proves to the server that a cancel request is ours.
-    pub secret_key: i32,
+    /// The server's process, for `pg_stat_activity`; none: the server has not told it.
+    pub process_id: Option<i32>,
+    /// The secret of the key for cancel requests, as pg knows it.
+    pub secret_key: Option<i32>,
     /// The parameters that the server reported during startup.
     pub parameters: Vec<(String, String)>,
     /// The host it leads to.
     pub host: Arc<Host>,
     pub(super) route: Route,
-    /// Whether the server has sent a key; without it nothing can be cancelled.
-    pub(super) has_key: bool,
+    /// The key for cancel requests; without it nothing can be cancelled.
+    pub(super) cancel_key: Option<CancelKey>,
     /// The time it took to open the connection: a round trip, or a few.
     pub(super) opened_in: Duration,
     pub(super) listener: Arc<dyn Listener>,
@@ -175,7 +176,7 @@ impl Connection {
                 state.queue.push_back(exchange);
                 return;
             }
-            End::Open => match state.start_locked(exchange, false) {
+            End::Open => match state.start_locked(exchange, Run::First) {
                 Ok(()) => return state.flush_locked(),
                 Err(refused) => refused,
             },
@@ -344,7 +345,7 @@ impl ConnectionState {
     pub(super) fn start_next_locked(&mut self) -> Vec<Refused> {
         let mut refused = Vec::new();
         while let Some(exchange) = self.queue.pop_front() {
-            match self.start_locked(exchange, false) {
+            match self.start_locked(exchange, Run::First) {
                 Ok(()) => break,
                 Err(next) => refused.push(next),
             }
@@ -398,14 +399,14 @@ impl ConnectionState {
     }
 
     /// Encodes an exchange into the outbox, unless it was withdrawn.
-    pub(super) fn start_locked(&mut self, exchange: Exchange, is_rerun: bool) -> Result<(), Refused> {
+    pub(super) fn start_locked(&mut self, exchange: Exchange, run: Run) -> Result<(), Refused> {
         if exchange.reply.is_withdrawn() {
             let status = Some(self.status);
             return Err(Refused { reply: exchange.reply, error: Error::Withdrawn, status });
         }
         let statement = Arc::clone(&exchange.statement);
         let before = self.outbox.len();
-        match encode(&statement, is_rerun, self.status, &mut self.statements, &mut self.outbox) {
+        match encode(&statement, run != Run::First, self.status, &mut self.statements, &mut self.outbox) {
             Ok((preparation, shape)) => {
                 if let Some(raw_reader) =
                     (statement.mode == QueryMode::Raw).then(|| exchange.reply.raw_reader()).flatten()
@@ -421,8 +422,10 @@ impl ConnectionState {
                 }
                 self.busy.get_or_insert(exchange.id);
                 self.synced = statement.fetch == 0;
+                let is_prepared = matches!(preparation, Preparation::Pending(_));
                 let in_flight = InFlight::new(exchange, preparation, shape, self.outbox.len() - before);
-                self.sent.push_back(InFlight { is_rerun, ..in_flight });
+                let closes = is_prepared && self.statements.closes();
+                self.sent.push_back(InFlight { run, closes, ..in_flight });
                 Ok(())
             }
             Err(error) => {

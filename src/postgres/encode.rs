@@ -32,6 +32,7 @@ pub(super) fn encode(
     if !statement.before.is_empty() {
         return encode_flight(statement, out);
     }
+    let mut describes_portal = false;
     let (name, encoded) = match statements.plan(statement, anew, status) {
         Plan::Ready(Prepared { name, shape, binary, types, .. }) => {
             if binary != statement.is_binary() {
@@ -45,7 +46,11 @@ pub(super) fn encode(
                 frontend::close(b'S', &unwanted, out).map_err(unsendable)?;
             }
             frontend::parse(&name, &statement.text, [], out).map_err(unsendable)?;
-            frontend::describe(b'S', &name, out).map_err(unsendable)?;
+            // An unnamed one goes as under pg: a server that knows pg's messages alone takes them.
+            describes_portal = name.is_empty();
+            if !describes_portal {
+                frontend::describe(b'S', &name, out).map_err(unsendable)?;
+            }
             (Arc::clone(&name), (Preparation::Pending(name), None))
         }
         Plan::Taken => {
@@ -56,6 +61,9 @@ pub(super) fn encode(
         }
     };
     bind(statement, &name, out)?;
+    if describes_portal {
+        frontend::describe(b'P', "", out).map_err(unsendable)?;
+    }
     frontend::execute("", statement.fetch, out).map_err(unsendable)?;
     if statement.fetch == 0 {
         frontend::sync(out);

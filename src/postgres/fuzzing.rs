@@ -117,12 +117,12 @@ fn connection(pipelined: bool) -> Arc<Connection> {
     let state = ConnectionState::new(None, statements, Role::default(), pipelined);
     Arc::new(Connection {
         id: 1,
-        process_id: 0,
-        secret_key: 0,
+        process_id: None,
+        secret_key: None,
         parameters: Vec::new(),
         host: Arc::clone(&host),
         route: Route::Direct { address, host, tls: None },
-        has_key: false,
+        cancel_key: None,
         opened_in: std::time::Duration::ZERO,
         listener: Arc::new(Deaf),
         received: AtomicU64::new(0),

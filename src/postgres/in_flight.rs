@@ -11,9 +11,9 @@ pub(super) struct InFlight {
     /// Bytes of its messages.
     pub(super) bytes: usize,
     pub(super) preparation: Preparation,
-    /// Whether it runs for the second time, because the server had lost the statement. There is no third
-    /// time.
-    pub(super) is_rerun: bool,
+    pub(super) run: Run,
+    /// Whether it is to close statements that are not wanted any more, and none is closed yet.
+    pub(super) closes: bool,
     /// The types of the parameters, as the server has described them.
     pub(super) types: Arc<[u32]>,
     /// The columns of the current result.
@@ -41,6 +41,16 @@ pub(super) enum ResultState {
     Open,
     /// All rows of a page: its caller may end it here.
     PageEnd,
+}
+
+/// Which run of its statement it is. There is no third one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Run {
+    First,
+    /// The server had lost the prepared statement, or it was stale.
+    Again,
+    /// The server may have refused the first for its name. This one has none.
+    Unnamed,
 }
 
 /// The progress of an answer.
@@ -83,7 +93,8 @@ impl InFlight {
             deadline,
             bytes,
             preparation,
-            is_rerun: false,
+            run: Run::First,
+            closes: false,
             types: Arc::default(),
             shape,
             result: ResultState::Unopened,

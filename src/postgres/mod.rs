@@ -50,6 +50,7 @@ mod stale;
 mod startup;
 mod statements;
 mod status;
+mod survival;
 #[cfg(test)]
 mod tests;
 mod texts;

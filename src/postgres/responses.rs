@@ -89,7 +89,8 @@ impl ResponseHandler {
             b'1' | b'd' if self.current().is_none() => Err(message.unexpected()),
             b'2' => self.bound(),
             b't' => self.parameters(message),
-            b'1' | b'3' | b'H' | b'd' | b'c' | b'W' | b'K' | b'v' => Ok(()),
+            b'3' => self.closed(),
+            b'1' | b'H' | b'd' | b'c' | b'W' | b'K' | b'v' => Ok(()),
             b'T' => self.columns(message, true),
             b'n' => self.columns(message, false),
             b'C' => self.complete(message),
@@ -121,6 +122,17 @@ impl ResponseHandler {
     fn bound(&mut self) -> Result<(), Error> {
         if let Some(current) = self.current() {
             current.progress = current.progress.max(Progress::Bound);
+        }
+        Ok(())
+    }
+
+    /// A statement that was not wanted any more is closed: the server takes Close.
+    #[expect(clippy::unnecessary_wraps, reason = "reads as the other arms of the match do")]
+    fn closed(&mut self) -> Result<(), Error> {
+        if let Some(current) = self.current()
+            && std::mem::take(&mut current.closes)
+        {
+            self.connection.state.lock().statements.close_accepted();
         }
         Ok(())
     }

@@ -3,7 +3,8 @@
 //!
 //! This is known per host, so that later connections profit from what one has found out. No query is spent on
 //! it: a pooler makes up the process id of the cancel key, and most of these are larger than any that a
-//! kernel gives. The other poolers are recognised by the first statements that are lost.
+//! kernel gives. A small one, or none, proves nothing. The other poolers are recognised by the first statements
+//! that are lost; a server that takes no named statements, by the first that it refuses.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
@@ -18,6 +19,8 @@ const LOST_STATEMENTS: u8 = 3;
 pub(super) struct SharedSessions {
     is_shared: AtomicBool,
     lost: AtomicU8,
+    takes_names: AtomicBool,
+    takes_close: AtomicBool,
 }
 
 impl SharedSessions {
@@ -27,7 +30,6 @@ impl SharedSessions {
 
     /// Judges the process id that a connection was given.
     pub(super) fn logged_in(&self, process_id: i32) {
-        // The server sent no cancel key: 0.
         if !(0..=LARGEST_PROCESS_ID).contains(&process_id) {
             self.note_shared();
         }
@@ -37,6 +39,35 @@ impl SharedSessions {
     pub(super) fn statement_lost(&self) {
         if self.lost.fetch_add(1, Ordering::Relaxed).saturating_add(1) >= LOST_STATEMENTS {
             self.note_shared();
+        }
+    }
+
+    /// Whether a prepared statement has ever been gone.
+    pub(super) fn has_lost_statements(&self) -> bool {
+        self.lost.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether the host has ever prepared a statement under a name.
+    pub(super) fn takes_names(&self) -> bool {
+        self.takes_names.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it has.
+    pub(super) fn name_accepted(&self) {
+        if !self.takes_names() {
+            self.takes_names.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the host has ever closed a statement.
+    pub(super) fn takes_close(&self) -> bool {
+        self.takes_close.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it has.
+    pub(super) fn close_accepted(&self) {
+        if !self.takes_close() {
+            self.takes_close.store(true, Ordering::Relaxed);
         }
     }
 

@@ -49,6 +49,12 @@ impl SqlState {
         }
     }
 
+    /// Whether a server that does not know a message, or names of statements, may say so with it.
+    pub(super) fn may_refuse_a_message(self) -> bool {
+        matches!(&self.0, b"0A000" | b"26000" | [b'0', b'8', ..] | [b'4', b'2', ..] | [b'X', b'X', ..])
+            && !matches!(&self.0, b"42501" | b"42P05")
+    }
+
     /// Whether it is PgBouncer's code for everything.
     pub(super) fn is_protocol_violation(self) -> bool {
         &self.0 == b"08P01"

@@ -8,7 +8,7 @@ use super::{
     Error, SqlState, Status,
     connection::{ConnectionState, Refused},
     encode::encode_description,
-    in_flight::{InFlight, Preparation, Progress},
+    in_flight::{InFlight, Preparation, Progress, Run},
 };
 
 impl InFlight {
@@ -30,6 +30,23 @@ impl InFlight {
             && matches!(&self.preparation, Preparation::Pending(name) if !name.is_empty())
     }
 
+    /// Whether it may have been refused for a message that pg does not send: Close, or a name of ours and its
+    /// description. `may_refuse_names`: the host has taken none yet.
+    fn is_suspect(&self, may_refuse_names: bool) -> bool {
+        let is_own = self.exchange.statement.name.is_none();
+        (self.closes || is_own && may_refuse_names)
+            && self.progress == Progress::Nothing
+            && matches!(&self.preparation, Preparation::Pending(name) if !name.is_empty())
+            && self.sqlstate().is_some_and(SqlState::may_refuse_a_message)
+    }
+
+    /// Whether an exchange of ours found its prepared statement in a later transaction.
+    fn has_survived(&self) -> bool {
+        matches!(self.preparation, Preparation::Cached(_))
+            && self.progress >= Progress::Bound
+            && self.exchange.statement.name.is_none()
+    }
+
     /// The types for which its statement was prepared, if they may be the reason for its error.
     fn suspected_types(&self) -> Option<Arc<[u32]>> {
         match &self.preparation {
@@ -48,7 +65,7 @@ impl InFlight {
     /// named without its text cannot be prepared again.
     fn may_run_again(&self, status: Status) -> bool {
         let has_text = !self.exchange.statement.text.is_empty() || self.exchange.statement.name.is_none();
-        status == Status::Idle && !self.is_rerun && !self.given_up && has_text
+        status == Status::Idle && self.run == Run::First && !self.given_up && has_text
     }
 }
 
@@ -64,10 +81,19 @@ impl ConnectionState {
         if let Preparation::Compared(..) = finished.preparation {
             return self.end_comparison_locked(finished, is_alone);
         }
-        if finished.is_stale() {
+        if finished.has_survived() {
+            self.statements.survived();
+        } else if finished.run == Run::Unnamed && finished.progress >= Progress::Bound {
+            self.statements.disable();
+        }
+        if finished.is_suspect(self.statements.may_refuse_names()) {
+            if is_alone && finished.may_run_again(status) {
+                return (None, self.start_locked(finished.exchange, Run::Unnamed).err());
+            }
+        } else if finished.is_stale() {
             self.forget_prepared_locked(&finished);
             if is_alone && finished.may_run_again(status) {
-                return (None, self.start_locked(finished.exchange, true).err());
+                return (None, self.start_locked(finished.exchange, Run::Again).err());
             }
         } else if let Some(types) = finished.suspected_types() {
             if is_alone && finished.may_run_again(status) {
@@ -91,7 +117,7 @@ impl ConnectionState {
         self.synced = true;
         let preparation = Preparation::Compared(types, error);
         let description = InFlight::new(exchange, preparation, None, self.outbox.len() - before);
-        self.sent.push_back(InFlight { deadline: refused.deadline, is_rerun: true, ..description });
+        self.sent.push_back(InFlight { deadline: refused.deadline, run: Run::Again, ..description });
         Ok(())
     }
 
@@ -112,7 +138,7 @@ impl ConnectionState {
         } else {
             self.statements.forget(&described.exchange.statement);
             if is_alone && !described.given_up {
-                return (None, self.start_locked(described.exchange, true).err());
+                return (None, self.start_locked(described.exchange, Run::Again).err());
             }
             described.error = Some(error);
         }

@@ -15,9 +15,9 @@ use parking_lot::Mutex;
 use postgres_protocol::message::backend::Message;
 
 use super::{
-    Config, Connection, Error, Host, Listener, LoginListener, LoginStep, Role, codec::ShapeUser,
-    connection::ConnectionState, driver::drive, messages::Inbox, route::Route, statements::Statements, tls,
-    transport::Transport,
+    Config, Connection, Error, Host, Listener, LoginListener, LoginStep, Role, cancel::CancelKey,
+    codec::ShapeUser, connection::ConnectionState, driver::drive, messages::Inbox, route::Route,
+    statements::Statements, tls, transport::Transport,
 };
 
 /// The most bytes of a login. It takes a few kilobytes; a server that sends this much will never be ready.
@@ -29,8 +29,8 @@ static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 pub(super) struct Startup {
     transport: Transport,
     inbox: Inbox,
-    /// Process and secret, where the server has sent them.
-    key: Option<(i32, i32)>,
+    /// The key for cancel requests, where the server has sent one.
+    cancel_key: Option<CancelKey>,
     /// The time it took to open the transport.
     opened_in: Duration,
     parameters: Vec<(String, String)>,
@@ -53,7 +53,7 @@ impl Startup {
         Self {
             transport,
             inbox,
-            key: None,
+            cancel_key: None,
             opened_in,
             parameters,
             refusal: None,
@@ -81,7 +81,7 @@ impl Startup {
         written.map_err(|error| Error::from_io(&error, "write"))
     }
 
-    /// The next message, notices left out.
+    /// The next message. Notices and notifications are left out, and the key for cancel requests is kept.
     pub(super) async fn next(&mut self) -> Result<Message, Error> {
         loop {
             if let Some(raw) = self.inbox.next()? {
@@ -91,7 +91,12 @@ impl Startup {
                     return Err(Error::protocol("the server sends messages without end instead of a login"));
                 }
                 match raw.tag {
-                    b'N' => {}
+                    // A pooler may pass on what the session of its server was listening for.
+                    b'N' | b'A' => {}
+                    // Its length is that of the secret, which is up to the server.
+                    b'K' => {
+                        self.cancel_key = Some(CancelKey::read(raw.body()).ok_or_else(|| raw.malformed())?);
+                    }
                     b'E' => {
                         self.refusal = Some(Error::Database(Arc::new(raw.database_error()?)));
                         return raw.parse();
@@ -135,9 +140,6 @@ impl Startup {
     pub(super) async fn until_ready(&mut self) -> Result<(), Error> {
         loop {
             match self.next_or_error().await? {
-                Message::BackendKeyData(body) => {
-                    self.key = Some((body.process_id(), body.secret_key()));
-                }
                 Message::ParameterStatus(body) => {
                     let malformed = |_| Error::protocol("received a malformed parameter status");
                     let name = body.name().map_err(malformed)?.to_owned();
@@ -156,14 +158,17 @@ impl Startup {
         config: &Config,
         listener: Arc<dyn Listener>,
     ) -> Arc<Connection> {
-        let Self { transport, mut inbox, key, opened_in, parameters, .. } = self;
-        let (process_id, secret_key) = key.unwrap_or_default();
+        let Self { transport, mut inbox, cancel_key, opened_in, parameters, .. } = self;
+        let process_id = cancel_key.as_ref().map(|key| key.process_id);
+        let secret_key = cancel_key.as_ref().map(CancelKey::secret_number);
         inbox.lift_startup_limit();
         let plain = match &transport {
             Transport::Plain(_, writer) => Some(Arc::clone(writer)),
             Transport::Tls(_) | Transport::External(_) => None,
         };
-        host.shared_sessions.logged_in(process_id);
+        if let Some(process_id) = process_id {
+            host.shared_sessions.logged_in(process_id);
+        }
         let statements =
             Statements::new(config.statement_cache, Arc::clone(&host.shared_sessions), config.pipelined);
         let role = Role::reported(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
@@ -174,7 +179,7 @@ impl Startup {
             parameters,
             host,
             route,
-            has_key: key.is_some(),
+            cancel_key,
             opened_in,
             listener,
             received: AtomicU64::new(0),

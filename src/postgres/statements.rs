@@ -21,6 +21,7 @@ use super::{
     QueryMode, Shape, Statement, Status,
     shared_sessions::SharedSessions,
     sql_text::{changes_meanings, has_words_read_once},
+    survival::Survival,
 };
 
 /// The first part of our own names; a word that is random for each connection, and a number follow. The word
@@ -99,6 +100,9 @@ pub(super) struct Statements {
     outdated: u32,
     /// Whether meanings changed in a transaction that is still open: they may change back when it ends.
     may_change_back: bool,
+    /// Whether what was planned last closes statements.
+    closes: bool,
+    survival: Survival,
 }
 
 impl Statements {
@@ -123,12 +127,15 @@ impl Statements {
             pending,
             outdated: 0,
             may_change_back: false,
+            closes: false,
+            survival: Survival::default(),
         }
     }
 
     /// The plan for a statement. `anew`: it is prepared again, even if it is cached. `status`: that of the
     /// session, as far as it is known.
     pub(super) fn plan(&mut self, statement: &Statement, anew: bool, status: Status) -> Plan {
+        self.closes = false;
         if let Some(name) = &statement.name {
             let plan = self.plan_named(name, statement);
             if self.pending.is_some() && matches!(plan, Plan::Prepare { .. }) {
@@ -141,8 +148,7 @@ impl Statements {
         let cached = matches!(statement.mode, QueryMode::Extended { .. }) && !statement.joined;
         let cached = cached && !anew && !self.shared_sessions.is_shared() && is_worth_caching(statement);
         let is_in_transaction = status != Status::Idle;
-        // All columns of a table are others when one is added, which would fail the transaction.
-        let cached = cached && !(is_in_transaction && statement.text.contains('*'));
+        let cached = cached && !(is_in_transaction && self.is_risky(&statement.text));
         let Some(by_text) = self.by_text.as_mut().filter(|_| cached) else {
             return Plan::Prepare { name: "".into(), close: Vec::new() };
         };
@@ -153,7 +159,9 @@ impl Statements {
                 return Plan::Ready(prepared.clone());
             }
             self.unwanted.extend(by_text.pop(&key).map(|prepared| prepared.name));
-        } else if !keeps_its_meaning(&statement.text) {
+        } else if !keeps_its_meaning(&statement.text)
+            || !self.survival.allows_name(&statement.text, self.serial)
+        {
             return Plan::Prepare { name: "".into(), close: Vec::new() };
         }
         if self.pending.as_mut().is_some_and(|pending| !pending.insert(Key::of(statement))) {
@@ -164,12 +172,30 @@ impl Statements {
             self.unwanted.extend(by_text.pop_lru().map(|(_, prepared)| prepared.name));
         }
         let name = format!("{}{}", self.prefix, self.serial).into();
-        Plan::Prepare { name, close: std::mem::take(&mut self.unwanted) }
+        // A server that refuses Close would fail a transaction by it.
+        let may_close = !is_in_transaction || self.shared_sessions.takes_close();
+        Plan::Prepare { name, close: if may_close { self.take_unwanted() } else { Vec::new() } }
+    }
+
+    /// Whether it might fail a transaction for being prepared: behind a pooler that nobody has recognised, or as
+    /// all columns of a table are others when one is added.
+    fn is_risky(&self, text: &str) -> bool {
+        !self.survival.is_proven() || self.shared_sessions.has_lost_statements() || text.contains('*')
+    }
+
+    /// A cached statement was found outside of a transaction, so in a later one than it was prepared in.
+    pub(super) fn survived(&mut self) {
+        self.survival.found();
+    }
+
+    fn take_unwanted(&mut self) -> Vec<Arc<str>> {
+        self.closes = !self.unwanted.is_empty();
+        std::mem::take(&mut self.unwanted)
     }
 
     fn plan_named(&mut self, name: &Arc<str>, statement: &Statement) -> Plan {
         match self.by_name.get(name) {
-            None => Plan::Prepare { name: Arc::clone(name), close: std::mem::take(&mut self.unwanted) },
+            None => Plan::Prepare { name: Arc::clone(name), close: self.take_unwanted() },
             // As in pg, a later call may give the name without the text.
             Some((text, prepared)) if statement.text.is_empty() || *text == statement.text => {
                 Plan::Ready(prepared.clone())
@@ -186,6 +212,9 @@ impl Statements {
         shape: Option<Arc<Shape>>,
         types: Arc<[u32]>,
     ) {
+        if statement.name.is_none() && !name.is_empty() {
+            self.shared_sessions.name_accepted();
+        }
         let binary = statement.is_binary();
         let prepared = Prepared { name: Arc::clone(&name), shape, binary, types, since: Instant::now() };
         if let Some(pending) = &mut self.pending
@@ -296,6 +325,7 @@ impl Statements {
         // Some may still exist; closing one that does not exist does no harm.
         self.unwanted.extend(self.by_name.keys().cloned());
         self.deallocated();
+        self.survival.lost();
         self.shared_sessions.statement_lost();
     }
 
@@ -307,7 +337,22 @@ impl Statements {
         self.by_name.clear();
     }
 
-    /// Stops caching by text on all connections to this host: a pooler shares its sessions.
+    /// Whether what was planned last closes statements.
+    pub(super) fn closes(&self) -> bool {
+        self.closes
+    }
+
+    /// The server has closed a statement.
+    pub(super) fn close_accepted(&self) {
+        self.shared_sessions.close_accepted();
+    }
+
+    /// Whether the host may be one that takes no names.
+    pub(super) fn may_refuse_names(&self) -> bool {
+        !self.shared_sessions.takes_names()
+    }
+
+    /// Stops caching by text on all connections to this host: a pooler shares its sessions, or takes no names.
     pub(super) fn disable(&mut self) {
         self.by_text = None;
         self.shared_sessions.note_shared();
@@ -348,6 +393,11 @@ mod tests {
         (statements, statement)
     }
 
+    /// Has it seen enough statements survive.
+    fn prove(statements: &mut Statements) {
+        (0..3).for_each(|_| statements.survived());
+    }
+
     fn is_ready(statements: &mut Statements, statement: &Statement, status: Status) -> bool {
         matches!(statements.plan(statement, false, status), Plan::Ready(_))
     }
@@ -368,6 +418,8 @@ mod tests {
     async fn in_a_transaction_a_cached_statement_is_prepared_again_after_60_seconds() {
         for status in [Status::Transaction, Status::Failed] {
             let (mut statements, select) = with("SELECT $1");
+            assert!(!is_ready(&mut statements, &select, status));
+            prove(&mut statements);
             advance(59 * SECOND).await;
             assert!(is_ready(&mut statements, &select, status));
             advance(SECOND).await;
@@ -379,6 +431,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn in_a_transaction_a_text_that_names_no_columns_goes_unnamed() {
         let (mut statements, select) = with("SELECT * FROM t WHERE a = $1");
+        prove(&mut statements);
         assert!(is_ready(&mut statements, &select, Status::Idle));
         let plan = statements.plan(&select, false, Status::Transaction);
         assert!(matches!(plan, Plan::Prepare { name, .. } if name.is_empty()));
