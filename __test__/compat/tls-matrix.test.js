@@ -11,9 +11,11 @@ const ours = require('../..');
 const theirs = require('pg');
 const { makeCases } = require('../support/tls-cases');
 const { TlsFront } = require('../support/tls-front');
-require('../support/patience');
+const { PATIENCE } = require('../support/patience');
 
 const ALL = process.env.PGPOOL_TLS_MATRIX === 'all';
+// Ten thousand logins and more take minutes, and many of them on a busy machine.
+if (ALL) jest.setTimeout(60 * PATIENCE);
 const AT_ONCE = 4;
 // Later versions of Node add advice to the messages of OpenSSL.
 const COMPARES_MESSAGES = process.versions.node.split('.')[0] < 24;

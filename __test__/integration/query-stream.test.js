@@ -3,10 +3,10 @@
 // pg-query-stream on a client and on a pool.
 
 const QueryStream = require('pg-query-stream');
-const { Pool } = require('../..');
+const { Client, Pool } = require('../..');
 const { alike, outcome } = require('../compat/alike');
 const { bulk } = require('../support/bulk-run');
-const { config } = require('../support/server');
+const { admin, config } = require('../support/server');
 
 const SERIES = 'SELECT g FROM generate_series(1, $1::int) g';
 const GROWTH_LIMIT = 150 * 1024 * 1024;
@@ -47,6 +47,22 @@ alike('an error of the server ends the stream', async (driver, config) => {
   const after = (await client.query('SELECT 3 AS three')).rows;
   await client.end();
   return [ended, after];
+});
+
+test('a stream ends with an error when the connection is lost, where under pg it never ends', async () => {
+  const client = new Client(config());
+  client.on('error', () => {});
+  await client.connect();
+  const seen = [];
+  const read = async () => {
+    for await (const { g } of client.query(new QueryStream(SERIES, [1_000_000], { batchSize: 10 }))) {
+      seen.push(g);
+      if (seen.length === 5) await admin('SELECT pg_terminate_backend($1)', [client.processID]);
+    }
+  };
+  await expect(read()).rejects.toThrow(/terminat/);
+  expect(seen.slice(0, 5)).toEqual([1, 2, 3, 4, 5]);
+  await client.end();
 });
 
 test('a stream on the pool gives its client back at the end', async () => {
