@@ -10,7 +10,7 @@ const { PUBLISHED, triple } = require('../lib/native/platform');
 const { TARGETS, environment } = require('../scripts/build');
 const { machinePathsIn } = require('../scripts/machine-paths');
 const { isNewer } = require('../scripts/newest-pg');
-const { prepareRelease } = require('../scripts/release-manifest');
+const { checkVersion, prepareRelease } = require('../scripts/release-manifest');
 require('./support/patience');
 
 const ROOT = path.resolve(__dirname, '..');
@@ -287,8 +287,38 @@ describe('without a native part', () => {
   });
 });
 
-test('the version follows the pg that it stands in for', () => {
-  expect(manifest.version).toBe(manifest.devDependencies.pg);
+describe('the version', () => {
+  const changelog = (heading, pg = '8.23.1') =>
+    `# Changelog\n\n## ${heading}\n\nStands in for pg ${pg}.\n\n## 8.22.0 (2026-01-02)\n\nStands in for pg 8.22.0.\n`;
+  const dated = (version) => changelog(`${version} (2026-12-01)`);
+
+  test.each(['8.23.1', '8.23.2', '8.23.10'])('%s stands in for pg 8.23.1', (version) => {
+    checkVersion(version, '8.23.1', dated(version));
+  });
+
+  test.each(['8.23.0', '8.24.1', '9.23.1'])('%s does not stand in for pg 8.23.1', (version) => {
+    expect(() => checkVersion(version, '8.23.1', dated(version))).toThrow('does not follow pg 8.23.1');
+  });
+
+  test.each(['Unreleased', '8.23.2', '8.23.1 (soon)', '8.23.10 (2026-12-01)'])(
+    '8.23.1 is not released while the changelog begins with %s',
+    (heading) => {
+      expect(() => checkVersion('8.23.1', '8.23.1', changelog(heading))).toThrow(`begins with "${heading}"`);
+    },
+  );
+
+  test('is not released while the changelog does not name its pg, whatever older versions say', () => {
+    expect(() => checkVersion('8.23.1', '8.23.1', changelog('8.23.1 (2026-12-01)', '8.22.0'))).toThrow(
+      'does not say of 8.23.1: Stands in for pg 8.23.1.',
+    );
+  });
+
+  test('of this checkout is in the table of versions, with its pg', () => {
+    const { version, devDependencies } = manifest;
+    checkVersion(version, devDependencies.pg, dated(version));
+    const guide = fs.readFileSync(path.join(ROOT, 'docs/guide/compatibility.md'), 'utf8');
+    expect(guide).toContain(`| ${version} | ${devDependencies.pg} |`);
+  });
 });
 
 test.each([

@@ -5,7 +5,8 @@
 // come from: npm takes no provenance without it, and links of the README lead there. What only a checkout needs
 // (scripts, development dependencies, workspaces, overrides) goes. Every platform package gets the licence and the
 // licences of the crates inside it. The platform packages are not named in the repository, because a lockfile cannot hold packages that are not
-// published yet and `npm ci` would refuse it.
+// published yet and `npm ci` would refuse it. A version that does not follow pg's, or that the changelog does not tell of,
+// is refused.
 //
 // usage: node scripts/release-manifest.js      (in the release workflow; the changes are not committed)
 
@@ -49,12 +50,31 @@ function prepareRelease(root, workflow) {
   });
 }
 
+/**
+ * The version follows pg's: major and minor are those of pg, the patch number is our own and never below pg's.
+ * @throws Error when it does not, and when the changelog does not begin with it
+ */
+function checkVersion(version, pg, changelog) {
+  const [ours, theirs] = [version, pg].map((text) => text.split('.').map(Number));
+  if (ours[0] !== theirs[0] || ours[1] !== theirs[1] || !(ours[2] >= theirs[2]))
+    throw new Error(`the version is ${version}, which does not follow pg ${pg}`);
+  const [, heading, text] = /^## (.*)\n([^]*?)(?=^## |(?![^]))/m.exec(changelog) ?? [];
+  if (!heading?.startsWith(`${version} (`) || !/ \(\d{4}-\d\d-\d\d\)$/.test(heading))
+    throw new Error(`CHANGELOG.md begins with "${heading}" and not with "${version} (year-month-day)"`);
+  if (!text.includes(`Stands in for pg ${pg}.`))
+    throw new Error(`CHANGELOG.md does not say of ${version}: Stands in for pg ${pg}.`);
+}
+
 function edit(directory, additions) {
   const file = path.join(directory, 'package.json');
   const manifest = { ...JSON.parse(fs.readFileSync(file, 'utf8')), ...additions };
   fs.writeFileSync(file, `${JSON.stringify(manifest, null, 2)}\n`);
 }
 
-if (require.main === module) prepareRelease(ROOT, process.env);
+if (require.main === module) {
+  const { version, devDependencies } = require('../package.json');
+  checkVersion(version, devDependencies.pg, fs.readFileSync(path.join(ROOT, 'CHANGELOG.md'), 'utf8'));
+  prepareRelease(ROOT, process.env);
+}
 
-module.exports = { prepareRelease };
+module.exports = { checkVersion, prepareRelease };
