@@ -68,18 +68,18 @@ impl<C: Connector> Waiters<C> {
         self.impatient
     }
 
-    /// Gives the attempt to the oldest claim that bears failures and has no attempt under way.
+    /// Gives the attempt to the oldest claim that bears failures and whose own attempt, if it has one, is not
+    /// `awaited`. Returns whether there was one.
     pub(super) fn assign_attempt_locked(
         &mut self,
         attempt: (usize, u64),
-        is_under_way: impl Fn((usize, u64)) -> bool,
-    ) {
+        awaited: impl Fn((usize, u64)) -> bool,
+    ) -> bool {
         let mut waiters = self.queue.iter_mut().filter_map(|(_, waiter)| waiter.as_mut());
-        let unserved =
-            |waiter: &&mut Waiter<C>| waiter.is_impatient && !waiter.attempt.is_some_and(&is_under_way);
-        if let Some(waiter) = waiters.find(unserved) {
-            waiter.attempt = Some(attempt);
-        }
+        let unserved = |waiter: &&mut Waiter<C>| waiter.is_impatient && !waiter.attempt.is_some_and(&awaited);
+        let Some(waiter) = waiters.find(unserved) else { return false };
+        waiter.attempt = Some(attempt);
+        true
     }
 
     /// The same, counted anew.

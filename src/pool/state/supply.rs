@@ -37,11 +37,7 @@ impl<C: Connector> PoolState<C> {
                 break;
             };
             self.note_deadline_locked(deadline, actions);
-            if self.waiters.impatient() > 0 {
-                let slots = &self.slots;
-                let is_under_way = |(slot, number)| slots.attempt(slot, number).is_some();
-                self.waiters.assign_attempt_locked((slot, number), is_under_way);
-            }
+            self.assign_attempt_locked(slot, number, now);
             actions.rare().connects.push(ConnectTask { slot, number, aborted });
         }
         if !self.has_claim_to_supply() && !self.needs_filling(now) {
@@ -49,6 +45,21 @@ impl<C: Connector> PoolState<C> {
         }
         let deadline = self.supply_deadline_locked(now);
         self.note_deadline_locked(deadline, actions);
+    }
+
+    /// Gives an attempt to the oldest claim that bears failures and has none under way; where all have one, to the
+    /// oldest whose own hangs. So somebody hears of each failure, and connecting stops with the claims.
+    fn assign_attempt_locked(&mut self, slot: usize, number: u64, now: Instant) {
+        if self.waiters.impatient() == 0 {
+            return;
+        }
+        let slots = &self.slots;
+        let begun = |(slot, number)| slots.attempt(slot, number).map(|attempt| attempt.begun);
+        let waiters = &mut self.waiters;
+        if !waiters.assign_attempt_locked((slot, number), |own| begun(own).is_some()) {
+            let is_answering = |own| begun(own).is_some_and(|begun| begun + HUNG_AFTER > now);
+            waiters.assign_attempt_locked((slot, number), is_answering);
+        }
     }
 
     /// Serves claims from the idle stack: leases ready connections, checks those that were idle for long,

@@ -91,6 +91,12 @@ impl Gate {
         false
     }
 
+    /// Answers the newest attempt.
+    pub(super) fn answer_newest(&self, reply: Reply) -> bool {
+        let newest = self.0.lock().attempts.pop_back();
+        newest.is_some_and(|attempt| attempt.send(reply).is_ok())
+    }
+
     /// Attempts still waiting.
     pub(super) fn attempts(&self) -> usize {
         self.0.lock().attempts.iter().filter(|attempt| !attempt.is_closed()).count()

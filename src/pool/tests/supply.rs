@@ -73,6 +73,24 @@ async fn the_failure_of_a_connect_for_a_claim_that_got_another_one_is_nobodys() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_claim_whose_attempt_hangs_hears_the_failure_of_the_next_one() {
+    let mut harness = Harness::new(Gate::default(), PoolSettings { max: 5, ..calm() });
+    let first = harness.claim();
+    settle().await;
+    harness.gate.answer(Reply::Fail);
+    settle().await;
+    assert!(harness.error(first).is_some());
+    let key = harness.claim();
+    settle().await;
+    pass(SECOND + SECOND / 2).await;
+    assert_eq!(harness.gate.attempts(), 2);
+    harness.gate.answer_newest(Reply::Fail);
+    settle().await;
+    assert!(matches!(harness.error(key), Some(AcquireError::Connect("refused"))));
+    assert_eq!(harness.gate.attempts(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_connect_nobody_waits_for_is_not_repeated() {
     let mut harness = Harness::new(Gate::default(), calm());
     let key = harness.claim();
