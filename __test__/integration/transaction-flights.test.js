@@ -348,6 +348,64 @@ describe('a function whose BEGIN goes with its first statement', () => {
     expect(pool.retries).toEqual([expect.objectContaining({ phase: 'transaction' })]);
   });
 
+  test('calls back once where the connection is lost behind the last answer', async () => {
+    const pool = await warm();
+    proxy.cutOnMessage('toClient', 'Z');
+    const calls = [];
+    await pool.transaction((client) => {
+      client.query('SELECT 1', (error) => calls.push(error?.message));
+      return calls.length > 0 ? undefined : new Promise((resolve) => client.once('end', resolve));
+    }, quick);
+    expect(calls).toEqual([expect.stringMatching(/ECONNRESET|terminated/), undefined]);
+  });
+
+  test('gives values as text where the statement has none of its own, also to a binary pool', async () => {
+    const pool = await warm(config(), { binary: true });
+    const sum = 'SELECT sum(n) AS sum, array_agg(n::int8) AS all FROM generate_series(1, 3) AS n';
+    const [first, second] = await pool.transaction(async (client) => [
+      (await client.query(sum)).rows,
+      (await client.query(sum)).rows,
+    ]);
+    expect(first).toEqual(second);
+  });
+
+  test('runs nothing of what the conversion of a value sends where BEGIN is refused', async () => {
+    const pool = await warm();
+    const before = await witnessed();
+    spoilBegin();
+    const inner = [];
+    const failed = pool.transaction(async (client) => {
+      const value = {
+        toPostgres() {
+          for (let index = 0; index < 2; index++) inner.push(client.query(WITNESS));
+          throw new Error('no value');
+        },
+      };
+      await client.query('SELECT $1::text', [value]).catch(() => {});
+      await Promise.allSettled(inner);
+    });
+    await expect(failed).rejects.toMatchObject({ code: '42601' });
+    expect(inner).toHaveLength(2);
+    expect(await witnessed()).toBe(before + 1);
+  });
+
+  test('runs nothing that it sends after it was given up', async () => {
+    const pool = await warm();
+    const before = await witnessed();
+    spoilBegin();
+    let late;
+    const failed = pool.transaction((client) => {
+      late = client
+        .query(WITNESS)
+        .catch(() => client.query(WITNESS))
+        .catch(({ code }) => code);
+      return client.query(WITNESS);
+    });
+    await expect(failed).rejects.toMatchObject({ code: '42601' });
+    expect(await late).toBe('42601');
+    expect(await witnessed()).toBe(before + 1);
+  });
+
   test('runs again when its first statement is lost, and the function swallowed that', async () => {
     const pool = await warm();
     const key = nextKey++;

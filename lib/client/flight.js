@@ -13,7 +13,7 @@ const { bridge } = require('../native/bridge');
 const { REQUEST_FLAGS } = require('../native/layout');
 const { isLoss } = require('./connection-loss');
 
-const { SIMPLE, CANCELLABLE, JOINED } = REQUEST_FLAGS;
+const { SIMPLE, BINARY, CANCELLABLE, JOINED } = REQUEST_FLAGS;
 // A statement of more may not fit into a message; alone it is the one that is refused.
 const MAX_VALUES = 1000;
 const PARAMETER = /\$\d/;
@@ -33,12 +33,12 @@ class Flight {
     this.answered = 0;
   }
 
-  /** Sends them; throws what `pack` throws, and has sent nothing then. */
-  send() {
+  /** Sends them; throws what `pack` throws, or where they have more bytes than `most`, and has sent nothing then. */
+  send(most = Number.POSITIVE_INFINITY) {
     const { client, statements } = this;
     const isAlone = statements.length === 1;
-    if (!isAlone) for (const statement of statements) statement.flags &= ~SIMPLE;
-    const bytes = isAlone ? undefined : Buffer.concat(statements.flatMap(framed));
+    if (!isAlone) for (const statement of statements) extend(statement);
+    const bytes = isAlone ? undefined : joined(statements, most);
     const packed = isAlone ? pack(statements[0]) : undefined;
     bridge().register(this);
     for (const statement of statements) statement.id = this.id;
@@ -52,6 +52,7 @@ class Flight {
     if (this.id !== 0) bridge().take(this.id);
     for (const statement of this.statements) {
       statement.id = 0;
+      statement.flags = statement.flagsAlone ?? statement.flags;
       this.client._requests.remove(statement);
     }
   }
@@ -81,8 +82,10 @@ class Flight {
   takeFailure(failure, status) {
     const { client, statements, answered } = this;
     const requests = client._requests;
-    this.settle(statements.slice(0, answered), IN_TRANSACTION);
-    const [failed, ...rest] = statements.slice(Math.min(answered, statements.length - 1));
+    // The last one is not over before the Sync is answered: where all were answered, it is the one that fails.
+    const settled = Math.min(answered, statements.length - 1);
+    this.settle(statements.slice(0, settled), IN_TRANSACTION);
+    const [failed, ...rest] = statements.slice(settled);
     failed.id = 0;
     guarded(() => requests.failed(failed, failure, status));
     for (const statement of rest) {
@@ -92,7 +95,7 @@ class Flight {
         else requests.passedOver(statement, fromNative(failure));
       });
     }
-    this.ended(answered, failure);
+    this.ended(settled, failure);
   }
 
   settle(statements, status) {
@@ -103,6 +106,12 @@ class Flight {
   }
 }
 
+/** Has a statement of the simple protocol use the extended one; its values come as text, as they do there. */
+function extend(statement) {
+  statement.flagsAlone = statement.flags;
+  if (statement.isSimple) statement.flags &= ~(SIMPLE | BINARY);
+}
+
 // What the code of one caller throws does not keep the others from their answers.
 function guarded(run) {
   try {
@@ -110,6 +119,18 @@ function guarded(run) {
   } catch (error) {
     throwAsync(error);
   }
+}
+
+function joined(statements, most) {
+  const frames = [];
+  let size = 0;
+  for (const statement of statements) {
+    const [head, body] = framed(statement);
+    size += head.length + body.length;
+    if (size > most) throw new RangeError(`more than ${most} bytes`);
+    frames.push(head, body);
+  }
+  return Buffer.concat(frames, size);
 }
 
 /** The request and, before it, its length. */

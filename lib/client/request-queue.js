@@ -74,8 +74,10 @@ class RequestQueue {
     return [...this.sent, ...this.waiting].find((request) => request === query || request.query === query);
   }
 
+  /** Whether the server works on it, as far as can be told: statements that go out together are one to the core. */
   isActive(request) {
-    return this.sent[0] === request;
+    const [first] = this.sent;
+    return first !== undefined && (first === request || (request.id !== 0 && request.id === first.id));
   }
 
   /** Takes a request on its way; `invalid` is the error of one that cannot be sent at all. */
@@ -105,8 +107,23 @@ class RequestQueue {
   endPreceding() {
     const isSent = this.preceding === null;
     this.preceding = null;
-    this.refusal = undefined;
     return isSent;
+  }
+
+  /** What `call` sends is not refused. */
+  unrefused(call) {
+    const { refusal } = this;
+    this.refusal = undefined;
+    try {
+      return call();
+    } finally {
+      this.refusal = refusal;
+    }
+  }
+
+  /** Ends the refusal of what follows. */
+  accept() {
+    this.refusal = undefined;
   }
 
   /** Sends what was to go in front of this request: with it, if it may fly, else it waits for their answer. */
@@ -169,9 +186,12 @@ class RequestQueue {
     }
   }
 
-  /** Sends what has waited. */
+  /** Sends what has waited, until one of them takes along what has to be answered first. */
   flush() {
-    for (const request of this.waiting.splice(0)) this.send(request);
+    for (const request of this.waiting.splice(0)) {
+      if (this.opening === null) this.send(request);
+      else this.waiting.push(request);
+    }
   }
 
   /** Takes back a request whose caller no longer waits for it. */

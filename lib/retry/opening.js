@@ -19,6 +19,7 @@ const { own } = Statement;
 const { query: plainQuery } = plainMethods(Client.prototype);
 // A longer list is sent one by one, so that not all of it is in memory at once.
 const MAX_STATEMENTS = 100;
+const MAX_BYTES = 1024 * 1024;
 
 class Opening {
   /**
@@ -72,9 +73,9 @@ class Opening {
     this.isFlying = true;
     const flight = new Flight(client, [...before, ...listed, ...after], () => {});
     try {
-      flight.send();
+      flight.send(MAX_BYTES);
     } catch {
-      // A value that cannot be sent: it fails in its turn.
+      // A value that cannot be sent, which fails in its turn, or too much of them.
       flight.takeBack();
       return undefined;
     }

@@ -217,7 +217,11 @@ class TransactionRun {
     // The function has committed nothing: all that it sent was refused.
     if (opening.error !== undefined) this.isCommitted = false;
     this.nesting.abandon();
-    if (opening.end() && isUsable(client)) await client.query(own({ text: 'ROLLBACK' })).catch(ignore);
+    if (opening.end() && isUsable(client)) {
+      // What the function may still send stays refused: it would run outside of the transaction.
+      const rolledBack = client._requests.unrefused(() => client.query(own({ text: 'ROLLBACK' })));
+      await rolledBack.catch(ignore);
+    }
     const lost = !isUsable(client);
     this.giveBack(lost);
     return { error, lost: lost && isConnectionError(error), isCommitted: this.isCommitted };
@@ -243,6 +247,7 @@ class TransactionRun {
     this.released = true;
     this.nesting.abandon();
     this.opening.end();
+    this.client._requests.accept();
     this.client._nesting = null;
     this.client.removeListener('error', ignore);
     // A listener that throws does not change the outcome of the transaction.
