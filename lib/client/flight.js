@@ -29,6 +29,8 @@ class Flight {
     this.keepsAlive = client._referenced;
     this.client = client;
     this.statements = statements;
+    // What each has where it goes alone, for `takeBack`.
+    this.flags = statements.map(({ flags }) => flags);
     this.ended = ended;
     this.answered = 0;
   }
@@ -50,9 +52,9 @@ class Flight {
   /** After `send` has thrown. */
   takeBack() {
     if (this.id !== 0) bridge().take(this.id);
-    for (const statement of this.statements) {
+    for (const [index, statement] of this.statements.entries()) {
       statement.id = 0;
-      statement.flags = statement.flagsAlone ?? statement.flags;
+      statement.flags = this.flags[index];
       this.client._requests.remove(statement);
     }
   }
@@ -108,7 +110,6 @@ class Flight {
 
 /** Has a statement of the simple protocol use the extended one; its values come as text, as they do there. */
 function extend(statement) {
-  statement.flagsAlone = statement.flags;
   if (statement.isSimple) statement.flags &= ~(SIMPLE | BINARY);
 }
 
